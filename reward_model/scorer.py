@@ -1,0 +1,77 @@
+"""A scorer is a model on the server: samples in, rewards out, by three verbs and a warm-up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+from identity_reward_client.frame_sampling import FrameSampling
+
+from .types import Sample, Score
+
+
+@dataclass(frozen=True)
+class ScorerInfo:
+    name: str
+    version: str
+    # sha256 over weights and preprocessing: equal fingerprints give equal scores for equal bytes
+    fingerprint: str
+    # what the model knows, in a word: "photographs", "rendered people", "none"
+    domain: str
+    description: str
+    frame_sampling: FrameSampling
+    # False: random weights; the numbers mean nothing
+    meaningful: bool = True
+    prompt_used: bool = False
+    max_references: int = 8
+    # Bradley-Terry-with-Ties probabilities are those of preference_scale * (r_A - r_B)
+    preference_scale: float = 1.0
+    num_parameters: int = 0
+    dtype: str = "float32"
+    device: str = "cpu"
+
+
+class Scorer(Protocol):
+    """`preprocess` is called from several threads at once, `forward` from one thread at a time.
+
+    Samples of one group share their `ReferenceSet` object; `ReferenceSet.keys` let a scorer keep what it computed for
+    a picture. Errors are `reward_model.errors.ScoringError`s.
+    """
+
+    info: ScorerInfo
+
+    def preprocess(self, sample: Sample) -> Any:
+        """CPU work of one sample: everything but the model."""
+        ...
+
+    def forward(self, batch: Sequence[Any]) -> Sequence[Any]:
+        """The model, over a batch of what `preprocess` gave; one raw output each, in order."""
+        ...
+
+    def postprocess(self, raw: Any) -> Score:
+        """One raw output to a score. A reward that is not finite raises NonFiniteReward."""
+        ...
+
+    def warm_up(self) -> None:
+        """Run everything once, so that the first request pays nothing for being first."""
+        ...
+
+
+# name -> "module:callable"; the callable takes (device: str) and gives a Scorer. Nothing is imported before it is used.
+SCORERS: dict[str, str] = {
+    "arcface": "reward_model.faces.arcface:load",
+    "arcface-minimum": "reward_model.faces.arcface:load_minimum",
+    "arcface-best-frame": "reward_model.faces.arcface:load_best_frame",
+    "tiny": "reward_model.tiny:load",
+}
+DEFAULT_SCORER = "arcface"
+
+
+def load_scorer(name: str, device: str = "cpu") -> Scorer:
+    """The registered scorer of that name, loaded but not warm. An unknown name is a KeyError that lists the known."""
+    if name not in SCORERS:
+        raise KeyError(f"no model is called {name!r}; there are {', '.join(sorted(SCORERS))}")
+    module, _, factory = SCORERS[name].partition(":")
+    return getattr(import_module(module), factory)(device)

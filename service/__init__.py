@@ -1,0 +1,10 @@
+"""The inference server."""
+
+import sys
+from pathlib import Path
+
+# In a built Bento nothing of ours is installed and no environment variable for the path reaches it.
+for _root in ("clients", "kernels"):
+    _path = str(Path(__file__).resolve().parent.parent / _root)
+    if Path(_path).is_dir() and _path not in sys.path:
+        sys.path.append(_path)

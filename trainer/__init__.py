@@ -1,0 +1,1 @@
+"""Aligning video models with a remote reward."""
