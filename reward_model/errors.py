@@ -1,4 +1,4 @@
-"""What can go wrong while scoring. `code` is the wire's code for it (identity_reward_client.errors has the same one)."""
+"""What can go wrong while scoring. `code` is the wire's code for it, as in identity_reward_client.errors."""
 
 from __future__ import annotations
 

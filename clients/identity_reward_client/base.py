@@ -26,18 +26,39 @@ class RewardClient(Protocol):
     """
 
     async def score(
-        self, references: ReferencesLike, video: VideoLike, *, fps: float | None = None, prompt: str | None = None,
-        model: str | None = None, details: bool = False,
+        self,
+        references: ReferencesLike,
+        video: VideoLike,
+        *,
+        fps: float | None = None,
+        prompt: str | None = None,
+        model: str | None = None,
+        details: bool = False,
     ) -> ScoreResponse: ...
 
     async def compare(
-        self, references: ReferencesLike, video_a: VideoLike, video_b: VideoLike, *, fps: float | None = None,
-        prompt: str | None = None, model: str | None = None, theta: float | None = None, details: bool = False,
+        self,
+        references: ReferencesLike,
+        video_a: VideoLike,
+        video_b: VideoLike,
+        *,
+        fps: float | None = None,
+        prompt: str | None = None,
+        model: str | None = None,
+        theta: float | None = None,
+        details: bool = False,
     ) -> CompareResponse: ...
 
     async def score_group(
-        self, references: ReferencesLike, videos: Sequence[VideoLike], *, fps: float | None = None,
-        prompt: str | None = None, model: str | None = None, matrices: bool = False, theta: float | None = None,
+        self,
+        references: ReferencesLike,
+        videos: Sequence[VideoLike],
+        *,
+        fps: float | None = None,
+        prompt: str | None = None,
+        model: str | None = None,
+        matrices: bool = False,
+        theta: float | None = None,
         details: bool = False,
     ) -> GroupResponse: ...
 

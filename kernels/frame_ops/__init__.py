@@ -1,1 +1,1 @@
-"""Frame preprocessing for Qwen2.5-VL: uint8 frames to patches, the same pixels on every device. Imports nothing of ours."""
+"""Frame preprocessing for Qwen2.5-VL: uint8 frames to patches, the same pixels on every device."""

@@ -1,0 +1,49 @@
+# Every target works on a fresh machine with Python 3.11 or 3.12 and nothing else; none calls apt.
+#   PYTHON=python3.12   which interpreter .venv is made with
+#   TORCH=system        use the interpreter's own torch and triton instead of the pinned CPU build
+#   PORT=3000           where `make serve` listens
+PYTHON ?= python3
+TORCH ?= pinned
+PORT ?= 3000
+SYSTEM := $(filter system,$(TORCH))
+EXTRAS := serve,faces,dev
+BIN := .venv/bin
+
+.PHONY: install demo serve test check bench clean
+.DELETE_ON_ERROR:
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml clients/pyproject.toml constraints.txt
+	@echo "Setting up .venv with $(PYTHON) (torch: $(TORCH)): about 110 packages, 2.7 GB on disk, 1 to 5 minutes"
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"Python 3.11 or 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; choose one with PYTHON=")'
+	@$(PYTHON) -m venv $(if $(SYSTEM),--system-site-packages) .venv
+	@grep -v -E '$(if $(SYSTEM),^(torch|triton)==,^$$)' constraints.txt > .venv/constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .venv/constraints.txt -e ./clients -e ".[$(EXTRAS)]"
+	@touch $@
+
+# what only tests need, beside .venv's own packages: the client alone (no torch), and the anchor of the pixel tests
+.venv/test-installed: .venv/installed
+	@echo "Setting up the tests' own environments: the light client (150 MB) and torchvision as an anchor (30 MB)"
+	@$(PYTHON) -m venv .venv/light
+	@.venv/light/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt ./clients
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/anchors --upgrade torchvision==0.28.0
+	@touch $@
+
+demo: install  ## start the service on its default model, score the example clips over HTTP, print the table
+	@$(BIN)/python examples/demo.py
+
+serve: install  ## serve the default model on port $(PORT) until Ctrl-C
+	@exec $(BIN)/identity-reward serve --port $(PORT)
+
+test: .venv/test-installed  ## the tests that continuous integration runs
+	@$(BIN)/python -m pytest -q
+
+check: install  ## style and types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: install  ## the CPU benchmarks
+	@$(BIN)/python -m benchmarks
+
+clean:
+	@rm -rf .venv
