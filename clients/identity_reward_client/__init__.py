@@ -5,6 +5,9 @@ from importlib import import_module
 _HOME = {
     "HttpRewardClient": "http_client",
     "FakeRewardClient": "fake",
+    "Frames": "tensors",
+    "Picture": "tensors",
+    "RetryPolicy": "retry",
     "RewardClient": "base",
     "SyncRewardClient": "base",
     "RewardError": "errors",

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from .errors import InvalidRequest
-from .messages import GroupRequest, Image, Video
+from .messages import GroupRequest, Image, Pixels, Video
 from .validation import explain
 
 CONTENT_TYPE = "application/vnd.safetensors"
@@ -49,28 +49,31 @@ def encode(request: GroupRequest) -> bytes:
         )
     fields = request.model_dump(exclude={"references", "videos"}, exclude_none=True)
     fields["videos"] = [video.model_dump(include=set(_VIDEO_FIELDS), exclude_none=True) for video in request.videos]
-    tensors = {f"video.{i}": (video.frames.shape, video.frames.data) for i, video in enumerate(request.videos)}
+    tensors = {f"video.{i}": _tensor(video.frames) for i, video in enumerate(request.videos)}
     if isinstance(request.references, str):
         fields["references"] = request.references
     else:
-        for i, image in enumerate(request.references):
-            pixels = image.pixels
-            data = image.data if pixels is None else pixels.data
-            shape = [memoryview(data).nbytes] if pixels is None else pixels.shape
-            tensors[f"reference.{i}"] = (shape, data)
+        tensors |= {f"reference.{i}": _tensor(image.pixels, image.data) for i, image in enumerate(request.references)}
     try:
         header: dict[str, Any] = {"__metadata__": {"request": json.dumps(fields, allow_nan=False)}}
     except ValueError:
         raise InvalidRequest("fps and theta must be finite numbers") from None
     end = 0
     for name, (shape, data) in tensors.items():
-        start, end = end, end + memoryview(data).nbytes
-        header[name] = {"dtype": "U8", "shape": list(shape), "data_offsets": [start, end]}
+        start, end = end, end + data.nbytes
+        header[name] = {"dtype": "U8", "shape": shape, "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the format's own padding: data starts at a multiple of 8
     if len(text) > MAX_HEADER_BYTES:
         raise InvalidRequest(f"the raw body's header would be {len(text)} bytes, over {MAX_HEADER_BYTES}")
     return b"".join([struct.pack("<Q", len(text)), text, *(data for _, data in tensors.values())])
+
+
+def _tensor(pixels: Pixels | None, data: Any = None) -> tuple[list[int], memoryview]:
+    if pixels is not None:
+        return pixels.shape, memoryview(pixels.data)
+    view = memoryview(data)
+    return [view.nbytes], view
 
 
 def decode(body: bytes | bytearray | memoryview) -> GroupRequest:
@@ -100,8 +103,8 @@ def decode(body: bytes | bytearray | memoryview) -> GroupRequest:
     if tensors:
         _refuse(f"unexpected tensors {_names(tensors)}: {len(videos)} videos are announced, numbers must have no gap")
     try:
-        clips = [Video(frames=frames, **one) for frames, one in zip(clips, videos, strict=True)]
-        return GroupRequest(references=references, videos=clips, **fields)
+        made = [Video(frames=frames, **one) for frames, one in zip(clips, videos, strict=True)]
+        return GroupRequest(references=references, videos=made, **fields)
     except ValidationError as error:
         raise InvalidRequest(f"raw body: {explain(error)}") from None
 
@@ -198,14 +201,14 @@ def _tensors(header: dict[str, Any], data: memoryview) -> dict[str, tuple[list[i
     return found
 
 
-def _take(tensors: dict, name: str, dimensions: int) -> dict[str, Any]:
+def _take(tensors: dict, name: str, dimensions: int) -> Pixels:
     if name not in tensors:
         _refuse(f"tensor {name!r} is missing")
     shape, data = tensors.pop(name)
     if len(shape) != dimensions or shape[-1] != 3:
         wanted = "[T, H, W, 3]" if dimensions == 4 else "[H, W, 3], or 1-D for an encoded file"
         _refuse(f"tensor {name!r} must be {wanted}, got shape {shape}")
-    return {"shape": shape, "data": data}
+    return Pixels(shape=shape, data=data)
 
 
 def _picture(tensors: dict, name: str) -> Image:
