@@ -45,6 +45,7 @@ def only_item(group: GroupResponse) -> ScoreResponse:
     """The answer to a group of one as that to one video; its error is raised."""
     (item,) = group.items
     if item.scored is None:
+        assert item.error is not None  # check_group saw to it
         raise from_body(item.error)
     return ScoreResponse(
         **item.scored.model_dump(), request_id=group.request_id, model=group.model, timing=group.timing

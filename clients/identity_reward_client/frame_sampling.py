@@ -36,7 +36,8 @@ class FrameSampling:
             raise ValueError(f"a video needs at least one frame, got {num_source_frames}")
         if not source_fps > 0 or not np.isfinite(source_fps):
             raise ValueError(f"fps must be a positive number, got {source_fps}")
-        if self.num_frames is not None:
+        if self.fps is None:
+            assert self.num_frames is not None
             return max(round(self.num_frames / self.frame_factor) * self.frame_factor, 1)
         most = self.max_frames // self.frame_factor * self.frame_factor
         wanted = num_source_frames / source_fps * self.fps

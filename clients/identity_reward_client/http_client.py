@@ -218,7 +218,7 @@ class HttpRewardClient:
         route = "/v1/groups:raw" if raw_body.can_encode(request) else "/v1/groups"
         return check_group(await self._post(route, request, GroupResponse), len(request.videos))
 
-    async def _post(self, route: str, request: Message, answer: type[T]) -> T:
+    async def _post(self, route: str, request: Message, answer: type[A]) -> A:
         return await self._request("POST", route, answer, request)
 
     async def _request(self, method: str, route: str, answer: type[A], message: Message | None = None) -> A:

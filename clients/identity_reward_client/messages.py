@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 from .frame_sampling import FrameSampling
 from .preference import THETA, Preference
 
-API_VERSION = "v1"
+API_VERSION: Literal["v1"] = "v1"
 
 
 def _to_buffer(value: Any) -> bytes | memoryview:
@@ -71,7 +71,7 @@ class Image(Message):
     """A picture: an encoded file's bytes (JPEG, PNG, WebP, ...), or raw pixels. `url` and `path` only where a server
     allows them."""
 
-    data: Buffer | None = Field(None, repr=False)
+    data: Buffer | None = Field(default=None, repr=False)
     pixels: Pixels | None = None
     url: str | None = None
     path: str | None = None
@@ -91,7 +91,7 @@ class Video(Message):
     A sender who picked frames says of how many (`num_source_frames`) and which (`frame_indices`).
     """
 
-    data: Buffer | None = Field(None, repr=False)
+    data: Buffer | None = Field(default=None, repr=False)
     frames: Pixels | None = None
     images: list[Image] | None = None
     url: str | None = None
