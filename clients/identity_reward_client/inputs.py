@@ -21,7 +21,7 @@ from .messages import Image, ReferenceSet, Video
 from .tensors import Frames, Picture, from_pixels, is_array, to_pixels, to_uint8_frames, to_uint8_picture
 
 _SET_ID = re.compile(r"sha256:[0-9a-f]{64}")
-_BYTES = (bytes, bytearray, memoryview)
+_BYTES = bytes | bytearray | memoryview
 
 
 def to_references(references: ReferencesLike | ReferenceSet) -> list[Image] | str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from pydantic import ValidationError
 
 # names that pydantic puts into a location for the branch of a union that it tried, which no sender wrote
@@ -10,10 +13,14 @@ _BRANCHES = ("list[Image]", "constrained-str", "function-")
 
 def explain(error: ValidationError, most: int = 3) -> str:
     """`"videos.1.fps: Input should be a valid number; ..."`, at most `most` findings."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return explain_found(error.errors(include_url=False, include_context=False, include_input=False), most)
+
+
+def explain_found(found: Sequence[Mapping[str, Any]], most: int = 3) -> str:
+    """The same for what `ValidationError.errors()` gave, which may have travelled as JSON."""
     lines = []
     for one in found[:most]:
-        place = ".".join(str(part) for part in one["loc"] if not str(part).startswith(_BRANCHES))
+        place = ".".join(str(part)[:60] for part in one["loc"] if not str(part).startswith(_BRANCHES))
         text = one["msg"].removeprefix("Value error, ")
         lines.append(f"{place}: {text}" if place else text)
     if len(found) > most:
