@@ -1,0 +1,69 @@
+"""IdentityRewardService: BentoML's life cycle and the JSON POST routes on the engine. Wiring only."""
+
+from __future__ import annotations
+
+import logging
+
+import bentoml
+
+from identity_reward_client.messages import CompareRequest, GroupRequest, ScoreRequest
+
+from .engine import ScoringEngine
+from .exchange import answer, current
+from .failures import typed
+from .hardening import quiet_logs, shut_off
+from .metrics import Metrics
+from .middleware import EdgeMiddleware
+from .routes import build
+from .settings import Settings
+from .status import report
+
+log = logging.getLogger("identity_reward")
+shut_off()
+settings = Settings.from_environment()
+metrics = Metrics()
+routes = build(metrics)
+
+
+@bentoml.service(
+    name="identity_reward",
+    workers=1,  # one process a device: two would fill half a batch each
+    # ours answers first; this one would drop the connection's work without our error
+    traffic={"timeout": settings.request_timeout_s + 30},
+    metrics={"enabled": False},
+    logging={"access": {"enabled": settings.access_log}},
+)
+@bentoml.asgi_app(routes, path="/", name="routes")
+class IdentityRewardService:
+    @bentoml.on_startup
+    async def start(self) -> None:
+        quiet_logs()
+        self.engine = routes.state.engine = ScoringEngine(settings, metrics)
+        try:
+            await self.engine.start()
+        except Exception as error:
+            report(settings, failed=typed(error).message)
+            raise
+        report(settings)
+
+    @bentoml.on_shutdown
+    async def stop(self) -> None:
+        await self.engine.close()
+
+    async def __is_ready__(self) -> bool:
+        return self.engine.ready
+
+    @bentoml.api(route="/v1/score")
+    async def score(self, request: ScoreRequest, /) -> dict:
+        return await answer(self.engine.score(request, current.get().request_id))
+
+    @bentoml.api(route="/v1/compare")
+    async def compare(self, request: CompareRequest, /) -> dict:
+        return await answer(self.engine.compare(request, current.get().request_id))
+
+    @bentoml.api(route="/v1/groups")
+    async def groups(self, request: GroupRequest, /) -> dict:
+        return await answer(self.engine.score_group(request, current.get().request_id))
+
+
+IdentityRewardService.add_asgi_middleware(EdgeMiddleware, settings=settings, metrics=metrics)

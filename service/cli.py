@@ -1,0 +1,104 @@
+"""`identity-reward serve`: what can be checked is checked before BentoML starts, and it ends when told to."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reward_model.scorer import SCORERS
+
+from .settings import Settings, SettingsError
+from .supervise import Server, StartFailed
+
+
+class Refused(Exception):
+    """One line for the person at the shell."""
+
+
+def serve(
+    model: Annotated[list[str] | None, typer.Option(help="A model to serve, by name; may be repeated.")] = None,
+    default: Annotated[
+        str | None, typer.Option(help="The model of requests that name none; the first --model.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 3000,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log every request and what BentoML says.")] = False,
+) -> None:
+    """Serve reward models over HTTP until Ctrl-C or SIGTERM."""
+    home = Path(tempfile.mkdtemp(prefix="identity-reward-"))
+    try:
+        settings = _settings(home, model, default, device, verbose)
+        check_models(settings.models)
+        address, port = check_address(host, port)
+        _run(settings, home, address, port, verbose)
+    except (Refused, SettingsError, StartFailed) as error:
+        typer.echo(f"identity-reward serve: {error}", err=True)
+        raise typer.Exit(1 if isinstance(error, StartFailed) else 2) from None
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _settings(home: Path, models: list[str] | None, default: str | None, device: str | None, verbose: bool) -> Settings:
+    given = {
+        "models": tuple(dict.fromkeys([*(models or []), *([default] if default else [])])) or None,
+        "default_model": default,
+        "device": device,
+        "access_log": verbose or None,
+        "status_path": home / "status.json",
+    }
+    return Settings.from_environment(**{name: value for name, value in given.items() if value is not None})
+
+
+def check_models(names: tuple[str, ...]) -> None:
+    for name in names:
+        if name in SCORERS:
+            continue
+        if Path(name).is_dir():
+            missing = "" if (Path(name) / "config.json").is_file() else "; it has no config.json either"
+            raise Refused(f"{name} is a folder, and no model here loads from one{missing}")
+        raise Refused(f"no model is called {name!r}; there are {', '.join(sorted(SCORERS))}")
+    if importlib.util.find_spec("bentoml") is None:
+        raise Refused('BentoML is not installed; pip install "identity-reward[serve,faces]"')
+
+
+def check_address(host: str, port: int) -> tuple[str, int]:
+    """The numeric address and the port, after binding it once; BentoML would fail late, or hang."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise Refused(f"{host} is no address of this machine: {error.strerror}") from None
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise Refused(
+                f"can't listen on {host} port {port}: {error.strerror.lower()}; --port chooses another, 0 a free one"
+            ) from None
+        return probe.getsockname()[0], probe.getsockname()[1]
+
+
+def _run(settings: Settings, home: Path, host: str, port: int, verbose: bool) -> None:
+    stop, impatient = threading.Event(), threading.Event()
+
+    def on_signal(*_) -> None:
+        (impatient if stop.is_set() else stop).set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    with Server(settings, home, host, port, verbose=verbose, impatient=impatient) as server:
+        if server.wait_ready(stop):
+            others = [name for name in settings.models if name != settings.default]
+            shown = f"[{host}]" if ":" in host else host
+            names = ", ".join([f"{settings.default} (default)", *others])
+            typer.echo(f"serving {names} on http://{shown}:{port}")
+            server.wait(stop)

@@ -1,0 +1,45 @@
+"""What the middleware and the routes know of the request that is being answered, and how answers are written."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from identity_reward_client.errors import RewardError
+from identity_reward_client.messages import ErrorResponse
+
+from .failures import body, typed
+
+
+@dataclass
+class Exchange:
+    request_id: str
+    # set where an error is answered: tells the middleware that the body has its shape already
+    error: RewardError | None = None
+
+
+current: ContextVar[Exchange] = ContextVar("exchange")
+
+
+def json_response(message: BaseModel, status: int = 200) -> Response:
+    return Response(message.model_dump_json(), status, media_type="application/json")
+
+
+def error_response(error: RewardError) -> Response:
+    current.get().error = error
+    response = json_response(ErrorResponse(error=body(error)), error.http_status)
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    return response
+
+
+async def answer(work: Awaitable[BaseModel]) -> Response:
+    """The awaited message as JSON, or its error in the one shape of errors."""
+    try:
+        return json_response(await work)
+    except Exception as error:
+        return error_response(typed(error))

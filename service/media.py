@@ -1,0 +1,204 @@
+"""Messages to what a scorer takes: reference sets and videos, decoded within the limits. Runs in worker threads."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from hashlib import sha256
+from threading import Lock
+
+import numpy as np
+
+from identity_reward_client.errors import (
+    FrameIndexMismatch,
+    InvalidMedia,
+    InvalidRequest,
+    LimitExceeded,
+    MissingFps,
+    ReferenceSetNotFound,
+)
+from identity_reward_client.frame_sampling import FrameSampling
+from identity_reward_client.messages import Image, Video
+from reward_model import decode, types
+
+from .pictures import decode_picture, refuse_links
+from .settings import Settings
+
+# no camera is faster; it also keeps num_frames / fps away from denormal numbers
+MAX_FPS = 1000.0
+
+
+def _over(what: str, given: float, name: str, limits: Settings) -> LimitExceeded:
+    maximum = getattr(limits, name)
+    return LimitExceeded(
+        f"{what}: {given:g}; at most {maximum:g} ({name})", details={"limit": name, "maximum": maximum}
+    )
+
+
+def decode_references(images: Sequence[Image], limits: Settings) -> types.ReferenceSet:
+    return types.ReferenceSet(tuple(decode_picture(image, limits, f"reference {i}") for i, image in enumerate(images)))
+
+
+def decode_video(video: Video, sampling: FrameSampling, limits: Settings) -> types.Video:
+    """The frames that `sampling` picks. Everything that a header or a probe can tell is checked before decoding."""
+    refuse_links(video, "the video")
+    if video.fps is not None and not 0 < video.fps <= MAX_FPS:
+        raise InvalidRequest(f"fps must be above 0 and at most {MAX_FPS:g}, got {video.fps:g}")
+    if video.data is not None:
+        return _from_file(bytes(video.data), video.fps, sampling, limits)
+    if video.fps is None:
+        raise MissingFps("frames and lists of pictures need fps, the frames a second of their source; none was given")
+    sent = len(video.images) if video.frames is None else video.frames.shape[0]
+    if not sent:
+        raise InvalidMedia("the video is an empty list of pictures")
+    if sent > limits.max_sent_frames:
+        raise _over("frames sent for one video", sent, "max_sent_frames", limits)
+    count, indices, picks = _choice(video, sent, sampling, limits)
+    if video.frames is None:
+        frames = _from_pictures(video.images, picks, limits)
+    else:
+        _check_frames(video.frames.shape[2], video.frames.shape[1], len(picks), limits)
+        # picked by a copy: the request's buffer may be read-only, and need not outlive this call
+        frames = np.frombuffer(video.frames.data, np.uint8).reshape(video.frames.shape)[list(picks)]
+    return types.Video(frames, video.fps, count, indices)
+
+
+def _choice(
+    video: Video, sent: int, sampling: FrameSampling, limits: Settings
+) -> tuple[int, tuple[int, ...], Sequence[int]]:
+    """(source frames, indices into the source, indices into what was sent)."""
+    if video.frame_indices is None:
+        indices = _sample(sent, video.fps, sampling, limits)
+        return sent, indices, indices
+    if len(video.frame_indices) != sent:
+        raise FrameIndexMismatch(f"{sent} frames came with {len(video.frame_indices)} frame_indices")
+    if video.num_source_frames < 1:
+        raise InvalidRequest(f"num_source_frames must be at least 1, got {video.num_source_frames}")
+    expected = _sample(video.num_source_frames, video.fps, sampling, limits)
+    if tuple(video.frame_indices) != expected:
+        raise FrameIndexMismatch(
+            f"frame sampling {sampling.name} of {video.num_source_frames} frames at {video.fps:g} fps takes "
+            f"{list(expected)}, the sender took {video.frame_indices}",
+            details={"expected": list(expected), "given": video.frame_indices, "frame_sampling": sampling.name},
+        )
+    return video.num_source_frames, expected, range(sent)
+
+
+def _sample(count: int, fps: float, sampling: FrameSampling, limits: Settings) -> tuple[int, ...]:
+    if count > limits.max_source_frames:
+        raise _over("frames of the source", count, "max_source_frames", limits)
+    if count / fps > limits.max_duration_s:
+        raise _over("seconds of video", count / fps, "max_duration_s", limits)
+    return sampling.indices(count, fps)
+
+
+def _check_frames(width: int, height: int, count: int, limits: Settings) -> None:
+    if width * height > limits.max_frame_pixels:
+        raise _over(f"pixels of a {width}x{height} frame", width * height, "max_frame_pixels", limits)
+    if count * height * width * 3 > limits.max_decoded_bytes:
+        raise _over(
+            f"bytes of {count} decoded {width}x{height} frames", count * height * width * 3, "max_decoded_bytes", limits
+        )
+
+
+def _from_file(data: bytes, fps: float | None, sampling: FrameSampling, limits: Settings) -> types.Video:
+    if not data:
+        raise InvalidMedia("the video is empty: 0 bytes")
+    probe = decode.probe(data)
+    fps = fps or probe.fps
+    if not fps or not math.isfinite(fps):
+        raise MissingFps("the video file doesn't say how many frames a second it has; send fps with it")
+    if probe.duration_s > limits.max_duration_s:
+        raise _over("seconds of video", probe.duration_s, "max_duration_s", limits)
+    indices = _sample(probe.num_frames, fps, sampling, limits)
+    _check_frames(probe.width, probe.height, len(indices), limits)
+    return types.Video(decode.decode_frames(data, indices), fps, probe.num_frames, indices)
+
+
+def _from_pictures(images: Sequence[Image], picks: Sequence[int], limits: Settings) -> np.ndarray:
+    frames: dict[int, np.ndarray] = {}
+    for i in picks:
+        if i in frames:
+            continue
+        frames[i] = decode_picture(images[i], limits, f"frame {i}")
+        height, width, _ = frames[i].shape
+        _check_frames(width, height, len(picks), limits)
+        first = frames[picks[0]].shape
+        if frames[i].shape != first:
+            raise InvalidMedia(
+                f"frame {i} is {width}x{height}, frame {picks[0]} is {first[1]}x{first[0]}; a video has one size"
+            )
+    return np.stack([frames[i] for i in picks])
+
+
+def content_key(message: Image | Video) -> bytes:
+    """Equal for equal content, whatever way it travelled: digest over kind, shape and bytes as sent."""
+    digest = sha256()
+
+    def add(kind: bytes, data) -> None:
+        view = memoryview(data).cast("B")
+        digest.update(kind + view.nbytes.to_bytes(8, "big"))
+        digest.update(view)
+
+    def add_picture(image: Image) -> None:
+        if image.pixels is None:
+            add(b"file", image.data or (image.url or image.path or "").encode())
+        else:
+            add(b"pixels" + repr(image.pixels.shape).encode(), image.pixels.data)
+
+    if isinstance(message, Image):
+        add_picture(message)
+        return digest.digest()
+    if message.frames is not None:
+        add(b"frames" + repr(message.frames.shape).encode(), message.frames.data)
+    elif message.images is not None:
+        for image in message.images:
+            add_picture(image)
+    else:
+        add(b"video", message.data or (message.url or message.path or "").encode())
+    digest.update(repr((message.fps, message.num_source_frames, message.frame_indices)).encode())
+    return digest.digest()
+
+
+def reference_set_id(images: Sequence[Image]) -> str:
+    return "sha256:" + sha256(b"".join(content_key(image) for image in images)).hexdigest()
+
+
+class ReferenceStore:
+    """Decoded reference sets by id, least recently used first out, bounded in bytes. Safe from several threads."""
+
+    def __init__(self, max_bytes: int):
+        self._max_bytes = max_bytes
+        self._sets: OrderedDict[str, types.ReferenceSet] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def get(self, identity: str) -> types.ReferenceSet:
+        with self._lock:
+            if identity not in self._sets:
+                raise ReferenceSetNotFound(
+                    f"reference set {identity} isn't stored here (any more); put its pictures to /v1/reference-sets"
+                )
+            self._sets.move_to_end(identity)
+            return self._sets[identity]
+
+    def put(self, identity: str, references: types.ReferenceSet) -> None:
+        size = _size(references)
+        if size > self._max_bytes:
+            raise LimitExceeded(
+                f"the reference set takes {size} bytes decoded; the server keeps {self._max_bytes} in all",
+                details={"limit": "max_reference_store_bytes", "maximum": self._max_bytes},
+            )
+        with self._lock:
+            if identity in self._sets:
+                self._sets.move_to_end(identity)
+                return
+            self._sets[identity] = references
+            self._bytes += size
+            while self._bytes > self._max_bytes:
+                self._bytes -= _size(self._sets.popitem(last=False)[1])
+
+
+def _size(references: types.ReferenceSet) -> int:
+    return sum(image.nbytes for image in references.images)

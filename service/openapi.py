@@ -1,0 +1,150 @@
+"""The API, once: the table of routes, and the OpenAPI document that is made from it and the messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from identity_reward_client.messages import (
+    API_VERSION,
+    CompareRequest,
+    CompareResponse,
+    ErrorResponse,
+    GroupRequest,
+    GroupResponse,
+    ModelInfo,
+    ModelList,
+    ReferenceSet,
+    ReferenceSetResponse,
+    ScoreRequest,
+    ScoreResponse,
+)
+from identity_reward_client.raw_body import CONTENT_TYPE as RAW
+
+JSON = "application/json"
+HTML = "text/html"
+TEXT = "text/plain"
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    path: str
+    summary: str
+    response: type[BaseModel] | str  # a message, or the content type of anything else
+    request: type[BaseModel] | None = None
+    content_type: str = JSON
+    description: str = ""
+    errors: tuple[int, ...] = ()
+
+
+_SCORING = (400, 404, 413, 415, 422, 500, 503, 504)
+
+ROUTES = (
+    Route(
+        "POST", "/v1/score", "Score one video", ScoreResponse, ScoreRequest, errors=_SCORING,
+        description="How well the video keeps the identities of the people on the reference pictures.",
+    ),
+    Route(
+        "POST", "/v1/compare", "Compare two videos", CompareResponse, CompareRequest, errors=_SCORING,
+        description="Two rewards and the probabilities of a win, a tie and a loss under Bradley-Terry-with-Ties.",
+    ),
+    Route(
+        "POST", "/v1/groups", "Score a group of videos", GroupResponse, GroupRequest, errors=_SCORING,
+        description="Videos made from one reference set: a reward or a typed error for each, matrices on request.",
+    ),
+    Route(
+        "POST", "/v1/groups:raw", "Score a group of raw frames", GroupResponse, GroupRequest, RAW, errors=_SCORING,
+        description=(
+            "The same as `/v1/groups`, the body one safetensors file. Tensors, all uint8: `video.N` [T, H, W, 3] for "
+            "each video, `reference.N` [H, W, 3] or 1-D (an encoded picture file) for each reference. The metadata's "
+            "one key `request` is JSON text of a GroupRequest without pixels: `videos` holds `fps` and, for chosen "
+            "frames, `num_source_frames` and `frame_indices`; `references` only the id of a stored set."
+        ),
+    ),
+    Route(
+        "PUT", "/v1/reference-sets", "Store reference pictures", ReferenceSetResponse, ReferenceSet,
+        errors=(400, 413, 415, 422, 503, 504),
+        description="The answered id, a hash of the pictures, stands for them in requests while the server keeps them.",
+    ),
+    Route("GET", "/v1/models", "List the served models", ModelList, errors=(503,)),
+    Route("GET", "/v1/models/{name}", "Describe a served model", ModelInfo, errors=(404, 503)),
+    Route("GET", "/livez", "Is the process alive", TEXT),
+    Route("GET", "/readyz", "Are the models loaded", TEXT, errors=(503,)),
+    Route("GET", "/metrics", "Metrics for Prometheus", TEXT),
+    Route("GET", "/openapi.json", "This document", JSON),
+    Route("GET", "/docs", "This document as a page", HTML),
+    Route("GET", "/", "The same page", HTML),
+)  # fmt: skip
+
+
+@cache
+def document() -> dict[str, Any]:
+    """An OpenAPI 3.1 document of every route."""
+    inputs = {route.request for route in ROUTES if route.request}
+    outputs = {route.response for route in ROUTES if isinstance(route.response, type)} | {ErrorResponse}
+    pairs = [(model, "validation") for model in inputs] + [(model, "serialization") for model in outputs]
+    references, schemas = models_json_schema(
+        sorted(pairs, key=lambda pair: (pair[1], pair[0].__name__)), ref_template="#/components/schemas/{model}"
+    )
+    paths: dict[str, Any] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, references)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Identity Reward",
+            "version": API_VERSION,
+            "description": (
+                "An identity-consistency reward for multi-human video. Every answer carries `X-Request-Id`, taken "
+                "from the request's header of that name or made. Answers of 429 and 503 carry `Retry-After`."
+            ),
+        },
+        "paths": paths,
+        "components": {"schemas": dict(sorted(schemas["$defs"].items()))},
+    }
+
+
+def _operation(route: Route, references) -> dict[str, Any]:
+    if isinstance(route.response, str):
+        content: dict[str, Any] = {route.response: {"schema": {}}}
+    else:
+        content = {JSON: {"schema": references[route.response, "serialization"]}}
+    problem = {JSON: {"schema": references[ErrorResponse, "serialization"]}}
+    operation: dict[str, Any] = {
+        "operationId": _identifier(route),
+        "summary": route.summary,
+        "responses": {
+            "200": {"description": "OK", "content": content},
+            **{str(status): {"description": _STATUS[status], "content": problem} for status in route.errors},
+        },
+    }
+    if route.description:
+        operation["description"] = route.description
+    if "{name}" in route.path:
+        operation["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
+    if route.request is not None:
+        schema: dict[str, Any] = references[route.request, "validation"] if route.content_type == JSON else {}
+        operation["requestBody"] = {"required": True, "content": {route.content_type: {"schema": schema}}}
+    return operation
+
+
+_STATUS = {
+    400: "Malformed body, unknown field, wrong type or shape",
+    404: "No such model, or a reference set that is not stored (any more)",
+    413: "Body over the server's limit",
+    415: "Content type that the route does not take",
+    422: "Media, frames or counts that can't be scored as they are",
+    500: "The service failed",
+    503: "Overloaded or not ready: try again after Retry-After seconds",
+    504: "Not answered in time",
+}
+
+
+def _identifier(route: Route) -> str:
+    words = route.path.translate(str.maketrans("/:.-{}", "      ")).split() or ["index"]
+    return "_".join([route.method.lower(), *words])

@@ -1,0 +1,122 @@
+"""The server's settings: one frozen object, and the only reader of the environment in this package."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+PREFIX = "IDENTITY_REWARD_"
+# variables with our prefix that belong to others
+FOREIGN = {"IDENTITY_REWARD_URL"}
+
+
+class SettingsError(ValueError):
+    """One line: which setting is wrong, and what would do."""
+
+
+def _split(value: Any) -> Any:
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+class Settings(BaseModel):
+    """Every field is read from `IDENTITY_REWARD_<FIELD>`; its description says what it does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: Names = Field(("arcface",), min_length=1, description="names of the models to serve, comma-separated")
+    default_model: str | None = Field(None, description="the model of requests that name none; the first when unset")
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="where the models run: cpu, cuda or cuda:N")
+
+    max_body_bytes: int = Field(256 << 20, gt=0, description="request body; larger is 413, before it is read")
+    max_image_pixels: int = Field(50_000_000, gt=0, description="width x height of a picture, from its header")
+    max_frame_pixels: int = Field(4096 * 2304, gt=0, description="width x height of a video's frames")
+    max_source_frames: int = Field(20_000, gt=0, description="frames of a video file, or that a sender chose from")
+    max_sent_frames: int = Field(1024, gt=0, description="frames or pictures that one video on the wire may carry")
+    max_duration_s: float = Field(600.0, gt=0, description="length of a video")
+    max_decoded_bytes: int = Field(1 << 30, gt=0, description="decoded frames that one video may take in memory")
+    max_references: int = Field(8, gt=0, description="reference pictures of a request; a model may allow fewer")
+    max_group_videos: int = Field(64, gt=0, description="videos of one group")
+    max_prompt_chars: int = Field(4096, gt=0, description="length of a prompt")
+    max_reference_store_bytes: int = Field(512 << 20, ge=0, description="decoded reference sets kept for use by id")
+
+    max_waiting_items: int = Field(256, gt=0, description="videos accepted and not yet scored, per model; over it 503")
+    max_batch_items: int = Field(16, gt=0, description="videos of one forward pass; a larger group is its own batch")
+    decode_threads: int = Field(
+        default_factory=lambda: max(2, min(8, os.cpu_count() or 2)), gt=0, description="threads that decode and prepare"
+    )
+    request_timeout_s: float = Field(120.0, gt=0, description="from the first byte to the answer; then 504")
+
+    access_log: bool = Field(False, description="log a line for every request")
+    status_path: Path | None = Field(
+        None, description="file in which the server tells `identity-reward serve` that it is ready or why it failed"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.default_model is not None and self.default_model not in self.models:
+            raise ValueError(
+                f"default_model {self.default_model!r} is not among the served models {', '.join(self.models)}"
+            )
+        if len(set(self.models)) != len(self.models):
+            raise ValueError(f"models names one of {', '.join(self.models)} twice")
+        if self.max_waiting_items < self.max_group_videos:
+            raise ValueError(
+                f"max_waiting_items ({self.max_waiting_items}) must hold a whole group: at least max_group_videos "
+                f"({self.max_group_videos})"
+            )
+        return self
+
+    @property
+    def default(self) -> str:
+        return self.default_model or self.models[0]
+
+    @classmethod
+    def make(cls, **values: Any) -> Settings:
+        """Settings with these values over the defaults; a bad one is a SettingsError of one line."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            reason = first["msg"].removeprefix("Value error, ")
+            if not first["loc"]:
+                raise SettingsError(reason) from None
+            name = str(first["loc"][0])
+            raise SettingsError(f"{name} = {str(values.get(name))[:80]!r}: {reason} ({PREFIX}{name.upper()})") from None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None, **values: Any) -> Settings:
+        """Settings from `IDENTITY_REWARD_*`, with `values` over them. A misspelt variable is a SettingsError."""
+        environment = os.environ if environment is None else environment
+        found = {}
+        for variable, text in environment.items():
+            if not variable.startswith(PREFIX) or variable in FOREIGN:
+                continue
+            name = variable.removeprefix(PREFIX).lower()
+            if name in cls.model_fields:
+                found[name] = text
+            elif near := get_close_matches(name, cls.model_fields, 1, cutoff=0.8):
+                raise SettingsError(f"{variable} is no setting; did you mean {PREFIX}{near[0].upper()}?")
+        return cls.make(**{**found, **values})
+
+    def environment(self) -> dict[str, str]:
+        """This process's environment with these settings in it: what a server process is started with."""
+        ours = {
+            PREFIX + name.upper(): ",".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in self.model_dump(exclude_none=True).items()
+        }
+        others = {
+            name: value for name, value in os.environ.items() if name.removeprefix(PREFIX).lower() not in self.names()
+        }
+        return {**others, **ours}
+
+    @classmethod
+    def names(cls) -> frozenset[str]:
+        return frozenset(cls.model_fields)
