@@ -1,8 +1,9 @@
 """When the frames of a clip are shown, and which frame an index means. Pure; torch is never imported here.
 
-The rule. Frames count in the order in which they are shown. Of a clip of constant frame rate, index i is frame i. A clip
-whose frames leave that grid by half an interval or more has a variable frame rate; its rate is then frames / duration,
-and index i is the frame that is on screen in the middle of the i-th interval of that rate. So an index means a time.
+The rule. Frames count in the order in which they are shown. Of a clip of constant frame rate, index i is frame i. A
+clip whose frames leave that grid by half an interval or more has a variable frame rate; its rate is then
+frames / duration, and index i is the frame on screen in the middle of the i-th interval of that rate: an index means a
+time.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def timeline(starts_s: Sequence[float], last_duration_s: float | None, stated_fp
     duration = starts[-1] - starts[0] + last_duration_s
     if duration <= 0:
         raise InvalidMedia(
-            f"the clip states no usable frame rate or times for its {len(starts)} frames; write it again with a frame rate"
+            f"the clip states no usable times or frame rate for its {len(starts)} frames; write it with a frame rate"
         )
     fps = len(starts) / duration
     return Timeline(starts, duration, fps, variable=not _constant(starts, fps))

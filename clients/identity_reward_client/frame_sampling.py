@@ -8,8 +8,20 @@ and the indices are `round(linspace(0, N - 1, n))`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class PixelRule:
+    """The size to which a picture is brought before a vision tower sees it, and the arithmetic of the resize."""
+
+    # area after rounding the sides to the tower's grid
+    min_pixels: int
+    max_pixels: int
+    # bicubic with antialiasing as in: torch's uint8 kernel, torchvision's float path, Pillow 10
+    resize: Literal["u8", "float", "pillow"] = "u8"
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,11 @@ class FrameSampling:
     max_frames: int = 768
     # temporal patch of the model: 2 for Qwen2.5-VL, 1 for models of single frames
     frame_factor: int = 1
+    # pixels of frames and of references; None: the model has its own way (faces are cut out and aligned)
+    frame_pixels: PixelRule | None = None
+    reference_pixels: PixelRule | None = None
+    # the rate taken for a sender who asks for compatibility with a trainer that wrote this rate into every file
+    compat_fps: float | None = None
 
     def __post_init__(self):
         if (self.num_frames is None) == (self.fps is None):

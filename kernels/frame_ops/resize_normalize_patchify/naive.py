@@ -1,0 +1,77 @@
+"""The op in plain torch: what every other implementation of it is measured against.
+
+Bit-equal to transformers' Qwen2-VL processors on a CPU: resize in uint8, normalise through a table of the 256 values a
+channel that the library's own arithmetic gives, and patches in the order that the vision tower takes.
+
+Legend: T frames, H x W pixels, C = 3 channels, G = ceil(T / 2) temporal patches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+
+from ..taps import Semantics
+from .resize import resize
+from .smart_resize import MERGE, PATCH, TEMPORAL_PATCH, grid_thw, smart_resize
+
+# OpenAI CLIP's, in every Qwen2.5-VL preprocessor_config.json
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+# values in a row: channels x temporal patch x patch x patch
+ROW = 3 * TEMPORAL_PATCH * PATCH * PATCH
+
+
+@cache
+def normalization_table(dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """[3, 256]: (value / 255 - mean) / std in transformers' fused form, rounded to `dtype` at the end."""
+    scale = 1.0 / (1 / 255)
+    mean, std = torch.tensor(MEAN) * scale, torch.tensor(STD) * scale
+    return ((torch.arange(256, dtype=torch.float32)[None] - mean[:, None]) / std[:, None]).to(dtype)
+
+
+def patchify(frames_THWC: torch.Tensor) -> torch.Tensor:
+    """Same dtype [rows, 1176] of frames whose sides are multiples of 28; an odd last frame is repeated.
+
+    Rows: temporal patch, then 2x2 blocks of patches row by row, then the four patches of a block.
+    Columns: channel, frame of the pair, y, x.
+    """
+    if frames_THWC.shape[0] % TEMPORAL_PATCH:
+        frames_THWC = torch.cat([frames_THWC, frames_THWC[-1:]])
+    t, h, w, c = frames_THWC.shape
+    blocks = frames_THWC.reshape(t // 2, 2, h // 28, MERGE, PATCH, w // 28, MERGE, PATCH, c)
+    return blocks.permute(0, 2, 5, 3, 6, 8, 1, 4, 7).reshape(-1, ROW)
+
+
+def resize_normalize_patchify(
+    frames_THWC: torch.Tensor,
+    min_pixels: int,
+    max_pixels: int,
+    semantics: Semantics = "u8",
+    dtype: torch.dtype = torch.float32,
+) -> tuple[torch.Tensor, tuple[int, int, int]]:
+    """([rows, 1176] in `dtype`, (t, h, w) in patches) of uint8 [T, H, W, 3]; a picture is a clip of one frame."""
+    if frames_THWC.ndim != 4 or frames_THWC.shape[-1] != 3 or not len(frames_THWC):
+        raise ValueError(f"frames are uint8 [T, H, W, 3] with T >= 1, got {tuple(frames_THWC.shape)}")
+    height, width = smart_resize(frames_THWC.shape[1], frames_THWC.shape[2], min_pixels, max_pixels)
+    rows = patchify(resize(frames_THWC, height, width, semantics))
+    channel_values = rows.view(-1, 3, ROW // 3).to(torch.int32)
+    table = normalization_table(dtype)
+    out = torch.empty(channel_values.shape, dtype=dtype)
+    for channel in range(3):
+        out[:, channel] = table[channel][channel_values[:, channel]]
+    return out.view(-1, ROW), grid_thw(len(frames_THWC), height, width)
+
+
+def batch(
+    clips_THWC: Sequence[torch.Tensor],
+    min_pixels: int,
+    max_pixels: int,
+    semantics: Semantics = "u8",
+    dtype: torch.dtype = torch.float32,
+) -> tuple[torch.Tensor, list[tuple[int, int, int]]]:
+    """The same for clips of any sizes: rows one clip after another, and a grid for each."""
+    done = [resize_normalize_patchify(clip, min_pixels, max_pixels, semantics, dtype) for clip in clips_THWC]
+    return torch.cat([rows for rows, _ in done]), [grid for _, grid in done]

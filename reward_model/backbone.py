@@ -1,0 +1,30 @@
+"""The Qwen2.5-VL body, as transformers has it: vision tower and language model, no vocabulary head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import Qwen2_5_VLConfig
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLModel
+
+
+def backbone_config(backbone: dict[str, Any]) -> Qwen2_5_VLConfig:
+    config = Qwen2_5_VLConfig(**backbone)
+    for part in (config, config.text_config, config.vision_config):
+        part._attn_implementation = "sdpa"
+    return config
+
+
+def build_body(backbone: dict[str, Any]) -> Qwen2_5_VLModel:
+    """Parameters on the meta device (they come from a checkpoint), buffers computed."""
+    config = backbone_config(backbone)
+    with torch.device("meta"):
+        body = Qwen2_5_VLModel(config)
+    # rotary frequencies are in no checkpoint
+    body.language_model.rotary_emb = type(body.language_model.rotary_emb)(config.text_config)
+    body.visual.rotary_pos_emb = type(body.visual.rotary_pos_emb)(config.vision_config)
+    lost = [name for name, buffer in body.named_buffers() if buffer.is_meta]
+    if lost:
+        raise RuntimeError(f"this transformers release has buffers that aren't rebuilt: {', '.join(lost)}")
+    return body.eval().requires_grad_(False)

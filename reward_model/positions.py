@@ -1,0 +1,63 @@
+"""Position ids of a sequence of text, pictures and video (M-RoPE: time, height, width). Numpy only.
+
+Two dialects, named by the transformers release that defined them. They differ in where text goes on after a picture or
+video of t x h x w merged tokens that starts at position p:
+
+`4.51`  at the largest position used on any axis, plus one
+`5`     at p + max(h, w): time, which may run ahead of the picture's size, is left out
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+PositionDialect = Literal["4.51", "5"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A run of tokens. Text: `grid` is None. Pictures and video: `grid` = (t, h, w) in merged tokens."""
+
+    num_tokens: int
+    grid: tuple[int, int, int] | None = None
+    # seconds of video in one temporal patch; None for pictures, whose time doesn't pass
+    second_per_grid: float | None = None
+
+
+def position_ids(spans: Sequence[Span], tokens_per_second: float, dialect: PositionDialect) -> np.ndarray:
+    """int64 [3, L]: rows time, height, width."""
+    if dialect not in ("4.51", "5"):
+        raise ValueError(f"position dialects are 4.51 and 5, got {dialect!r}")
+    parts, at = [], 0
+    for span in spans:
+        if span.grid is None:
+            parts.append(np.broadcast_to(np.arange(at, at + span.num_tokens), (3, span.num_tokens)))
+            at += span.num_tokens
+            continue
+        part = at + _grid_positions(span, tokens_per_second, dialect)
+        parts.append(part)
+        at = int(part.max()) + 1 if dialect == "4.51" else at + max(span.grid[1:])
+    return np.concatenate(parts, axis=1).astype(np.int64) if parts else np.zeros((3, 0), np.int64)
+
+
+def _grid_positions(span: Span, tokens_per_second: float, dialect: PositionDialect) -> np.ndarray:
+    t, h, w = span.grid
+    steps = temporal_positions(t, span.second_per_grid, tokens_per_second, dialect)
+    return np.stack(np.broadcast_arrays(
+        steps[:, None, None], np.arange(h)[None, :, None], np.arange(w)[None, None, :]
+    )).reshape(3, t * h * w)  # fmt: skip
+
+
+def temporal_positions(
+    num_steps: int, second_per_grid: float | None, tokens_per_second: float, dialect: PositionDialect
+) -> np.ndarray:
+    """int64 [num_steps]: float32 products cut to whole numbers, in the order in which the dialect multiplies."""
+    step = np.arange(num_steps, dtype=np.float32)
+    if second_per_grid is None:
+        return step.astype(np.int64) * (dialect == "5")
+    seconds, rate = np.float32(second_per_grid), np.float32(tokens_per_second)
+    return (step * seconds * rate if dialect == "4.51" else step * (rate * seconds)).astype(np.int64)

@@ -1,0 +1,69 @@
+"""The Scorer of every Qwen2.5-VL reward model: `tiny`, presets and imported checkpoints alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+
+import numpy as np
+import torch
+
+from .config import RewardModelConfig
+from .errors import NonFiniteReward
+from .model import RewardModel
+from .preprocess import Preprocessor
+from .runner.sequence import TokenSequence
+from .scorer import ScorerInfo
+from .text_tokenizer import TextTokenizer
+from .types import ReferenceSet, Sample, Score, Video
+
+
+class QwenScorer:
+    def __init__(self, model: RewardModel, tokenizer: TextTokenizer):
+        config = model.config
+        self.model = model
+        self.preprocess = Preprocessor(config, tokenizer)
+        self.info = scorer_info(config, model)
+
+    def forward(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
+        return [self.model(sequence).tolist() for sequence in batch]
+
+    def postprocess(self, raw: Sequence[float]) -> Score:
+        config = self.model.config
+        if not all(isfinite(value) for value in raw):
+            raise NonFiniteReward(f"the model gave {list(raw)}, which is no reward", raw=[str(value) for value in raw])
+        if config.normalization is not None:
+            raw = [(value - mean) / std for value, (mean, std) in zip(raw, config.normalization, strict=True)]
+        details = dict(zip(config.outputs, raw, strict=True)) if len(raw) > 1 else {}
+        return Score(float(raw[0]), details)
+
+    def warm_up(self) -> None:
+        """Scores one grey clip with one reference of the usual size."""
+        sampling = self.model.config.frame_sampling
+        indices = sampling.indices(33, 10.0)
+        video = Video(np.full((len(indices), 240, 416, 3), 128, np.uint8), 10.0, 33, indices)
+        references = ReferenceSet((np.full((512, 512, 3), 128, np.uint8),))
+        raw = self.forward([self.preprocess(Sample(references, video))])
+        self.postprocess(raw[0])
+
+
+def scorer_info(config: RewardModelConfig, model: RewardModel) -> ScorerInfo:
+    return ScorerInfo(
+        name=config.name,
+        version=config.version,
+        fingerprint=config.fingerprint,
+        domain=config.domain,
+        description=config.description,
+        frame_sampling=config.frame_sampling,
+        meaningful=config.meaningful,
+        prompt_used=config.template.prompt_used,
+        max_references=config.max_references,
+        preference_scale=config.preference_scale,
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        dtype=str(model.dtype).removeprefix("torch."),
+        device=str(model.device),
+    )
+
+
+def default_dtype(device: str) -> torch.dtype:
+    return torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32

