@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from typing import Any
 
 import bentoml
 
@@ -40,7 +42,7 @@ class IdentityRewardService:
         quiet_logs()
         self.engine = routes.state.engine = ScoringEngine(settings, metrics)
         try:
-            await self.engine.start()
+            await asyncio.to_thread(self.engine.start)
         except Exception as error:
             report(settings, failed=typed(error).message)
             raise
@@ -54,16 +56,18 @@ class IdentityRewardService:
         return self.engine.ready
 
     @bentoml.api(route="/v1/score")
-    async def score(self, request: ScoreRequest, /) -> dict:
+    async def score(self, request: ScoreRequest, /) -> Any:
         return await answer(self.engine.score(request, current.get().request_id))
 
     @bentoml.api(route="/v1/compare")
-    async def compare(self, request: CompareRequest, /) -> dict:
+    async def compare(self, request: CompareRequest, /) -> Any:
         return await answer(self.engine.compare(request, current.get().request_id))
 
     @bentoml.api(route="/v1/groups")
-    async def groups(self, request: GroupRequest, /) -> dict:
+    async def groups(self, request: GroupRequest, /) -> Any:
         return await answer(self.engine.score_group(request, current.get().request_id))
 
 
-IdentityRewardService.add_asgi_middleware(EdgeMiddleware, settings=settings, metrics=metrics)
+IdentityRewardService.add_asgi_middleware(  # type: ignore[attr-defined]  # the decorator made it a bentoml.Service
+    EdgeMiddleware, settings=settings, metrics=metrics
+)

@@ -9,12 +9,13 @@ import socket
 import tempfile
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from reward_model.scorer import SCORERS
+from identity_reward_client.errors import ModelNotFound
 
+from .models import check_names
 from .settings import Settings, SettingsError
 from .supervise import Server, StartFailed
 
@@ -37,10 +38,12 @@ def serve(
     home = Path(tempfile.mkdtemp(prefix="identity-reward-"))
     try:
         settings = _settings(home, model, default, device, verbose)
-        check_models(settings.models)
+        check_names(settings.models)
+        if importlib.util.find_spec("bentoml") is None:
+            raise Refused('BentoML is not installed; pip install "identity-reward[serve,faces]"')
         address, port = check_address(host, port)
         _run(settings, home, address, port, verbose)
-    except (Refused, SettingsError, StartFailed) as error:
+    except (Refused, ModelNotFound, SettingsError, StartFailed) as error:
         typer.echo(f"identity-reward serve: {error}", err=True)
         raise typer.Exit(1 if isinstance(error, StartFailed) else 2) from None
     finally:
@@ -48,26 +51,14 @@ def serve(
 
 
 def _settings(home: Path, models: list[str] | None, default: str | None, device: str | None, verbose: bool) -> Settings:
-    given = {
-        "models": tuple(dict.fromkeys([*(models or []), *([default] if default else [])])) or None,
+    given: dict[str, Any] = {
+        "models": tuple(models) if models else None,
         "default_model": default,
         "device": device,
         "access_log": verbose or None,
         "status_path": home / "status.json",
     }
     return Settings.from_environment(**{name: value for name, value in given.items() if value is not None})
-
-
-def check_models(names: tuple[str, ...]) -> None:
-    for name in names:
-        if name in SCORERS:
-            continue
-        if Path(name).is_dir():
-            missing = "" if (Path(name) / "config.json").is_file() else "; it has no config.json either"
-            raise Refused(f"{name} is a folder, and no model here loads from one{missing}")
-        raise Refused(f"no model is called {name!r}; there are {', '.join(sorted(SCORERS))}")
-    if importlib.util.find_spec("bentoml") is None:
-        raise Refused('BentoML is not installed; pip install "identity-reward[serve,faces]"')
 
 
 def check_address(host: str, port: int) -> tuple[str, int]:
@@ -82,7 +73,7 @@ def check_address(host: str, port: int) -> tuple[str, int]:
             probe.bind(address)
         except OSError as error:
             raise Refused(
-                f"can't listen on {host} port {port}: {error.strerror.lower()}; --port chooses another, 0 a free one"
+                f"can't listen on {host} port {port}: {error.strerror}; --port chooses another, 0 a free one"
             ) from None
         return probe.getsockname()[0], probe.getsockname()[1]
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -29,11 +30,12 @@ from identity_reward_client.messages import (
 )
 from identity_reward_client.messages import ReferenceSet as ReferenceSetMessage
 from identity_reward_client.preference import matrices, probabilities, verdict
-from reward_model.scorer import SCORERS, Scorer, load_scorer
+from reward_model.scorer import Scorer
 
 from .failures import body
 from .media import ReferenceStore, decode_references, reference_set_id
 from .metrics import Metrics
+from .models import check_names, load_warm
 from .pipeline import Clock, Pipeline
 from .scheduler import Scheduler
 from .settings import Settings
@@ -70,22 +72,17 @@ class ScoringEngine:
     def ready(self) -> bool:
         return len(self._models) == len(self.settings.models)
 
-    async def start(self) -> None:
-        """Load and warm the models. A RewardError says which one failed and why."""
-        await asyncio.to_thread(self._load)
-
-    def _load(self) -> None:
+    def start(self) -> None:
+        """Load and warm the models; it takes seconds and blocks. A RewardError says which one failed and why."""
+        check_names(self.settings.models)
         for name in self.settings.models:
-            if name not in SCORERS:
-                raise ModelNotFound(f"no model is called {name!r}; there are {', '.join(sorted(SCORERS))}")
-            scorer = load_scorer(name, self.settings.device)
-            scorer.warm_up()
+            scorer = load_warm(name, self.settings.device)
             scheduler = Scheduler(
                 scorer,
                 max_batch_items=self.settings.max_batch_items,
                 max_waiting_items=self.settings.max_waiting_items,
             )
-            self.metrics.waiting_items.labels(name).set_function(lambda scheduler=scheduler: scheduler.admitted)
+            self.metrics.waiting_items.labels(name).set_function(partial(getattr, scheduler, "admitted"))
             self._models[name] = _Model(scorer, scheduler)
 
     async def close(self) -> None:
@@ -98,7 +95,8 @@ class ScoringEngine:
     def models(self) -> list[ModelInfo]:
         return [self.model(name) for name in self._models]
 
-    def model(self, name: str) -> ModelInfo:
+    def model(self, name: str | None) -> ModelInfo:
+        """What is served under this name, or as the default."""
         info = self._find(name).scorer.info
         return ModelInfo(
             **{field: getattr(info, field) for field in ModelInfo.model_fields if field != "default"},
@@ -183,10 +181,9 @@ class ScoringEngine:
         self._check_references(count, min(self.settings.max_references, model.scorer.info.max_references))
         if len(videos) > self.settings.max_group_videos:
             raise _limit("videos", len(videos), "max_group_videos", self.settings.max_group_videos)
-        if len(request.prompt or "") > self.settings.max_prompt_chars:
-            raise _limit(
-                "characters of prompt", len(request.prompt), "max_prompt_chars", self.settings.max_prompt_chars
-            )
+        length = len(request.prompt or "")
+        if length > self.settings.max_prompt_chars:
+            raise _limit("characters of prompt", length, "max_prompt_chars", self.settings.max_prompt_chars)
 
     @staticmethod
     def _check_references(count: int, allowed: int) -> None:

@@ -31,8 +31,9 @@ MAX_FPS = 1000.0
 
 def _over(what: str, given: float, name: str, limits: Settings) -> LimitExceeded:
     maximum = getattr(limits, name)
+    given = min(given, 1e18)  # an integer of JSON may be too large for a float
     return LimitExceeded(
-        f"{what}: {given:g}; at most {maximum:g} ({name})", details={"limit": name, "maximum": maximum}
+        f"{what}: {given:.12g}; at most {maximum:.12g} ({name})", details={"limit": name, "maximum": maximum}
     )
 
 
@@ -49,14 +50,21 @@ def decode_video(video: Video, sampling: FrameSampling, limits: Settings) -> typ
         return _from_file(bytes(video.data), video.fps, sampling, limits)
     if video.fps is None:
         raise MissingFps("frames and lists of pictures need fps, the frames a second of their source; none was given")
-    sent = len(video.images) if video.frames is None else video.frames.shape[0]
+    images = video.images or []
+    sent = len(images) if video.frames is None else video.frames.shape[0]
     if not sent:
         raise InvalidMedia("the video is an empty list of pictures")
     if sent > limits.max_sent_frames:
         raise _over("frames sent for one video", sent, "max_sent_frames", limits)
-    count, indices, picks = _choice(video, sent, sampling, limits)
+    if video.num_source_frames is None or video.frame_indices is None:
+        count, indices = sent, _sample(sent, video.fps, sampling, limits)
+        picks: Sequence[int] = indices
+    else:
+        count = video.num_source_frames
+        indices = _checked_choice(count, video.frame_indices, sent, video.fps, sampling, limits)
+        picks = range(sent)
     if video.frames is None:
-        frames = _from_pictures(video.images, picks, limits)
+        frames = _from_pictures(images, picks, limits)
     else:
         _check_frames(video.frames.shape[2], video.frames.shape[1], len(picks), limits)
         # picked by a copy: the request's buffer may be read-only, and need not outlive this call
@@ -64,25 +72,27 @@ def decode_video(video: Video, sampling: FrameSampling, limits: Settings) -> typ
     return types.Video(frames, video.fps, count, indices)
 
 
-def _choice(
-    video: Video, sent: int, sampling: FrameSampling, limits: Settings
-) -> tuple[int, tuple[int, ...], Sequence[int]]:
-    """(source frames, indices into the source, indices into what was sent)."""
-    if video.frame_indices is None:
-        indices = _sample(sent, video.fps, sampling, limits)
-        return sent, indices, indices
-    if len(video.frame_indices) != sent:
-        raise FrameIndexMismatch(f"{sent} frames came with {len(video.frame_indices)} frame_indices")
-    if video.num_source_frames < 1:
-        raise InvalidRequest(f"num_source_frames must be at least 1, got {video.num_source_frames}")
-    expected = _sample(video.num_source_frames, video.fps, sampling, limits)
-    if tuple(video.frame_indices) != expected:
+def _checked_choice(
+    count: int, given: list[int], sent: int, fps: float, sampling: FrameSampling, limits: Settings
+) -> tuple[int, ...]:
+    """The indices that the sampling takes; FrameIndexMismatch where the sender's are others."""
+    if len(given) != sent:
         raise FrameIndexMismatch(
-            f"frame sampling {sampling.name} of {video.num_source_frames} frames at {video.fps:g} fps takes "
-            f"{list(expected)}, the sender took {video.frame_indices}",
-            details={"expected": list(expected), "given": video.frame_indices, "frame_sampling": sampling.name},
+            f"{sent} frames came with {len(given)} frame_indices",
+            details={"num_frames": sent, "num_frame_indices": len(given)},
         )
-    return video.num_source_frames, expected, range(sent)
+    if count < 1:
+        raise InvalidRequest("num_source_frames must be at least 1")
+    expected = _sample(count, fps, sampling, limits)
+    if not all(0 <= i < count for i in given):
+        raise InvalidRequest(f"frame_indices must lie in 0..{count - 1}, the source's {count} frames")
+    if tuple(given) != expected:
+        raise FrameIndexMismatch(
+            f"frame sampling {sampling.name} takes frames {list(expected)} of {count} at {fps:g} fps, "
+            f"the sender took {given}",
+            details={"expected": list(expected), "given": given, "frame_sampling": sampling.name},
+        )
+    return expected
 
 
 def _sample(count: int, fps: float, sampling: FrameSampling, limits: Settings) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from identity_reward_client.messages import (
     API_VERSION,
@@ -87,10 +87,9 @@ def document() -> dict[str, Any]:
     """An OpenAPI 3.1 document of every route."""
     inputs = {route.request for route in ROUTES if route.request}
     outputs = {route.response for route in ROUTES if isinstance(route.response, type)} | {ErrorResponse}
-    pairs = [(model, "validation") for model in inputs] + [(model, "serialization") for model in outputs]
-    references, schemas = models_json_schema(
-        sorted(pairs, key=lambda pair: (pair[1], pair[0].__name__)), ref_template="#/components/schemas/{model}"
-    )
+    pairs: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in _by_name(inputs)]
+    pairs += [(model, "serialization") for model in _by_name(outputs)]
+    references, schemas = models_json_schema(pairs, ref_template="#/components/schemas/{model}")
     paths: dict[str, Any] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, references)
@@ -107,6 +106,10 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {"schemas": dict(sorted(schemas["$defs"].items()))},
     }
+
+
+def _by_name(models: set[type[BaseModel]]) -> list[type[BaseModel]]:
+    return sorted(models, key=lambda model: model.__name__)
 
 
 def _operation(route: Route, references) -> dict[str, Any]:

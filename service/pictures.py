@@ -33,7 +33,7 @@ def decode_picture(image: Image, limits: Settings, what: str = "the picture") ->
         height, width, _ = image.pixels.shape
         _check_size(width, height, limits, what)
         return np.frombuffer(image.pixels.data, np.uint8).reshape(height, width, 3).copy()
-    data = memoryview(image.data)
+    data = memoryview(image.data or b"")
     if not data.nbytes:
         raise InvalidMedia(f"{what} is empty: 0 bytes")
     try:
@@ -41,9 +41,8 @@ def decode_picture(image: Image, limits: Settings, what: str = "the picture") ->
             _check_size(*file.size, limits, what)
             # a phone's MPO is a photograph with a preview beside it, not an animation
             if file.format != "MPO" and getattr(file, "is_animated", False):
-                raise InvalidMedia(
-                    f"{what} is an animated or many-page {file.format} of {file.n_frames} pictures; send one picture"
-                )
+                count = getattr(file, "n_frames", 2)
+                raise InvalidMedia(f"{what} is an animated or many-page {file.format} of {count} pictures; send one")
             return _to_rgb(ImageOps.exif_transpose(file))
     except RewardError:
         raise

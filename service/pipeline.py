@@ -103,12 +103,13 @@ class Pipeline:
             return _Prepared(decoded, scorer.preprocess(types.Sample(references, decoded, prompt)))
 
     async def _resolve(self, request: RequestBase, clock: Clock) -> types.ReferenceSet:
-        if isinstance(request.references, str):
-            return self._references.get(request.references)
+        given = request.references
+        if isinstance(given, str):
+            return self._references.get(given)
 
         def decode() -> types.ReferenceSet:
             with clock.of("decode"):
-                return decode_references(request.references, self._limits)
+                return decode_references(given, self._limits)
 
         return await self._in_pool(decode)
 
