@@ -1,0 +1,119 @@
+"""Sequences in, hidden states at their reward tokens out: what is shared is computed once, nothing is padded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from .cache import TensorCache
+from .language import LanguageRunner, PrefixState
+from .plan import lay_out, split
+from .rows import CPU_MULTIPLE
+from .sequence import Clip, TokenSequence
+from .vision import VisionRunner
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class RunnerConfig:
+    # tokens of one forward pass (prefixes once, suffixes each); a larger group is split between its suffixes
+    token_budget: int = 16_384
+    # vision features of reference pictures, kept on the device
+    feature_cache_bytes: int = 256 * MIB
+    # keys and values of prefixes, kept on the device; what falls out may spill to the host
+    prefix_cache_bytes: int = 1024 * MIB
+    prefix_host_cache_bytes: int = 0
+    # on CUDA: products of one fixed number of rows, one split in attention: the same bits in any company
+    deterministic: bool = False
+    deterministic_rows: int = 2048
+
+
+class Runner:
+    """`model`: transformers' Qwen2_5_VLModel. Used from one thread at a time."""
+
+    def __init__(self, model: nn.Module, config: RunnerConfig = RunnerConfig()):
+        self.model, self.config = model, config
+        weight = model.language_model.embed_tokens.weight
+        self.device, self.dtype = weight.device, weight.dtype
+        multiple = CPU_MULTIPLE if self.device.type == "cpu" else 1
+        self.vision = VisionRunner(model.visual, multiple)
+        self.language = LanguageRunner(model.language_model, multiple, config.deterministic)
+        self.features = TensorCache(self.device, config.feature_cache_bytes)
+        self.prefixes = TensorCache(self.device, config.prefix_cache_bytes, config.prefix_host_cache_bytes)
+
+    @torch.inference_mode()
+    def __call__(self, sequences: Sequence[TokenSequence]) -> list[torch.Tensor]:
+        """The hidden state, before the final norm, at every reward token: [rewards, hidden] for each sequence."""
+        results: list[torch.Tensor | None] = [None] * len(sequences)
+        held: dict[
+            str, PrefixState
+        ] = {}  # of this call: a group that is split finds its prefix whatever the cache does
+        for key in {s.prefix_key for s in sequences if s.prefix_length}:
+            if (state := self.prefixes.get(key)) is not None:
+                held[key] = state
+        for numbers in split(sequences, self.config.token_budget, set(held)):
+            batch = [sequences[n] for n in numbers]
+            for number, hidden in zip(numbers, self._forward(batch, held), strict=True):
+                results[number] = hidden
+        return results
+
+    def _forward(self, batch: list[TokenSequence], held: dict[str, PrefixState]) -> list[torch.Tensor]:
+        layout = lay_out(batch, set(held))
+        token_ids = np.concatenate([s.token_ids[start:end] for s, start, end in layout.sources])
+        positions = np.concatenate([s.positions[:, start:end] for s, start, end in layout.sources], axis=1)
+        embedded = self.model.language_model.embed_tokens(torch.from_numpy(token_ids).to(self.device))
+        self._place_features(embedded, layout)
+        hidden, new = self.language(embedded, positions, layout, held)
+        held.update(new)
+        for key, state in new.items():
+            self.prefixes.put(key, state)
+        results: list[torch.Tensor | None] = [None] * len(batch)
+        at = 0
+        for number in layout.order:
+            count = len(batch[number].reward_indices)
+            results[number] = hidden[at : at + count]
+            at += count
+        return results
+
+    def _place_features(self, embedded: torch.Tensor, layout) -> None:
+        """Overwrite the rows of picture and video tokens with their vision features."""
+        placed: list[tuple[Clip, int]] = []
+        row = 0
+        for sequence, start, end in layout.sources:
+            placed += [(clip, row + clip.start - start) for clip in sequence.clips_between(start, end)]
+            row += end - start
+        features = self._features([clip for clip, _ in placed])
+        for (clip, at), feature in zip(placed, features, strict=True):
+            embedded[at : at + clip.num_tokens] = feature
+
+    def _features(self, clips: list[Clip]) -> list[torch.Tensor]:
+        """One tower pass over the clips that no cache holds, each distinct one once."""
+        known: dict[object, torch.Tensor] = {}
+        todo: dict[object, Clip] = {}
+        for clip in clips:
+            key = self._identity(clip)
+            if key in known or key in todo:
+                continue
+            kept = self.features.get(clip.key) if clip.key is not None else None
+            if kept is not None:
+                known[key] = kept
+            else:
+                todo[key] = clip
+        if todo:
+            patches = torch.cat([clip.patches.to(self.device, non_blocking=True) for clip in todo.values()])
+            computed = self.vision(patches, [clip.grid for clip in todo.values()])
+            sizes = [clip.num_tokens for clip in todo.values()]
+            for (key, clip), feature in zip(todo.items(), computed.split(sizes), strict=True):
+                known[key] = feature
+                if clip.key is not None:
+                    self.features.put(clip.key, feature.clone())
+        return [known[self._identity(clip)] for clip in clips]
+
+    @staticmethod
+    def _identity(clip: Clip) -> object:
+        return clip.key if clip.key is not None else id(clip)

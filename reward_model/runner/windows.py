@@ -1,0 +1,124 @@
+"""Which patches attend to which in the vision tower, planned on the host.
+
+Qwen2.5-VL's tower attends inside windows of 8 x 8 patches in most blocks, and inside one temporal slice in the others.
+transformers runs one attention call a window; here windows of equal size become one batched call: patches are put in an
+order in which equal windows are neighbours, so that a call's input is a view.
+
+A unit is a 2 x 2 square of patches that the merger makes one token of; a unit's patches always stay together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+Grid = tuple[int, int, int]  # temporal slices, and height and width in patches
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Runs of equal length, laid end to end: `classes` holds (how many, of what length) in patches."""
+
+    classes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TowerPlan:
+    """N = patches, U = N / 4 units. Index tensors are int64 on the CPU, ready to be moved.
+
+    `order_U` takes units from input order to tower order; `restore_U` back. `slices_N` takes patches from tower order to
+    slice order (for blocks of full attention); `unslice_N` back. `rows_N`, `columns_N` are patch coordinates in tower order.
+    """
+
+    order_U: torch.Tensor
+    restore_U: torch.Tensor
+    slices_N: torch.Tensor
+    unslice_N: torch.Tensor
+    rows_N: torch.Tensor
+    columns_N: torch.Tensor
+    windows: Segments
+    slices: Segments
+    largest: int  # the largest patch coordinate
+
+    def to(self, device: torch.device) -> TowerPlan:
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return TowerPlan(**{k: v.to(device) if torch.is_tensor(v) else v for k, v in moved.items()})
+
+
+@lru_cache(maxsize=4096)
+def _windows(height: int, width: int, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """(unit numbers of one slice window by window, length of each window in units); sizes in units."""
+    numbers = np.arange(height * width).reshape(height, width)
+    parts = [
+        numbers[top : top + window, left : left + window].ravel()
+        for top in range(0, height, window)
+        for left in range(0, width, window)
+    ]
+    return np.concatenate(parts), np.array([len(part) for part in parts])
+
+
+def _coordinates(height: int, width: int, merge: int) -> np.ndarray:
+    """[2, height * width] row and column of every patch of a slice, in the processor's order (unit by unit)."""
+    rows, columns = np.indices((height, width))
+    squares = np.stack([rows, columns]).reshape(2, height // merge, merge, width // merge, merge)
+    return squares.transpose(0, 1, 3, 2, 4).reshape(2, -1)
+
+
+def _grouped(lengths: np.ndarray) -> tuple[np.ndarray, Segments]:
+    """(stable order of segments that puts equal lengths together, longest first; what comes out)."""
+    order = np.argsort(-lengths, kind="stable")
+    values, counts = np.unique(lengths, return_counts=True)
+    return order, Segments(tuple((int(n), int(length)) for length, n in zip(values[::-1], counts[::-1], strict=True)))
+
+
+def _concatenated(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Indices of segments laid end to end: arange(start, start + length) for each."""
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
+
+
+def plan_tower(grids: Sequence[Grid], *, merge: int = 2, window: int = 4) -> TowerPlan:
+    """The plan for pictures and clips laid end to end; `window` is the window's side in units."""
+    return _plan(tuple(grids), merge, window)
+
+
+@lru_cache(maxsize=256)
+def _plan(grids: tuple[Grid, ...], merge: int, window: int) -> TowerPlan:
+    unit = merge * merge
+    numbers, lengths, coordinates, slice_lengths, start = [], [], [], [], 0
+    for slices, height, width in grids:
+        within, sizes = _windows(height // merge, width // merge, window)
+        coordinates.append(np.tile(_coordinates(height, width, merge), slices))
+        for _ in range(slices):
+            numbers.append(within + start)
+            lengths.append(sizes)
+            slice_lengths.append(height * width)
+            start += within.size
+    windows_U, lengths_W = np.concatenate(numbers), np.concatenate(lengths)
+    starts_W = np.cumsum(lengths_W) - lengths_W
+    by_size, classes = _grouped(lengths_W)
+    order_U = windows_U[_concatenated(starts_W[by_size], lengths_W[by_size])]
+    restore_U = np.empty_like(order_U)
+    restore_U[order_U] = np.arange(order_U.size)
+
+    # slice by slice, window by window: the order that transformers attends in, so that sums round alike
+    patches = (restore_U[windows_U][:, None] * unit + np.arange(unit)).ravel()
+    slice_lengths = np.array(slice_lengths)
+    starts_S = np.cumsum(slice_lengths) - slice_lengths
+    slice_order, slice_classes = _grouped(slice_lengths)
+    slices_N = patches[_concatenated(starts_S[slice_order], slice_lengths[slice_order])]
+    unslice_N = np.empty_like(slices_N)
+    unslice_N[slices_N] = np.arange(slices_N.size)
+
+    in_tower = (order_U[:, None] * unit + np.arange(unit)).ravel()
+    rows_N, columns_N = np.concatenate(coordinates, axis=1)[:, in_tower]
+    return TowerPlan(
+        *(torch.from_numpy(a) for a in (order_U, restore_U, slices_N, unslice_N, rows_N, columns_N)),
+        windows=Segments(tuple((n, length * unit) for n, length in classes.classes)),
+        slices=slice_classes,
+        largest=max(max(grid[1:]) for grid in grids),
+    )
