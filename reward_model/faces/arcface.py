@@ -1,0 +1,197 @@
+"""`arcface`: the plain baseline. How alike, by a face network, are the people of the video and of the references?
+
+Every sampled frame's faces are matched to the references, one face for one person; the cosine similarities are
+averaged over frames and people, or summed up by another variant. A person without a face in a frame counts as 0 there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from hashlib import sha256
+from json import dumps
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+
+from identity_reward_client.frame_sampling import FrameSampling
+
+from ..errors import NonFiniteReward
+from ..scorer import ScorerInfo
+from ..types import Sample, Score
+from .align import TEMPLATE_52
+from .detect import FaceDetector
+from .embed import FaceEmbedder
+from .face import Face, FaceReader
+from .match import VARIANTS, match_frames
+from .references import ReferenceFace, ReferenceFaces
+
+SAMPLING = FrameSampling("uniform-8", num_frames=8)
+# Raise it whenever code that decides a score changes, so that the fingerprint changes too.
+REVISION = 1
+# A cosine difference times this is a Bradley-Terry-with-Ties logit (theta 5): the scale of highest likelihood on the
+# 40 photographs of OpenPeople (10 people, SFace), where "the same person" wins against "another person" (1,440
+# differences, mean 0.50) and two photographs of the same person tie (120 differences, standard deviation 0.10). At it,
+# 96 % of the former and 81 % of the latter are also the most likely outcome. All 230 faces at least 100 pixels wide
+# give 8.9. Another network's cosines may spread otherwise.
+PREFERENCE_SCALE = 8.5
+_SUMMARIES = {
+    "mean": "averaged over frames, then people",
+    "minimum": "averaged over frames; the worst person's counts",
+    "best_frame": "averaged over people; the best frame's counts",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class SampleFaces:
+    """What `preprocess` gives: every face of one sample, in pixels of its own picture or frame."""
+
+    references: tuple[ReferenceFace, ...]
+    frames: tuple[tuple[Face, ...], ...]  # of each sampled frame, largest first
+    frame_indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Similarities:
+    """What `forward` gives. T sampled frames, P people in the order of the references."""
+
+    similarity_TP: np.ndarray  # float64 in [-1, 1], NaN where no face was left for the person
+    num_reference_faces: tuple[int, ...]
+    num_frame_faces: tuple[int, ...]
+    frame_indices: tuple[int, ...]
+
+
+class ArcFaceScorer:
+    """A Scorer (reward_model.scorer). The reward is a cosine similarity, in [-1, 1]."""
+
+    def __init__(self, reader: FaceReader, variant: str = "mean", name: str | None = None):
+        if variant not in VARIANTS:
+            raise ValueError(f"no variant is called {variant!r}; there are {', '.join(VARIANTS)}")
+        self.reader = reader
+        self.variant = variant
+        self._references = ReferenceFaces(reader)
+        embedder = reader.embedder
+        self.info = ScorerInfo(
+            name=name or scorer_name(variant),
+            version=str(REVISION),
+            fingerprint=_fingerprint(reader, variant),
+            domain="photographs",
+            description=f"Cosine similarity of faces to the references ({embedder.model.path.stem}), "
+            f"{_SUMMARIES[variant]}; an absent person counts as 0.",
+            frame_sampling=SAMPLING,
+            preference_scale=PREFERENCE_SCALE,
+            num_parameters=embedder.num_parameters,
+        )
+
+    def preprocess(self, sample: Sample) -> SampleFaces:
+        """Find and embed all faces. ReferenceWithoutFace if a reference shows none."""
+        references = self._references.read(sample.references)
+        # a short video repeats frames
+        read: dict[int, tuple[Face, ...]] = {}
+        for index, frame_HWC in zip(sample.video.frame_indices, sample.video.frames_THWC, strict=True):
+            if index not in read:
+                read[index] = self.reader.read(frame_HWC)
+        indices = sample.video.frame_indices
+        return SampleFaces(references, tuple(read[index] for index in indices), indices)
+
+    def forward(self, batch: Sequence[SampleFaces]) -> list[Similarities]:
+        return [self._similarities(sample) for sample in batch]
+
+    def _similarities(self, sample: SampleFaces) -> Similarities:
+        references_PD = np.stack([reference.face.embedding_D for reference in sample.references])
+        frames = [np.array([face.embedding_D for face in faces]) for faces in sample.frames]
+        return Similarities(
+            match_frames(frames, references_PD),
+            tuple(reference.num_faces for reference in sample.references),
+            tuple(len(faces) for faces in sample.frames),
+            sample.frame_indices,
+        )
+
+    def postprocess(self, raw: Similarities) -> Score:
+        """The reward, and in `details` what it is made of: per person and frame (null where absent), and the variants.
+
+        `num_reference_faces` above 1 says that a reference shows several faces; its largest is the one used.
+        """
+        values = {variant: summarize(raw.similarity_TP) for variant, summarize in VARIANTS.items()}
+        if not all(isfinite(value) for value in values.values()):
+            raise NonFiniteReward(
+                "the face similarities are not finite", variants={k: str(v) for k, v in values.items()}
+            )
+        people = []
+        for p, similarity_T in enumerate(raw.similarity_TP.T):
+            present_T = ~np.isnan(similarity_T)
+            people.append(
+                {
+                    "reference_index": p,
+                    "similarity": float(np.nan_to_num(similarity_T).mean()),
+                    "coverage": float(present_T.mean()),
+                    "frame_similarities": [
+                        float(s) if here else None for s, here in zip(similarity_T, present_T, strict=True)
+                    ],
+                    "num_reference_faces": raw.num_reference_faces[p],
+                }
+            )
+        best = int(np.nan_to_num(raw.similarity_TP).mean(1).argmax())
+        details = {
+            "variants": values,
+            "people": people,
+            "num_frame_faces": list(raw.num_frame_faces),
+            "best_frame_index": raw.frame_indices[best],
+        }
+        return Score(values[self.variant], details)
+
+    def warm_up(self) -> None:
+        """Runs detector, embedder and matching on a grey clip; grey has no face, so the face's place is made up."""
+        grey = np.full((480, 832, 3), 128, np.uint8)
+        faces = self.reader.read(grey)
+        size_px = self.reader.embedder.size_px
+        embedding_D = self.reader.embedder.embed(grey[:size_px, :size_px])
+        face = Face((0.0, 0.0, float(size_px), float(size_px)), 0.0, TEMPLATE_52.astype(np.float32), embedding_D)
+        self.postprocess(self._similarities(SampleFaces((ReferenceFace(face, 1),), (faces, (face,)), (0, 1))))
+
+
+def scorer_name(variant: str) -> str:
+    return "arcface" if variant == "mean" else f"arcface-{variant.replace('_', '-')}"
+
+
+def _fingerprint(reader: FaceReader, variant: str) -> str:
+    deciding = {
+        "revision": REVISION,
+        "variant": variant,
+        "detector": reader.detector.model.sha256,
+        "detection": asdict(reader.detector.config),
+        "embedder": reader.embedder.model.sha256,
+        "size_px": reader.embedder.size_px,
+        "normalizes_itself": reader.embedder.normalizes_itself,
+        "template": TEMPLATE_52.tolist(),
+        "max_faces": reader.max_faces,
+        "frame_sampling": asdict(SAMPLING),
+    }
+    return sha256(dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def _bundled_reader() -> FaceReader:
+    """One for all variants of a process: the network's memory is paid once."""
+    return FaceReader(FaceDetector(), FaceEmbedder.bundled())
+
+
+def load(device: str = "cpu", variant: str = "mean") -> ArcFaceScorer:
+    """The bundled YuNet and SFace. They run on the CPU whatever the device. ModelFileError if a file is not right."""
+    return ArcFaceScorer(_bundled_reader(), variant)
+
+
+def load_minimum(device: str = "cpu") -> ArcFaceScorer:
+    return load(device, "minimum")
+
+
+def load_best_frame(device: str = "cpu") -> ArcFaceScorer:
+    return load(device, "best_frame")
+
+
+def load_onnx(path: str | Path, device: str = "cpu", variant: str = "mean") -> ArcFaceScorer:
+    """A user's own ArcFace ONNX (insightface's w600k_r50 or glintr100, say) in SFace's place, under its own name."""
+    reader = FaceReader(FaceDetector(), FaceEmbedder.from_path(path))
+    return ArcFaceScorer(reader, variant, name=f"{scorer_name(variant)}-{Path(path).stem}")
