@@ -108,7 +108,9 @@ class LocalRewardClient:
             await engine.close()
 
     async def _started(self) -> ScoringEngine:
-        return self._engine or await asyncio.to_thread(self._start)
+        if self._engine is None:
+            return await asyncio.to_thread(self._start)
+        return self._engine
 
     def _start(self) -> ScoringEngine:
         with self._starting:
