@@ -29,7 +29,8 @@ def _check(theta: float) -> float:
 
 
 def _log_sigmoid(x):
-    return -np.logaddexp(0.0, -x)
+    with np.errstate(invalid="ignore"):  # NaN stands for a missing reward
+        return -np.logaddexp(0.0, -x)
 
 
 def probabilities(difference, theta: float = THETA):
