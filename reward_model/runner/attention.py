@@ -1,11 +1,12 @@
-"""Causal attention of a packed batch: every class of equally long sequences in one call on the CPU, all sequences in one
-variable-length call on CUDA."""
+"""Causal attention of a packed batch: every class of equally long sequences in one call on the CPU, all sequences in
+one variable-length call on CUDA."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
@@ -21,10 +22,24 @@ class PackedAttention(Protocol):
     def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor: ...
 
 
+# a handful of queries takes another path on the CPU, whose rounding depends on the batch
+CPU_QUERIES = 16
+
+
 @lru_cache(maxsize=64)
 def _lower_right(num_queries: int, num_keys: int, device: torch.device) -> torch.Tensor:
-    """True where a query may look: query i of n stands at key position num_keys - n + i."""
-    return torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).tril(num_keys - num_queries)
+    """True where a query may look: query i of n stands at key position num_keys - n + i. On the CPU the last row is
+    repeated up to CPU_QUERIES."""
+    mask = torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).tril(num_keys - num_queries)
+    return _at_least(mask, 0)
+
+
+def _at_least(queries: torch.Tensor, dim: int) -> torch.Tensor:
+    missing = CPU_QUERIES - queries.shape[dim]
+    if missing <= 0 or queries.device.type != "cpu":
+        return queries
+    last = queries.narrow(dim, queries.shape[dim] - 1, 1)
+    return torch.cat([queries, last.expand(*queries.shape[:dim], missing, *queries.shape[dim + 1 :])], dim)
 
 
 class SdpaAttention:
@@ -38,13 +53,9 @@ class SdpaAttention:
         out = torch.zeros_like(query)
         for c, index in self.classes:
             rows = slice(c.start, c.start + c.count * c.num_queries)
-            q = query[rows].view(c.count, c.num_queries, *query.shape[1:]).transpose(1, 2)
+            q = _at_least(query[rows].view(c.count, c.num_queries, *query.shape[1:]), 1).transpose(1, 2)
             k, v = (table[index].transpose(1, 2) for table in (key, value))
-            if c.num_queries == 1:
-                # a lone query takes another path on the CPU, with rounding that depends on the batch: send it twice
-                q, mask = q.expand(-1, -1, 2, -1), None
-            else:
-                mask = _lower_right(c.num_queries, c.num_keys, self.device)
+            mask = None if c.num_queries == 1 else _lower_right(c.num_queries, c.num_keys, self.device)
             attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
             attended = attended[:, :, : c.num_queries]
             out[rows].view(c.count, c.num_queries, *query.shape[1:]).copy_(attended.transpose(1, 2))
@@ -52,7 +63,7 @@ class SdpaAttention:
 
 
 class VarlenAttention:
-    """torch's varlen_attn on CUDA: one call for all sequences, keys gathered so that each finds its prefix before it."""
+    """torch's varlen_attn on CUDA: one call for all sequences, keys gathered so that each follows its prefix."""
 
     def __init__(self, classes: Sequence[AttentionClass], device: torch.device, deterministic: bool):
         queries = np.concatenate([np.full(c.count, c.num_queries) for c in classes])
@@ -97,11 +108,7 @@ def _varlen_options(deterministic: bool) -> dict:
 def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
     if device.type != "cuda" or dtype not in (torch.float16, torch.bfloat16):
         return False
-    try:
-        import torch.nn.attention.varlen  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return find_spec("torch.nn.attention.varlen") is not None
 
 
 def packed_attention(

@@ -1,4 +1,4 @@
-"""The language model over a packed batch: prefixes once, suffixes without padding, the last layer for reward rows only."""
+"""The language model over a packed batch: prefixes once, no padding, the last layer for reward rows only."""
 
 from __future__ import annotations
 

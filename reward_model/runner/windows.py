@@ -30,8 +30,9 @@ class Segments:
 class TowerPlan:
     """N = patches, U = N / 4 units. Index tensors are int64 on the CPU, ready to be moved.
 
-    `order_U` takes units from input order to tower order; `restore_U` back. `slices_N` takes patches from tower order to
-    slice order (for blocks of full attention); `unslice_N` back. `rows_N`, `columns_N` are patch coordinates in tower order.
+    `order_U` takes units from input order to tower order; `restore_U` back. `slices_N` takes patches from tower order
+    to slice order (for blocks of full attention); `unslice_N` back. `rows_N`, `columns_N` are patch coordinates in
+    tower order.
     """
 
     order_U: torch.Tensor
