@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
 from json import dumps
 from typing import Any
@@ -16,15 +16,12 @@ FORMAT = 1
 
 # Frames and pixels of the released Identity-GRPO model as its code runs: five frames asked for, four by its rounding.
 IDENTITY_GRPO = FrameSampling(
-    "identity-grpo", num_frames=5, frame_factor=2, compat_fps=10.0,
-    frame_pixels=PixelRule(128 * 28 * 28, 832 * 480, "float"),
-    reference_pixels=PixelRule(4 * 28 * 28, 832 * 480, "pillow"),
+    "identity-grpo", num_frames=5, frame_factor=2, compat_fps=10.0, reference_files="as-stored",
+    frame_pixels=PixelRule(128 * 28 * 28, 832 * 480, "float", clamp_thin=True),
+    reference_pixels=PixelRule(4 * 28 * 28, 832 * 480, "pillow", clamp_thin=True),
 )  # fmt: skip
 # Those of the paper (arXiv 2510.14256): two frames a second, ten at most as in the released code, about 832x480 pixels.
-PAPER = FrameSampling(
-    "paper", fps=2.0, min_frames=4, max_frames=10, frame_factor=2,
-    frame_pixels=IDENTITY_GRPO.frame_pixels, reference_pixels=IDENTITY_GRPO.reference_pixels,
-)  # fmt: skip
+PAPER = replace(IDENTITY_GRPO, name="paper", num_frames=None, fps=2.0, min_frames=4, max_frames=10)
 # For models trained here: the same frames, and one resize for frames and references that every device repeats exactly.
 UNIFORM_4 = FrameSampling(
     "uniform-4", num_frames=4, frame_factor=2,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from frame_ops.resize_normalize_patchify.naive import resize_normalize_patchify
+from frame_ops.resize_normalize_patchify.smart_resize import grid_thw, smart_resize
 from identity_reward_client.frame_sampling import PixelRule
 
 from .config import RewardModelConfig
@@ -70,7 +71,8 @@ def _patches(frames_THWC: np.ndarray, rule: PixelRule, what: str) -> tuple[torch
     # decoders and wire buffers may be read-only; torch only reads here
     frames = torch.from_numpy(frames_THWC if frames_THWC.flags.writeable else frames_THWC.copy())
     try:
-        return resize_normalize_patchify(frames, rule.min_pixels, rule.max_pixels, rule.resize)
+        size = smart_resize(*frames.shape[1:3], rule.min_pixels, rule.max_pixels, rule.clamp_thin)
+        return resize_normalize_patchify(frames, *size, rule.resize), grid_thw(len(frames), *size)
     except ValueError as error:
         raise InvalidMedia(f"{what} can't be resized: {error}") from None
 

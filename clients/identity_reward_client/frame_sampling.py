@@ -22,6 +22,8 @@ class PixelRule:
     max_pixels: int
     # bicubic with antialiasing as in: torch's uint8 kernel, torchvision's float path, Pillow 10
     resize: Literal["u8", "float", "pillow"] = "u8"
+    # sides under half a grid step become one step, as in qwen-vl-utils; otherwise none, as in transformers
+    clamp_thin: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,9 @@ class FrameSampling:
     reference_pixels: PixelRule | None = None
     # the rate taken for a sender who asks for compatibility with a trainer that wrote this rate into every file
     compat_fps: float | None = None
+    # how reference files become RGB: "upright" turns them by their EXIF orientation and puts transparency on white;
+    # "as-stored" ignores the orientation and a palette's transparency, as the released Identity-GRPO code does
+    reference_files: Literal["upright", "as-stored"] = "upright"
 
     def __post_init__(self):
         if (self.num_frames is None) == (self.fps is None):

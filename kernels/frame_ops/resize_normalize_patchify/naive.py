@@ -8,14 +8,14 @@ Legend: T frames, H x W pixels, C = 3 channels, G = ceil(T / 2) temporal patches
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 
+import numpy as np
 import torch
 
 from ..taps import Semantics
 from .resize import resize
-from .smart_resize import MERGE, PATCH, TEMPORAL_PATCH, grid_thw, smart_resize
+from .smart_resize import FACTOR, MERGE, PATCH, TEMPORAL_PATCH
 
 # OpenAI CLIP's, in every Qwen2.5-VL preprocessor_config.json
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -47,31 +47,22 @@ def patchify(frames_THWC: torch.Tensor) -> torch.Tensor:
 
 def resize_normalize_patchify(
     frames_THWC: torch.Tensor,
-    min_pixels: int,
-    max_pixels: int,
+    height: int,
+    width: int,
     semantics: Semantics = "u8",
     dtype: torch.dtype = torch.float32,
-) -> tuple[torch.Tensor, tuple[int, int, int]]:
-    """([rows, 1176] in `dtype`, (t, h, w) in patches) of uint8 [T, H, W, 3]; a picture is a clip of one frame."""
+) -> torch.Tensor:
+    """[rows, 1176] in `dtype` of uint8 [T, H, W, 3] on the CPU, brought to `height` x `width` (see `smart_resize`).
+
+    A picture is a clip of one frame. `grid_thw` says how many patches there are along each axis.
+    """
     if frames_THWC.ndim != 4 or frames_THWC.shape[-1] != 3 or not len(frames_THWC):
         raise ValueError(f"frames are uint8 [T, H, W, 3] with T >= 1, got {tuple(frames_THWC.shape)}")
-    height, width = smart_resize(frames_THWC.shape[1], frames_THWC.shape[2], min_pixels, max_pixels)
-    rows = patchify(resize(frames_THWC, height, width, semantics))
-    channel_values = rows.view(-1, 3, ROW // 3).to(torch.int32)
+    if height % FACTOR or width % FACTOR or height < FACTOR or width < FACTOR:
+        raise ValueError(f"sizes are positive multiples of {FACTOR}, got {height}x{width}")
+    rows = patchify(resize(frames_THWC, height, width, semantics)).view(-1, 3, ROW // 3).numpy()
     table = normalization_table(dtype)
-    out = torch.empty(channel_values.shape, dtype=dtype)
+    out = torch.empty(rows.shape, dtype=dtype)
     for channel in range(3):
-        out[:, channel] = table[channel][channel_values[:, channel]]
-    return out.view(-1, ROW), grid_thw(len(frames_THWC), height, width)
-
-
-def batch(
-    clips_THWC: Sequence[torch.Tensor],
-    min_pixels: int,
-    max_pixels: int,
-    semantics: Semantics = "u8",
-    dtype: torch.dtype = torch.float32,
-) -> tuple[torch.Tensor, list[tuple[int, int, int]]]:
-    """The same for clips of any sizes: rows one clip after another, and a grid for each."""
-    done = [resize_normalize_patchify(clip, min_pixels, max_pixels, semantics, dtype) for clip in clips_THWC]
-    return torch.cat([rows for rows, _ in done]), [grid for _, grid in done]
+        out[:, channel] = table[channel][torch.from_numpy(rows[:, channel].astype(np.int32))]
+    return out.view(-1, ROW)

@@ -13,16 +13,21 @@ FACTOR = PATCH * MERGE
 MAX_ASPECT = 200
 
 
-def smart_resize(height: int, width: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:
+def smart_resize(
+    height: int, width: int, min_pixels: int, max_pixels: int, clamp_thin: bool = False
+) -> tuple[int, int]:
     """(height, width), multiples of 28 near the given sides, with an area of `min_pixels` to `max_pixels`.
 
-    Sides are rounded half to even. A picture thinner than 1:200 is a ValueError.
+    Sides are rounded half to even. Sides under 14 pixels round to nothing, which makes the picture grow as one that is
+    too small; with `clamp_thin` they become 28, as in qwen-vl-utils. A picture thinner than 1:200 is a ValueError.
     """
     if height < 1 or width < 1:
         raise ValueError(f"a picture has at least one pixel a side, got {height}x{width}")
     if max(height, width) > MAX_ASPECT * min(height, width):
         raise ValueError(f"the sides' ratio must be at most {MAX_ASPECT}, got {height}x{width}")
-    new_height, new_width = round(height / FACTOR) * FACTOR, round(width / FACTOR) * FACTOR
+    least = FACTOR if clamp_thin else 0
+    new_height = max(round(height / FACTOR) * FACTOR, least)
+    new_width = max(round(width / FACTOR) * FACTOR, least)
     if new_height * new_width > max_pixels:
         shrink = sqrt(height * width / max_pixels)
         new_height = max(FACTOR, floor(height / shrink / FACTOR) * FACTOR)
