@@ -16,6 +16,8 @@ try:
 except ImportError:  # Windows: two runs at once on one file are then not caught
     fcntl = None  # type: ignore[assignment]
 
+_START = b'{"id": '  # of every line; what a kill leaves of one begins so
+
 
 class BulkOutput:
     """Opens (or makes) the file, locks it, repairs a torn last line and reads what is there.
@@ -68,27 +70,34 @@ class BulkOutput:
     def _read(self) -> dict[str, dict[str, Any]]:
         self._file.seek(0)
         *whole, last = self._file.read().split(b"\n")
-        if last:
-            with suppress(ValueError):
-                json.loads(last)
-                self._file.write(b"\n")  # only the line's end was missing
-                whole.append(last)
-                last = b""
-        if last:
-            self._file.truncate(sum(len(line) + 1 for line in whole))
-        self._file.seek(0, os.SEEK_END)
-        self._file.flush()
         records = {}
         for number, line in enumerate(whole, 1):
-            try:
-                record = json.loads(line)
+            record = _record(line)
+            if record is None:
+                raise self._foreign(number)
+            records[record["id"]] = record
+        if last:
+            record = _record(last)
+            if record is not None:  # only the line's end was missing
                 records[record["id"]] = record
-                ours = ("reward" in record) != ("error" in record)
-            except (ValueError, KeyError, TypeError):
-                ours = False
-            if not ours:
-                raise InvalidRequest(f"line {number} of {self.path} isn't a result of bulk; give another -o")
+                self._file.write(b"\n")
+                self._file.flush()
+            elif last.startswith(_START) or _START.startswith(last):
+                self._file.truncate(sum(len(line) + 1 for line in whole))
+            else:
+                raise self._foreign(len(whole) + 1)
         return records
+
+    def _foreign(self, number: int) -> InvalidRequest:
+        return InvalidRequest(f"line {number} of {self.path} isn't a result of bulk; give another -o")
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    with suppress(ValueError, RecursionError):
+        record = json.loads(line)
+        if isinstance(record, dict) and isinstance(record.get("id"), str):
+            return record if ("reward" in record) != ("error" in record) else None
+    return None
 
 
 def _line(record: dict[str, Any]) -> bytes:
