@@ -18,11 +18,12 @@ from .errors import (
     RewardError,
     Unauthenticated,
 )
+from .http_errors import GatewayAnswer
 from .manifest import BulkItem
 from .messages import ModelInfo
 
 # about the service, not about an item: the run ends, and goes on from here when started again
-_ENDS_THE_RUN = (ConnectionFailed, NotReady, Unauthenticated, PermissionDenied, ModelNotFound)
+_ENDS_THE_RUN = (ConnectionFailed, GatewayAnswer, NotReady, Unauthenticated, PermissionDenied, ModelNotFound)
 
 
 def chosen_model(infos: Iterable[ModelInfo], name: str | None) -> ModelInfo:

@@ -17,7 +17,7 @@ from .manifest import BulkItem, read_manifest
 from .retry import RetryPolicy
 
 # nobody waits: a service that restarts or is busy for minutes costs no items
-_PATIENT = RetryPolicy(max_attempts=40, max_delay_s=30.0, deadline_s=600.0)
+_PATIENT = RetryPolicy(max_attempts=40, max_delay_s=30.0, deadline_s=300.0)
 
 
 def bulk(

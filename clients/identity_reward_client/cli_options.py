@@ -51,5 +51,5 @@ def ask(url: str | None, local: bool, model: str | None, question: Callable[[Rew
         finally:
             await client.close()
 
-    with Console(stderr=True).status("scoring"):
+    with Console(stderr=True).status("working"):
         return asyncio.run(run())

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 # names that pydantic puts into a location for the branch of a union that it tried, which no sender wrote
-_BRANCHES = ("list[Image]", "constrained-str", "function-")
+_BRANCHES = ("list[", "constrained-str", "function-")
 
 
 def explain(error: ValidationError, most: int = 3) -> str:

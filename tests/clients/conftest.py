@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import uvicorn
+from hypothesis import settings
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +20,10 @@ from identity_reward_client import messages, raw_body
 from identity_reward_client.error_bodies import to_body
 from identity_reward_client.errors import RewardError
 from identity_reward_client.fake import FakeRewardClient
+
+# a busy machine is no failure of a property
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 class Wire:
@@ -84,10 +89,15 @@ class Wire:
         return json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
 
 
-@pytest.fixture
-def wire():
-    wire = Wire()
-    app = Starlette(routes=[Route("/{path:path}", wire.answer, methods=["GET", "POST", "PUT"])])
+@pytest.fixture(scope="session")
+def served():
+    """The one server of the session; `served.wire` answers."""
+    served = SimpleNamespace(wire=None)
+
+    async def answer(request: Request) -> Response:
+        return await served.wire.answer(request)
+
+    app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST", "PUT"])])
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -96,10 +106,17 @@ def wire():
         assert time.monotonic() < deadline, "the test's server did not start"
         time.sleep(0.01)
     host, port = server.servers[0].sockets[0].getsockname()
-    wire.url = f"http://{host}:{port}"
-    yield wire
+    served.url = f"http://{host}:{port}"
+    yield served
     server.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture
+def wire(served):
+    served.wire = Wire()
+    served.wire.url = served.url
+    return served.wire
 
 
 @pytest.fixture

@@ -11,9 +11,19 @@ from collections import Counter
 import pytest
 from typer.testing import CliRunner
 
+from identity_reward_client.bulk import run_bulk
 from identity_reward_client.bulk_output import BulkOutput
 from identity_reward_client.cli import app
-from identity_reward_client.errors import Conflict, InvalidMedia, InvalidRequest
+from identity_reward_client.errors import (
+    Conflict,
+    ConnectionFailed,
+    InvalidMedia,
+    InvalidRequest,
+    NotReady,
+    Unauthenticated,
+)
+from identity_reward_client.fake import FakeRewardClient
+from identity_reward_client.manifest import read_manifest
 
 
 @pytest.fixture
@@ -190,6 +200,32 @@ def test_a_file_that_is_not_ours_is_left_alone(manifest, bulk, files):
     assert done.exit_code == 1
     assert "isn't a result of bulk" in done.stderr
     assert (files / "scores.jsonl").read_text() == '{"id": 1, "text": "notes"}\nmore notes\n'
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionFailed("gone"), NotReady("draining"), Unauthenticated("who?")], ids=lambda e: type(e).__name__
+)
+async def test_an_error_of_the_service_ends_the_run_and_is_no_items_fault(manifest, files, error):
+    items = read_manifest(manifest(6))
+    client = FakeRewardClient(fail_calls={3: error})
+    (model,) = await client.models()
+    output = BulkOutput(files / "scores.jsonl")
+    with pytest.raises(type(error)):
+        await run_bulk(client, items, output, model, concurrency=1)
+    output.close()
+    assert [record["id"] for record in records(files)] == ["item-0", "item-1", "item-2"]
+
+
+async def test_a_model_that_changes_during_the_run_ends_it(manifest, files):
+    client = FakeRewardClient()
+    (model,) = await client.models()
+    output = BulkOutput(files / "scores.jsonl")
+    with pytest.raises(InvalidRequest, match="changed"):
+        await run_bulk(
+            client, read_manifest(manifest(2)), output, model.model_copy(update={"fingerprint": "x"}), concurrency=1
+        )
+    output.close()
+    assert records(files) == []
 
 
 LINE = {"id": "x", "item_sha256": "0", "reward": 1.0}
