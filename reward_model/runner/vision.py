@@ -20,7 +20,6 @@ class VisionRunner:
         config = tower.config
         self.window = config.window_size // config.spatial_merge_size // config.patch_size
         self.full_blocks = frozenset(config.fullatt_block_indexes)
-        self.weight = tower.patch_embed.proj.weight.flatten(1)  # a convolution whose stride is its size is a product
 
     @torch.inference_mode()
     def __call__(self, patches: torch.Tensor, grids: Sequence[Grid]) -> torch.Tensor:
@@ -28,9 +27,8 @@ class VisionRunner:
         tower, num_patches = self.tower, patches.shape[0]
         plan = plan_tower(grids, merge=tower.spatial_merge_size, window=self.window).to(patches.device)
         cos, sin = self._rotary(plan, patches.device)
-        hidden = pad_rows(nn.functional.linear(patches.to(self.weight.dtype), self.weight), self.row_multiple)
-        head = hidden[:num_patches].view(plan.order_U.shape[0], -1)[plan.order_U].view(num_patches, -1)
-        hidden = pad_rows(head, self.row_multiple)
+        units = self._embed(patches).view(plan.order_U.shape[0], -1)
+        hidden = pad_rows(units[plan.order_U].view(num_patches, -1), self.row_multiple)
         for number, block in enumerate(tower.blocks):
             full = number in self.full_blocks
             normed = rms_norm(block.norm1, hidden)
@@ -39,6 +37,14 @@ class VisionRunner:
         merger = tower.merger
         units = rms_norm(merger.ln_q, hidden)[:num_patches].view(plan.order_U.shape[0], -1)
         return merger.mlp(pad_rows(units, self.row_multiple))[plan.restore_U]
+
+    def _embed(self, patches: torch.Tensor) -> torch.Tensor:
+        embed = self.tower.patch_embed
+        if patches.device.type == "cpu":
+            return embed(patches)
+        # a convolution whose stride is its size is a matrix product, and on CUDA a far quicker one
+        weight = embed.proj.weight.flatten(1)
+        return nn.functional.linear(patches.to(weight.dtype), weight)
 
     def _rotary(self, plan: TowerPlan, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """[N, 1, head_dim] float32: height angles, width angles, and both again."""
