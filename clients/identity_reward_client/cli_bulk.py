@@ -24,7 +24,7 @@ def bulk(
     manifest: Annotated[
         Path,
         typer.Argument(
-            help='JSONL: {"id"?, "references": [paths], "video": path, "prompt"?, "fps"?}, paths from here.'
+            help=r'JSONL: {"id"?, "references": \[paths], "video": path, "prompt"?, "fps"?}; paths from its folder.'
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="JSONL of scores; a run goes on where it stopped.")],
@@ -46,6 +46,10 @@ def bulk(
         if todo:
             asyncio.run(_run(todo, len(items), results, model, concurrency, url, local, details))
         _summarise(items, todo, results)
+    except KeyboardInterrupt:
+        done = sum(item.id in results.records for item in items)
+        typer.echo(f"stopped; {output} holds {done} of {len(items)} items, run again to go on", err=True)
+        raise typer.Exit(130) from None
     finally:
         results.close()
 

@@ -18,6 +18,7 @@ from .groups import prepare_group
 from .inputs import to_references
 from .messages import (
     CompareResponse,
+    GroupRequest,
     GroupResponse,
     Image,
     Item,
@@ -30,6 +31,7 @@ from .messages import (
     Video,
 )
 from .tensors import from_pixels
+from .validation import refusing
 
 RewardRule = Callable[[Sequence[Image], Video, str | None], float]
 
@@ -143,6 +145,9 @@ class FakeRewardClient:
         if model not in (None, "fake"):
             raise ModelNotFound(f"no model {model!r}; this client has 'fake'")
         group = prepare_group(videos, fps, self._sampling)
+        theta = preference.THETA if theta is None else theta
+        with refusing():
+            GroupRequest(references=images, videos=group.videos, prompt=prompt, theta=theta)
         number = len(self.calls)
         self.calls.append(Call(method, images, group.videos, prompt, model))
         await asyncio.sleep(self._latency_s)
@@ -154,7 +159,6 @@ class FakeRewardClient:
                 items.append(Item(index=place, error=to_body(self._fail[index])))
             else:
                 items.append(Item(index=place, scored=self._scored(images, video, prompt, details)))
-        theta = preference.THETA if theta is None else theta
         win, tie = _matrices(items, theta) if matrices else (None, None)
         stamp = ModelStamp(**self._info().model_dump(exclude={"frame_sampling"}), frame_sampling=self._sampling.name)
         answer = GroupResponse(

@@ -33,6 +33,7 @@ from .messages import (
     ScoreResponse,
 )
 from .retry import RetryPolicy
+from .validation import refusing
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 # sets of which the pictures are kept, to send them again when a server has dropped or lost them
@@ -89,10 +90,11 @@ class HttpRewardClient:
             sampling = await self._sampling(model, [video])
             clip = await asyncio.to_thread(to_video, video, fps, sampling)
             fields: dict[str, Any] = {"references": references, "prompt": prompt, "model": model, "details": details}
-            group = GroupRequest(**fields, videos=[clip])
+            with refusing():
+                group = GroupRequest(**fields, videos=[clip])
+                request = ScoreRequest(**fields, video=clip)
             if raw_body.can_encode(group):
                 return only_item(await self._send_group(group))
-            request = ScoreRequest(**fields, video=clip)
             return check_scored(await self._post("/v1/score", request, ScoreResponse))
 
         return await self._recovering(ask, references)
@@ -119,7 +121,8 @@ class HttpRewardClient:
                 "model": model,
                 "details": details,
             } | _theta(theta)
-            request = CompareRequest(**fields, video_a=a, video_b=b)
+            with refusing():
+                request = CompareRequest(**fields, video_a=a, video_b=b)
             return check_compare(await self._post("/v1/compare", request, CompareResponse))
 
         return await self._recovering(ask, references)
@@ -147,7 +150,8 @@ class HttpRewardClient:
                 "model": model,
                 "details": details,
             } | _theta(theta)
-            request = GroupRequest(**fields, videos=group.videos, matrices=matrices)
+            with refusing():
+                request = GroupRequest(**fields, videos=group.videos, matrices=matrices)
             return group.restore(await self._send_group(request))
 
         def outdated(response: GroupResponse) -> bool:

@@ -131,8 +131,8 @@ class ReferenceSetResponse(Message):
 class RequestBase(Message):
     references: References
     prompt: str | None = None
-    model: str | None = Field(None, description="name of a served model; the server's default when absent")
-    details: bool = Field(False, description="also answer what the reward is made of, per person and frame")
+    model: str | None = Field(default=None, description="name of a served model; the server's default when absent")
+    details: bool = Field(default=False, description="also answer what the reward is made of, per person and frame")
 
 
 class ScoreRequest(RequestBase):
@@ -142,13 +142,13 @@ class ScoreRequest(RequestBase):
 class CompareRequest(RequestBase):
     video_a: Video
     video_b: Video
-    theta: float = Field(THETA, gt=1, allow_inf_nan=False)
+    theta: float = Field(default=THETA, gt=1, allow_inf_nan=False)
 
 
 class GroupRequest(RequestBase):
     videos: list[Video] = Field(min_length=1)
-    matrices: bool = Field(False, description="also answer the G x G win and tie probabilities")
-    theta: float = Field(THETA, gt=1, allow_inf_nan=False)
+    matrices: bool = Field(default=False, description="also answer the G x G win and tie probabilities")
+    theta: float = Field(default=THETA, gt=1, allow_inf_nan=False)
 
 
 class ErrorBody(Message):

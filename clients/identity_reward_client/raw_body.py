@@ -20,11 +20,9 @@ import math
 import struct
 from typing import Any, NoReturn
 
-from pydantic import ValidationError
-
 from .errors import InvalidRequest
 from .messages import GroupRequest, Image, Pixels, Video
-from .validation import explain
+from .validation import refusing
 
 CONTENT_TYPE = "application/vnd.safetensors"
 # 64 videos of 768 frame numbers are 0.3 MB of header
@@ -102,11 +100,9 @@ def decode(body: bytes | bytearray | memoryview) -> GroupRequest:
         )
     if tensors:
         _refuse(f"unexpected tensors {_names(tensors)}: {len(videos)} videos are announced, numbers must have no gap")
-    try:
+    with refusing():
         made = [Video(frames=frames, **one) for frames, one in zip(clips, videos, strict=True)]
         return GroupRequest(references=references, videos=made, **fields)
-    except ValidationError as error:
-        raise InvalidRequest(f"raw body: {explain(error)}") from None
 
 
 def _refuse(why: str) -> NoReturn:

@@ -61,12 +61,12 @@ def rank(videos: Sequence[Path], answer: GroupResponse):
 
 
 def models(infos: Sequence[ModelInfo]):
-    table = _table("model", "version", "knows", "frames", "parameters", "device", "fingerprint")
+    table = _table("model", "version", "knows", "frames", "size", "device")
     for info in infos:
         name = Text(info.name + (" (default)" if info.default else ""))
         knows = Text(info.domain) if info.meaningful else Text("nothing: random weights", style="yellow")
-        size = f"{info.num_parameters:,}"
-        table.add_row(name, info.version, knows, info.frame_sampling.name, size, info.device, info.fingerprint[:12])
+        size = f"{info.num_parameters / 1e6:.3g} M"
+        table.add_row(name, info.version, knows, info.frame_sampling.name, size, info.device)
     Console().print(table)
 
 

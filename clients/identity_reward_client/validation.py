@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
+
+from .errors import InvalidRequest
 
 # names that pydantic puts into a location for the branch of a union that it tried, which no sender wrote
 _BRANCHES = ("list[", "constrained-str", "function-")
@@ -26,3 +29,12 @@ def explain_found(found: Sequence[Mapping[str, Any]], most: int = 3) -> str:
     if len(found) > most:
         lines.append(f"and {len(found) - most} more")
     return "; ".join(lines)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What pydantic finds wrong inside is an InvalidRequest outside."""
+    try:
+        yield
+    except ValidationError as error:
+        raise InvalidRequest(explain(error)) from None

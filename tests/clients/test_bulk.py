@@ -53,6 +53,19 @@ def records(files):
     return [json.loads(line) for line in (files / "scores.jsonl").read_text().splitlines()]
 
 
+def start_bulk(manifest, files, wire):
+    """A process in the middle of its work: some of the items are scored."""
+    output = files / "scores.jsonl"
+    command = [sys.executable, "-c", "from identity_reward_client.cli import main; main()"]
+    command += ["bulk", manifest, "-o", output, "--url", wire.url, "--concurrency", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not (output.exists() and output.read_bytes().count(b"\n") >= 5):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return process
+
+
 def scored_videos(wire):
     return Counter(json.loads(r.body)["video"]["data"] for r in wire.requests if r.path == "/v1/score")
 
@@ -119,17 +132,11 @@ def test_concurrency_is_bounded_and_used(manifest, bulk, wire):
 
 def test_after_a_kill_the_run_goes_on_where_it_stopped(manifest, bulk, files, wire):
     wire.delay_s = 0.03
-    path = manifest(40)
     output = files / "scores.jsonl"
-    command = [sys.executable, "-c", "from identity_reward_client.cli import main; main()"]
-    command += ["bulk", path, "-o", output, "--url", wire.url, "--concurrency", "2"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
-    while not (output.exists() and output.read_bytes().count(b"\n") >= 5):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    process = start_bulk(manifest(40), files, wire)
     process.kill()
-    assert process.wait() == -signal.SIGKILL
+    process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGKILL
     whole = output.read_bytes().count(b"\n")
     assert 5 <= whole < 40
     answered = {record["id"] for record in records(files)}
@@ -140,6 +147,18 @@ def test_after_a_kill_the_run_goes_on_where_it_stopped(manifest, bulk, files, wi
     assert Counter(record["id"] for record in records(files)) == {f"item-{i}": 1 for i in range(40)}
     again = {json.loads(r.body)["video"]["data"] for r in wire.requests[before:] if r.path == "/v1/score"}
     assert len(again) == 40 - len(answered)
+
+
+def test_ctrl_c_stops_with_a_line_and_loses_nothing(manifest, bulk, files, wire):
+    wire.delay_s = 0.03
+    process = start_bulk(manifest(40), files, wire)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "run again to go on" in stderr
+    assert "Traceback" not in stderr
+    assert bulk().exit_code == 0
+    assert Counter(record["id"] for record in records(files)) == {f"item-{i}": 1 for i in range(40)}
 
 
 def test_a_service_that_goes_away_ends_the_run_without_blaming_items(manifest, bulk, files, unused_tcp_port):

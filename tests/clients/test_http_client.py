@@ -294,6 +294,15 @@ async def test_a_set_that_never_was_is_not_found(client, files):
         await client.score("sha256:" + "0" * 64, files / "one.mp4")
 
 
+@pytest.mark.parametrize("options", [{"theta": 0.5}, {"theta": math.nan}, {"prompt": 5}], ids=str)
+async def test_impossible_options_are_refused_alike_by_every_client(client, wire, clip, options):
+    for one in (client, wire.fake):
+        with pytest.raises(InvalidRequest, match=next(iter(options))):
+            await one.score_group([b"jpg"], [clip], fps=16, **options)
+        with pytest.raises(InvalidRequest, match=next(iter(options))):
+            await one.compare([b"jpg"], clip, clip, fps=16, **options)
+
+
 async def test_an_unknown_model_lists_the_served_ones(client, wire, clip, files):
     with pytest.raises(ModelNotFound, match="served: fake"):
         await client.score([b"jpg"], clip, fps=16, model="nope")
