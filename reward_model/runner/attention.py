@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 from .plan import AttentionClass
+from .rows import send
+from .windows import Segments
 
 
 class PackedAttention(Protocol):
@@ -47,7 +49,7 @@ class SdpaAttention:
 
     def __init__(self, classes: Sequence[AttentionClass], device: torch.device):
         self.device = device
-        self.classes = [(c, torch.from_numpy(c.keys_index).to(device)) for c in classes]
+        self.classes = [(c, send(c.keys_index, device)) for c in classes]
 
     def __call__(self, query, key, value):
         out = torch.zeros_like(query)
@@ -69,40 +71,65 @@ class VarlenAttention:
         queries = np.concatenate([np.full(c.count, c.num_queries) for c in classes])
         keys = np.concatenate([np.full(c.count, c.num_keys) for c in classes])
         self.num_rows = int(queries.sum())
-        host = np.concatenate([np.zeros(1), queries.cumsum(), np.zeros(1), keys.cumsum()]).astype(np.int32)
-        ends = torch.from_numpy(host).pin_memory().to(device, non_blocking=True)
-        self.cu_queries, self.cu_keys = ends[: len(queries) + 1], ends[len(queries) + 1 :]
-        index = np.concatenate([c.keys_index.ravel() for c in classes])
-        self.index = torch.from_numpy(index).pin_memory().to(device, non_blocking=True)
-        self.max_queries, self.max_keys = int(queries.max()), int(keys.max())
-        self.options = _varlen_options(deterministic)
+        self.ends = _ends(queries, device), _ends(keys, device)
+        self.index = send(np.concatenate([c.keys_index.ravel() for c in classes]), device)
+        self.longest = int(queries.max()), int(keys.max())
+        self.deterministic = deterministic
 
     def __call__(self, query, key, value):
-        from torch.nn.attention.varlen import varlen_attn
-
-        rows = self.num_rows
-        if "enable_gqa" not in self.options:
-            repeats = query.shape[1] // key.shape[1]
-            key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
-        attended = varlen_attn(
-            query[:rows], key[self.index], value[self.index], self.cu_queries, self.cu_keys, self.max_queries,
-            self.max_keys, **self.options,
-        )  # fmt: skip
-        return attended if rows == query.shape[0] else torch.cat([attended, query.new_zeros(query[rows:].shape)])
+        key, value = key[self.index], value[self.index]
+        attended = _varlen(query[: self.num_rows], key, value, self.ends, self.longest, True, self.deterministic, None)
+        rest = query[self.num_rows :]
+        return torch.cat([attended, torch.zeros_like(rest)]) if len(rest) else attended
 
 
-@lru_cache(maxsize=2)
-def _varlen_options(deterministic: bool) -> dict:
-    """How this torch spells causal attention, grouped keys and one split: 2.11 and 2.13 differ."""
+class SegmentAttention:
+    """query, key, value [N, heads, d] -> [N, heads, d]: every run of rows attends to itself, all of it to all of it."""
+
+    def __init__(self, segments: Segments, device: torch.device, dtype: torch.dtype, deterministic: bool):
+        self.segments, self.deterministic = segments, deterministic
+        self.ends = _ends(segments.lengths, device) if has_varlen(device, dtype) else None
+
+    def __call__(self, query, key, value, scale: float) -> torch.Tensor:
+        if self.ends is not None:
+            longest = int(self.segments.lengths.max())
+            ends, both = (self.ends, self.ends), (longest, longest)
+            return _varlen(query, key, value, ends, both, False, self.deterministic, scale)
+        out, start = torch.empty_like(query), 0
+        for count, length in self.segments.classes:
+            rows = slice(start, start + count * length)
+            start = rows.stop
+            parts = (part[rows].unflatten(0, (count, length)).transpose(1, 2) for part in (query, key, value))
+            attended = nn.functional.scaled_dot_product_attention(*parts, scale=scale)
+            out[rows].unflatten(0, (count, length)).copy_(attended.transpose(1, 2))
+        return out
+
+
+def _ends(lengths: np.ndarray, device: torch.device) -> torch.Tensor:
+    """int32 [n + 1] cumulative lengths, sent without waiting."""
+    return send(np.concatenate([[0], lengths.cumsum()]).astype(np.int32), device)
+
+
+def _varlen(query, key, value, ends, longest, causal: bool, deterministic: bool, scale: float | None):
     from torch.nn.attention.varlen import varlen_attn
 
-    known = inspect.signature(varlen_attn).parameters
-    options: dict = {"is_causal": True} if "is_causal" in known else {"window_size": (-1, 0)}
-    if "enable_gqa" in known:
+    known = _varlen_parameters()
+    options: dict = {} if scale is None else {"scale": scale}
+    if causal:
+        options |= {"is_causal": True} if "is_causal" in known else {"window_size": (-1, 0)}
+    if key.shape[1] != query.shape[1] and "enable_gqa" in known:
         options["enable_gqa"] = True
     if deterministic and "num_splits" in known:
         options["num_splits"] = 1
-    return options
+    return varlen_attn(query.contiguous(), key.contiguous(), value.contiguous(), *ends, *longest, **options)
+
+
+@lru_cache(maxsize=1)
+def _varlen_parameters() -> frozenset[str]:
+    """Which options this torch has: 2.11 and 2.13 spell causal attention and grouped keys differently."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return frozenset(inspect.signature(varlen_attn).parameters)
 
 
 def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:

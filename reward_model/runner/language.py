@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from .attention import packed_attention
+from .layers import DecoderLayer
 from .plan import BatchLayout
-from .rows import gated_mlp, pad_rows, rms_norm, rotate
+from .rows import Rows, rms_norm, rotate, send
 
 # [layers, 2 (keys, values), tokens, kv heads, head dim]
 PrefixState = torch.Tensor
@@ -19,13 +20,12 @@ PrefixState = torch.Tensor
 class LanguageRunner:
     """`body`: transformers' Qwen2.5-VL text model, whose weights are used and whose forward is not."""
 
-    def __init__(self, body: nn.Module, row_multiple: int, deterministic: bool):
-        self.body = body
-        self.row_multiple = row_multiple
-        self.deterministic = deterministic
+    def __init__(self, body: nn.Module, rows: Rows, deterministic: bool):
+        self.body, self.rows, self.deterministic = body, rows, deterministic
+        fuse = body.embed_tokens.weight.is_cuda
+        self.layers = [DecoderLayer(layer, rows, fuse) for layer in body.layers]
         attention = body.layers[0].self_attn
-        self.head_dim = attention.head_dim
-        self.num_heads, self.num_kv_heads = attention.num_heads, attention.num_key_value_heads
+        self.head_dim, self.num_kv_heads = attention.head_dim, attention.num_key_value_heads
 
     @torch.inference_mode()
     def __call__(
@@ -39,18 +39,21 @@ class LanguageRunner:
         cos, sin = self._rotary(positions, device, dtype)
         attention = packed_attention(layout.classes, device, dtype, self.deterministic)
         last_attention = packed_attention(layout.reward_classes, device, dtype, self.deterministic)
-        wanted = torch.from_numpy(layout.reward_rows).to(device)
-        shape = (len(self.body.layers), 2, 0, self.num_kv_heads, self.head_dim)
+        wanted = send(layout.reward_rows, device)
         new = {
-            key: torch.empty(*shape[:2], length, *shape[3:], device=device, dtype=dtype)
-            for key, _, length in layout.new_prefixes
+            name: torch.empty(len(self.layers), 2, length, self.num_kv_heads, self.head_dim, device=device, dtype=dtype)
+            for name, _, length in layout.new_prefixes
         }
-        hidden = pad_rows(embedded, self.row_multiple)
-        for number, layer in enumerate(self.body.layers):
-            last = number == len(self.body.layers) - 1
-            module, normed = layer.self_attn, rms_norm(layer.input_layernorm, hidden)
-            key = rotate(self._heads(module.k_proj(normed))[:rows], cos, sin)
-            value = self._heads(module.v_proj(normed))[:rows]
+        hidden = self.rows.pad(embedded)
+        for number, layer in enumerate(self.layers):
+            last = number == len(self.layers) - 1
+            normed = rms_norm(layer.input_norm, hidden)
+            if last:
+                query, (key, value) = None, (layer.one(m, normed) for m in (layer.key, layer.value))
+            else:
+                query, key, value = layer.qkv(normed)
+            key = rotate(self._heads(key)[:rows], cos, sin)
+            value = self._heads(value)[:rows]
             for name, start, length in layout.new_prefixes:
                 new[name][number, 0] = key[start : start + length]
                 new[name][number, 1] = value[start : start + length]
@@ -58,17 +61,18 @@ class LanguageRunner:
                 cached = [prefixes[name][number] for name, _ in layout.cached_prefixes]
                 key = torch.cat([key, *(pair[0] for pair in cached)])
                 value = torch.cat([value, *(pair[1] for pair in cached)])
-            if last:
-                normed, hidden = (pad_rows(part[wanted], self.row_multiple) for part in (normed, hidden))
-                cos, sin, rows, attention = cos[wanted], sin[wanted], len(wanted), last_attention
-            query = rotate(self._heads(module.q_proj(normed))[:rows], cos, sin)
-            attended = pad_rows(attention(query, key, value).reshape(rows, -1), self.row_multiple)
-            hidden = hidden + module.o_proj(attended)
-            hidden = hidden + gated_mlp(layer.mlp, rms_norm(layer.post_attention_layernorm, hidden))
+            if query is None:
+                rows, attention = len(layout.reward_rows), last_attention
+                cos, sin, hidden = cos[wanted], sin[wanted], self.rows.pad(hidden[wanted])
+                query = layer.one(layer.query, self.rows.pad(normed[wanted]))
+            query = rotate(self._heads(query)[:rows], cos, sin)
+            attended = attention(query, key, value).reshape(rows, -1)
+            hidden = hidden + layer.one(layer.out, self.rows.pad(attended))
+            hidden = hidden + layer.mlp(rms_norm(layer.mlp_norm, hidden))
         return hidden[:rows], new
 
     def _heads(self, projected: torch.Tensor) -> torch.Tensor:
-        return projected.view(projected.shape[0], -1, self.head_dim)
+        return projected.unflatten(-1, (-1, self.head_dim))
 
     def _rotary(self, positions: np.ndarray, device, dtype) -> tuple[torch.Tensor, torch.Tensor]:
         """[rows, 1, head_dim] each: sections of the angle take their position from time, height and width in turn.
@@ -78,7 +82,7 @@ class LanguageRunner:
         rotary = self.body.rotary_emb
         table = torch.arange(int(positions.max()) + 1, device=device, dtype=torch.float32)[:, None]
         angles = table * rotary.inv_freq.to(device=device, dtype=torch.float32)
-        index = torch.from_numpy(positions).to(device)
+        index = send(positions, device)
         parts = []
         for function in (torch.cos, torch.sin):
             sections = (function(angles) * rotary.attention_scaling).split(rotary.mrope_section, dim=-1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import nn
 
@@ -9,36 +12,56 @@ from torch import nn
 CPU_MULTIPLE = 16
 
 
-def padded(num_rows: int, multiple: int) -> int:
-    return -(-num_rows // multiple) * multiple
+@dataclass(frozen=True)
+class Rows:
+    """How many rows a matrix product is given: a multiple of `multiple`, and `chunk` at a time where that is set.
+
+    On CUDA the library picks a kernel by shape; with one fixed shape for every product it is always the same kernel.
+    """
+
+    multiple: int = 1
+    chunk: int | None = None
+
+    def pad(self, rows: torch.Tensor) -> torch.Tensor:
+        """[n, ...] -> [n', ...] with zero rows behind, n' the next multiple; no copy where n fits already."""
+        missing = -rows.shape[0] % self.multiple
+        return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """x: [n, in], n a multiple -> [n, out]."""
+        if self.chunk is None or x.shape[0] == self.chunk:
+            return nn.functional.linear(x, weight, bias)
+        return torch.cat([nn.functional.linear(part, weight, bias) for part in x.split(self.chunk)])
 
 
-def pad_rows(rows: torch.Tensor, multiple: int) -> torch.Tensor:
-    """[n, ...] -> [n', ...] with zero rows behind, n' the next multiple; no copy where n fits already."""
-    missing = padded(rows.shape[0], multiple) - rows.shape[0]
-    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
+def send(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """To the device without making the host wait for it."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-def silu(x: torch.Tensor) -> torch.Tensor:
-    """On the CPU, the vectorised SiLU rounds differently in a row's last columns unless 64 divides the width."""
-    if x.device.type == "cpu" and x.shape[-1] % 64:
-        return x / (1 + torch.exp(-x))
-    return nn.functional.silu(x)
+def rows_for(device: torch.device, deterministic_rows: int | None) -> Rows:
+    if device.type == "cpu":
+        return Rows(CPU_MULTIPLE)
+    return Rows(deterministic_rows, deterministic_rows) if deterministic_rows else Rows()
 
 
-def gated_mlp(mlp: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """The gated MLP of either tower: down(silu(gate(x)) * up(x))."""
-    return mlp.down_proj(silu(mlp.gate_proj(x)).mul_(mlp.up_proj(x)))
+def silu_times(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+    """silu(gate) * up. On the CPU, the vectorised SiLU rounds differently in a row's last columns unless 64 divides
+    the width."""
+    if gate.device.type == "cpu" and gate.shape[-1] % 64:
+        return gate / (1 + torch.exp(-gate)) * up
+    return nn.functional.silu(gate) * up
 
 
 def rms_norm(norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """transformers' RMSNorm module, fused where CUDA has it."""
+    """transformers' RMSNorm module, in one kernel where CUDA has it."""
     if x.is_cuda:
         return nn.functional.rms_norm(x, (x.shape[-1],), norm.weight, norm.variance_epsilon)
     return norm(x)
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotary embedding. x: [n, heads, d]; cos, sin: [n, 1, d] with equal halves."""
+    """Rotary embedding. x: [n, heads, d]; cos, sin: broadcastable to it, with equal halves in the last axis."""
     half = x.shape[-1] // 2
     return x * cos + torch.cat((-x[..., half:], x[..., :half]), dim=-1) * sin

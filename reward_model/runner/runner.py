@@ -12,7 +12,7 @@ from torch import nn
 from .cache import TensorCache
 from .language import LanguageRunner, PrefixState
 from .plan import lay_out, split
-from .rows import CPU_MULTIPLE
+from .rows import rows_for, send
 from .sequence import Clip, TokenSequence
 from .vision import VisionRunner
 
@@ -40,9 +40,9 @@ class Runner:
         self.model, self.config = model, config
         weight = model.language_model.embed_tokens.weight
         self.device, self.dtype = weight.device, weight.dtype
-        multiple = CPU_MULTIPLE if self.device.type == "cpu" else 1
-        self.vision = VisionRunner(model.visual, multiple)
-        self.language = LanguageRunner(model.language_model, multiple, config.deterministic)
+        rows = rows_for(self.device, config.deterministic_rows if config.deterministic else None)
+        self.vision = VisionRunner(model.visual, rows, config.deterministic)
+        self.language = LanguageRunner(model.language_model, rows, config.deterministic)
         self.features = TensorCache(self.device, config.feature_cache_bytes)
         self.prefixes = TensorCache(self.device, config.prefix_cache_bytes, config.prefix_host_cache_bytes)
 
@@ -66,7 +66,7 @@ class Runner:
         layout = lay_out(batch, set(held))
         token_ids = np.concatenate([s.token_ids[start:end] for s, start, end in layout.sources])
         positions = np.concatenate([s.positions[:, start:end] for s, start, end in layout.sources], axis=1)
-        embedded = self.model.language_model.embed_tokens(torch.from_numpy(token_ids).to(self.device))
+        embedded = self.model.language_model.embed_tokens(send(token_ids, self.device))
         self._place_features(embedded, layout)
         hidden, new = self.language(embedded, positions, layout, held)
         held.update(new)

@@ -7,36 +7,47 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from .rows import gated_mlp, pad_rows, rms_norm, rotate
-from .windows import Grid, Segments, TowerPlan, plan_tower
+from .attention import SegmentAttention
+from .layers import GatedMlp
+from .rows import Rows, rms_norm, rotate
+from .windows import Grid, TowerPlan, plan_tower
 
 
 class VisionRunner:
     """`tower`: transformers' Qwen2.5-VL vision model, whose weights are used and whose forward is not."""
 
-    def __init__(self, tower: nn.Module, row_multiple: int):
-        self.tower = tower
-        self.row_multiple = row_multiple
-        config = tower.config
+    def __init__(self, tower: nn.Module, rows: Rows, deterministic: bool = False):
+        self.tower, self.rows = tower, rows
+        config, weight = tower.config, tower.patch_embed.proj.weight
         self.window = config.window_size // config.spatial_merge_size // config.patch_size
         self.full_blocks = frozenset(config.fullatt_block_indexes)
+        self.mlps = [GatedMlp(block.mlp, rows, fuse=weight.is_cuda) for block in tower.blocks]
+        self.dtype, self.deterministic = weight.dtype, deterministic
 
     @torch.inference_mode()
     def __call__(self, patches: torch.Tensor, grids: Sequence[Grid]) -> torch.Tensor:
         """patches: [sum of slices * height * width, 1176] on the tower's device -> features [sum / 4, out_hidden]."""
         tower, num_patches = self.tower, patches.shape[0]
         plan = plan_tower(grids, merge=tower.spatial_merge_size, window=self.window).to(patches.device)
+        num_units = plan.order_U.shape[0]
+        in_windows, in_slices = (
+            SegmentAttention(segments, patches.device, self.dtype, self.deterministic)
+            for segments in (plan.windows, plan.slices)
+        )
         cos, sin = self._rotary(plan, patches.device)
-        units = self._embed(patches).view(plan.order_U.shape[0], -1)
-        hidden = pad_rows(units[plan.order_U].view(num_patches, -1), self.row_multiple)
-        for number, block in enumerate(tower.blocks):
-            full = number in self.full_blocks
+        units = self._embed(patches).view(num_units, -1)
+        hidden = self.rows.pad(units[plan.order_U].view(num_patches, -1))
+        for number, (block, mlp) in enumerate(zip(tower.blocks, self.mlps, strict=True)):
             normed = rms_norm(block.norm1, hidden)
-            hidden = hidden + self._attention(block.attn, normed, num_patches, plan, full, cos, sin)
-            hidden = hidden + gated_mlp(block.mlp, rms_norm(block.norm2, hidden))
+            full = number in self.full_blocks
+            attend = in_slices if full else in_windows
+            hidden = hidden + self._attention(block.attn, normed, num_patches, plan, full, attend, cos, sin)
+            hidden = hidden + mlp(rms_norm(block.norm2, hidden))
         merger = tower.merger
-        units = rms_norm(merger.ln_q, hidden)[:num_patches].view(plan.order_U.shape[0], -1)
-        return merger.mlp(pad_rows(units, self.row_multiple))[plan.restore_U]
+        merged = self.rows.pad(rms_norm(merger.ln_q, hidden)[:num_patches].reshape(num_units, -1))
+        first, activation, second = merger.mlp
+        merged = activation(self.rows.linear(merged, first.weight, first.bias))
+        return self.rows.linear(merged, second.weight, second.bias)[plan.restore_U]
 
     def _embed(self, patches: torch.Tensor) -> torch.Tensor:
         embed = self.tower.patch_embed
@@ -44,35 +55,25 @@ class VisionRunner:
             return embed(patches)
         # a convolution whose stride is its size is a matrix product, and on CUDA a far quicker one
         weight = embed.proj.weight.flatten(1)
-        return nn.functional.linear(patches.to(weight.dtype), weight)
+        padded = self.rows.pad(patches.to(weight.dtype))
+        return self.rows.linear(padded, weight)[: patches.shape[0]]
 
     def _rotary(self, plan: TowerPlan, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """[N, 1, head_dim] float32: height angles, width angles, and both again."""
+        """[N, 1, 1, head_dim] float32: height angles, width angles, and both again."""
         inv_freq = self.tower.rotary_pos_emb.inv_freq.to(device=device, dtype=torch.float32)
-        angles = torch.arange(int(plan.largest) + 1, device=device, dtype=torch.float32)[:, None] * inv_freq
-        half = torch.cat([torch.cos(angles)[plan.rows_N], torch.cos(angles)[plan.columns_N]], dim=-1)
-        sine = torch.cat([torch.sin(angles)[plan.rows_N], torch.sin(angles)[plan.columns_N]], dim=-1)
-        return torch.cat([half, half], -1)[:, None], torch.cat([sine, sine], -1)[:, None]
+        angles = torch.arange(plan.largest + 1, device=device, dtype=torch.float32)[:, None] * inv_freq
+        halves = (torch.cat([f[plan.rows_N], f[plan.columns_N]], -1) for f in (angles.cos(), angles.sin()))
+        cos, sin = (torch.cat([half, half], -1)[:, None, None] for half in halves)
+        return cos, sin
 
-    def _attention(self, module, normed, num_patches, plan: TowerPlan, full: bool, cos, sin):
-        qkv = module.qkv(normed)[:num_patches].view(num_patches, 3, module.num_heads, -1)
-        query_key = rotate(qkv[:, :2].float(), cos[:, None], sin[:, None]).to(qkv.dtype)
-        qkv = (query_key[:, 0], query_key[:, 1], qkv[:, 2])
+    def _attention(self, module, normed, num_patches, plan: TowerPlan, full: bool, attend, cos, sin):
+        qkv = self.rows.linear(normed, module.qkv.weight, module.qkv.bias)[:num_patches]
+        qkv = qkv.view(num_patches, 3, module.num_heads, -1)
+        query_key = rotate(qkv[:, :2].float(), cos, sin).to(qkv.dtype)
+        parts = (query_key[:, 0], query_key[:, 1], qkv[:, 2])
         if full:
-            qkv = tuple(part[plan.slices_N] for part in qkv)
-        out = _by_segment(*qkv, plan.slices if full else plan.windows, module.scaling)
+            parts = tuple(part[plan.slices_N] for part in parts)
+        out = attend(*parts, module.scaling)
         if full:
             out = out[plan.unslice_N]
-        return module.proj(pad_rows(out.view(num_patches, -1), self.row_multiple))
-
-
-def _by_segment(query, key, value, segments: Segments, scale: float) -> torch.Tensor:
-    """[N, heads, d] each; one attention call for every class of equally long runs."""
-    out, start = torch.empty_like(query), 0
-    for count, length in segments.classes:
-        rows = slice(start, start + count * length)
-        start = rows.stop
-        parts = (part[rows].view(count, length, *part.shape[1:]).transpose(1, 2) for part in (query, key, value))
-        attended = nn.functional.scaled_dot_product_attention(*parts, scale=scale)
-        out[rows].view(count, length, *query.shape[1:]).copy_(attended.transpose(1, 2))
-    return out
+        return self.rows.linear(self.rows.pad(out.reshape(num_patches, -1)), module.proj.weight, module.proj.bias)

@@ -10,11 +10,13 @@ A unit is a 2 x 2 square of patches that the merger makes one token of; a unit's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
 import torch
+
+from .rows import send
 
 Grid = tuple[int, int, int]  # temporal slices, and height and width in patches
 
@@ -24,6 +26,10 @@ class Segments:
     """Runs of equal length, laid end to end: `classes` holds (how many, of what length) in patches."""
 
     classes: tuple[tuple[int, int], ...]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.repeat([length for _, length in self.classes], [count for count, _ in self.classes])
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +52,8 @@ class TowerPlan:
     largest: int  # the largest patch coordinate
 
     def to(self, device: torch.device) -> TowerPlan:
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return TowerPlan(**{k: v.to(device) if torch.is_tensor(v) else v for k, v in moved.items()})
+        moved = {f.name: getattr(self, f.name) for f in fields(self) if torch.is_tensor(getattr(self, f.name))}
+        return replace(self, **{name: send(value.numpy(), device) for name, value in moved.items()})
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,58 @@
+"""The matrix products of one layer, on the modules of transformers: joined where `fuse` says so, else one by one."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .rows import Rows, silu_times
+
+
+class Joint:
+    """Several products of the same rows as one. Each module's weight becomes a view of the joint one, so that nothing
+    is kept twice."""
+
+    def __init__(self, modules: list[nn.Linear], rows: Rows, fuse: bool):
+        self.modules, self.rows = modules, rows
+        self.sizes = [module.out_features for module in modules]
+        self.weight = self.bias = None
+        if not fuse:
+            return
+        self.weight = torch.cat([module.weight for module in modules])
+        if modules[0].bias is not None:
+            self.bias = torch.cat([module.bias for module in modules])
+        for module, part in zip(modules, self.weight.split(self.sizes), strict=True):
+            module.weight = nn.Parameter(part, requires_grad=False)
+
+    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        if self.weight is not None:
+            return self.rows.linear(x, self.weight, self.bias).split(self.sizes, dim=-1)
+        return tuple(self.rows.linear(x, module.weight, module.bias) for module in self.modules)
+
+
+class GatedMlp:
+    """down(silu(gate(x)) * up(x)), the feed-forward part of both towers."""
+
+    def __init__(self, module: nn.Module, rows: Rows, fuse: bool):
+        self.down, self.rows = module.down_proj, rows
+        self.gate_up = Joint([module.gate_proj, module.up_proj], rows, fuse)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self.rows.linear(silu_times(*self.gate_up(x)), self.down.weight, self.down.bias)
+
+
+class DecoderLayer:
+    """One layer of the language model."""
+
+    def __init__(self, module: nn.Module, rows: Rows, fuse: bool):
+        attention = module.self_attn
+        self.rows = rows
+        self.input_norm, self.mlp_norm = module.input_layernorm, module.post_attention_layernorm
+        self.qkv = Joint([attention.q_proj, attention.k_proj, attention.v_proj], rows, fuse)
+        self.query, self.key, self.value, self.out = (
+            attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj,
+        )  # fmt: skip
+        self.mlp = GatedMlp(module.mlp, rows, fuse)
+
+    def one(self, module: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+        return self.rows.linear(x, module.weight, module.bias)
