@@ -70,4 +70,6 @@ def quiet_logs() -> None:
         for handler in logging.getLogger(name).handlers:
             if not any(isinstance(one, QuietFilter) for one in handler.filters):
                 handler.addFilter(QuietFilter())
+    for name in ("uvicorn.error", "circus"):
+        logging.getLogger(name).propagate = False  # BentoML gives them the root's handler too: every line came twice
     logging.getLogger("identity_reward").setLevel(logging.INFO)

@@ -35,9 +35,8 @@ class Server:
         self._impatient = impatient
         command = [sys.executable, "-m", "bentoml", "serve", "service.app:IdentityRewardService"]
         command += ["--host", host, "--port", str(port), "--working-dir", str(Path(__file__).parent.parent)]
+        command += [] if verbose else ["--quiet"]
         environment = {**settings.environment(), "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
-        if not verbose:
-            environment["BENTOML_VERBOSITY"] = "-1"
         self._process = psutil.Popen(
             command,
             env=environment,

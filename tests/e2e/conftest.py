@@ -88,7 +88,7 @@ def serve():
 @pytest.fixture(scope="session")
 def server(serve) -> ServeProcess:
     limits = {"IDENTITY_REWARD_MAX_BODY_BYTES": str(MAX_BODY_BYTES), "IDENTITY_REWARD_MAX_SENT_FRAMES": "64"}
-    return serve("--model", "tiny", "--port", "0", environment=limits).wait_ready()
+    return serve("--model", "arcface", "--model", "tiny", "--port", "0", environment=limits).wait_ready()
 
 
 @pytest.fixture

@@ -1,0 +1,190 @@
+import asyncio
+
+import numpy as np
+import pytest
+
+import service.pipeline
+from identity_reward_client.errors import (
+    InternalError,
+    InvalidMedia,
+    InvalidRequest,
+    LimitExceeded,
+    MissingFps,
+    ModelNotFound,
+    NonFiniteReward,
+    NotReady,
+    Overloaded,
+    ReferenceSetNotFound,
+    ReferenceWithoutFace,
+    ScoringFailed,
+)
+from identity_reward_client.messages import CompareRequest, GroupRequest, Image, ReferenceSet, ScoreRequest, Video
+from identity_reward_client.preference import Preference, matrices, probabilities
+from service.engine import ScoringEngine
+from service.settings import Settings
+
+
+async def test_score(engine, picture, video):
+    answer = await engine.score(ScoreRequest(references=[picture()], video=video(51)), "mine")
+    assert answer.reward == 0.2
+    assert (answer.request_id, answer.model.name, answer.frame_indices) == ("mine", "brightness", [0, 2, 3, 5])
+    assert answer.details is None
+    detailed = await engine.score(ScoreRequest(references=[picture()], video=video(51), details=True))
+    assert detailed.details == {"brightness": 0.2}
+    assert detailed.request_id
+
+
+async def test_compare_scales_the_difference_by_the_models_preference_scale(engine, picture, video):
+    request = CompareRequest(references=[picture()], video_a=video(51), video_b=video(102), theta=3)
+    answer = await engine.compare(request)
+    expected = [float(p) for p in probabilities(10 * (0.2 - 0.4), 3)]
+    assert [answer.p_a_wins, answer.p_tie, answer.p_b_wins] == pytest.approx(expected, abs=1e-12)
+    assert answer.verdict is Preference.B
+
+
+async def test_items_fail_one_by_one(engine, picture, video):
+    videos = [video(51), video(51, fps=None), video(7), video(99), Video(data=b"rubbish"), video(102)]
+    answer = await engine.score_group(GroupRequest(references=[picture()], videos=videos, matrices=True))
+    assert [item.reward for item in answer.items] == [0.2, None, None, None, None, 0.4]
+    codes = [item.error.code for item in answer.items[1:5]]
+    assert codes == ["missing_fps", "non_finite_reward", "scoring_failed", "invalid_media"]
+    win, tie = matrices(10 * np.array([0.2, 0.4]))
+    assert answer.win[0][5] == pytest.approx(win[0, 1])
+    assert answer.tie[5][0] == pytest.approx(tie[1, 0])
+    assert answer.win[0][1] is None
+    assert answer.tie[3][3] is None
+
+
+async def test_a_group_of_nothing_but_failures_is_still_answered(engine, picture, video):
+    answer = await engine.score_group(GroupRequest(references=[picture()], videos=[video(51, fps=None)] * 2))
+    assert [item.error.code for item in answer.items] == ["missing_fps"] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [(7, NonFiniteReward), (13, ScoringFailed), (99, ScoringFailed)]
+)  # fmt: skip
+async def test_the_error_of_a_single_video_is_raised(engine, picture, video, value, error):
+    with pytest.raises(error):
+        await engine.score(ScoreRequest(references=[picture()], video=video(value)))
+    assert (await engine.score(ScoreRequest(references=[picture()], video=video(51)))).reward == 0.2
+
+
+async def test_compare_says_which_video_failed(engine, picture, video):
+    with pytest.raises(MissingFps) as caught:
+        await engine.compare(CompareRequest(references=[picture()], video_a=video(1), video_b=video(2, fps=None)))
+    assert caught.value.details["video"] == "b"
+
+
+async def test_an_error_about_the_references_fails_the_request(engine, picture, video):
+    with pytest.raises(ReferenceWithoutFace) as caught:
+        await engine.score_group(GroupRequest(references=[picture(0)], videos=[video(1), video(2)]))
+    assert caught.value.details == {"reference": 0}
+    with pytest.raises(InvalidMedia, match="reference 1"):
+        await engine.score(ScoreRequest(references=[picture(), Image(data=b"x")], video=video(1)))
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"references": 4}, LimitExceeded),
+        ({"videos": 5}, LimitExceeded),
+        ({"prompt": "x" * 100}, LimitExceeded),
+        ({"model": "arcface"}, ModelNotFound),
+        ({"theta": 1e9}, InvalidRequest),
+    ],
+)
+async def test_limits_of_the_request(make_engine, picture, video, change, error):
+    engine = make_engine(max_group_videos=4, max_prompt_chars=99)
+    fields = {"prompt": None, "theta": 5.0, "model": None, "references": 1, "videos": 1} | change
+    fields["references"] = [picture()] * fields["references"]
+    fields["videos"] = [video(51)] * fields["videos"]
+    with pytest.raises(error):
+        await engine.score_group(GroupRequest(**fields))
+
+
+async def test_equal_videos_of_a_request_are_decoded_and_scored_once(engine, picture, video, monkeypatch):
+    decoded = []
+    true_decode = service.pipeline.decode_video
+    monkeypatch.setattr(
+        service.pipeline, "decode_video", lambda one, *rest: decoded.append(one) or true_decode(one, *rest)
+    )
+    videos = [video(51), video(102), video(51), video(51, fps=4)]
+    answer = await engine.score_group(GroupRequest(references=[picture()], videos=videos))
+    assert len(decoded) == 3
+    assert [item.reward for item in answer.items] == [0.2, 0.4, 0.2, 0.2]
+    assert [item.scored.fps for item in answer.items] == [8, 8, 8, 4]
+
+
+async def test_stored_references_stand_for_the_pictures(engine, picture, video):
+    stored = await engine.put_references(ReferenceSet(images=[picture(), picture(9)]))
+    assert stored.num_references == 2
+    assert (await engine.score(ScoreRequest(references=stored.id, video=video(51)))).reward == 0.2
+    with pytest.raises(ReferenceSetNotFound):
+        await engine.score(ScoreRequest(references="sha256:" + "0" * 64, video=video(51)))
+
+
+async def test_a_stored_set_may_be_too_large_for_a_model(engine, picture, video):
+    stored = await engine.put_references(ReferenceSet(images=[picture(i) for i in range(1, 5)]))
+    with pytest.raises(LimitExceeded, match="4 references; at most 3"):
+        await engine.score(ScoreRequest(references=stored.id, video=video(51)))
+
+
+async def test_overload_is_said_before_anything_is_decoded(make_engine, picture, video, monkeypatch):
+    engine = make_engine(max_group_videos=2, max_waiting_items=2)
+    scheduler = engine._models["brightness"].scheduler
+    monkeypatch.setattr(service.pipeline, "decode_video", lambda *_: pytest.fail("decoded"))
+    with scheduler.admit(2), pytest.raises(Overloaded) as caught:
+        await engine.score(ScoreRequest(references=[picture()], video=video(1)))
+    assert caught.value.retry_after_s >= 1
+    assert scheduler.admitted == 0
+
+
+async def test_concurrent_requests_share_batches_and_get_their_own_answers(engine, picture, video):
+    requests = [ScoreRequest(references=[picture()], video=video(value)) for value in range(20, 60)]
+    answers = await asyncio.gather(*(engine.score(request) for request in requests))
+    assert [answer.reward for answer in answers] == [value / 255 for value in range(20, 60)]
+
+
+async def test_a_cancelled_request_gives_its_room_back(engine, picture, video):
+    scorer, scheduler = engine._models["brightness"].scorer, engine._models["brightness"].scheduler
+    scorer.open.clear()
+    tasks = [
+        asyncio.create_task(engine.score(ScoreRequest(references=[picture()], video=video(value)))) for value in (1, 2)
+    ]
+    while scheduler.admitted < 2:  # noqa: ASYNC110 - the count is another thread's
+        await asyncio.sleep(0.01)
+    tasks[1].cancel()
+    await asyncio.gather(tasks[1], return_exceptions=True)
+    assert scheduler.admitted == 1
+    scorer.open.set()
+    assert (await tasks[0]).reward == 1 / 255
+
+
+async def test_before_start_and_after_close_nothing_is_scored(picture, video):
+    engine = ScoringEngine(Settings(models=("brightness",)))
+    request = ScoreRequest(references=[picture()], video=video(1))
+    assert not engine.ready
+    with pytest.raises(NotReady):
+        await engine.score(request)
+    engine.start()
+    assert engine.ready
+    await engine.close()
+    with pytest.raises(NotReady):
+        await engine.score(request)
+
+
+def test_a_model_that_fails_to_load_is_named(monkeypatch):
+    monkeypatch.setitem(__import__("reward_model.scorer").scorer.SCORERS, "broken", "math:sqrt")
+    with pytest.raises(InternalError, match=r"model 'broken' can't be loaded on cpu: TypeError"):
+        ScoringEngine(Settings(models=("broken",))).start()
+    with pytest.raises(ModelNotFound, match=r"no model is called 'absent'; there are .*brightness"):
+        ScoringEngine(Settings(models=("absent",))).start()
+
+
+async def test_metrics_count_items_and_errors(engine, picture, video):
+    await engine.score_group(GroupRequest(references=[picture()], videos=[video(51), video(51, fps=None)]))
+    text = engine.metrics.text().decode()
+    assert 'identity_reward_items_total{model="brightness",outcome="scored"} 1.0' in text
+    assert 'identity_reward_items_total{model="brightness",outcome="failed"} 1.0' in text
+    assert 'identity_reward_item_errors_total{code="missing_fps"} 1.0' in text
+    assert 'identity_reward_forward_seconds_count{model="brightness"} 1.0' in text
