@@ -43,7 +43,7 @@ class RewardModelConfig:
     frame_sampling: FrameSampling
     # how position ids go on after pictures; a model keeps the one it was trained with
     position_dialect: PositionDialect
-    # names of the head's outputs, each read at its own reward token; the first is the reward
+    # names of the head's outputs, each read at its own reward token; the reward is their sum
     outputs: tuple[str, ...] = ("identity",)
     # an affine map of each output, (value - mean) / std, where a checkpoint states one
     normalization: tuple[tuple[float, float], ...] | None = None

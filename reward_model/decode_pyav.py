@@ -57,6 +57,11 @@ class PyAvDecoder:
             width, height = height, width
         return VideoProbe(name, codec_name, width, height, len(times.starts_s), times.fps, times.duration_s, rotation)
 
+    def timeline(self, data: bytes) -> Timeline:
+        """When the frames are shown, from the packets alone: nothing is decoded."""
+        with self._opened(data) as (container, stream):
+            return _scan(container, stream).timeline
+
     def decode(self, data: bytes, indices: Sequence[int]) -> np.ndarray:
         with self._opened(data) as (container, stream):
             scan = _scan(container, stream)
@@ -141,16 +146,18 @@ def _scan(container, stream) -> _Scan:
 
 def _check_whole(container, stream, packets, base: float) -> None:
     """Containers that can be read from the front (MKV, fast-start MP4) show a cut only as frames that never come."""
+    if any(packet.is_corrupt for packet in packets):
+        raise InvalidMedia("the video is cut short: its last packet isn't whole")
     stated = stream.duration * base if stream.duration else None
     if stated is None and "DURATION" in stream.metadata:
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         stated = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     times = [packet.pts for packet in packets if packet.pts is not None]
-    if stated is None or len(times) < 2 or len(times) < len(packets):
+    if stated is None or not times or len(times) < len(packets):
         return
     found = (max(times) - min(times)) * base
-    frame = found / (len(times) - 1)
-    if found + 3 * max([frame, *(packet.duration * base for packet in packets[-3:] if packet.duration)]) < stated:
+    frame = max([found / max(len(times) - 1, 1), *(packet.duration * base for packet in packets if packet.duration)])
+    if found + 3 * frame < stated:
         raise InvalidMedia(
             f"the video is cut short: its header states {stated:.3g} s, frames for {found:.3g} s are there"
         )

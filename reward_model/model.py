@@ -56,7 +56,7 @@ class RewardModel(nn.Module):
 
     @torch.inference_mode()
     def forward(self, sequence: TokenSequence) -> torch.Tensor:
-        """float32 [outputs] of one sequence, through transformers' own forward."""
+        """float32 [outputs] of one sequence through transformers' own forward: what the runner is measured against."""
         ids = torch.from_numpy(sequence.token_ids)
         media = {}
         for kind, token in (("image", self.body.config.image_token_id), ("video", self.body.config.video_token_id)):

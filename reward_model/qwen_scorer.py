@@ -12,6 +12,7 @@ from .config import RewardModelConfig
 from .errors import NonFiniteReward
 from .model import RewardModel
 from .preprocess import Preprocessor
+from .runner.runner import Runner
 from .runner.sequence import TokenSequence
 from .scorer import ScorerInfo
 from .text_tokenizer import TextTokenizer
@@ -23,10 +24,12 @@ class QwenScorer:
         config = model.config
         self.model = model
         self.preprocess = Preprocessor(config, tokenizer)
+        self.runner = Runner(model.body)
         self.info = scorer_info(config, model)
 
     def forward(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
-        return [self.model(sequence).tolist() for sequence in batch]
+        """Each model output of each sequence, in float32; the runner shares what sequences have in common."""
+        return [self.model.rewards(rows).tolist() for rows in self.runner(batch)]
 
     def postprocess(self, raw: Sequence[float]) -> Score:
         config = self.model.config
@@ -35,7 +38,7 @@ class QwenScorer:
         if config.normalization is not None:
             raw = [(value - mean) / std for value, (mean, std) in zip(raw, config.normalization, strict=True)]
         details = dict(zip(config.outputs, raw, strict=True)) if len(raw) > 1 else {}
-        return Score(float(raw[0]), details)
+        return Score(float(sum(raw)), details)
 
     def warm_up(self) -> None:
         """Scores one grey clip with one reference of the usual size."""

@@ -40,6 +40,10 @@ class TextTokenizer:
         """Ids of plain text: what looks like a special token is text too."""
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of plain tokens; special ones are left out."""
+        return self._tokenizer.decode(list(ids))
+
     def special(self, token: str) -> int:
         """The id of a special token; one that isn't there is a KeyError."""
         number = self._tokenizer.token_to_id(token)

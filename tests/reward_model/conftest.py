@@ -1,0 +1,66 @@
+"""Clips written by PyAV, and samples of noise."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from reward_model.types import ReferenceSet, Sample, Video
+
+
+def write_clip(path, *, frames=30, size=(240, 416), fps=10, codec="libx264", rotation=0, times_ms=None, fmt="yuv420p",
+               options=None, audio=False, video=True):  # fmt: skip
+    """A picture that pans, one pixel row and two columns a frame; `times_ms` gives a variable frame rate."""
+    height, width = size
+    picture = np.random.default_rng(0).integers(0, 256, (height // 8 + 20, width // 8 + 40, 3), dtype=np.uint8)
+    picture = picture.repeat(8, 0).repeat(8, 1)
+    with av.open(str(path), "w") as container:
+        if video:
+            stream = container.add_stream(codec, rate=fps, options=options or {})
+            stream.width, stream.height, stream.pix_fmt = width, height, fmt
+            if rotation:
+                stream.set_display_rotation(rotation)
+            if times_ms is not None:
+                stream.codec_context.time_base = Fraction(1, 1000)
+            for i in range(frames):
+                frame = av.VideoFrame.from_ndarray(
+                    np.ascontiguousarray(picture[i:][:height, 2 * i :][:, :width]), "rgb24"
+                )
+                if times_ms is not None:
+                    frame.pts, frame.time_base = times_ms[i], Fraction(1, 1000)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        if audio:
+            sound = container.add_stream("aac", rate=16000)
+            sample = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
+            sample.rate, sample.pts = 16000, 0
+            container.mux(sound.encode(sample))
+            container.mux(sound.encode())
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory):
+    """Makes a clip's bytes, each distinct one once a session."""
+    folder, made = tmp_path_factory.mktemp("clips"), {}
+
+    def make(name="clip.mp4", **options):
+        key = repr((name, sorted(options.items(), key=str)))
+        if key not in made:
+            made[key] = write_clip(folder / f"{len(made)}-{name}", **options)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def noise_sample():
+    def make(seed=0, references=((300, 400), (512, 512)), frames=4, size=(240, 416), fps=10.0, source=33, prompt=None):
+        draw = np.random.default_rng(seed)
+        pictures = tuple(draw.integers(0, 256, (*s, 3), dtype=np.uint8) for s in references)
+        pixels = draw.integers(0, 256, (frames, *size, 3), dtype=np.uint8)
+        indices = tuple(int(i) for i in np.linspace(0, source - 1, frames).round())
+        return Sample(ReferenceSet(pictures), Video(pixels, fps, source, indices), prompt)
+
+    return make
