@@ -104,6 +104,7 @@ def check_order(group: dict, answer: GroupResponse) -> None:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of the `finally` that stops the service
     groups = json.loads((HERE / "examples.json").read_text())["groups"]
     console.print("Starting the service ...")
     try:
@@ -118,6 +119,8 @@ def main() -> int:
                 show(group, answer)
                 check_order(group, answer)
             model = next(model for model in client.models() if model.name == answer.model.name)
+    except KeyboardInterrupt:
+        return 130
     except (DemoFailed, RewardError) as error:
         console.print(f"demo failed: {error}", style="bold red", markup=False)
         return 1

@@ -25,7 +25,7 @@ from .align import TEMPLATE_52
 from .detect import FaceDetector
 from .embed import FaceEmbedder
 from .face import Face, FaceReader
-from .match import VARIANTS, match_frames
+from .match import VARIANTS, absent_as_zero, match_frames
 from .references import ReferenceFace, ReferenceFaces
 
 SAMPLING = FrameSampling("uniform-8", num_frames=8)
@@ -125,7 +125,7 @@ class ArcFaceScorer:
             people.append(
                 {
                     "reference_index": p,
-                    "similarity": float(np.nan_to_num(similarity_T).mean()),
+                    "similarity": float(absent_as_zero(similarity_T).mean()),
                     "coverage": float(present_T.mean()),
                     "frame_similarities": [
                         float(s) if here else None for s, here in zip(similarity_T, present_T, strict=True)
@@ -133,7 +133,7 @@ class ArcFaceScorer:
                     "num_reference_faces": raw.num_reference_faces[p],
                 }
             )
-        best = int(np.nan_to_num(raw.similarity_TP).mean(1).argmax())
+        best = int(absent_as_zero(raw.similarity_TP).mean(1).argmax())
         details = {
             "variants": values,
             "people": people,

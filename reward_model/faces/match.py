@@ -40,22 +40,26 @@ def match_frames(frames: Sequence[np.ndarray], references_PD: np.ndarray) -> np.
     return similarity_TP
 
 
-# How the similarities of a clip become one number; an absent person is a similarity of 0 in that frame.
+def absent_as_zero(similarity_TP: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(similarity_TP), 0.0, similarity_TP)
+
+
+# How the similarities of a clip become one number.
 
 
 def mean(similarity_TP: np.ndarray) -> float:
     """Mean over frames, then over people."""
-    return float(np.nan_to_num(similarity_TP).mean(0).mean())
+    return float(absent_as_zero(similarity_TP).mean(0).mean())
 
 
 def minimum(similarity_TP: np.ndarray) -> float:
     """The worst person's mean over frames."""
-    return float(np.nan_to_num(similarity_TP).mean(0).min())
+    return float(absent_as_zero(similarity_TP).mean(0).min())
 
 
 def best_frame(similarity_TP: np.ndarray) -> float:
     """The best frame's mean over people."""
-    return float(np.nan_to_num(similarity_TP).mean(1).max())
+    return float(absent_as_zero(similarity_TP).mean(1).max())
 
 
 VARIANTS = {"mean": mean, "minimum": minimum, "best_frame": best_frame}
