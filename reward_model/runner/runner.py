@@ -62,6 +62,10 @@ class Runner:
                 results[number] = hidden
         return results
 
+    def clear_caches(self) -> None:
+        self.features.clear()
+        self.prefixes.clear()
+
     def _forward(self, batch: list[TokenSequence], held: dict[str, PrefixState]) -> list[torch.Tensor]:
         layout = lay_out(batch, set(held))
         token_ids = np.concatenate([s.token_ids[start:end] for s, start, end in layout.sources])

@@ -1,0 +1,165 @@
+"""The runner at the full 3B shape on a GPU, random weights. Needs torch, transformers and triton, nothing installed:
+
+    PYTHONPATH=kernels:clients python -m benchmarks.gpu --json OUT
+
+G1 is a GRPO update, G3 evaluators' clips (no attention package is installed, so G4 as well), G5 the share of the
+machine's matrix rate, G7 one request, G9 the vision MLP's odd width, G10 the price of bits that never change, G12 memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from statistics import median
+from time import perf_counter
+
+import torch
+
+from reward_model.runner.rows import silu_times
+from reward_model.runner.runner import Runner, RunnerConfig
+
+from . import harness
+from .peers import padded_batch
+from .workloads import W1_VIDEO, W2_VIDEO, Maker, flops, full_body
+
+SDPA = "transformers sdpa, padded"
+ROWS = {
+    "G1 128-video update": 3.0,
+    "G3 evaluator clips, no sharing": 1.15,
+    "G5 share of the matrix rate": 0.55,
+    "G7 one request": 2.0,
+    "G9 vision MLP 3456 wide": 1.1,
+    "G10 invariant mode": 1 / 1.10,
+    "G12 peak memory of 32": 1 / 0.6,
+}
+
+
+def clock() -> float:
+    torch.cuda.synchronize()
+    return perf_counter()
+
+
+def seconds(call, rounds: int = 5) -> float:
+    call()
+    times = []
+    for _ in range(rounds):
+        begin = clock()
+        call()
+        times.append(clock() - begin)
+    return median(times)
+
+
+def matrix_rate() -> float:
+    """Operations a second of an 8192 x 8192 x 8192 bfloat16 product of random values."""
+    a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    return 2 * 8192**3 / seconds(lambda: a @ b, 20)
+
+
+def peer_in_batches(model, sequences, size: int = 8):
+    return torch.cat([padded_batch(model, sequences[i : i + size]) for i in range(0, len(sequences), size)])
+
+
+def cold(runner, sequences):
+    runner.clear_caches()
+    return runner(sequences)
+
+
+def differences(model, make) -> dict[str, float]:
+    """Largest differences of the hidden state after the final norm, whose entries are of the order of one."""
+    group = make.group(4, W1_VIDEO, "gate")
+    norm = model.language_model.norm
+    fast, exact = Runner(model), Runner(model, RunnerConfig(deterministic=True))
+    packed = norm(torch.cat(fast(group)))
+    alone = norm(torch.cat([cold(fast, [s])[0] for s in group]))
+    exact_packed = torch.cat(cold(exact, group))
+    exact_alone = torch.cat([cold(exact, [s])[0] for s in group])
+    exact_warm = torch.cat(exact(group))
+    theirs = padded_batch(model, group)
+    one_by_one = torch.cat([padded_batch(model, [s]) for s in group])
+
+    def largest(a, b):
+        return (a.float() - b.float()).abs().max().item()
+
+    return {
+        "ours vs transformers": largest(packed, theirs),
+        "ours, alone vs packed": largest(alone, packed),
+        "transformers, alone vs batch": largest(one_by_one, theirs),
+        "invariant mode, alone vs packed": largest(exact_alone, exact_packed),
+        "invariant mode, warm vs cold": largest(exact_warm, exact_packed),
+        "of": packed.float().abs().mean().item(),
+    }
+
+
+def mlp_of_width(width: int):
+    """One vision block's feed-forward part over the patches of four evaluators' clips."""
+    hidden = torch.randn(39440, 1280, device="cuda", dtype=torch.bfloat16)
+    joint, down = (torch.randn(*s, device="cuda", dtype=torch.bfloat16) for s in ((2 * width, 1280), (1280, width)))
+    return lambda: silu_times(*(hidden @ joint.T).split(width, -1)) @ down.T
+
+
+def memory(call) -> float:
+    """GiB at the peak of one call, over what is resident before it, plus what is."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    call()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() / 2**30
+
+
+def measure(arguments) -> list[harness.Row]:
+    if not torch.cuda.is_available():
+        return [harness.Row(name, "s", SDPA, goal=goal, why="no CUDA device") for name, goal in ROWS.items()]
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    model, make = full_body("cuda", torch.bfloat16), Maker("cuda", torch.bfloat16)
+    found = differences(model, make)
+    print("largest differences:", {k: float(f"{v:.3g}") for k, v in found.items()}, flush=True)
+    harness.gate(found["ours vs transformers"] < 0.05 * max(1.0, found["of"]) + 0.2, f"outputs differ: {found}")
+    rate = matrix_rate()
+    print(f"matrix rate: {rate / 1e12:.0f} TFLOP/s", flush=True)
+    runner = Runner(model, RunnerConfig(token_budget=arguments.token_budget))
+    turns = partial(harness.in_turn, rounds=arguments.rounds, clock=clock)
+    row, rows = harness.row, []
+
+    update = [s for g in range(16) for s in make.group(8, W1_VIDEO, f"g{g}")]
+    times = turns(partial(cold, runner, update), partial(peer_in_batches, model, update))
+    tflops = flops(model, update, share=True) / median(times[0]) / 1e12
+    rows.append(row("G1 128-video update", "s", SDPA, *times, goal=3.0, tflops_per_s=tflops, differences=found))
+    update = None
+
+    clips = [make.group(1, W2_VIDEO, f"c{n}")[0] for n in range(8)]
+    times = turns(lambda: cold(runner, clips), lambda: peer_in_batches(model, clips))
+    mine = median(times[0])
+    rows.append(row("G3 evaluator clips, no sharing", "s", SDPA, *times, goal=1.15, items_per_s=len(clips) / mine))
+    share = flops(model, clips, share=False) / mine / rate
+    rates = {"tflops_per_s": share * rate / 1e12, "rate_tflops_per_s": rate / 1e12}
+    rows.append(harness.Row("G5 share of the matrix rate", "", "8192^3 product", share, 1.0, share, 0.55, more=rates))
+
+    one = make.group(1, W1_VIDEO, "one")
+    times = turns(lambda: cold(runner, one), lambda: padded_batch(model, one))
+    rows.append(row("G7 one request", "ms", SDPA, *times, scale=1e3, goal=2.0))
+
+    mlps = {width: mlp_of_width(width) for width in (3420, 3424, 3456, 3584)}
+    others = {f"{width}_ms": seconds(mlps[width]) * 1e3 for width in (3424, 3584)}
+    times = turns(mlps[3456], mlps[3420])
+    rows.append(row("G9 vision MLP 3456 wide", "ms", "3420 wide", *times, scale=1e3, goal=1.1, **others))
+
+    exact = Runner(model, RunnerConfig(token_budget=arguments.token_budget, deterministic=True))
+    group = [s for g in range(4) for s in make.group(8, W1_VIDEO, f"x{g}")]
+    times = turns(partial(cold, exact, group), partial(cold, runner, group))
+    rows.append(row("G10 invariant mode", "s", "ours, fast mode", *times, goal=1 / 1.10))
+    exact = None
+
+    mine, theirs = memory(lambda: cold(runner, group)), memory(lambda: padded_batch(model, group))
+    rows.append(harness.Row("G12 peak memory of 32", "GiB", SDPA, mine, theirs, theirs / mine, 1 / 0.6))
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--token-budget", type=int, default=32768)
+    harness.main("gpu", measure, parser)
+
+
+if __name__ == "__main__":
+    main()

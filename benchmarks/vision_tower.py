@@ -1,0 +1,30 @@
+"""The vision tower alone on a CPU, one evaluator's clip: equal windows in one call against a call for every window."""
+
+from __future__ import annotations
+
+import torch
+
+from reward_model.runner.rows import rows_for
+from reward_model.runner.vision import VisionRunner
+
+from . import harness
+from .workloads import W2_VIDEO, Maker, small_body
+
+
+def measure(_) -> list[harness.Row]:
+    tower = small_body().visual
+    patches, grid = Maker().patches(W2_VIDEO), torch.tensor([W2_VIDEO])
+    ours = VisionRunner(tower, rows_for(torch.device("cpu"), None))
+
+    @torch.inference_mode()
+    def peer():
+        return tower(patches, grid).pooler_output
+
+    equal = torch.equal(ours(patches, [W2_VIDEO]), peer())
+    harness.gate(equal, "features are not bit-equal to transformers'")
+    times = harness.in_turn(lambda: ours(patches, [W2_VIDEO]), peer, rounds=7)
+    return [harness.row("tower, 10x480x832", "s", "transformers sdpa", *times, goal=1.15)]
+
+
+if __name__ == "__main__":
+    harness.main("vision_tower", measure)
