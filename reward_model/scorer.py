@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
 from identity_reward_client.frame_sampling import FrameSampling
@@ -69,8 +70,18 @@ SCORERS: dict[str, str] = {
 DEFAULT_SCORER = "arcface"
 
 
-def load_scorer(name: str, device: str = "cpu") -> Scorer:
-    """The registered scorer of that name, loaded but not warm. An unknown name is a KeyError that lists the known."""
+def load_scorer(name: str, device: str = "cpu", dtype: str | None = None) -> Scorer:
+    """The registered scorer of that name, `arcface` with the face network of an .onnx file, or the reward model of a
+    folder; loaded but not warm.
+
+    An unknown name is a KeyError that lists the known; a folder that holds no whole model is a
+    `reward_model.folder.CheckpointError` that says what it lacks (`reward_model.folder.read_config` finds that out
+    without torch). `dtype`, float32 or bfloat16, is a folder's; other scorers have the one that they have.
+    """
+    if name.endswith(".onnx"):
+        return import_module("reward_model.faces.arcface").load_onnx(name, device)
+    if name not in SCORERS and Path(name).is_dir():
+        return import_module("reward_model.identity_reward").load_folder(name, device, dtype)
     if name not in SCORERS:
         raise KeyError(f"no model is called {name!r}; there are {', '.join(sorted(SCORERS))}")
     module, _, factory = SCORERS[name].partition(":")

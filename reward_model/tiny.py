@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 
 from identity_reward_client.frame_sampling import FrameSampling, PixelRule
 
+from .checkpoint import entries, weights_sha256
 from .config import RewardModelConfig
 from .model import RewardModel
 from .prompt import REWARD_TOKEN, VIDEO_FIRST
@@ -66,14 +66,6 @@ def random_state(model: RewardModel, seed: int) -> dict[str, torch.Tensor]:
     return state
 
 
-def state_sha256(state: dict[str, torch.Tensor]) -> str:
-    digest = sha256()
-    for name in sorted(state):
-        digest.update(f"{name}{tuple(state[name].shape)}".encode())
-        digest.update(state[name].numpy().tobytes())
-    return digest.hexdigest()
-
-
 def tiny_config(tokenizer: TextTokenizer) -> RewardModelConfig:
     return RewardModelConfig(
         name="tiny",
@@ -93,7 +85,7 @@ def tiny_model(config: RewardModelConfig, seed: int = SEED) -> RewardModel:
     model = RewardModel(config)
     state = random_state(model, seed)
     model.load_state_dict(state, assign=True)
-    model.config = replace(config, weights_sha256=state_sha256(state))
+    model.config = replace(config, weights_sha256=weights_sha256(entries(state)))
     return model.eval().requires_grad_(False)
 
 

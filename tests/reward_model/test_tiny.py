@@ -35,7 +35,7 @@ def test_weights_and_fingerprint_are_the_same_on_every_machine(tiny):
     assert tiny.model.config.weights_sha256 == WEIGHTS
 
 
-WEIGHTS = "0a3502c61a2cf7513800452b5b654260826616b8f7e5ea5c6430fdebf5fff516"
+WEIGHTS = "e5a84865c560e75662b0d72822bb75ecc463d3a248bace03c294fb941a550a14"
 
 
 def test_the_fingerprint_follows_what_decides_a_score(tiny):

@@ -1,0 +1,162 @@
+"""Reward models on disk: a folder of `config.json`, `model.safetensors` and `tokenizer.json`.
+
+Weights are written tensor by tensor, so that a model may be larger than memory, into a folder of another name that
+takes the real one when it is whole.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from json import dumps
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from .config import RewardModelConfig
+from .folder import CONFIG, TOKENIZER, WEIGHTS, CheckpointError, read_config
+from .model import RewardModel
+from .text_tokenizer import TextTokenizer, load_tokenizer
+
+_CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
+# called with (bytes written, bytes in all)
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tensor that is read when its turn to be written comes."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    read: Callable[[], torch.Tensor]
+
+    @property
+    def nbytes(self) -> int:
+        return torch.Size(self.shape).numel() * self.dtype.itemsize
+
+
+def entries(state: dict[str, torch.Tensor]) -> list[Entry]:
+    return [Entry(name, tuple(t.shape), t.dtype, lambda t=t: t) for name, t in state.items()]
+
+
+def _chunks(tensors: Iterable[Entry]) -> Iterator[bytes | memoryview]:
+    """The bytes of a safetensors file: wide types first, so that every tensor is aligned, then by name."""
+    tensors = sorted(tensors, key=lambda entry: (-entry.dtype.itemsize, entry.name))
+    header, at = {}, 0
+    for entry in tensors:
+        span = [at, at + entry.nbytes]
+        header[entry.name] = {"dtype": _CODES[entry.dtype], "shape": list(entry.shape), "data_offsets": span}
+        at = span[1]
+    text = dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for entry in tensors:
+        tensor = entry.read().detach().to("cpu", entry.dtype).contiguous()
+        if tuple(tensor.shape) != entry.shape:
+            raise CheckpointError(f"{entry.name} has shape {tuple(tensor.shape)} where {entry.shape} was announced")
+        yield memoryview(tensor.view(torch.uint8).numpy().reshape(-1)) if tensor.ndim else tensor.numpy().tobytes()
+
+
+def weights_sha256(tensors: Iterable[Entry]) -> str:
+    """The hash of the file of weights that `save` would write."""
+    digest = sha256()
+    for chunk in _chunks(tensors):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def save(
+    folder: Path,
+    config: RewardModelConfig,
+    tokenizer: TextTokenizer,
+    tensors: Iterable[Entry],
+    progress: Progress | None = None,
+) -> RewardModelConfig:
+    """Writes a new folder, all of it or nothing; the config with the hash of the weights is given back."""
+    if folder.exists():
+        raise CheckpointError(f"{folder} exists already; give a folder that doesn't, or remove it")
+    tensors = list(tensors)
+    total = sum(entry.nbytes for entry in tensors)
+    parent = folder.resolve().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(parent).free
+    if total + (64 << 20) > free:
+        raise CheckpointError(f"{parent} has {free / 1e9:.1f} GB free and the model needs {total / 1e9:.1f} GB")
+    partial = parent / f".{folder.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        digest, written = sha256(), 0
+        with (partial / WEIGHTS).open("wb") as file:
+            for chunk in _chunks(tensors):
+                file.write(chunk)
+                digest.update(chunk)
+                written += len(chunk)
+                if progress is not None:
+                    progress(min(written, total), total)
+        config = replace(config, weights_sha256=digest.hexdigest())
+        (partial / CONFIG).write_text(dumps(config.to_json(), indent=1) + "\n")
+        tokenizer.save(partial / TOKENIZER)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return config
+
+
+def write_torch_file(path: Path, state: dict[str, torch.Tensor]) -> None:
+    """PyTorch's own format, for code that reads nothing else."""
+    torch.save(state, path)
+
+
+def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> tuple[RewardModel, TextTokenizer]:
+    """The model on `device`, its body in `dtype` (bfloat16 on CUDA and float32 on the CPU by default).
+
+    The file's hash is compared with the one in the config: a changed file can't pass under an old fingerprint.
+    """
+    config = read_config(folder)
+    dtype = dtype or (torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32)
+    path = folder / WEIGHTS
+    with path.open("rb") as file:
+        digest = sha256()
+        while chunk := file.read(1 << 24):
+            digest.update(chunk)
+    if digest.hexdigest() != config.weights_sha256:
+        raise CheckpointError(f"{path} isn't the file that {CONFIG} was written with: it is damaged or was replaced")
+    model = RewardModel(config)
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    try:
+        with safe_open(path, "pt", device=str(device)) as file:
+            names = file.keys()
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            check_same(wanted, found, str(path))
+            state = {name: file.get_tensor(name).to(model_dtype(name, dtype)) for name in wanted}
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} can't be read: {error}") from None
+    model.load_state_dict(state, assign=True)
+    return model.to(device).eval().requires_grad_(False), load_tokenizer(folder)
+
+
+def model_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
+    """Of a tensor of the model: the final norm and the head are float32 whatever the body is."""
+    return dtype if name.startswith("body.") else torch.float32
+
+
+def check_same(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], where: str) -> None:
+    """CheckpointError that lists what is missing, unexpected and of another shape."""
+    problems = [
+        *[f"missing {name}" for name in sorted(wanted.keys() - found.keys())],
+        *[f"unexpected {name}" for name in sorted(found.keys() - wanted.keys())],
+        *[
+            f"{name} is {list(found[name])} instead of {list(wanted[name])}"
+            for name in sorted(wanted.keys() & found.keys())
+            if found[name] != wanted[name]
+        ],
+    ]
+    if problems:
+        more = f" and {len(problems) - 12} more" if len(problems) > 12 else ""
+        raise CheckpointError(f"{where} doesn't fit the model: {'; '.join(problems[:12])}{more}")

@@ -1,0 +1,1 @@
+"""Checkpoints of the released code, read without running any of it."""

@@ -1,0 +1,61 @@
+"""Every name that a tensor of a Qwen2.5-VL reward model has been given, to this project's one name.
+
+transformers up to 4.51:  visual.X            model.X                    lm_head.weight   rm_head.weight
+transformers from 4.52:   model.visual.X      model.language_model.X     lm_head.weight   rm_head.weight
+the body saved alone:     visual.X            language_model.X
+PEFT puts base_model.model. before any of them, and .base_layer, .lora_A.default or .modules_to_save.default inside;
+its safetensors files leave .default out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+HEAD, NORM, EMBEDDING = "head.weight", "norm.weight", "body.language_model.embed_tokens.weight"
+
+
+@dataclass(frozen=True)
+class Key:
+    kind: Literal["weight", "lora_A", "lora_B", "unused"]
+    # of the weight in RewardModel's state; for LoRA the weight that it changes
+    name: str
+
+
+def canonical(key: str) -> Key | None:
+    """None for a name of no known dialect."""
+    name = key.removeprefix("module.").removeprefix("base_model.model.")
+    name = re.sub(r"\.modules_to_save\.[^.]+\.", ".", name)
+    if ".original_module." in name or name.removeprefix("model.") == "lm_head.weight":
+        return Key("unused", "")  # PEFT's copy of a module trained whole; the vocabulary head
+    kind: Literal["weight", "lora_A", "lora_B"] = "weight"
+    if found := re.fullmatch(r"(.+)\.lora_([AB])(?:\.[^.]+)?\.weight", name):
+        kind = "lora_A" if found[2] == "A" else "lora_B"
+        name = f"{found[1]}.weight"
+    name = name.replace(".base_layer.", ".")
+    body = _body(name)
+    return None if body is None else Key(kind, body)
+
+
+def _body(name: str) -> str | None:
+    if name == "rm_head.weight":
+        return HEAD
+    if name.startswith(("visual.", "model.visual.")):
+        return f"body.{name.removeprefix('model.')}"
+    for prefix in ("model.language_model.", "language_model.model.", "language_model.", "model."):
+        if name.startswith(prefix):
+            rest = name.removeprefix(prefix)
+            if rest == "norm.weight":
+                return NORM
+            return f"body.language_model.{rest}" if rest.startswith(("layers.", "embed_tokens.")) else None
+    return None
+
+
+def released(name: str) -> str:
+    """The name that transformers 4.51 gives to a tensor of RewardModel's state."""
+    if name == HEAD:
+        return "rm_head.weight"
+    if name == NORM:
+        return "model.norm.weight"
+    return name.removeprefix("body.").replace("language_model.", "model.", 1)
