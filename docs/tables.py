@@ -1,4 +1,4 @@
-"""Writes the tables of docs/serving.md that follow from code: `python docs/tables.py`. A test fails while they are old."""
+"""Writes the tables of docs/serving.md that follow from code: `python docs/tables.py`. A test fails if they are old."""
 
 from __future__ import annotations
 

@@ -10,23 +10,23 @@ RewardError
 │   ├── PayloadTooLarge                body over the server's limit
 │   ├── FrameIndexMismatch             sender's frame choice isn't the model's
 │   ├── ReferenceWithoutFace           a model of faces found none in a reference picture
-│   ├── Unauthenticated
-│   ├── PermissionDenied
+│   ├── Unauthenticated                no token, or one the server doesn't know
+│   ├── PermissionDenied               the token's scope doesn't reach this
 │   ├── NotFound                       no such route
-│   │   ├── ModelNotFound
+│   │   ├── ModelNotFound              not served here; the message lists what is
 │   │   └── ReferenceSetNotFound       not stored (any more): send the pictures again
-│   ├── MethodNotAllowed
+│   ├── MethodNotAllowed               the route is there for other methods
 │   ├── UnsupportedMediaType           content type of the body
 │   ├── Conflict                       same idempotency key, other body
-│   ├── RateLimited                    retryable
-│   └── Cancelled
+│   ├── RateLimited                    retryable: this client's share is used up
+│   └── Cancelled                      the caller went away
 ├── ServiceError                       the service's fault
-│   ├── InternalError
+│   ├── InternalError                  a defect of the service
 │   ├── NonFiniteReward                the model gave NaN or infinity: never passed on as a number
 │   ├── ScoringFailed                  the forward pass failed
-│   ├── Overloaded                     retryable
+│   ├── Overloaded                     retryable: more is waiting than the queue holds
 │   ├── NotReady                       retryable: starting or draining
-│   └── DeadlineExceeded               retryable
+│   └── DeadlineExceeded               retryable: not answered within the request's time
 └── TransportError                     seen by the client only
     ├── ConnectionFailed               retryable: nothing listens, or the connection broke
     └── InvalidResponse                an answer that isn't this API's
