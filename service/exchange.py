@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -32,8 +33,8 @@ def json_response(message: BaseModel, status: int = 200) -> Response:
 def error_response(error: RewardError) -> Response:
     current.get().error = error
     response = json_response(ErrorResponse(error=body(error)), error.http_status)
-    if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    if error.http_status in (429, 503) or error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or 1)))
     return response
 
 

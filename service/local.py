@@ -38,7 +38,8 @@ class LocalRewardClient:
     """
 
     def __init__(self, models: Sequence[str] | None = None, device: str | None = None):
-        given: dict[str, Any] = {"models": models and tuple(models), "device": device}
+        names = (models,) if isinstance(models, str) else models and tuple(models)
+        given: dict[str, Any] = {"models": names, "device": device}
         try:
             self._settings = Settings.from_environment(
                 **{name: value for name, value in given.items() if value is not None}

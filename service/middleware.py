@@ -79,9 +79,6 @@ class EdgeMiddleware:
         except TimeoutError:
             seconds = self._settings.request_timeout_s
             await reply.fail(errors.DeadlineExceeded(f"not answered within {seconds:g} s", retry_after_s=1))
-        except ClientGone:
-            exchange.error = errors.Cancelled("the client went away")
-            reply.status = exchange.error.http_status
         except Exception as error:
             await reply.fail(typed(error))
         finally:
@@ -111,17 +108,14 @@ class EdgeMiddleware:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise ClientGone
+                # answered all the same: BentoML's timeout waits for an answer, or holds the request till it fires
+                raise errors.Cancelled("the client went away before its request was complete")
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             if size > most:
                 raise _too_large(most)
             if not message.get("more_body", False):
                 return b"".join(chunks)
-
-
-class ClientGone(Exception):
-    """The connection ended before the body did."""
 
 
 def _too_large(most: int) -> errors.PayloadTooLarge:
@@ -182,8 +176,6 @@ class _Reply:
             await self._respond(error)
 
     async def _respond(self, error: errors.RewardError, allow: str | None = None) -> None:
-        if error.http_status in (429, 503) and error.retry_after_s is None:
-            error.retry_after_s = 1
         response = error_response(error)
         if allow:
             response.headers["Allow"] = allow

@@ -124,6 +124,7 @@ def _operation(route: Route, references) -> dict[str, Any]:
         "responses": {
             "200": {"description": "OK", "content": content},
             **{str(status): {"description": _STATUS[status], "content": problem} for status in route.errors},
+            "default": {"description": "Any other error, in the same shape", "content": problem},
         },
     }
     if route.description:

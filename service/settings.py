@@ -11,8 +11,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 PREFIX = "IDENTITY_REWARD_"
-# variables with our prefix that belong to others
-FOREIGN = {"IDENTITY_REWARD_URL"}
 
 
 class SettingsError(ValueError):
@@ -97,7 +95,7 @@ class Settings(BaseModel):
         environment = os.environ if environment is None else environment
         found = {}
         for variable, text in environment.items():
-            if not variable.startswith(PREFIX) or variable in FOREIGN:
+            if not variable.startswith(PREFIX):
                 continue
             name = variable.removeprefix(PREFIX).lower()
             if name in cls.model_fields:

@@ -43,7 +43,7 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno(),
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
 
     def __enter__(self) -> Server:
@@ -113,5 +113,5 @@ def _alive(process: psutil.Process) -> bool:
 
 
 def _die_with_parent() -> None:
-    """Linux: the supervisor gets SIGTERM when this process is gone, whatever ended it."""
+    """The supervisor gets SIGTERM when this process is gone, whatever ended it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

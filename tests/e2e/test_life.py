@@ -59,6 +59,38 @@ def test_a_model_that_fails_to_load_ends_the_start_with_one_line(serve):
     assert not server.out
 
 
+def test_a_process_that_dies_while_starting_ends_the_start(serve, tmp_path):
+    """What a lost device or the kernel's memory killer does to a worker; BentoML would start it again for ever."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "from reward_model.scorer import SCORERS\nSCORERS['dying'] = 'dying:load'"
+    )
+    (tmp_path / "dying.py").write_text("import os\ndef load(device):\n    os._exit(9)")
+    server = serve("--model", "dying", "--port", "0", environment={"PYTHONPATH": str(tmp_path)})
+    assert server.wait() == 1
+    assert server.err[-1] == (
+        "identity-reward serve: a server process died while starting; --verbose shows what it said\n"
+    )
+    assert not server.out
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_replaced(serve):
+    server = serve(*ARCFACE).wait_ready()
+    max(server.family, key=lambda one: one.memory_info().rss).kill()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{server.url}/v1/models", timeout=5).status_code == 200:
+                break
+        except httpx.TransportError:
+            time.sleep(0.2)
+    else:
+        pytest.fail("not replaced")
+    server.family = server.process.children(recursive=True)
+    assert server.end() == 0
+    assert gone(server.family)
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "says"),
     [
