@@ -10,10 +10,11 @@ from scipy.stats import mannwhitneyu
 
 from identity_reward_client.preference import probabilities
 from reward_model.faces.align import align
-from reward_model.faces.arcface import PREFERENCE_SCALE, load, load_onnx
+from reward_model.faces.arcface import PREFERENCE_SCALE, load
 from reward_model.faces.detect import FaceDetector
 from reward_model.faces.embed import FaceEmbedder
 from reward_model.faces.model_files import SFACE, ModelFileError, bundled_folder
+from reward_model.scorer import load_scorer
 
 KINDS = ("studio_portrait", "amateur_selfie", "amateur_posture", "studio_posture")
 
@@ -152,7 +153,7 @@ def test_a_users_onnx_that_does_not_is_given_minus_1_to_1(users_bare_model, embe
 
 
 def test_a_users_onnx_scores_under_its_own_name_and_fingerprint(users_model, scorer, sample, score):
-    own = load_onnx(users_model)
+    own = load_scorer(str(users_model))
     assert own.info.name == "arcface-my_arcface"
     assert own.info.fingerprint != scorer.info.fingerprint == load().info.fingerprint
     own.warm_up()
