@@ -46,7 +46,7 @@ class IdentityRewardService:
         except Exception as error:
             report(settings, failed=typed(error).message)
             raise
-        report(settings)
+        report(settings, [info.name for info in self.engine.models()])
 
     @bentoml.on_shutdown
     async def stop(self) -> None:

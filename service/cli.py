@@ -15,7 +15,7 @@ import typer
 
 from identity_reward_client.errors import ModelNotFound
 
-from .models import check_names
+from .models import check_names, locate
 from .settings import Settings, SettingsError
 from .supervise import Server, StartFailed
 
@@ -25,7 +25,9 @@ class Refused(Exception):
 
 
 def serve(
-    model: Annotated[list[str] | None, typer.Option(help="A model to serve, by name; may be repeated.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model to serve: a name, a folder or an ArcFace .onnx; may be repeated.")
+    ] = None,
     default: Annotated[
         str | None, typer.Option(help="The model of requests that name none; the first --model.")
     ] = None,
@@ -58,7 +60,9 @@ def _settings(home: Path, models: list[str] | None, default: str | None, device:
         "access_log": verbose or None,
         "status_path": home / "status.json",
     }
-    return Settings.from_environment(**{name: value for name, value in given.items() if value is not None})
+    settings = Settings.from_environment(**{name: value for name, value in given.items() if value is not None})
+    located = {"models": tuple(locate(name) for name in settings.models), "default_model": locate(settings.default)}
+    return settings.model_copy(update=located)
 
 
 def check_address(host: str, port: int) -> tuple[str, int]:
@@ -87,9 +91,7 @@ def _run(settings: Settings, home: Path, host: str, port: int, verbose: bool) ->
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     with Server(settings, home, host, port, verbose=verbose, impatient=impatient) as server:
-        if server.wait_ready(stop):
-            others = [name for name in settings.models if name != settings.default]
+        if names := server.wait_ready(stop):
             shown = f"[{host}]" if ":" in host else host
-            names = ", ".join([f"{settings.default} (default)", *others])
-            typer.echo(f"serving {names} on http://{shown}:{port}")
+            typer.echo(f"serving {', '.join([f'{names[0]} (default)', *names[1:]])} on http://{shown}:{port}")
             server.wait(stop)

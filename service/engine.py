@@ -11,7 +11,14 @@ from functools import partial
 
 import numpy as np
 
-from identity_reward_client.errors import InvalidRequest, LimitExceeded, ModelNotFound, NotReady, RewardError
+from identity_reward_client.errors import (
+    InternalError,
+    InvalidRequest,
+    LimitExceeded,
+    ModelNotFound,
+    NotReady,
+    RewardError,
+)
 from identity_reward_client.messages import (
     CompareRequest,
     CompareResponse,
@@ -63,27 +70,36 @@ class ScoringEngine:
     def __init__(self, settings: Settings, metrics: Metrics | None = None):
         self.settings = settings
         self.metrics = metrics or Metrics()
+        # by the models' own names, which for folders and files differ from what the settings call them
         self._models: dict[str, _Model] = {}
+        self._default = ""
         self._references = ReferenceStore(settings.max_reference_store_bytes)
         self._pool = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
         self._pipeline = Pipeline(settings, self._references, self._pool)
 
     @property
     def ready(self) -> bool:
-        return len(self._models) == len(self.settings.models)
+        return bool(self._models)
 
     def start(self) -> None:
         """Load and warm the models; it takes seconds and blocks. A RewardError says which one failed and why."""
         check_names(self.settings.models)
-        for name in self.settings.models:
-            scorer = load_warm(name, self.settings.device)
+        models: dict[str, _Model] = {}
+        for given in self.settings.models:
+            scorer = load_warm(given, self.settings.device)
+            name = scorer.info.name
+            if name in models:
+                raise InternalError(f"two of the served models are called {name!r}; serve one of them, or rename one")
             scheduler = Scheduler(
                 scorer,
                 max_batch_items=self.settings.max_batch_items,
                 max_waiting_items=self.settings.max_waiting_items,
             )
             self.metrics.waiting_items.labels(name).set_function(partial(getattr, scheduler, "admitted"))
-            self._models[name] = _Model(scorer, scheduler)
+            models[name] = _Model(scorer, scheduler)
+            if given == self.settings.default:
+                self._default = name
+        self._models = models
 
     async def close(self) -> None:
         """Finish what runs, refuse what waits, free the threads. The engine can't be started again."""
@@ -93,14 +109,16 @@ class ScoringEngine:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def models(self) -> list[ModelInfo]:
-        return [self.model(name) for name in self._models]
+        """What is served, the default first."""
+        names = sorted(self._models, key=lambda name: name != self._default)
+        return [self.model(name) for name in names]
 
     def model(self, name: str | None) -> ModelInfo:
         """What is served under this name, or as the default."""
         info = self._find(name).scorer.info
         return ModelInfo(
             **{field: getattr(info, field) for field in ModelInfo.model_fields if field != "default"},
-            default=info.name == self.settings.default,
+            default=info.name == self._default,
         )
 
     async def put_references(self, request: ReferenceSetMessage) -> ReferenceSetResponse:
@@ -154,7 +172,7 @@ class ScoringEngine:
     def _find(self, name: str | None) -> _Model:
         if not self.ready:
             raise NotReady("the models are not loaded", retry_after_s=5)
-        name = self.settings.default if name is None else name
+        name = self._default if name is None else name
         if name not in self._models:
             raise ModelNotFound(f"no model is called {name[:80]!r} here; there are {', '.join(self._models)}")
         return self._models[name]

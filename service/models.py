@@ -1,4 +1,4 @@
-"""Names of models to loaded, warm scorers."""
+"""Names of models, as `serve --model` takes them, to loaded, warm scorers."""
 
 from __future__ import annotations
 
@@ -6,18 +6,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from identity_reward_client.errors import InternalError, ModelNotFound
+from reward_model.folder import CheckpointError, read_config
 from reward_model.scorer import SCORERS, Scorer, load_scorer
 
 
+def locate(name: str) -> str:
+    """A registered name as it is, a folder or .onnx file by its absolute path: the worker runs in another folder."""
+    path = Path(name)
+    return str(path.absolute()) if name not in SCORERS and path.exists() else name
+
+
 def check_names(names: Sequence[str]) -> None:
-    """ModelNotFound, of one line, for a name that no model has. Loads nothing."""
+    """ModelNotFound, of one line, for what is no model. Loads nothing."""
     for name in names:
-        if name in SCORERS:
+        path = Path(name)
+        if name in SCORERS or (name.endswith(".onnx") and path.is_file()):
             continue
-        if Path(name).is_dir():
-            missing = "" if (Path(name) / "config.json").is_file() else "; it has no config.json either"
-            raise ModelNotFound(f"{name} is a folder, and no model here loads from one{missing}")
-        raise ModelNotFound(f"no model is called {name!r}; there are {', '.join(sorted(SCORERS))}")
+        if not path.is_dir():
+            known = ", ".join(sorted(SCORERS))
+            raise ModelNotFound(f"no model is called {name!r}; there are {known}, folders and .onnx files")
+        try:
+            read_config(path)
+        except CheckpointError as error:
+            raise ModelNotFound(f"{name} can't be served: {error}") from None
 
 
 def load_warm(name: str, device: str) -> Scorer:

@@ -52,19 +52,19 @@ class Server:
     def __exit__(self, *_) -> None:
         self.stop()
 
-    def wait_ready(self, stop: threading.Event) -> bool:
-        """True when requests are answered, False when `stop` came first; StartFailed when neither will happen."""
+    def wait_ready(self, stop: threading.Event) -> list[str]:
+        """Names of the models once they answer, default first; none when `stop` came before. StartFailed if neither."""
         workers: set[psutil.Process] = set()
         while not stop.wait(_POLL_S):
             self._check()
-            if status.read(self._settings) is not None:
-                return True
+            if (state := status.read(self._settings)) is not None:
+                return state["models"]
             workers |= set(self._children())
             if not all(_alive(worker) for worker in workers):
                 time.sleep(_POLL_S)
                 self._check()
                 raise StartFailed("a server process died while starting; --verbose shows what it said")
-        return False
+        return []
 
     def wait(self, stop: threading.Event) -> None:
         while not stop.wait(_POLL_S):

@@ -95,7 +95,8 @@ def test_a_worker_that_is_killed_is_replaced(serve):
     ("arguments", "environment", "says"),
     [
         (["--model", "gpt"], {}, "no model is called 'gpt'; there are arcface"),
-        (["--model", "."], {}, ". is a folder, and no model here loads from one"),
+        (["--model", "tests"], {}, "tests lacks config.json"),
+        (["--model", "gone.onnx"], {}, "no model is called 'gone.onnx'; there are arcface"),
         (
             ["--model", "tiny", "--default", "arcface"],
             {},

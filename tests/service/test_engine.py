@@ -1,4 +1,6 @@
 import asyncio
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from identity_reward_client.errors import (
 )
 from identity_reward_client.messages import CompareRequest, GroupRequest, Image, ReferenceSet, ScoreRequest, Video
 from identity_reward_client.preference import Preference, matrices, probabilities
+from reward_model.scorer import SCORERS
 from service.engine import ScoringEngine
 from service.settings import Settings
 
@@ -174,7 +177,7 @@ async def test_before_start_and_after_close_nothing_is_scored(picture, video):
 
 
 def test_a_model_that_fails_to_load_is_named(monkeypatch):
-    monkeypatch.setitem(__import__("reward_model.scorer").scorer.SCORERS, "broken", "math:sqrt")
+    monkeypatch.setitem(SCORERS, "broken", "math:sqrt")
     with pytest.raises(InternalError, match=r"model 'broken' can't be loaded on cpu: TypeError"):
         ScoringEngine(Settings(models=("broken",))).start()
     with pytest.raises(ModelNotFound, match=r"no model is called 'absent'; there are .*brightness"):
@@ -188,3 +191,26 @@ async def test_metrics_count_items_and_errors(engine, picture, video):
     assert 'identity_reward_items_total{model="brightness",outcome="failed"} 1.0' in text
     assert 'identity_reward_item_errors_total{code="missing_fps"} 1.0' in text
     assert 'identity_reward_forward_seconds_count{model="brightness"} 1.0' in text
+
+
+async def test_models_go_by_their_own_names_the_default_first(monkeypatch, picture, video):
+    def named(name):
+        def load(device):
+            scorer = registered.load(device)
+            scorer.info = replace(scorer.info, name=name)
+            return scorer
+
+        return load
+
+    registered = sys.modules["brightness_for_tests"]
+    for name in ("first", "second", "again"):
+        monkeypatch.setattr(registered, name, named(name.replace("again", "first")), raising=False)
+        monkeypatch.setitem(SCORERS, f"folder/{name}", f"brightness_for_tests:{name}")
+    engine = ScoringEngine(Settings(models=("folder/first", "folder/second"), default_model="folder/second"))
+    engine.start()
+    assert [(info.name, info.default) for info in engine.models()] == [("second", True), ("first", False)]
+    answer = await engine.score(ScoreRequest(references=[picture()], video=video(51)))
+    assert answer.model.name == "second"
+    await engine.close()
+    with pytest.raises(InternalError, match="two of the served models are called 'first'"):
+        ScoringEngine(Settings(models=("folder/first", "folder/again"))).start()
