@@ -193,6 +193,6 @@ def release(tmp_path):
     return Release(tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def release_of():
     return Release
