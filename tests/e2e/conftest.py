@@ -27,12 +27,13 @@ MAX_BODY_BYTES = 8 << 20
 class ServeProcess:
     """`identity-reward serve` with its output; `family` is every process that it started."""
 
-    def __init__(self, *arguments: str, environment: dict[str, str] | None = None):
+    def __init__(self, *arguments: str, environment: dict[str, str] | None = None, cwd: Path | None = None):
         self.process = psutil.Popen(
             [COMMAND, "serve", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            cwd=cwd,
             env={**os.environ, "OMP_NUM_THREADS": "2", **(environment or {})},
         )
         self.out: list[str] = []
@@ -76,8 +77,8 @@ class ServeProcess:
 def serve():
     started = []
 
-    def start(*arguments: str, environment: dict[str, str] | None = None) -> ServeProcess:
-        started.append(ServeProcess(*arguments, environment=environment))
+    def start(*arguments: str, **options) -> ServeProcess:
+        started.append(ServeProcess(*arguments, **options))
         return started[-1]
 
     yield start

@@ -4,7 +4,9 @@ import base64
 import json
 import re
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import numpy as np
 import pytest
 
@@ -189,3 +191,14 @@ def test_the_document_names_every_route_that_answers(http):
     for method, path in named:
         status = http.request(method, path.replace("{name}", "tiny")).status_code
         assert status == (200 if method == "GET" else 415 if path.endswith(":raw") else 400), (method, path)
+
+
+@pytest.mark.parametrize("model", ["tiny", "arcface"])
+def test_numbers_do_not_depend_on_what_is_scored_beside_them(http, server, score_body, other_mp4, model):
+    bodies = [score_body | {"model": model}, score_body | {"model": model, "video": {"data": b64(other_mp4)}}]
+    alone = [http.post("/v1/score", json=body).json()["reward"] for body in bodies]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(lambda i: httpx.post(f"{server.url}/v1/score", json=bodies[i % 2], timeout=60), range(16))
+        )
+    assert [answer.json()["reward"] for answer in answers] == [alone[i % 2] for i in range(16)]
