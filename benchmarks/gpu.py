@@ -3,7 +3,7 @@
     PYTHONPATH=kernels:clients python -m benchmarks.gpu --json OUT
 
 G1 is a GRPO update, G3 evaluators' clips (no attention package is installed, so G4 as well), G5 the share of the
-machine's matrix rate, G7 one request, G9 the vision MLP's odd width, G10 the price of bits that never change, G12 memory.
+machine's matrix rate, G7 one request, G9 the vision MLP's odd width, G10 the price of unchanging bits, G12 memory.
 """
 
 from __future__ import annotations
