@@ -37,10 +37,11 @@ from identity_reward_client.messages import (
 )
 from identity_reward_client.messages import ReferenceSet as ReferenceSetMessage
 from identity_reward_client.preference import matrices, probabilities, verdict
+from reward_model.decode_picture import PictureRule
 from reward_model.scorer import Scorer
 
-from .failures import body
-from .media import ReferenceStore, decode_references, reference_set_id
+from .failures import as_typed, body
+from .media import ReferenceStore, decode_references, make_decoder, reference_set_id
 from .metrics import Metrics
 from .models import check_names, load_warm
 from .pipeline import Clock, Pipeline
@@ -54,6 +55,10 @@ MAX_THETA = 1e6
 class _Model:
     scorer: Scorer
     scheduler: Scheduler
+
+    @property
+    def picture_rule(self) -> PictureRule:
+        return self.scorer.info.frame_sampling.reference_files
 
     @property
     def stamp(self) -> ModelStamp:
@@ -75,7 +80,8 @@ class ScoringEngine:
         self._default = ""
         self._references = ReferenceStore(settings.max_reference_store_bytes)
         self._pool = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
-        self._pipeline = Pipeline(settings, self._references, self._pool)
+        self._decoder = make_decoder(settings)
+        self._pipeline = Pipeline(settings, self._references, self._pool, self._decoder)
 
     @property
     def ready(self) -> bool:
@@ -84,6 +90,7 @@ class ScoringEngine:
     def start(self) -> None:
         """Load and warm the models; it takes seconds and blocks. A RewardError says which one failed and why."""
         check_names(self.settings.models)
+        self._decoder.start()
         models: dict[str, _Model] = {}
         for given in self.settings.models:
             scorer = load_warm(given, self.settings.device)
@@ -99,6 +106,8 @@ class ScoringEngine:
             models[name] = _Model(scorer, scheduler)
             if given == self.settings.default:
                 self._default = name
+        with as_typed():
+            self._decoder.wait_ready()
         self._models = models
 
     async def close(self) -> None:
@@ -106,6 +115,7 @@ class ScoringEngine:
         models, self._models = self._models, {}
         for model in models.values():
             await asyncio.to_thread(model.scheduler.close)
+        await asyncio.to_thread(self._decoder.close)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def models(self) -> list[ModelInfo]:
@@ -127,7 +137,9 @@ class ScoringEngine:
 
         def decode() -> ReferenceSetResponse:
             identity = reference_set_id(request.images)
-            self._references.put(identity, decode_references(request.images, self.settings))
+            for rule in {model.picture_rule for model in self._models.values()}:
+                references = decode_references(request.images, self.settings, self._decoder, rule)
+                self._references.put((identity, rule), references)
             return ReferenceSetResponse(id=identity, num_references=len(request.images))
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, decode)
@@ -194,7 +206,8 @@ class ScoringEngine:
         return model, outcomes, clock.timing()
 
     def _check(self, request: RequestBase, videos: Sequence[Video], model: _Model) -> None:
-        references = self._references.get(request.references) if isinstance(request.references, str) else None
+        given = request.references
+        references = self._references.get((given, model.picture_rule)) if isinstance(given, str) else None
         count = len(request.references) if references is None else len(references.images)
         self._check_references(count, min(self.settings.max_references, model.scorer.info.max_references))
         if len(videos) > self.settings.max_group_videos:

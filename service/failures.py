@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from identity_reward_client.errors import InternalError, RewardError, from_code
@@ -31,6 +33,15 @@ def typed(error: BaseException) -> RewardError:
         return from_code(error.code, error.message, error.details)
     log.error("internal error: %s", where(error))
     return InternalError("something failed inside the server; its log says where")
+
+
+@contextmanager
+def as_typed() -> Iterator[None]:
+    """What models and decoders raise inside it leaves it as the wire's error."""
+    try:
+        yield
+    except ScoringError as error:
+        raise typed(error) from None
 
 
 def body(error: RewardError) -> ErrorBody:

@@ -20,8 +20,12 @@ from identity_reward_client.errors import (
 )
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.messages import Image, Video
-from reward_model import decode, types
+from reward_model import types
+from reward_model.decode_picture import PictureRule
+from reward_model.decode_pool import DecodePool
+from reward_model.media_decoder import InProcessDecoder, MediaDecoder
 
+from .failures import as_typed
 from .pictures import decode_picture, refuse_links
 from .settings import Settings
 
@@ -37,17 +41,33 @@ def _over(what: str, given: float, name: str, limits: Settings) -> LimitExceeded
     )
 
 
-def decode_references(images: Sequence[Image], limits: Settings) -> types.ReferenceSet:
-    return types.ReferenceSet(tuple(decode_picture(image, limits, f"reference {i}") for i, image in enumerate(images)))
+def make_decoder(settings: Settings) -> MediaDecoder:
+    if not settings.decode_workers:
+        return InProcessDecoder(settings.video_decoder)
+    return DecodePool(
+        settings.decode_workers,
+        timeout_s=settings.decode_timeout_s,
+        max_bytes=settings.max_decoder_bytes,
+        decoder=settings.video_decoder,
+    )
 
 
-def decode_video(video: Video, sampling: FrameSampling, limits: Settings) -> types.Video:
+def decode_references(
+    images: Sequence[Image], limits: Settings, decoder: MediaDecoder, rule: PictureRule = "upright"
+) -> types.ReferenceSet:
+    return types.ReferenceSet(
+        tuple(decode_picture(image, limits, decoder, f"reference {i}", rule) for i, image in enumerate(images))
+    )
+
+
+def decode_video(video: Video, sampling: FrameSampling, limits: Settings, decoder: MediaDecoder) -> types.Video:
     """The frames that `sampling` picks. Everything that a header or a probe can tell is checked before decoding."""
     refuse_links(video, "the video")
     if video.fps is not None and not 0 < video.fps <= MAX_FPS:
         raise InvalidRequest(f"fps must be above 0 and at most {MAX_FPS:g}, got {video.fps:g}")
     if video.data is not None:
-        return _from_file(bytes(video.data), video.fps, sampling, limits)
+        with as_typed():
+            return _from_file(video.data, video.fps, sampling, limits, decoder)
     if video.fps is None:
         raise MissingFps("frames and lists of pictures need fps, the frames a second of their source; none was given")
     images = video.images or []
@@ -64,7 +84,7 @@ def decode_video(video: Video, sampling: FrameSampling, limits: Settings) -> typ
         indices = _checked_choice(count, video.frame_indices, sent, video.fps, sampling, limits)
         picks = range(sent)
     if video.frames is None:
-        frames = _from_pictures(images, picks, limits)
+        frames = _from_pictures(images, picks, limits, decoder)
     else:
         _check_frames(video.frames.shape[2], video.frames.shape[1], len(picks), limits)
         # picked by a copy: the request's buffer may be read-only, and need not outlive this call
@@ -112,26 +132,29 @@ def _check_frames(width: int, height: int, count: int, limits: Settings) -> None
         )
 
 
-def _from_file(data: bytes, fps: float | None, sampling: FrameSampling, limits: Settings) -> types.Video:
-    if not data:
-        raise InvalidMedia("the video is empty: 0 bytes")
-    probe = decode.probe(data)
-    fps = fps or probe.fps
-    if not fps or not math.isfinite(fps):
-        raise MissingFps("the video file doesn't say how many frames a second it has; send fps with it")
-    if probe.duration_s > limits.max_duration_s:
-        raise _over("seconds of video", probe.duration_s, "max_duration_s", limits)
-    indices = _sample(probe.num_frames, fps, sampling, limits)
-    _check_frames(probe.width, probe.height, len(indices), limits)
-    return types.Video(decode.decode_frames(data, indices), fps, probe.num_frames, indices)
+def _from_file(
+    data: bytes | memoryview, fps: float | None, sampling: FrameSampling, limits: Settings, decoder: MediaDecoder
+) -> types.Video:
+    with decoder.video(data) as file:
+        probe = file.probe
+        fps = fps or probe.fps
+        if not fps or not math.isfinite(fps):
+            raise MissingFps("the video file doesn't say how many frames a second it has; send fps with it")
+        if probe.duration_s > limits.max_duration_s:
+            raise _over("seconds of video", probe.duration_s, "max_duration_s", limits)
+        indices = _sample(probe.num_frames, fps, sampling, limits)
+        _check_frames(probe.width, probe.height, len(indices), limits)
+        return types.Video(file.frames(indices), fps, probe.num_frames, indices)
 
 
-def _from_pictures(images: Sequence[Image], picks: Sequence[int], limits: Settings) -> np.ndarray:
+def _from_pictures(
+    images: Sequence[Image], picks: Sequence[int], limits: Settings, decoder: MediaDecoder
+) -> np.ndarray:
     frames: dict[int, np.ndarray] = {}
     for i in picks:
         if i in frames:
             continue
-        frames[i] = decode_picture(images[i], limits, f"frame {i}")
+        frames[i] = decode_picture(images[i], limits, decoder, f"frame {i}")
         height, width, _ = frames[i].shape
         _check_frames(width, height, len(picks), limits)
         first = frames[picks[0]].shape
@@ -176,24 +199,27 @@ def reference_set_id(images: Sequence[Image]) -> str:
 
 
 class ReferenceStore:
-    """Decoded reference sets by id, least recently used first out, bounded in bytes. Safe from several threads."""
+    """Decoded reference sets by id and picture rule, least recently used first out, bounded in bytes.
+
+    Safe from several threads.
+    """
 
     def __init__(self, max_bytes: int):
         self._max_bytes = max_bytes
-        self._sets: OrderedDict[str, types.ReferenceSet] = OrderedDict()
+        self._sets: OrderedDict[tuple[str, PictureRule], types.ReferenceSet] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
 
-    def get(self, identity: str) -> types.ReferenceSet:
+    def get(self, key: tuple[str, PictureRule]) -> types.ReferenceSet:
         with self._lock:
-            if identity not in self._sets:
+            if key not in self._sets:
                 raise ReferenceSetNotFound(
-                    f"reference set {identity} isn't stored here (any more); put its pictures to /v1/reference-sets"
+                    f"reference set {key[0]} isn't stored here (any more); put its pictures to /v1/reference-sets"
                 )
-            self._sets.move_to_end(identity)
-            return self._sets[identity]
+            self._sets.move_to_end(key)
+            return self._sets[key]
 
-    def put(self, identity: str, references: types.ReferenceSet) -> None:
+    def put(self, key: tuple[str, PictureRule], references: types.ReferenceSet) -> None:
         size = _size(references)
         if size > self._max_bytes:
             raise LimitExceeded(
@@ -201,10 +227,10 @@ class ReferenceStore:
                 details={"limit": "max_reference_store_bytes", "maximum": self._max_bytes},
             )
         with self._lock:
-            if identity in self._sets:
-                self._sets.move_to_end(identity)
+            if key in self._sets:
+                self._sets.move_to_end(key)
                 return
-            self._sets[identity] = references
+            self._sets[key] = references
             self._bytes += size
             while self._bytes > self._max_bytes:
                 self._bytes -= _size(self._sets.popitem(last=False)[1])

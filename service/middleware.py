@@ -22,7 +22,7 @@ from .metrics import OTHER, Metrics
 from .openapi import JSON, ROUTES, Route
 from .settings import Settings
 
-REQUEST_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 # what BentoML and Starlette answer by themselves, by status
 _PLAIN: dict[int, type[errors.RewardError]] = {
     400: errors.InvalidRequest,
@@ -69,7 +69,7 @@ class EdgeMiddleware:
         started = time.monotonic()
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        exchange = Exchange(given if REQUEST_ID.match(given) else new_id())
+        exchange = Exchange(given if REQUEST_ID.fullmatch(given) else new_id())
         token = current.set(exchange)
         reply = _Reply(send, exchange)
         found = find(scope["path"], scope["method"])

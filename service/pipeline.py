@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 from identity_reward_client.errors import RewardError
 from identity_reward_client.messages import RequestBase, Scored, Timing, Video
 from reward_model import types
+from reward_model.decode_picture import PictureRule
 from reward_model.errors import ScoringError
+from reward_model.media_decoder import MediaDecoder
 from reward_model.scorer import Scorer
 
 from .failures import typed
@@ -61,10 +63,11 @@ class _Prepared:
 
 
 class Pipeline:
-    def __init__(self, limits: Settings, references: ReferenceStore, pool: Executor):
+    def __init__(self, limits: Settings, references: ReferenceStore, pool: Executor, decoder: MediaDecoder):
         self._limits = limits
         self._references = references
         self._pool = pool
+        self._decoder = decoder
 
     async def run(
         self, scorer: Scorer, scheduler: Scheduler, request: RequestBase, videos: Sequence[Video], clock: Clock
@@ -76,7 +79,7 @@ class Pipeline:
             raise typed(error) from None
 
     async def _run(self, scorer, scheduler, request, videos, clock) -> list[Scored | RewardError]:
-        references = await self._resolve(request, clock)
+        references = await self._resolve(request, scorer.info.frame_sampling.reference_files, clock)
         # equal videos of a request are decoded and scored once
         keys = [b""] if len(videos) == 1 else await self._in_pool(lambda: [content_key(video) for video in videos])
         unique = dict(zip(keys, videos, strict=True))
@@ -98,18 +101,18 @@ class Pipeline:
 
     def _prepare(self, scorer: Scorer, references, prompt: str | None, clock: Clock, video: Video) -> _Prepared:
         with clock.of("decode"):
-            decoded = decode_video(video, scorer.info.frame_sampling, self._limits)
+            decoded = decode_video(video, scorer.info.frame_sampling, self._limits, self._decoder)
         with clock.of("preprocess"):
             return _Prepared(decoded, scorer.preprocess(types.Sample(references, decoded, prompt)))
 
-    async def _resolve(self, request: RequestBase, clock: Clock) -> types.ReferenceSet:
+    async def _resolve(self, request: RequestBase, rule: PictureRule, clock: Clock) -> types.ReferenceSet:
         given = request.references
         if isinstance(given, str):
-            return self._references.get(given)
+            return self._references.get((given, rule))
 
         def decode() -> types.ReferenceSet:
             with clock.of("decode"):
-                return decode_references(given, self._limits)
+                return decode_references(given, self._limits, self._decoder, rule)
 
         return await self._in_pool(decode)
 

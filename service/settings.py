@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -52,6 +52,12 @@ class Settings(BaseModel):
     decode_threads: int = Field(
         default_factory=lambda: max(2, min(8, os.cpu_count() or 2)), gt=0, description="threads that decode and prepare"
     )
+    decode_workers: int = Field(
+        2, ge=0, description="processes that decode files; 0: the server's own threads do, for files that you trust"
+    )
+    decode_timeout_s: float = Field(60.0, gt=0, description="time that one file may take to decode")
+    max_decoder_bytes: int = Field(4 << 30, ge=512 << 20, description="address space of a decode worker")
+    video_decoder: Literal["pyav", "decord"] = Field("pyav", description="what decodes videos: pyav or decord")
     request_timeout_s: float = Field(120.0, gt=0, description="from the first byte to the answer; then 504")
 
     access_log: bool = Field(False, description="log a line for every request")
