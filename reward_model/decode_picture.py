@@ -25,6 +25,8 @@ from .errors import InvalidMedia, LimitExceeded, ScoringError
 
 # no format that runs a program or reads other files
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+# what it says of damaged files is said by our errors
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 # Pillow warns of large pictures below the size at which it refuses them; our own limit answers before that
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 

@@ -77,7 +77,7 @@ async def make_engine():
     made = []
 
     def make(**settings) -> ScoringEngine:
-        engine = ScoringEngine(Settings(models=("brightness",), **settings))
+        engine = ScoringEngine(Settings(**{"models": ("brightness",), "decode_workers": 0} | settings))
         engine.start()
         made.append(engine)
         return engine

@@ -16,12 +16,13 @@ from identity_reward_client.errors import (
 )
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.messages import Image, Pixels, Video
-from reward_model import decode
+from reward_model.media_decoder import InProcessDecoder, ProbedVideo
 from reward_model.types import ReferenceSet
 from service.media import ReferenceStore, content_key, decode_references, decode_video, reference_set_id
 from service.settings import Settings
 
 LIMITS = Settings()
+HERE = InProcessDecoder()
 FOUR = FrameSampling("uniform-4", num_frames=4)
 RAMP = np.repeat(np.arange(10, dtype=np.uint8)[:, None, None, None] * 20, 32 * 32 * 3, axis=1).reshape(10, 32, 32, 3)
 
@@ -48,7 +49,7 @@ def png(array: np.ndarray) -> bytes:
 
 
 def test_a_file_is_probed_sampled_and_decoded():
-    video = decode_video(Video(data=mp4(RAMP)), FOUR, LIMITS)
+    video = decode_video(Video(data=mp4(RAMP)), FOUR, LIMITS, HERE)
     assert (video.num_source_frames, video.fps, video.frame_indices) == (10, 5, (0, 3, 6, 9))
     assert np.abs(video.frames_THWC[:, 16, 16, 0].astype(int) - [0, 60, 120, 180]).max() <= 4
 
@@ -56,8 +57,8 @@ def test_a_file_is_probed_sampled_and_decoded():
 def test_fps_that_was_sent_overrides_the_files():
     two_a_second = FrameSampling("fps-2", fps=2.0, min_frames=1)
     file = mp4(RAMP)
-    assert len(decode_video(Video(data=file), two_a_second, LIMITS).frame_indices) == 4
-    video = decode_video(Video(data=file, fps=10), two_a_second, LIMITS)
+    assert len(decode_video(Video(data=file), two_a_second, LIMITS, HERE).frame_indices) == 4
+    video = decode_video(Video(data=file, fps=10), two_a_second, LIMITS, HERE)
     assert (video.fps, len(video.frame_indices)) == (10, 2)
 
 
@@ -71,34 +72,34 @@ def test_fps_that_was_sent_overrides_the_files():
     ],
 )
 def test_limits_of_a_file_hold_between_probe_and_decode(monkeypatch, limit, says):
-    monkeypatch.setattr(decode, "decode_frames", lambda *_: pytest.fail("decoded over a limit"))
+    monkeypatch.setattr(ProbedVideo, "frames", lambda *_: pytest.fail("decoded over a limit"))
     with pytest.raises(LimitExceeded, match=says) as caught:
-        decode_video(Video(data=mp4(RAMP)), FOUR, Settings(**limit))
+        decode_video(Video(data=mp4(RAMP)), FOUR, Settings(**limit), HERE)
     assert caught.value.details["limit"] == next(iter(limit))
 
 
 def test_a_whole_clip_is_sampled_here():
-    video = decode_video(frames(RAMP), FOUR, LIMITS)
+    video = decode_video(frames(RAMP), FOUR, LIMITS, HERE)
     assert video.frame_indices == (0, 3, 6, 9)
     assert np.array_equal(video.frames_THWC, RAMP[[0, 3, 6, 9]])
 
 
 def test_a_clip_shorter_than_the_sampling_repeats_frames():
-    video = decode_video(frames(RAMP[:2]), FOUR, LIMITS)
+    video = decode_video(frames(RAMP[:2]), FOUR, LIMITS, HERE)
     assert video.frame_indices == (0, 0, 1, 1)
     assert len(video.frames_THWC) == 4
 
 
 def test_chosen_frames_are_taken_as_they_came():
     chosen = RAMP[[0, 3, 6, 9]]
-    video = decode_video(frames(chosen, num_source_frames=10, frame_indices=[0, 3, 6, 9]), FOUR, LIMITS)
+    video = decode_video(frames(chosen, num_source_frames=10, frame_indices=[0, 3, 6, 9]), FOUR, LIMITS, HERE)
     assert (video.num_source_frames, video.frame_indices) == (10, (0, 3, 6, 9))
     assert np.array_equal(video.frames_THWC, chosen)
 
 
 def test_a_mismatch_names_both_lists():
     with pytest.raises(FrameIndexMismatch, match=r"\[0, 3, 6, 9\] of 10 .* took \[0, 3, 5, 9\]") as caught:
-        decode_video(frames(RAMP[:4], num_source_frames=10, frame_indices=[0, 3, 5, 9]), FOUR, LIMITS)
+        decode_video(frames(RAMP[:4], num_source_frames=10, frame_indices=[0, 3, 5, 9]), FOUR, LIMITS, HERE)
     assert caught.value.details["expected"] == [0, 3, 6, 9]
     assert caught.value.details["given"] == [0, 3, 5, 9]
 
@@ -119,20 +120,20 @@ def test_a_mismatch_names_both_lists():
 )
 def test_what_can_not_be_scored(video, error):
     with pytest.raises(error):
-        decode_video(video, FOUR, LIMITS)
+        decode_video(video, FOUR, LIMITS, HERE)
 
 
 def test_pictures_in_a_list_are_a_video_and_only_the_chosen_are_decoded():
     images = [Image(data=png(frame)) for frame in RAMP]
     images[1] = Image(data=b"never looked at")
-    video = decode_video(Video(images=images, fps=5), FOUR, LIMITS)
+    video = decode_video(Video(images=images, fps=5), FOUR, LIMITS, HERE)
     assert np.array_equal(video.frames_THWC, RAMP[[0, 3, 6, 9]])
 
 
 def test_pictures_of_two_sizes_are_no_video():
     images = [Image(data=png(RAMP[0])), *[Image(data=png(RAMP[i, :16])) for i in range(3)]]
     with pytest.raises(InvalidMedia, match="frame 1 is 32x16, frame 0 is 32x32"):
-        decode_video(Video(images=images, fps=5), FOUR, LIMITS)
+        decode_video(Video(images=images, fps=5), FOUR, LIMITS, HERE)
 
 
 def test_equal_content_has_equal_keys_and_other_content_others():
@@ -155,39 +156,42 @@ def test_the_id_of_a_set_depends_on_pictures_and_order():
     assert reference_set_id([a]) == reference_set_id([Image(data=png(RAMP[0]))])
 
 
+A, B, C = (("sha256:" + name, "upright") for name in "abc")
+
+
 def a_set(value: int) -> ReferenceSet:
     return ReferenceSet((np.full((10, 10, 3), value, np.uint8),))
 
 
 def test_the_store_forgets_what_was_used_longest_ago():
     store = ReferenceStore(2 * 300)
-    store.put("a", a_set(1))
-    store.put("b", a_set(2))
-    store.get("a")
-    store.put("c", a_set(3))
-    assert store.get("a").images[0][0, 0, 0] == 1
-    assert store.get("c").images[0][0, 0, 0] == 3
+    store.put(A, a_set(1))
+    store.put(B, a_set(2))
+    store.get(A)
+    store.put(C, a_set(3))
+    assert store.get(A).images[0][0, 0, 0] == 1
+    assert store.get(C).images[0][0, 0, 0] == 3
     with pytest.raises(ReferenceSetNotFound, match="put its pictures"):
-        store.get("b")
+        store.get(B)
 
 
 def test_a_set_larger_than_the_store_is_refused_and_evicts_nothing():
     store = ReferenceStore(400)
-    store.put("a", a_set(1))
+    store.put(A, a_set(1))
     with pytest.raises(LimitExceeded, match="600 bytes"):
-        store.put("b", ReferenceSet(a_set(1).images * 2))
-    assert store.get("a")
+        store.put(B, ReferenceSet(a_set(1).images * 2))
+    assert store.get(A)
 
 
 def test_putting_a_set_twice_counts_it_once():
     store = ReferenceStore(600)
     for _ in range(5):
-        store.put("a", a_set(1))
-    store.put("b", a_set(2))
-    assert store.get("a")
-    assert store.get("b")
+        store.put(A, a_set(1))
+    store.put(B, a_set(2))
+    assert store.get(A)
+    assert store.get(B)
 
 
 def test_references_are_decoded_in_order():
-    references = decode_references([Image(data=png(RAMP[2])), Image(data=png(RAMP[1]))], LIMITS)
+    references = decode_references([Image(data=png(RAMP[2])), Image(data=png(RAMP[1]))], LIMITS, HERE)
     assert [image[0, 0, 0] for image in references.images] == [40, 20]

@@ -8,10 +8,12 @@ from PIL import Image as Pillow
 
 from identity_reward_client.errors import InvalidMedia, LimitExceeded, RewardError
 from identity_reward_client.messages import Image, Pixels
+from reward_model.media_decoder import InProcessDecoder
 from service.pictures import decode_picture
 from service.settings import Settings
 
 LIMITS = Settings()
+HERE = InProcessDecoder()
 
 
 def encoded(picture: Pillow.Image, form: str = "PNG", **options) -> bytes:
@@ -21,7 +23,7 @@ def encoded(picture: Pillow.Image, form: str = "PNG", **options) -> bytes:
 
 
 def decoded(data: bytes) -> np.ndarray:
-    return decode_picture(Image(data=data), LIMITS)
+    return decode_picture(Image(data=data), LIMITS, HERE)
 
 
 GRADIENT = Pillow.fromarray(np.arange(24 * 16 * 3, dtype=np.uint32).reshape(24, 16, 3).astype(np.uint8))
@@ -35,7 +37,7 @@ def test_lossless_formats_keep_every_pixel(form, options):
 def test_pixels_are_taken_as_they_are():
     array = np.asarray(GRADIENT)
     image = Image(pixels=Pixels(shape=list(array.shape), data=array.tobytes()))
-    assert np.array_equal(decode_picture(image, LIMITS), array)
+    assert np.array_equal(decode_picture(image, LIMITS, HERE), array)
 
 
 # EXIF orientation -> what the camera must have seen, from the stored pixels
@@ -141,7 +143,7 @@ def test_damaged_files_are_pictures_or_typed_errors(seed, damage):
     for place, value in damage:
         data[place % len(data)] = value
     try:
-        got = decode_picture(Image(data=bytes(data)), Settings(max_image_pixels=1_000_000))
+        got = decode_picture(Image(data=bytes(data)), Settings(max_image_pixels=1_000_000), HERE)
     except RewardError:
         return
     assert got.dtype == np.uint8
