@@ -11,6 +11,7 @@ import torch
 from .config import RewardModelConfig
 from .errors import NonFiniteReward
 from .model import RewardModel
+from .patches import on_device
 from .preprocess import Preprocessor
 from .runner.runner import Runner
 from .runner.sequence import TokenSequence
@@ -23,13 +24,15 @@ class QwenScorer:
     def __init__(self, model: RewardModel, tokenizer: TextTokenizer):
         config = model.config
         self.model = model
-        self.preprocess = Preprocessor(config, tokenizer)
+        self.preprocess = Preprocessor(config, tokenizer, patch_later=model.device.type != "cpu")
         self.runner = Runner(model.body)
         self.info = scorer_info(config, model)
 
     def forward(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
         """Each model output of each sequence, in float32; the runner shares what sequences have in common."""
-        return [self.model.rewards(rows).tolist() for rows in self.runner(batch)]
+        model = self.model
+        sequences = on_device(batch, model.config.frame_sampling, model.device, model.dtype)
+        return [model.rewards(rows).tolist() for rows in self.runner(sequences)]
 
     def postprocess(self, raw: Sequence[float]) -> Score:
         config = self.model.config

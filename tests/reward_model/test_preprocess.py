@@ -1,10 +1,13 @@
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from reward_model.config import FRAME_SAMPLINGS, IDENTITY_GRPO, PAPER
 from reward_model.errors import InvalidMedia
+from reward_model.patches import ReferencePatches, on_device
 from reward_model.preprocess import Preprocessor
 from reward_model.prompt import IDENTITY_FIRST
 from reward_model.tiny import tiny_config, tiny_tokenizer
@@ -94,3 +97,61 @@ def test_read_only_pixels_are_taken(noise_sample):
     frames.flags.writeable = False
     again = preprocessor()(replace(sample, video=replace(sample.video, frames_THWC=frames)))
     assert np.array_equal(again.clips[-1].patches, preprocessor()(sample).clips[-1].patches)
+
+
+def test_patches_made_where_the_model_is_are_the_same(noise_sample):
+    """The route of a model on another device, walked on the CPU."""
+    config = replace(tiny_config(TOKENIZER), frame_sampling=IDENTITY_GRPO)
+    samples = [noise_sample(0), noise_sample(1, references=((60, 200),)), noise_sample(0)]
+    now = [Preprocessor(config, TOKENIZER)(sample) for sample in samples]
+    later = [Preprocessor(config, TOKENIZER, patch_later=True)(sample) for sample in samples]
+    assert {clip.patches.dtype for sequence in later for clip in sequence.clips} == {torch.uint8}
+    made = on_device(later, IDENTITY_GRPO, torch.device("cpu"), torch.float32)
+    for ours, theirs in zip(made, now, strict=True):
+        assert np.array_equal(ours.token_ids, theirs.token_ids)
+        for a, b in zip(ours.clips, theirs.clips, strict=True):
+            assert (a.grid, a.start, a.key) == (b.grid, b.start, b.key)
+            assert torch.equal(a.patches, b.patches)
+    assert made[0].clips[0].patches.data_ptr() == made[2].clips[0].patches.data_ptr()
+
+
+def test_a_picture_is_prepared_once_for_all_that_ask():
+    kept, made = ReferencePatches(budget_bytes=40), []
+    gate = threading.Event()
+
+    def make(value, wait=False):
+        def work():
+            if wait:
+                gate.wait(5)
+            made.append(value)
+            return torch.full((4,), float(value))
+
+        return work
+
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(kept.get("a", make(1, wait=True)))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    gate.set()
+    for thread in threads:
+        thread.join()
+    assert made == [1]
+    assert len({answer.data_ptr() for answer in answers}) == 1
+    kept.get("b", make(2))
+    kept.get("a", make(1))  # used again: b is the older one now
+    kept.get("c", make(3))  # 48 bytes: b goes
+    kept.get("a", make(1))
+    kept.get("b", make(2))
+    assert made == [1, 2, 3, 2]
+
+
+def test_a_failure_is_told_to_every_asker_and_not_kept():
+    kept = ReferencePatches()
+
+    def fail():
+        raise InvalidMedia("broken")
+
+    for _ in range(2):
+        with pytest.raises(InvalidMedia, match="broken"):
+            kept.get("a", fail)
+    assert torch.equal(kept.get("a", lambda: torch.ones(1)), torch.ones(1))
