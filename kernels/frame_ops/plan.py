@@ -7,6 +7,7 @@ only writes pointers and strides into a copy of the header and sends it, a few k
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
@@ -47,12 +48,14 @@ class Shape(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """Output pixels of a program, and the input pixels it reads at a time; powers of two, at least 32."""
+    """Output pixels of a program's frame, and the input pixels it reads at a time; powers of two, at least 32."""
 
     out_x: int = 64
     in_x: int = 64
-    out_y: int = 64
-    in_y: int = 64
+    out_y: int = 32
+    in_y: int = 32
+    # frames a program makes, one after another
+    frames: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +98,7 @@ def plan_batch(shapes: tuple[Shape, ...], semantics: Semantics, tile: Tile) -> B
                 header[i, at : at + 4] = pair[axis].blocks, pair[axis].per_block, pair[axis].shift, pair[axis].chunks
         t, h, w = shape.grid
         first_row += t * h * w
-        end += 2 * t * int(header[i, _X_AXIS] * header[i, _Y_AXIS])
+        end += -(-2 * t // tile.frames) * int(header[i, _X_AXIS] * header[i, _Y_AXIS])
         ends[i] = end
         axes.append(pair)
     if end >= 1 << 31:
@@ -127,7 +130,7 @@ class DevicePlans:
     _headers: OrderedDict[BatchPlan, tuple[np.ndarray, list[torch.Tensor]]] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
 
-    def header(self, plan: BatchPlan, frames: list[torch.Tensor]) -> torch.Tensor:
+    def header(self, plan: BatchPlan, frames: Sequence[torch.Tensor]) -> torch.Tensor:
         """The header of `plan` for these [T, H, W, 3] tensors, on its way to the device on the current stream."""
         with self._lock:
             template = self._resolved(plan)

@@ -1,8 +1,8 @@
 """The op on a CPU, several times faster than the library's processor and bit-equal to it.
 
-What saves time: torch's uint8 interpolation is fastest on the decoder's own [T, H, W, 3] layout, so frames are passed as
-a permuted view; patches are put in order while they are cast, one pair of frames at a time, which stays in the cache,
-and normalised in place.
+What saves time: torch's uint8 interpolation is fastest on the decoder's own [T, H, W, 3] layout, so frames are passed
+as a permuted view; patches are put in order while they are cast, one pair of frames at a time, which stays in the
+cache, and normalised in place.
 """
 
 from __future__ import annotations

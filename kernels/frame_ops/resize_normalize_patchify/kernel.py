@@ -1,9 +1,9 @@
 """The fused kernel: uint8 frames of any sizes and strides to normalised Qwen2.5-VL patches, one launch a batch.
 
 A program makes one tile of one frame's output pixels, OUT_X by OUT_Y, for the three channels: horizontal pass, rounding
-to uint8, vertical pass, normalisation, store in patch order. Both passes are matrix products with dense bands of weights
-(`axis_plan`). In integers they are exact in whatever order a device adds, so every device gives the same bytes. Under
-`float` (LIMBS == 0) the products are float32 and nothing is rounded between the passes.
+to uint8, vertical pass, normalisation, store in patch order. Both passes are matrix products with dense bands of
+weights (`axis_plan`). In integers they are exact in whatever order a device adds, so every device gives the same bytes.
+Under `float` (LIMBS == 0) the products are float32 and nothing is rounded between the passes.
 
 Letters in names: X, Y output columns and rows of the tile; I, J the input columns and rows they are made of.
 """
@@ -115,6 +115,19 @@ def _start(bias, OUT: tl.constexpr, LIMBS: tl.constexpr):
 
 
 @triton.jit
+def _plane(step, source, stride_t, stride_c, first_slot, frames):
+    """Where channel step % 3 of frame step // 3 begins; past the last frame, the last: odd clips show it twice."""
+    return source + tl.minimum(first_slot + step // 3, frames - 1) * stride_t + step % 3 * stride_c
+
+
+@triton.jit
+def _target(step, patches, first_row, pair_rows, first_slot, frames):
+    """Where that plane's values go, but for the place within the frame."""
+    slot = tl.minimum(first_slot + step // 3, (frames + 1) // 2 * 2 - 1)
+    return patches + ((first_row + slot // 2 * pair_rows) * 1176 + slot % 2 * 196 + step % 3 * 392)
+
+
+@triton.jit
 def _store_normalized(out, target_XY, inside_XY, norm, channel, value_XY, NORM: tl.constexpr):
     """0..255 as int32 to normalised values of one channel, into patch order."""
     if NORM == "multiply":
@@ -123,10 +136,10 @@ def _store_normalized(out, target_XY, inside_XY, norm, channel, value_XY, NORM: 
         result = tl.div_rn(value_XY.to(tl.float32) - tl.load(norm + channel), tl.load(norm + 6 + channel))
     else:
         result = tl.load(norm + channel * 256 + value_XY)
-    tl.store(out + channel * 392 + target_XY, result.to(out.dtype.element_ty), mask=inside_XY)
+    tl.store(out + target_XY, result.to(out.dtype.element_ty), mask=inside_XY)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["clips"])
 def resize_normalize_patchify_kernel(
     patches,  # [sum of rows, 1176] in the dtype of table
     norm,  # "table": [3, 256], each byte's value in the dtype of patches; else float32 [3, 3]: means, 1 / stds, stds
@@ -136,6 +149,8 @@ def resize_normalize_patchify_kernel(
     CHUNKED: tl.constexpr,  # some block reads more than one chunk of inputs
     UNIT: tl.constexpr,  # "int8" or "float16"
     NORM: tl.constexpr,  # "table", "divide" or, exact for the two half precisions, "multiply"
+    FRAMES: tl.constexpr,  # a program's frames, one after another
+    PREFETCH: tl.constexpr,  # load a plane while the one before is worked on
     OUT_X: tl.constexpr,
     IN_X: tl.constexpr,
     OUT_Y: tl.constexpr,
@@ -170,9 +185,7 @@ def resize_normalize_patchify_kernel(
     tile = pid - before
     at_x = tile % x_blocks
     at_y = tile // x_blocks % y_blocks
-    slot = tile // x_blocks // y_blocks
-    # an odd clip's last frame stands twice
-    frame = source + tl.minimum(slot, frames - 1) * stride_t
+    first_slot = tile // x_blocks // y_blocks * FRAMES
 
     x = tl.arange(0, OUT_X)
     y = tl.arange(0, OUT_Y)
@@ -188,8 +201,7 @@ def resize_normalize_patchify_kernel(
     # blocks and patches start and end at even columns, so two neighbours may be stored at once
     target_XY = tl.max_contiguous(tl.multiple_of(target_x[:, None] + target_y[None, :], [2, 1]), [2, 1])
     inside_XY = tl.max_constancy(inside_XY, [2, 1])
-    pair = first_row + slot // 2 * (height // 14 * (width // 14))
-    out = patches + (pair * 1176 + slot % 2 * 196)
+    pair_rows = height // 14 * (width // 14)
 
     if resized:
         x_shift = tl.load(meta + 14).to(tl.int32)
@@ -211,8 +223,8 @@ def resize_normalize_patchify_kernel(
         zeros_XJ = tl.zeros((OUT_X, IN_Y), bias_x.dtype)
         zeros_XY = tl.zeros((OUT_X, OUT_Y), bias_x.dtype)
         if CHUNKED:
-            for channel in range(3):
-                plane = frame + channel * stride_c
+            for step in range(3 * FRAMES):
+                plane = _plane(step, source, stride_t, stride_c, first_slot, frames)
                 acc_XY = zeros_XY + bias_y[None, :]
                 for j in range(y_chunks):
                     rows_J = _within(first_y + j * IN_Y, in_height, stride_y, IN_Y)
@@ -224,21 +236,35 @@ def resize_normalize_patchify_kernel(
                     between_XJ = _between(acc_XJ, x_shift, LIMBS)
                     acc_XY = _weigh_transposed(between_XJ, _bands(y_bands, j, LIMBS, OUT_Y, IN_Y), acc_XY, LIMBS, UNIT)
                 value_XY = _to_byte(acc_XY, y_shift, LIMBS)
-                _store_normalized(out, target_XY, inside_XY, norm, channel, value_XY, NORM)
+                out = _target(step, patches, first_row, pair_rows, first_slot, frames)
+                _store_normalized(out, target_XY, inside_XY, norm, step % 3, value_XY, NORM)
         else:
             columns_I = _within(first_x, in_width, stride_x, IN_X)
             rows_J = _within(first_y, in_height, stride_y, IN_Y)
             bands_x = _bands(x_bands, 0, LIMBS, OUT_X, IN_X)
             bands_y = _bands(y_bands, 0, LIMBS, OUT_Y, IN_Y)
-            for channel in range(3):
-                pixels_IJ = _load_pixels(frame + channel * stride_c, columns_I, rows_J, LIMBS)
+            if PREFETCH:
+                plane = _plane(0, source, stride_t, stride_c, first_slot, frames)
+                next_IJ = _load_pixels(plane, columns_I, rows_J, LIMBS)
+            for step in range(3 * FRAMES):
+                if PREFETCH:
+                    pixels_IJ = next_IJ
+                    after = tl.minimum(step + 1, 3 * FRAMES - 1)
+                    plane = _plane(after, source, stride_t, stride_c, first_slot, frames)
+                    next_IJ = _load_pixels(plane, columns_I, rows_J, LIMBS)
+                else:
+                    plane = _plane(step, source, stride_t, stride_c, first_slot, frames)
+                    pixels_IJ = _load_pixels(plane, columns_I, rows_J, LIMBS)
                 acc_XJ = _weigh(bands_x, pixels_IJ, zeros_XJ + bias_x[:, None], LIMBS, UNIT)
                 between_XJ = _between(acc_XJ, x_shift, LIMBS)
                 acc_XY = _weigh_transposed(between_XJ, bands_y, zeros_XY + bias_y[None, :], LIMBS, UNIT)
                 value_XY = _to_byte(acc_XY, y_shift, LIMBS)
-                _store_normalized(out, target_XY, inside_XY, norm, channel, value_XY, NORM)
+                out = _target(step, patches, first_row, pair_rows, first_slot, frames)
+                _store_normalized(out, target_XY, inside_XY, norm, step % 3, value_XY, NORM)
     else:
         source_XY = tl.max_contiguous(x[:, None] * stride_x + y[None, :] * stride_y, [2, 1])
-        for channel in range(3):
-            value_XY = tl.load(frame + channel * stride_c + source_XY, mask=inside_XY, other=0).to(tl.int32)
-            _store_normalized(out, target_XY, inside_XY, norm, channel, value_XY, NORM)
+        for step in range(3 * FRAMES):
+            plane = _plane(step, source, stride_t, stride_c, first_slot, frames)
+            value_XY = tl.load(plane + source_XY, mask=inside_XY, other=0).to(tl.int32)
+            out = _target(step, patches, first_row, pair_rows, first_slot, frames)
+            _store_normalized(out, target_XY, inside_XY, norm, step % 3, value_XY, NORM)

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from ..plan import BatchPlan, DevicePlans, Tile
+from ..taps import Semantics
 from .kernel import resize_normalize_patchify_kernel
 from .naive import MEAN, STD, normalization_table
 
@@ -20,7 +21,20 @@ class Variant:
 
     tile: Tile = field(default_factory=Tile)
     warps: int = 4
+    # which matrix units do the sums of `u8` and `pillow`
     unit: Literal["int8", "float16"] = "int8"
+    prefetch: bool = False
+    # the compiler's limit of registers a thread
+    registers: int | None = None
+
+
+VARIANT = Variant()
+# float32 products have no matrix units, and want a smaller tile for the registers
+FLOAT_VARIANT = Variant(Tile(out_x=32))
+
+
+def variant_for(semantics: Semantics) -> Variant:
+    return FLOAT_VARIANT if semantics == "float" else VARIANT
 
 
 @cache
@@ -47,16 +61,23 @@ def launch(clips_THWC: Sequence[torch.Tensor], plan: BatchPlan, patches: torch.T
     """Fills patches [plan.rows, 1176] with the clips' patches, on the current stream of their device."""
     device = patches.device
     stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
-    norm, numbers = normalization(device, patches.dtype)
+    run(device_plans(device, stream).header(plan, clips_THWC), plan, patches, variant)
+
+
+def run(header: torch.Tensor, plan: BatchPlan, patches: torch.Tensor, variant: Variant) -> None:
+    """The launch alone, of a header that is on the device."""
+    norm, numbers = normalization(patches.device, patches.dtype)
     resize_normalize_patchify_kernel[(plan.programs,)](
         patches,
         numbers,
-        device_plans(device, stream).header(plan, clips_THWC),
-        len(clips_THWC),
+        header,
+        len(plan.shapes),
         LIMBS=plan.limbs,
         CHUNKED=plan.chunked,
         UNIT=variant.unit,
         NORM=norm,
+        PREFETCH=variant.prefetch,
         **{name.upper(): size for name, size in variant.tile._asdict().items()},
         num_warps=variant.warps,
+        maxnreg=variant.registers,
     )

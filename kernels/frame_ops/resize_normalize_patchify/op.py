@@ -56,10 +56,12 @@ def _by_kernel(
     clips: Sequence[torch.Tensor], sizes: Sequence[tuple[int, int]], semantics: Semantics, patches: torch.Tensor
 ):
     from ..plan import Shape, plan_batch
-    from .launch import Variant, launch
+    from .launch import launch, variant_for
 
-    variant = Variant()
-    shapes = tuple(Shape(*clip.shape[:3], *size) for clip, size in zip(clips, sizes, strict=True))
+    variant = variant_for(semantics)
+    shapes = tuple(
+        Shape(clip.shape[0], clip.shape[1], clip.shape[2], *size) for clip, size in zip(clips, sizes, strict=True)
+    )
     plan = plan_batch(shapes, semantics, variant.tile)
     if patches.device.type != "cuda":
         launch(clips, plan, patches, variant)

@@ -1,0 +1,13 @@
+"""`make bench`: every CPU benchmark but the long ones, one process each; exits 1 if a gate fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from .harness import ROOT
+
+NAMES = ("resize_normalize_patchify", "vision_tower", "group_sharing", "mixed_batch")
+
+failed = [name for name in NAMES if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT).returncode]
+sys.exit(f"failed: {', '.join(failed)}" if failed else 0)

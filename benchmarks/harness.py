@@ -1,0 +1,165 @@
+"""What every benchmark says, and how: a gate, ours and the peer in turn, a table, a JSON file.
+
+    {"benchmark": "NAME", "machine": {"cpu": "...", "gpu": null, "torch": "...", "triton": "..."}, "commit": "...",
+     "rows": [{"name": "...", "unit": "ms", "ours": 1.0, "peer": 3.6, "peer_name": "...", "ratio": 3.6, "goal": 3.3,
+               "spread": [3.4, 3.8]}]}
+
+`ratio` is better when larger; `spread` is its range over the rounds. A row that was not measured has `"ratio": null`
+and a `why`. Goals that are missed are printed, never asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    unit: str
+    peer_name: str
+    ours: float | None = None
+    peer: float | None = None
+    ratio: float | None = None
+    goal: float | None = None
+    spread: tuple[float, float] | None = None
+    # why there is no ratio, or what a reader must know to take it rightly
+    why: str | None = None
+    # further numbers of this row, by name with their unit
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def in_turn(
+    ours: Callable[[], Any], peer: Callable[[], Any], rounds: int = 5, clock: Callable[[], float] = perf_counter
+):
+    """Seconds of `ours` and of `peer`, a list each; one call of both first, so that nothing pays for being first."""
+    ours(), peer()
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for call, times in zip((ours, peer), seconds, strict=True):
+            begin = clock()
+            call()
+            times.append(clock() - begin)
+    return seconds
+
+
+def row(name: str, unit: str, peer_name: str, ours: list[float], peer: list[float], scale: float = 1.0, **more) -> Row:
+    """A row of times that were taken in turn (smaller is better), brought from seconds to `unit` by `scale`."""
+    ratios = [p / o for o, p in zip(ours, peer, strict=True)]
+    known = {key: more.pop(key) for key in ("goal", "why") if key in more}
+    middle = median(ours), median(peer)
+    spread = round(min(ratios), 3), round(max(ratios), 3)
+    ratio = round(middle[1] / middle[0], 3)
+    ours_, peer_ = (float(f"{x * scale:.4g}") for x in middle)
+    return Row(name, unit, peer_name, ours_, peer_, ratio, spread=spread, more=more, **known)
+
+
+def machine() -> dict[str, str | None]:
+    return {"cpu": _cpu(), "gpu": _gpu(), "torch": _version("torch"), "triton": _version("triton")}
+
+
+def commit() -> str | None:
+    """The commit that was measured, with a plus sign where tracked files differ from it; None outside a checkout."""
+    try:
+        git = ["git", "-C", str(ROOT)]
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True).returncode
+    except (OSError, subprocess.CalledProcessError):
+        return os.environ.get("BENCHMARK_COMMIT")
+    return head + ("+" if changed else "")
+
+
+def main(
+    benchmark: str, measure: Callable[[argparse.Namespace], list[Row]], parser: argparse.ArgumentParser | None = None
+):
+    """Parses --json OUT and what `parser` adds, measures, prints the table, writes the file."""
+    parser = parser or argparse.ArgumentParser()
+    parser.add_argument("--json", type=Path, metavar="OUT", help="where the numbers go")
+    arguments = parser.parse_args()
+    rows = measure(arguments)
+    report = {"benchmark": benchmark, "machine": machine(), "commit": commit(), "rows": [_plain(row) for row in rows]}
+    print(table(rows), flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def gate(holds: bool, what: str) -> None:
+    """A benchmark of something wrong is worth nothing: exits 1."""
+    if not holds:
+        sys.exit(f"not measured: {what}")
+
+
+def table(rows: list[Row]) -> str:
+    """Columns by name; a missed goal is said so."""
+    head = ("", "ours", "peer", "peer is", "ratio", "spread", "goal")
+    lines = [head, *(_cells(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    if row.ratio is None:
+        return (
+            row.name,
+            "",
+            "",
+            row.peer_name,
+            "-",
+            f"not measured: {row.why}",
+            "" if row.goal is None else f"{row.goal:g}",
+        )
+    missed = row.goal is not None and row.ratio < row.goal
+    goal = "" if row.goal is None else f"{row.goal:g}" + (" missed" if missed else "")
+    spread = "" if row.spread is None else f"{row.spread[0]:.2f} to {row.spread[1]:.2f}"
+    return (
+        row.name,
+        f"{row.ours:g} {row.unit}",
+        f"{row.peer:g} {row.unit}",
+        row.peer_name,
+        f"{row.ratio:.2f}",
+        spread,
+        goal,
+    )
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    keys = ("name", "unit", "ours", "peer", "peer_name", "ratio", "goal", "spread")
+    plain = {key: getattr(row, key) for key in keys}
+    return plain | ({"why": row.why} if row.why else {}) | row.more
+
+
+def _cpu() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+        name = next(line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def _gpu() -> str | None:
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
