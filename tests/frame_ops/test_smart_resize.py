@@ -1,4 +1,3 @@
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +43,6 @@ def test_sides_are_multiples_within_the_caps(height, width, clamp):
     if min(height, width) >= 14 or clamp:
         assert new_height * new_width >= 4 * 784
     if min(height, width) >= 112 and max(height, width) <= 8 * min(height, width):
-        # either side is off its exact scale by at most one grid step
         # one scale explains both sides, each to a factor of 28
         lowest = max((new_height - 28) / height, (new_width - 28) / width)
         assert lowest <= min((new_height + 28) / height, (new_width + 28) / width)
