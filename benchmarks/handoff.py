@@ -1,0 +1,78 @@
+"""A finished rollout on its way to the reward: from [33, 240, 416, 3] in the trainer to four frames in the server.
+
+Ours: the client picks the model's frames, the raw group body is encoded and decoded. The peer is what the released
+trainer does: PIL pictures, an H.264 file of the quality that its export writes, and a decoder behind it. Processor
+seconds of one video; preprocessing and the model are left out of both.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from time import process_time
+
+import av
+import numpy as np
+from PIL import Image
+
+from identity_reward_client import raw_body
+from identity_reward_client.inputs import to_video
+from identity_reward_client.messages import GroupRequest
+from reward_model.config import IDENTITY_GRPO
+from reward_model.decode import decode_frames
+
+from . import harness
+
+FRAMES, HEIGHT, WIDTH, FPS = 33, 240, 416, 10
+GROUP = 8
+# what quality 7.5 of the released trainer's exporter comes to
+CRF = "12"
+
+
+def clip(seed: int) -> np.ndarray:
+    """A moving picture with texture: harder to compress than a flat one, easier than noise."""
+    draw = np.random.default_rng(seed)
+    coarse = Image.fromarray(draw.integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    wide = np.asarray(coarse.resize((WIDTH + FRAMES * 2, HEIGHT + FRAMES), Image.Resampling.BICUBIC))
+    return np.stack([wide[n : n + HEIGHT, 2 * n : 2 * n + WIDTH] for n in range(FRAMES)])
+
+
+def by_tensor(clips: list[np.ndarray]) -> list[np.ndarray]:
+    videos = [to_video(frames, FPS, IDENTITY_GRPO) for frames in clips]
+    body = raw_body.encode(GroupRequest(references="sha256:" + "0" * 64, videos=videos))
+    received = raw_body.decode(body).videos
+    return [np.frombuffer(v.frames.data, np.uint8).reshape(v.frames.shape) for v in received]
+
+
+def by_file(clips: list[np.ndarray], folder: Path) -> list[np.ndarray]:
+    received = []
+    for number, frames in enumerate(clips):
+        pictures = [Image.fromarray(frame) for frame in frames]
+        path = folder / f"{number}.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=FPS, options={"crf": CRF})
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            for picture in pictures:
+                container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+            container.mux(stream.encode())
+        received.append(decode_frames(path.read_bytes(), IDENTITY_GRPO.indices(FRAMES, FPS)))
+    return received
+
+
+def measure(_) -> list[harness.Row]:
+    clips = [clip(seed) for seed in range(GROUP)]
+    wanted = [frames[list(IDENTITY_GRPO.indices(FRAMES, FPS))] for frames in clips]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        same = all(np.array_equal(a, b) for a, b in zip(by_tensor(clips), wanted, strict=True))
+        harness.gate(same, "frames changed on the way")
+        lossy = by_file(clips, folder)
+        harness.gate([f.shape for f in lossy] == [f.shape for f in wanted], "the file path lost frames")
+        error = float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(lossy, wanted, strict=True)]))
+        times = harness.in_turn(lambda: by_tensor(clips), lambda: by_file(clips, folder), clock=process_time)
+        sizes = {"bytes_by_tensor": sum(f.nbytes for f in wanted), "peer_mean_error_levels": round(error, 2)}
+    return [harness.row("group of 8, 33x240x416", "ms", "PIL, mp4, file, decode", *times, scale=1e3, goal=10, **sizes)]
+
+
+if __name__ == "__main__":
+    harness.main("handoff", measure)
