@@ -46,5 +46,9 @@ class ReferenceWithoutFace(ScoringError):
     whole_group = True
 
 
+class OutOfMemory(ScoringError):
+    """The device ran out of memory on this sample, also when it was tried in a smaller batch."""
+
+
 class NonFiniteReward(ScoringError):
     code = "non_finite_reward"

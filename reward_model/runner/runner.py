@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..errors import OutOfMemory
 from .cache import TensorCache
 from .language import LanguageRunner, PrefixState
+from .memory import bytes_per_token
 from .plan import lay_out, split
 from .rows import rows_for, send
 from .sequence import Clip, TokenSequence
@@ -23,6 +25,8 @@ MIB = 1 << 20
 class RunnerConfig:
     # tokens of one forward pass (prefixes once, suffixes each); a larger group is split between its suffixes
     token_budget: int = 16_384
+    # what a batch may take on the device over weights and caches; None: the token budget alone decides
+    batch_memory_bytes: int | None = None
     # vision features of reference pictures, kept on the device
     feature_cache_bytes: int = 256 * MIB
     # keys and values of prefixes, kept on the device; what falls out may spill to the host
@@ -46,21 +50,55 @@ class Runner:
         self.features = TensorCache(self.device, config.feature_cache_bytes)
         self.prefixes = TensorCache(self.device, config.prefix_cache_bytes, config.prefix_host_cache_bytes)
 
+    @property
+    def token_budget(self) -> int:
+        """Tokens of one batch, by count and by memory."""
+        memory = self.config.batch_memory_bytes
+        by_memory = self.config.token_budget if memory is None else memory // bytes_per_token(self.model)
+        return max(1, min(self.config.token_budget, by_memory))
+
     @torch.inference_mode()
-    def __call__(self, sequences: Sequence[TokenSequence]) -> list[torch.Tensor]:
-        """The hidden state, before the final norm, at every reward token: [rewards, hidden] for each sequence."""
-        results: list[torch.Tensor | None] = [None] * len(sequences)
+    def __call__(self, sequences: Sequence[TokenSequence]) -> list[torch.Tensor | OutOfMemory]:
+        """The hidden state, before the final norm, at every reward token: [rewards, hidden] for each sequence.
+
+        A batch that does not fit in memory is halved once; what does not fit then has an error in its place.
+        """
+        results: list[torch.Tensor | OutOfMemory | None] = [None] * len(sequences)
         held: dict[
             str, PrefixState
         ] = {}  # of this call: a group that is split finds its prefix whatever the cache does
         for key in {s.prefix_key for s in sequences if s.prefix_length}:
             if (state := self.prefixes.get(key)) is not None:
                 held[key] = state
-        for numbers in split(sequences, self.config.token_budget, set(held)):
+        for numbers in split(sequences, self.token_budget, set(held)):
             batch = [sequences[n] for n in numbers]
-            for number, hidden in zip(numbers, self._forward(batch, held), strict=True):
+            for number, hidden in zip(numbers, self._within_memory(batch, held), strict=True):
                 results[number] = hidden
         return results
+
+    def _within_memory(self, batch: list[TokenSequence], held: dict[str, PrefixState]) -> list:
+        try:
+            return self._forward(batch, held)
+        except torch.OutOfMemoryError:
+            self._free(held)
+        results: list = []
+        middle = (len(batch) + 1) // 2
+        for half in (batch[:middle], batch[middle:]):
+            try:
+                results += self._forward(half, held) if half else []
+            except torch.OutOfMemoryError:
+                self._free(held)
+                tokens = sum(map(len, half))
+                error = OutOfMemory(f"{self.device} has not enough memory for {len(half)} videos of {tokens} tokens")
+                results += [error] * len(half)
+        return results
+
+    def _free(self, held: dict[str, PrefixState]) -> None:
+        """Everything that is only kept to save time."""
+        held.clear()
+        self.clear_caches()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def clear_caches(self) -> None:
         self.features.clear()

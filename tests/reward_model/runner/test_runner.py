@@ -7,6 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reward_model.errors import OutOfMemory
+from reward_model.runner.memory import bytes_per_token
 from reward_model.runner.runner import Runner, RunnerConfig
 
 TOLERANCE = 1e-5
@@ -90,6 +92,49 @@ def test_a_token_budget_changes_no_bit(model, make, budget):
     expected = Runner(model.body)(sequences)
     ours = Runner(model.body, RunnerConfig(token_budget=budget))(sequences)
     assert all(torch.equal(a, b) for a, b in zip(ours, expected, strict=True))
+
+
+class Scarce:
+    """Stands where the language runner stands, on a device whose memory ends at so many rows."""
+
+    def __init__(self, runner, rows):
+        self.inner, self.rows, self.calls = runner.language, rows, 0
+        runner.language = self
+
+    def __call__(self, embedded, *rest):
+        self.calls += 1
+        if embedded.shape[0] > self.rows:
+            raise torch.OutOfMemoryError("no more")
+        return self.inner(embedded, *rest)
+
+
+def test_out_of_memory_halves_the_batch_and_gives_the_same_bits(model, make):
+    sequences = [make(video=n) for n in range(6)]
+    expected = Runner(model.body)(sequences)
+    runner = Runner(model.body)
+    scarce = Scarce(runner, rows=250)
+    assert all(torch.equal(a, b) for a, b in zip(runner(sequences), expected, strict=True))
+    assert scarce.calls == 3
+
+
+def test_what_still_does_not_fit_has_an_error_and_the_rest_its_reward(model, make):
+    sequences = [make(video=1), make(video=2), make(video=3, text=400), make(video=4, text=401)]
+    expected = Runner(model.body)(sequences[:2])
+    runner = Runner(model.body)
+    Scarce(runner, rows=250)
+    results = runner(sequences)
+    assert all(torch.equal(a, b) for a, b in zip(results[:2], expected, strict=True))
+    assert all(isinstance(error, OutOfMemory) for error in results[2:])
+    assert torch.equal(runner(sequences[:1])[0], expected[0])
+
+
+def test_a_memory_budget_makes_batches_smaller(model, make):
+    sequences = [make(video=n) for n in range(4)]
+    price = bytes_per_token(model.body)
+    runner = Runner(model.body, RunnerConfig(batch_memory_bytes=price * (len(sequences[0]) + 10)))
+    assert runner.token_budget == len(sequences[0]) + 10
+    expected = Runner(model.body)(sequences)
+    assert all(torch.equal(a, b) for a, b in zip(runner(sequences), expected, strict=True))
 
 
 def test_no_host_synchronisation_inside_a_forward(model, make):
