@@ -46,14 +46,14 @@ def _cubic_weights(size_in: int, size_out: int, real: type) -> tuple[np.ndarray,
     stretch = max(scale, real(1.0))
     support = real(2.0) * stretch
     # i + 0.5 is a double in the sources, whatever the precision of the rest
-    centers = (np.float64(scale) * (np.arange(size_out) + 0.5)).astype(real)
+    centers: np.ndarray = (np.float64(scale) * (np.arange(size_out) + 0.5)).astype(real)
     starts = np.maximum((np.float64(centers - support) + 0.5).astype(np.int64), 0)
     ends = np.minimum((np.float64(centers + support) + 0.5).astype(np.int64), size_in)
     offsets = np.arange(int((ends - starts).max()))
     inverse = real(1.0) / stretch
     distances = (np.float64((offsets + starts[:, None]).astype(real) - centers[:, None]) + 0.5) * np.float64(inverse)
     weights = np.where(offsets < (ends - starts)[:, None], _cubic(distances.astype(real)), real(0.0))
-    total = np.zeros(size_out, real)
+    total: np.ndarray = np.zeros(size_out, real)
     for column in weights.T:  # one after another, as the sources add them: numpy's own sum pairs them
         total += column
     return starts, weights / total[:, None]

@@ -109,6 +109,8 @@ def _checked(
 
 
 def _buffer(out: torch.Tensor | None, rows: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    if out is None and device.type == "cpu":
+        return cpu.empty(rows, dtype)
     if out is None:
         return torch.empty(rows, naive.ROW, dtype=dtype, device=device)
     if out.dtype != dtype or out.device != device or out.shape[1:] != (naive.ROW,) or not out.is_contiguous():
