@@ -18,9 +18,9 @@ from .naive import MEAN, ROW, STD
 from .resize import resize
 
 # float32 patches that are worked on at a time
-BLOCK_BYTES = 1 << 20
-# from here on huge pages (2 MiB each) are worth their rounding up
-HUGE_BYTES = 8 << 20
+BLOCK_BYTES = 2 << 20
+# from here on malloc asks the system for every block anew, whose pages are then all touched for the first time
+HUGE_BYTES = 32 << 20
 
 
 def empty(rows: int, dtype: torch.dtype) -> torch.Tensor:
