@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import Qwen2_5_VLConfig
@@ -12,7 +12,7 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLModel
 def backbone_config(backbone: dict[str, Any]) -> Qwen2_5_VLConfig:
     config = Qwen2_5_VLConfig(**backbone)
     for part in (config, config.text_config, config.vision_config):
-        part._attn_implementation = "sdpa"
+        cast(Any, part)._attn_implementation = "sdpa"
     return config
 
 

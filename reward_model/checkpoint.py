@@ -41,7 +41,7 @@ class Entry:
 
 
 def entries(state: dict[str, torch.Tensor]) -> list[Entry]:
-    return [Entry(name, tuple(t.shape), t.dtype, lambda t=t: t) for name, t in state.items()]
+    return [Entry(name, tuple(tensor.shape), tensor.dtype, tensor.detach) for name, tensor in state.items()]
 
 
 def _chunks(tensors: Iterable[Entry]) -> Iterator[bytes | memoryview]:
@@ -59,7 +59,7 @@ def _chunks(tensors: Iterable[Entry]) -> Iterator[bytes | memoryview]:
         tensor = entry.read().detach().to("cpu", entry.dtype).contiguous()
         if tuple(tensor.shape) != entry.shape:
             raise CheckpointError(f"{entry.name} has shape {tuple(tensor.shape)} where {entry.shape} was announced")
-        yield memoryview(tensor.view(torch.uint8).numpy().reshape(-1)) if tensor.ndim else tensor.numpy().tobytes()
+        yield memoryview(tensor.reshape(-1).view(torch.uint8).numpy().data)
 
 
 def weights_sha256(tensors: Iterable[Entry]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
@@ -29,6 +29,7 @@ def import_checkpoint(
     from .folder import CheckpointError
     from .identity_reward import DTYPES
     from .importing.importer import import_checkpoint as run
+    from .positions import PositionDialect
 
     _one_of("--sampling", sampling, FRAME_SAMPLINGS)
     _one_of("--positions", positions, ("4.51", "5"))
@@ -38,10 +39,18 @@ def import_checkpoint(
         task = bar.add_task("weights", total=None)
         try:
             config = run(
-                checkpoint, upstream, out, base, step=step, name=name, sampling=sampling, position_dialect=positions,
-                vision_ids=vision_ids, dtype=DTYPES[dtype] if dtype else None,
+                checkpoint,
+                upstream,
+                out,
+                base,
+                step=step,
+                name=name,
+                sampling=sampling,
+                position_dialect=cast(PositionDialect, positions),
+                vision_ids=vision_ids,
+                dtype=DTYPES[dtype] if dtype else None,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )  # fmt: skip
+            )
         except CheckpointError as error:
             bar.stop()
             _fail("import-checkpoint", error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
 from json import dumps
-from typing import Any
+from typing import Any, cast
 
 from identity_reward_client.frame_sampling import FrameSampling, PixelRule
 
@@ -64,6 +64,14 @@ class RewardModelConfig:
             raise ValueError(
                 f"frame sampling {self.frame_sampling.name!r} lacks the pixel rules of frames or references"
             )
+
+    @property
+    def frame_pixels(self) -> PixelRule:
+        return cast(PixelRule, self.frame_sampling.frame_pixels)
+
+    @property
+    def reference_pixels(self) -> PixelRule:
+        return cast(PixelRule, self.frame_sampling.reference_pixels)
 
     @property
     def fingerprint(self) -> str:

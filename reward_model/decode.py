@@ -6,7 +6,7 @@ and the same pixels. A file that can't be read whole where it is needed is Inval
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Protocol
 
@@ -36,7 +36,7 @@ class VideoDecoder(Protocol):
         ...
 
 
-DECODERS = {"pyav": PyAvDecoder, "decord": DecordDecoder}
+DECODERS: dict[str, Callable[[], VideoDecoder]] = {"pyav": PyAvDecoder, "decord": DecordDecoder}
 
 
 @cache

@@ -100,10 +100,10 @@ class PyAvDecoder:
                 if seek and key is not None and key[0] > at:
                     container.seek(key[1], stream=stream)
                     frames = _frames(container, stream)
-                frame = next((frame for frame in frames if frame.pts is not None and frame.pts >= target), None)
-                if frame is None or frame.pts != target or frame.is_corrupt:
+                found = next((frame for frame in frames if frame.pts is not None and frame.pts >= target), None)
+                if found is None or found.pts != target or found.is_corrupt:
                     break
-                at, pictures[number] = target, _rgb(frame)
+                at, pictures[number] = target, _rgb(found)
         return pictures
 
     @contextmanager
@@ -113,14 +113,14 @@ class PyAvDecoder:
             with av.open(io.BytesIO(data), options=_OPTIONS, metadata_errors="replace") as container:
                 stream = next(iter(container.streams.video), None)
                 if stream is None:
-                    kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
-                    raise InvalidMedia(f"the file has no video stream, only {', '.join(kinds)}")
+                    kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+                    raise InvalidMedia(f"the file has no video stream, only {kinds or 'nothing'}")
                 if stream.codec_context is None:
                     raise InvalidMedia("the video's codec isn't known to this decoder")
                 stream.codec_context.thread_count = self.threads
                 yield container, stream
         except (av.error.FFmpegError, EOFError) as error:
-            raise InvalidMedia(f"the video can't be read: {error.strerror or error}") from None
+            raise InvalidMedia(f"the video can't be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _scan(container, stream) -> _Scan:

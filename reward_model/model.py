@@ -6,6 +6,8 @@ The final norm runs on those rows alone, and it and the head in float32: in bflo
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import nn
 
@@ -34,7 +36,7 @@ class RewardModel(nn.Module):
         super().__init__()
         self.config = config
         self.body = build_body(config.backbone)
-        text = self.body.config.text_config
+        text = cast(Any, self.body.config.text_config)
         self.body.language_model.norm = nn.Identity()
         with torch.device("meta"):
             self.norm = RowNorm(text.hidden_size, text.rms_norm_eps)

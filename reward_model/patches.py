@@ -1,4 +1,4 @@
-"""Frames to the vision tower's patches: in the preprocessing threads for a model on the CPU, else where the model is."""
+"""Frames to the vision tower's patches: in the preprocessing threads for a model on the CPU, else on its device."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import torch
 
 from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import PATCH
-from identity_reward_client.frame_sampling import FrameSampling
 
+from .config import RewardModelConfig
 from .runner.sequence import Clip, TokenSequence
 
 
 def on_device(
-    sequences: Sequence[TokenSequence], sampling: FrameSampling, device: torch.device, dtype: torch.dtype
+    sequences: Sequence[TokenSequence], config: RewardModelConfig, device: torch.device, dtype: torch.dtype
 ) -> list[TokenSequence]:
     """The sequences with patches where they hold uint8 frames: one call of the op for each kind of resize.
 
@@ -30,7 +30,7 @@ def on_device(
             if clip.patches.dtype == torch.uint8:
                 waiting.setdefault(_identity(clip), clip)
     made: dict[object, torch.Tensor] = {}
-    for references, rule in ((True, sampling.reference_pixels), (False, sampling.frame_pixels)):
+    for references, rule in ((True, config.reference_pixels), (False, config.frame_pixels)):
         todo = {key: clip for key, clip in waiting.items() if (clip.key is not None) is references}
         if todo:
             sizes = [(clip.grid[1] * PATCH, clip.grid[2] * PATCH) for clip in todo.values()]

@@ -38,15 +38,17 @@ def position_ids(spans: Sequence[Span], tokens_per_second: float, dialect: Posit
             parts.append(np.broadcast_to(np.arange(at, at + span.num_tokens), (3, span.num_tokens)))
             at += span.num_tokens
             continue
-        part = at + _grid_positions(span, tokens_per_second, dialect)
+        part = at + _grid_positions(span.grid, span.second_per_grid, tokens_per_second, dialect)
         parts.append(part)
         at = int(part.max()) + 1 if dialect == "4.51" else at + max(span.grid[1:])
     return np.concatenate(parts, axis=1).astype(np.int64) if parts else np.zeros((3, 0), np.int64)
 
 
-def _grid_positions(span: Span, tokens_per_second: float, dialect: PositionDialect) -> np.ndarray:
-    t, h, w = span.grid
-    steps = temporal_positions(t, span.second_per_grid, tokens_per_second, dialect)
+def _grid_positions(
+    grid: tuple[int, int, int], second_per_grid: float | None, tokens_per_second: float, dialect: PositionDialect
+) -> np.ndarray:
+    t, h, w = grid
+    steps = temporal_positions(t, second_per_grid, tokens_per_second, dialect)
     return np.stack(np.broadcast_arrays(
         steps[:, None, None], np.arange(h)[None, :, None], np.arange(w)[None, None, :]
     )).reshape(3, t * h * w)  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import sha256
 
 import numpy as np
@@ -32,19 +33,19 @@ class Preprocessor:
         self.patch_later = patch_later
         self._tokens_per_second = float(config.backbone["vision_config"]["tokens_per_second"])
         self._references = ReferencePatches()
-        self._salt = repr(config.frame_sampling.reference_pixels).encode()
+        self._salt = repr(config.reference_pixels).encode()
 
     def __call__(self, sample: Sample) -> TokenSequence:
-        sampling, video = self.config.frame_sampling, sample.video
+        video = sample.video
         grids, patches, keys = [], [], []
         for number, (image, content) in enumerate(
             zip(sample.references.images, sample.references.keys, strict=True), 1
         ):
-            frames, grid = _frames(image[None], sampling.reference_pixels, f"reference picture {number}")
+            frames, grid = _frames(image[None], self.config.reference_pixels, f"reference picture {number}")
             keys.append(sha256(self._salt + content.encode()).hexdigest())
             grids.append(grid)
-            patches.append(self._references.get(keys[-1], lambda f=frames, g=grid: self._patches(f, g, True)))
-        frames, grid = _frames(video.frames_THWC, sampling.frame_pixels, "the video")
+            patches.append(self._references.get(keys[-1], partial(self._patches, frames, grid, True)))
+        frames, grid = _frames(video.frames_THWC, self.config.frame_pixels, "the video")
         layout = self.config.template.layout(self.tokenizer, [_tokens(g) for g in grids], _tokens(grid), sample.prompt)
         # as transformers computes it: the rate of the sampled frames first
         sampled_fps = len(frames) / video.num_source_frames * video.fps
@@ -54,8 +55,7 @@ class Preprocessor:
     def _patches(self, frames: torch.Tensor, grid: Grid, reference: bool) -> torch.Tensor:
         if self.patch_later:
             return frames
-        sampling = self.config.frame_sampling
-        rule = sampling.reference_pixels if reference else sampling.frame_pixels
+        rule = self.config.reference_pixels if reference else self.config.frame_pixels
         return resize_normalize_patchify([frames], [(grid[1] * PATCH, grid[2] * PATCH)], rule.resize)
 
     def _sequence(self, layout: TokenLayout, media: list[tuple[Grid, torch.Tensor, str | None]], seconds: float):
@@ -80,7 +80,8 @@ def _frames(frames_THWC: np.ndarray, rule: PixelRule, what: str) -> tuple[torch.
     if frames_THWC.dtype != np.uint8 or frames_THWC.ndim != 4 or frames_THWC.shape[-1] != 3:
         raise InvalidMedia(f"{what} has pixels {frames_THWC.dtype} {frames_THWC.shape}; uint8 RGB is needed")
     try:
-        size = smart_resize(*frames_THWC.shape[1:3], rule.min_pixels, rule.max_pixels, rule.clamp_thin)
+        _, height, width, _ = frames_THWC.shape
+        size = smart_resize(height, width, rule.min_pixels, rule.max_pixels, rule.clamp_thin)
     except ValueError as error:
         raise InvalidMedia(f"{what} can't be resized: {error}") from None
     # torch warns of read-only memory, which decoders and wire buffers hand out

@@ -31,7 +31,7 @@ class QwenScorer:
     def forward(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
         """Each model output of each sequence, in float32; the runner shares what sequences have in common."""
         model = self.model
-        sequences = on_device(batch, model.config.frame_sampling, model.device, model.dtype)
+        sequences = on_device(batch, model.config, model.device, model.dtype)
         return [model.rewards(rows).tolist() for rows in self.runner(sequences)]
 
     def postprocess(self, raw: Sequence[float]) -> Score:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from ..folder import CheckpointError
 
@@ -31,7 +31,7 @@ def body_arguments(config: dict[str, Any], vocabulary: int, tokenizer) -> dict[s
     if kind != "qwen2_5_vl":
         refuse_other_bodies(str(kind))
     full = Qwen2_5_VLConfig(**{key: value for key, value in config.items() if key != "model_type"})
-    text, vision = full.text_config.to_dict(), full.vision_config.to_dict()
+    text, vision = (cast(Any, part).to_dict() for part in (full.text_config, full.vision_config))
     if text.get("use_sliding_window"):
         raise CheckpointError("the body uses a sliding attention window, which isn't supported")
     rope = {key: value for key, value in text["rope_parameters"].items() if key != "type"}

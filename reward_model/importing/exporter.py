@@ -55,7 +55,7 @@ def _settings(config: RewardModelConfig, base_name: str) -> dict[str, Any]:
     return {
         "data_config": {
             "meta_data": "", "data_dir": "", "meta_data_test": "",
-            "max_frame_pixels": sampling.reference_pixels.max_pixels,
+            "max_frame_pixels": config.reference_pixels.max_pixels,
             "num_frames": None if sampling.num_frames is None else float(sampling.num_frames), "fps": sampling.fps,
             "p_shuffle_frames": 0.0, "p_color_jitter": 0.0, "eval_dim": list(config.outputs),
             "prompt_template_type": template.name, "add_noise": False, "sample_type": "uniform", "use_tied_data": True,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
-from identity_reward_client.frame_sampling import FrameSampling
+from identity_reward_client.frame_sampling import FrameSampling, PixelRule
 
 from ..checkpoint import Progress, save
 from ..config import FRAME_SAMPLINGS, IDENTITY_GRPO, PAPER, RewardModelConfig
@@ -23,6 +23,7 @@ from .template import read_template
 
 # of a video frame in the released code, whatever its settings say
 _VIDEO_MAX_PIXELS = 768 * 28 * 28
+_FRAMES, _REFERENCES = cast(PixelRule, IDENTITY_GRPO.frame_pixels), cast(PixelRule, IDENTITY_GRPO.reference_pixels)
 
 
 def import_checkpoint(
@@ -96,7 +97,7 @@ def import_checkpoint(
 def frame_sampling(data: dict[str, Any]) -> FrameSampling:
     """That of data_config: `num_frames` where it is set, `fps` otherwise; named after the known one if it equals it."""
     frames, fps = data.get("num_frames"), data.get("fps")
-    most = int(data.get("max_frame_pixels") or IDENTITY_GRPO.reference_pixels.max_pixels)
+    most = int(data.get("max_frame_pixels") or _REFERENCES.max_pixels)
     if frames is not None:
         if frames != int(frames):
             raise CheckpointError(f"num_frames is {frames} in model_config.json; whole numbers are read")
@@ -107,14 +108,12 @@ def frame_sampling(data: dict[str, Any]) -> FrameSampling:
         raise CheckpointError("model_config.json sets neither num_frames nor fps")
     sampling = replace(
         sampling,
-        frame_pixels=replace(sampling.frame_pixels, max_pixels=min(most, _VIDEO_MAX_PIXELS)),
-        reference_pixels=replace(sampling.reference_pixels, max_pixels=most),
+        frame_pixels=replace(_FRAMES, max_pixels=min(most, _VIDEO_MAX_PIXELS)),
+        reference_pixels=replace(_REFERENCES, max_pixels=most),
     )
     if sampling in FRAME_SAMPLINGS.values():
         return sampling
-    return replace(
-        sampling, name=name if most == IDENTITY_GRPO.reference_pixels.max_pixels else f"{name}-{most}-pixels"
-    )
+    return replace(sampling, name=name if most == _REFERENCES.max_pixels else f"{name}-{most}-pixels")
 
 
 def _refuse_what_differs(layout: Layout, model: dict[str, Any]) -> None:

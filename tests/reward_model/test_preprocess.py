@@ -106,7 +106,7 @@ def test_patches_made_where_the_model_is_are_the_same(noise_sample):
     now = [Preprocessor(config, TOKENIZER)(sample) for sample in samples]
     later = [Preprocessor(config, TOKENIZER, patch_later=True)(sample) for sample in samples]
     assert {clip.patches.dtype for sequence in later for clip in sequence.clips} == {torch.uint8}
-    made = on_device(later, IDENTITY_GRPO, torch.device("cpu"), torch.float32)
+    made = on_device(later, config, torch.device("cpu"), torch.float32)
     for ours, theirs in zip(made, now, strict=True):
         assert np.array_equal(ours.token_ids, theirs.token_ids)
         for a, b in zip(ours.clips, theirs.clips, strict=True):
