@@ -72,6 +72,7 @@ class EdgeMiddleware:
         exchange = Exchange(given if REQUEST_ID.fullmatch(given) else new_id())
         token = current.set(exchange)
         reply = _Reply(send, exchange)
+        reply.unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
         found = find(scope["path"], scope["method"])
         try:
             async with asyncio.timeout(self._settings.request_timeout_s):
@@ -96,6 +97,7 @@ class EdgeMiddleware:
         if route is not None and route.request is not None:
             _check_type(headers, route)
             receive = _replay(await self._read(headers, receive), receive)
+            reply.unread = False
         await self._app(scope, receive, reply)
 
     async def _read(self, headers: Headers, receive: Receive) -> bytes:
@@ -155,6 +157,8 @@ class _Reply:
         self._held: Message | None = None
         self._body = b""
         self.status = 0
+        # the request has a body that wasn't read to its end
+        self.unread = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -189,6 +193,8 @@ class _Reply:
         headers = MutableHeaders(raw=list(message["headers"]))
         headers["X-Request-Id"] = self._exchange.request_id
         headers["X-Content-Type-Options"] = "nosniff"
+        if self.unread:
+            headers["Connection"] = "close"  # or the server goes on reading, for as long as the caller sends
         await self._send({**message, "headers": headers.raw})
 
 
