@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from .config import RewardModelConfig
-from .errors import NonFiniteReward
+from .errors import NonFiniteReward, OutOfMemory
 from .model import RewardModel
 from .patches import on_device
 from .preprocess import Preprocessor
-from .runner.runner import Runner
+from .runner.runner import Runner, RunnerConfig
 from .runner.sequence import TokenSequence
 from .scorer import ScorerInfo
 from .text_tokenizer import TextTokenizer
@@ -21,20 +21,27 @@ from .types import ReferenceSet, Sample, Score, Video
 
 
 class QwenScorer:
-    def __init__(self, model: RewardModel, tokenizer: TextTokenizer):
+    def __init__(self, model: RewardModel, tokenizer: TextTokenizer, runner: RunnerConfig = RunnerConfig()):
         config = model.config
         self.model = model
         self.preprocess = Preprocessor(config, tokenizer, patch_later=model.device.type != "cpu")
-        self.runner = Runner(model.body)
+        self.runner = Runner(model.body, runner)
         self.info = scorer_info(config, model)
 
-    def forward(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
-        """Each model output of each sequence, in float32; the runner shares what sequences have in common."""
+    @torch.inference_mode()
+    def forward(self, batch: Sequence[TokenSequence]) -> list[list[float] | OutOfMemory]:
+        """The model's outputs for each sequence, in float32; the runner shares what sequences have in common."""
         model = self.model
         sequences = on_device(batch, model.config, model.device, model.dtype)
-        return [model.rewards(rows).tolist() for rows in self.runner(sequences)]
+        hidden = self.runner(sequences)
+        rewards = [model.rewards(rows) for rows in hidden if isinstance(rows, torch.Tensor)]
+        # one wait for the device, not one for each item
+        done = iter(torch.stack(rewards).tolist() if rewards else [])
+        return [next(done) if isinstance(rows, torch.Tensor) else rows for rows in hidden]
 
-    def postprocess(self, raw: Sequence[float]) -> Score:
+    def postprocess(self, raw: Sequence[float] | OutOfMemory) -> Score:
+        if isinstance(raw, OutOfMemory):
+            raise raw
         config = self.model.config
         if not all(isfinite(value) for value in raw):
             raise NonFiniteReward(f"the model gave {list(raw)}, which is no reward", raw=[str(value) for value in raw])

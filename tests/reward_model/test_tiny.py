@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from reward_model.config import RewardModelConfig
-from reward_model.errors import NonFiniteReward
+from reward_model.errors import NonFiniteReward, OutOfMemory
 from reward_model.qwen_scorer import QwenScorer
 from reward_model.scorer import load_scorer
 from reward_model.tiny import tiny_config, tiny_model, tiny_tokenizer
@@ -79,6 +79,21 @@ def test_a_reward_that_is_not_finite_is_an_error(tiny):
     for value in (float("nan"), float("inf")):
         with pytest.raises(NonFiniteReward):
             tiny.postprocess([value])
+
+
+def test_an_item_that_memory_had_no_room_for_fails_alone(tiny, noise_sample, monkeypatch):
+    sequences = [tiny.preprocess(noise_sample(seed)) for seed in range(3)]
+    alone, runner = [reward(tiny, noise_sample(seed))[0] for seed in range(3)], tiny.runner
+
+    def one_too_many(given):
+        first, _, last = runner(given)
+        return [first, OutOfMemory("no room"), last]
+
+    monkeypatch.setattr(tiny, "runner", one_too_many)
+    raw = tiny.forward(sequences)
+    assert [tiny.postprocess(raw[i]).reward for i in (0, 2)] == [alone[0], alone[2]]
+    with pytest.raises(OutOfMemory, match="no room"):
+        tiny.postprocess(raw[1])
 
 
 def test_several_outputs_are_named_normalised_and_summed():
