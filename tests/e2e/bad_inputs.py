@@ -62,18 +62,18 @@ def cases(kind: str, send: Callable[[Caller, Any], Answer], rows: Sequence[Row])
 class Caller:
     """A client of the service, with a good picture and clip. Every error must have the one shape of errors."""
 
-    def __init__(self, url: str, reference: bytes, clip: bytes):
+    def __init__(self, url: str, reference: bytes, clip: bytes, model: str = "tiny"):
         self.http = httpx.Client(base_url=url, timeout=60)
-        self.reference, self.clip = reference, clip
+        self.reference, self.clip, self.model = reference, clip, model
         host, _, port = url.removeprefix("http://").partition(":")
         self._address = (host, int(port))
 
     def score(self, **fields: Any) -> Answer:
-        """`POST /v1/score` under tiny, with `fields` in place of good ones."""
+        """`POST /v1/score` with `fields` in place of good ones."""
         return self.json("/v1/score", self.body(**fields))
 
     def body(self, **fields: Any) -> dict[str, Any]:
-        good = {"model": "tiny", "references": [{"data": b64(self.reference)}], "video": {"data": b64(self.clip)}}
+        good = {"model": self.model, "references": [{"data": b64(self.reference)}], "video": {"data": b64(self.clip)}}
         return good | fields
 
     def groups(self, **fields: Any) -> Answer:
