@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import CancelledError
 from os import PathLike
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from .messages import CompareResponse, GroupResponse, Image, ModelInfo, ScoreResponse, Video
 
@@ -15,6 +16,7 @@ ImageLike = str | PathLike | bytes | Image | Any
 VideoLike = str | PathLike | bytes | Video | Any
 # pictures in order, or the id that put_references answered
 ReferencesLike = Sequence[ImageLike] | str
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -79,40 +81,58 @@ class SyncRewardClient:
         self._client = client
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="identity-reward-client", daemon=True)
+        self._closed = False
+        self._closing = threading.Lock()
         self._thread.start()
 
-    def _run(self, coroutine):
-        if not self._thread.is_alive():
-            coroutine.close()
-            raise RuntimeError("this client is closed")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+    def _run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        with self._closing:  # nothing gets onto the loop once close() has begun to empty it
+            # a fork has the loop, but not its thread
+            if self._closed or not self._thread.is_alive():
+                raise RuntimeError("this client is closed")
+            future = asyncio.run_coroutine_threadsafe(make(), self._loop)
         try:
             return future.result()
+        except CancelledError:
+            raise RuntimeError("this client was closed during the call") from None
         except BaseException:
             future.cancel()
             raise
 
     def score(self, references: ReferencesLike, video: VideoLike, **options) -> ScoreResponse:
-        return self._run(self._client.score(references, video, **options))
+        return self._run(lambda: self._client.score(references, video, **options))
 
     def compare(self, references: ReferencesLike, video_a: VideoLike, video_b: VideoLike, **options) -> CompareResponse:
-        return self._run(self._client.compare(references, video_a, video_b, **options))
+        return self._run(lambda: self._client.compare(references, video_a, video_b, **options))
 
     def score_group(self, references: ReferencesLike, videos: Sequence[VideoLike], **options) -> GroupResponse:
-        return self._run(self._client.score_group(references, videos, **options))
+        return self._run(lambda: self._client.score_group(references, videos, **options))
 
     def put_references(self, references: Sequence[ImageLike]) -> str:
-        return self._run(self._client.put_references(references))
+        return self._run(lambda: self._client.put_references(references))
 
     def models(self) -> list[ModelInfo]:
-        return self._run(self._client.models())
+        return self._run(lambda: self._client.models())
 
     def close(self) -> None:
-        if self._thread.is_alive():
-            self._run(self._client.close())
+        """Ends calls of other threads that are under way, with a RuntimeError there."""
+        with self._closing:
+            if self._closed or not self._thread.is_alive():
+                return
+            self._closed = True
+        try:
+            asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result()
+        finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+
+    async def _shut(self) -> None:
+        calls = asyncio.all_tasks() - {asyncio.current_task()}
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await self._client.close()
 
     def __enter__(self):
         return self
