@@ -53,7 +53,9 @@ class PreparedGroup:
 def prepare_group(videos: Sequence[VideoLike], fps: float | None, sampling: FrameSampling | None) -> PreparedGroup:
     """Raises the first video's error when none can be sent."""
     if not isinstance(videos, Sequence) or isinstance(videos, str | bytes):
-        raise InvalidRequest(f"a group is a list of videos, got {type(videos).__name__}")
+        raise InvalidRequest(
+            f"a group is a list of videos, got {type(videos).__name__}; list(...) makes one of a batch"
+        )
     if not videos:
         raise InvalidRequest("a group needs at least one video")
     ready: dict[int, Video] = {}

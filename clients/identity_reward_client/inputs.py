@@ -44,7 +44,7 @@ def to_image(picture: ImageLike) -> Image:
     if isinstance(picture, str | PathLike):
         return Image(data=read_file(picture, "picture"))
     if isinstance(picture, _BYTES):
-        return Image(data=_not_empty(picture, "a picture's bytes"))
+        return Image(data=_not_empty(picture, "the picture"))
     return Image(pixels=to_pixels(_picture_array(picture)))
 
 
@@ -61,7 +61,7 @@ def to_video(video: VideoLike, fps: float | None = None, sampling: FrameSampling
     if isinstance(video, str | PathLike):
         return Video(data=read_file(video, "video"), fps=fps)
     if isinstance(video, _BYTES):
-        return Video(data=_not_empty(video, "a video's bytes"), fps=fps)
+        return Video(data=_not_empty(video, "the video"), fps=fps)
     if not needs_sampling(video):
         raise InvalidRequest(f"a video is a path, bytes, an array, a list of pictures or a Video; got {_type(video)}")
     if sampling is None:
@@ -85,7 +85,7 @@ def to_video(video: VideoLike, fps: float | None = None, sampling: FrameSampling
 def read_file(path: str | PathLike, what: str) -> bytes:
     """A file's bytes; what stands in the way is an error that names the path."""
     text = str(fspath(path))
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", text):  # one slash is what Path leaves of two
         raise InputRefused(f"{text} is a URL; download the {what} first and give its path")
     try:
         data = Path(path).read_bytes()

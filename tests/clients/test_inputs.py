@@ -98,6 +98,7 @@ def test_fps_must_be_a_positive_finite_number(fps):
         (".", InvalidRequest, "folder"),
         ("bad\0name", InvalidRequest, "can't read"),
         ("https://example.org/a.mp4", InputRefused, "download"),
+        (Path("https://example.org/a.mp4"), InputRefused, "download"),
         (b"", InvalidMedia, "empty"),
         (5, InvalidRequest, "got int"),
         ([], InvalidRequest, "empty"),
@@ -105,7 +106,19 @@ def test_fps_must_be_a_positive_finite_number(fps):
         (np.zeros((0, 4, 5, 3), np.uint8), InvalidRequest, "shape"),
         (np.uint8(3), InvalidRequest, "shape"),
     ],
-    ids=["missing", "folder", "NUL", "URL", "no bytes", "number", "no pictures", "Frames(5)", "no frames", "scalar"],
+    ids=[
+        "missing",
+        "folder",
+        "NUL",
+        "URL",
+        "URL as Path",
+        "no bytes",
+        "number",
+        "no pictures",
+        "Frames(5)",
+        "no frames",
+        "scalar",
+    ],
 )
 def test_videos_that_cannot_be(video, error, says):
     with pytest.raises(error, match=says):
