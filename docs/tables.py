@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from identity_reward_client.errors import BY_CODE, CallerError, RewardError, ServiceError
+from identity_reward_client.errors import answered, summary
 from service.settings import PREFIX, Settings
 
 PAGE = Path(__file__).parent / "serving.md"
@@ -32,21 +31,11 @@ def settings() -> str:
 
 
 def errors() -> str:
-    bases = {"error", "caller_error", "service_error", "transport_error"}
     rows = [
-        (f"`{code}`", str(cls.http_status), cls.grpc_status, "yes" if cls.retryable else "", _first_line(cls))
-        for code, cls in BY_CODE.items()
-        if code not in bases and issubclass(cls, CallerError | ServiceError)
+        (f"`{cls.code}`", str(cls.http_status), cls.grpc_status, "yes" if cls.retryable else "", summary(cls))
+        for cls in answered()
     ]
     return table(("code", "HTTP", "gRPC", "retryable", "when"), rows)
-
-
-def _first_line(cls: type[RewardError]) -> str:
-    """What the tree in errors.py says of the class."""
-    from identity_reward_client import errors as module
-
-    found = re.search(rf"{cls.__name__}\s{{2,}}(.+)", module.__doc__ or "")
-    return re.sub(r"^retryable:?\s*", "", found.group(1)) if found else ""
 
 
 def page(text: str) -> str:

@@ -34,6 +34,7 @@ RewardError
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 
@@ -191,3 +192,15 @@ def from_code(
     if cls is None:
         return RewardError(message, details={**(details or {}), "code": code}, retry_after_s=retry_after_s)
     return cls(message, details=details, retry_after_s=retry_after_s)
+
+
+def answered() -> list[type[RewardError]]:
+    """What a server answers with, in the order of the tree."""
+    bases = (CallerError, ServiceError)
+    return [cls for cls in BY_CODE.values() if issubclass(cls, bases) and cls not in bases]
+
+
+def summary(cls: type[RewardError]) -> str:
+    """When it is raised, in the words of the tree above."""
+    found = re.search(rf"{cls.__name__}\s{{2,}}(.+)", __doc__ or "")
+    return found.group(1).removeprefix("retryable: ") if found else ""

@@ -129,10 +129,17 @@ class ReferenceSetResponse(Message):
 
 
 class RequestBase(Message):
-    references: References
-    prompt: str | None = None
+    references: References = Field(
+        description="a picture of each person, in the order in which the prompt names them, or a stored set's id"
+    )
+    prompt: str | None = Field(default=None, description="what the videos were made from; models may ignore it")
     model: str | None = Field(default=None, description="name of a served model; the server's default when absent")
     details: bool = Field(default=False, description="also answer what the reward is made of, per person and frame")
+
+
+Theta = Annotated[
+    float, Field(gt=1, allow_inf_nan=False, description="how readily a tie is called: the tie parameter, above 1")
+]
 
 
 class ScoreRequest(RequestBase):
@@ -142,13 +149,13 @@ class ScoreRequest(RequestBase):
 class CompareRequest(RequestBase):
     video_a: Video
     video_b: Video
-    theta: float = Field(default=THETA, gt=1, allow_inf_nan=False)
+    theta: Theta = THETA
 
 
 class GroupRequest(RequestBase):
-    videos: list[Video] = Field(min_length=1)
+    videos: list[Video] = Field(min_length=1, description="made from the same references and prompt")
     matrices: bool = Field(default=False, description="also answer the G x G win and tie probabilities")
-    theta: float = Field(default=THETA, gt=1, allow_inf_nan=False)
+    theta: Theta = THETA
 
 
 class ErrorBody(Message):

@@ -64,3 +64,13 @@ def test_the_page_links_only_to_itself():
     links = set(re.findall(r'href="([^"]+)"', shown))
     assert {link.removeprefix("#") for link in links - {"/openapi.json"}} <= anchors
     assert "<script" not in shown
+
+
+def test_links_of_the_page_lead_into_what_they_open_and_every_error_code_is_told():
+    shown = page(document())
+    targets = re.findall(r'href="#(\w+)"', shown)
+    assert targets
+    for target in set(targets):
+        assert f'</summary><div id="{target}">' in shown
+    for code in ("missing_fps", "overloaded", "reference_set_not_found"):
+        assert f"<code>{code}</code>" in shown
