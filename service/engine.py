@@ -90,8 +90,21 @@ class ScoringEngine:
     def start(self) -> None:
         """Load and warm the models; it takes seconds and blocks. A RewardError says which one failed and why."""
         check_names(self.settings.models)
-        self._decoder.start()
         models: dict[str, _Model] = {}
+        try:
+            self._decoder.start()
+            self._load(models)
+            with as_typed():
+                self._decoder.wait_ready()
+        except BaseException:
+            for model in models.values():
+                model.scheduler.close()
+            self._decoder.close()
+            self._pool.shutdown(wait=False)
+            raise
+        self._models = models
+
+    def _load(self, models: dict[str, _Model]) -> None:
         for given in self.settings.models:
             scorer = load_warm(given, self.settings.device)
             name = scorer.info.name
@@ -106,9 +119,6 @@ class ScoringEngine:
             models[name] = _Model(scorer, scheduler)
             if given == self.settings.default:
                 self._default = name
-        with as_typed():
-            self._decoder.wait_ready()
-        self._models = models
 
     async def close(self) -> None:
         """Finish what runs, refuse what waits, free the threads. The engine can't be started again."""

@@ -111,7 +111,7 @@ class Scheduler:
                 batch = self._take()
             try:
                 self._score(batch)
-            except Exception as error:
+            except BaseException as error:  # the thread lives on, or every later future would wait for ever
                 log.error("the scheduler failed: %s", where(error))
             finally:
                 for group in batch:

@@ -1,8 +1,11 @@
 import asyncio
 import sys
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 
 import service.pipeline
@@ -174,6 +177,18 @@ async def test_before_start_and_after_close_nothing_is_scored(picture, video):
     await engine.close()
     with pytest.raises(NotReady):
         await engine.score(request)
+
+
+def test_a_start_that_fails_leaves_no_thread_and_no_process(monkeypatch):
+    monkeypatch.setitem(SCORERS, "broken", "math:sqrt")
+    threads, processes = set(threading.enumerate()), psutil.Process().children()
+    with pytest.raises(InternalError, match="broken"):
+        ScoringEngine(Settings(models=("brightness", "broken"), decode_workers=1)).start()
+    deadline = time.monotonic() + 5
+    while set(threading.enumerate()) - threads and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not set(threading.enumerate()) - threads
+    assert psutil.Process().children() == processes
 
 
 def test_a_model_that_fails_to_load_is_named(monkeypatch):
