@@ -8,19 +8,28 @@ PORT ?= 3000
 SYSTEM := $(filter system,$(TORCH))
 EXTRAS := serve,faces,dev
 BIN := .venv/bin
+ifeq ($(filter pinned system,$(TORCH)),)
+$(error TORCH is pinned or system, not "$(TORCH)")
+endif
 
 .PHONY: install demo serve test check bench clean
 .DELETE_ON_ERROR:
 
 install: .venv/installed
+ifneq ($(origin TORCH),file)
+	@grep -q -x "$(TORCH)" $< || { echo "this .venv was not made with TORCH=$(TORCH): make clean, then again" >&2; exit 1; }
+endif
 
 .venv/installed: pyproject.toml clients/pyproject.toml constraints.txt
 	@echo "Setting up .venv with $(PYTHON) (torch: $(TORCH)): about 110 packages, 2.7 GB on disk, 1 to 5 minutes"
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"Python 3.11 or 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; choose one with PYTHON=")'
 	@$(PYTHON) -m venv $(if $(SYSTEM),--system-site-packages) .venv
+ifneq ($(SYSTEM),)  # one that is missing or old would be fetched, with several GB of CUDA packages
+	@$(BIN)/python -c 'import sys, importlib.metadata as m; v = next((d.version for d in m.distributions(name="torch")), "0.0"); sys.exit(0 if tuple(map(int, v.split(".")[:2])) >= (2, 11) else f"TORCH=system needs torch 2.11 or newer in the Python that PYTHON= names, outside any venv; found {v}")'
+endif
 	@grep -v -E '$(if $(SYSTEM),^(torch|triton)==,^$$)' constraints.txt > .venv/constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .venv/constraints.txt -e ./clients -e ".[$(EXTRAS)]"
-	@touch $@
+	@echo "$(TORCH)" > $@
 
 # what only tests need, beside .venv's own packages: the client alone (no torch), and the anchor of the pixel tests
 .venv/test-installed: .venv/installed

@@ -77,7 +77,8 @@ def check_address(host: str, port: int) -> tuple[str, int]:
             probe.bind(address)
         except OSError as error:
             raise Refused(
-                f"can't listen on {host} port {port}: {error.strerror}; --port chooses another, 0 a free one"
+                f"can't listen on {host} port {port}: {error.strerror}; --port (PORT= of make) chooses another, 0 a "
+                "free one"
             ) from None
         return probe.getsockname()[0], probe.getsockname()[1]
 

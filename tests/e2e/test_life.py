@@ -136,5 +136,5 @@ def test_a_port_that_is_taken_is_one_line(serve):
         assert server.wait() == 2
     assert server.err == [
         f"identity-reward serve: can't listen on 127.0.0.1 port {port}: Address already in use; "
-        "--port chooses another, 0 a free one\n"
+        "--port (PORT= of make) chooses another, 0 a free one\n"
     ]
