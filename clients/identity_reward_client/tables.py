@@ -55,9 +55,11 @@ def rank(videos: Sequence[Path], answer: GroupResponse):
         table.add_row(str(place), Text(str(videos[index])), f"{reward:.4f}", *chances)
     for item in answer.items:
         if item.error is not None:
-            failure = Text(f"{item.error.code}: {item.error.message}", style="red")
-            table.add_row("", Text(str(videos[item.index])), failure)
+            table.add_row("", Text(str(videos[item.index])), Text(item.error.code, style="red"))
     _print(table, answer.model, _scored(videos, answer))
+    for item in answer.items:
+        if item.error is not None:  # under the table: a column would leave a few letters a line
+            Console().print(Text(f"{videos[item.index]}: {item.error.message}", style="red"), soft_wrap=True)
 
 
 def models(infos: Sequence[ModelInfo]):
