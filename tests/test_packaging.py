@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,13 @@ def test_the_wheels_share_no_file(wheels):
     assert packages(wheels["identity_reward"]) == {"service", "reward_model", "trainer", "frame_ops"}
     assert "identity_reward_client" in packages(wheels["identity_reward_client"])
     assert not packages(wheels["identity_reward_client"]) & packages(wheels["identity_reward"])
+
+
+def test_verbs_and_clients_that_are_found_by_entry_point_are_there():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    found = [EntryPoint(*one, group) for group, named in project["entry-points"].items() for one in named.items()]
+    assert {one.name for one in found} >= {"serve", "local", "import-checkpoint", "export-checkpoint"}
+    assert all(callable(one.load()) for one in found)
 
 
 @pytest.fixture(scope="module")
