@@ -14,7 +14,7 @@ import numpy as np
 
 from .decode_decord import DecordDecoder
 from .decode_pyav import PyAvDecoder
-from .timeline import VideoProbe
+from .timeline import MAX_PROBED_PIXELS, VideoProbe
 
 __all__ = ["DECODERS", "DecordDecoder", "PyAvDecoder", "VideoDecoder", "VideoProbe", "decode_frames", "probe"]
 
@@ -24,8 +24,11 @@ class VideoDecoder(Protocol):
 
     name: str
 
-    def probe(self, data: bytes) -> VideoProbe:
-        """Sizes, count and times without converting a frame. InvalidMedia for what is no readable video."""
+    def probe(self, data: bytes, max_pixels: int = MAX_PROBED_PIXELS) -> VideoProbe:
+        """Sizes, count and times from header and packets. InvalidMedia for what is no readable video.
+
+        How frames are turned only a decoded one tells; it isn't decoded when it has more than `max_pixels`.
+        """
         ...
 
     def decode(self, data: bytes, indices: Sequence[int]) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .decode_pyav import PyAvDecoder
 from .errors import InvalidMedia
-from .timeline import VideoProbe
+from .timeline import MAX_PROBED_PIXELS, VideoProbe
 
 
 class DecordDecoder:
@@ -30,8 +30,8 @@ class DecordDecoder:
         self._packets = PyAvDecoder(threads)
         self.threads = threads
 
-    def probe(self, data: bytes) -> VideoProbe:
-        return self._packets.probe(data)
+    def probe(self, data: bytes, max_pixels: int = MAX_PROBED_PIXELS) -> VideoProbe:
+        return self._packets.probe(data, max_pixels)
 
     def decode(self, data: bytes, indices: Sequence[int]) -> np.ndarray:
         """Reads from the start: decord's seeks land on wrong frames in streams with open groups of pictures."""

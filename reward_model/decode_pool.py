@@ -24,7 +24,7 @@ from .decode_picture import PictureRule
 from .decode_process import DecodeProcess, WorkerLost
 from .errors import InvalidMedia, LimitExceeded, ScoringError
 from .media_decoder import OpenVideo
-from .timeline import VideoProbe
+from .timeline import MAX_PROBED_PIXELS, VideoProbe
 
 log = logging.getLogger("identity_reward")
 
@@ -79,9 +79,9 @@ class DecodePool:
                 place.kill()
 
     @contextmanager
-    def video(self, data: bytes | memoryview) -> Iterator[OpenVideo]:
+    def video(self, data: bytes | memoryview, max_pixels: int = MAX_PROBED_PIXELS) -> Iterator[OpenVideo]:
         with self._asking("the video") as ask:
-            probe = _believable(ask({"do": "probe"}, data)[0])
+            probe = _believable(ask({"do": "probe", "max_pixels": max_pixels}, data)[0])
             try:
                 yield _RemoteVideo(probe, ask)
             finally:

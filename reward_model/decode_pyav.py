@@ -9,17 +9,16 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 from .container import DEMUXERS, check_container
 from .errors import InvalidMedia
-from .timeline import Timeline, VideoProbe, timeline
+from .timeline import MAX_PROBED_PIXELS, Timeline, VideoProbe, timeline
 
 av.logging.set_level(av.logging.PANIC)  # ffmpeg writes a line to stderr for every oddity of a file
 
 # nothing named inside a file is ever opened
 _OPTIONS = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
-# A larger picture isn't decoded to learn how it is turned: no sane limit lets it pass.
-_MAX_PROBED_PIXELS = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class PyAvDecoder:
     def __init__(self, threads: int = 1):
         self.threads = threads
 
-    def probe(self, data: bytes) -> VideoProbe:
+    def probe(self, data: bytes, max_pixels: int = MAX_PROBED_PIXELS) -> VideoProbe:
         with self._opened(data) as (container, stream):
             codec, name = stream.codec_context, container.format.name
             width, height, codec_name = codec.width, codec.height, codec.codec.canonical_name
@@ -47,7 +46,7 @@ class PyAvDecoder:
                 raise InvalidMedia(f"the {codec_name} stream states no picture size")
             times = _scan(container, stream).timeline
         rotation = 0
-        if width * height <= _MAX_PROBED_PIXELS:
+        if width * height <= max_pixels:
             with self._opened(data) as (container, stream):
                 first = next(container.decode(stream), None)
                 if first is None:
@@ -111,9 +110,11 @@ class PyAvDecoder:
         check_container(data)
         try:
             with av.open(io.BytesIO(data), options=_OPTIONS, metadata_errors="replace") as container:
-                stream = next(iter(container.streams.video), None)
+                # the cover picture of a sound file is a video stream too
+                films = (s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
+                stream = next(films, None)
                 if stream is None:
-                    kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+                    kinds = ", ".join(sorted({"audio" if s.type == "audio" else "pictures" for s in container.streams}))
                     raise InvalidMedia(f"the file has no video stream, only {kinds or 'nothing'}")
                 if stream.codec_context is None:
                     raise InvalidMedia("the video's codec isn't known to this decoder")

@@ -94,5 +94,5 @@ class _Jobs:
             return decode_picture(data, job["what"], job["max_pixels"], job["rule"])
         if job["do"] == "frames" and self._open is not None:
             return np.ascontiguousarray(self._open.frames(job["indices"]))
-        self._open = ProbedVideo(data, self._decoder) if job["do"] == "probe" else None
+        self._open = ProbedVideo(data, job["max_pixels"], self._decoder) if job["do"] == "probe" else None
         return None

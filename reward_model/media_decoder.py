@@ -11,7 +11,7 @@ import numpy as np
 from . import decode
 from .decode_picture import PictureRule, decode_picture
 from .errors import InvalidMedia
-from .timeline import VideoProbe
+from .timeline import MAX_PROBED_PIXELS, VideoProbe
 
 
 class OpenVideo(Protocol):
@@ -35,7 +35,9 @@ class MediaDecoder(Protocol):
         """ScoringError when it will never be ready."""
         ...
 
-    def video(self, data: bytes | memoryview) -> AbstractContextManager[OpenVideo]: ...
+    def video(self, data: bytes | memoryview, max_pixels: int) -> AbstractContextManager[OpenVideo]:
+        """Nothing is decoded of a video whose frames have more than `max_pixels`, but its probe is given."""
+        ...
 
     def picture(self, data: bytes | memoryview, what: str, max_pixels: int, rule: PictureRule) -> np.ndarray:
         """uint8 RGB [H, W, 3], as `decode_picture`."""
@@ -55,8 +57,8 @@ class InProcessDecoder:
     def wait_ready(self) -> None: ...
 
     @contextmanager
-    def video(self, data: bytes | memoryview) -> Iterator[OpenVideo]:
-        yield ProbedVideo(bytes(data), self._decoder)
+    def video(self, data: bytes | memoryview, max_pixels: int = MAX_PROBED_PIXELS) -> Iterator[OpenVideo]:
+        yield ProbedVideo(bytes(data), max_pixels, self._decoder)
 
     def picture(self, data: bytes | memoryview, what: str, max_pixels: int, rule: PictureRule) -> np.ndarray:
         return decode_picture(data, what, max_pixels, rule)
@@ -65,10 +67,10 @@ class InProcessDecoder:
 
 
 class ProbedVideo:
-    def __init__(self, data: bytes, decoder: str = "pyav"):
+    def __init__(self, data: bytes, max_pixels: int, decoder: str):
         self._data = data
         self._decoder = decode.decoder(decoder)
-        self.probe = self._decoder.probe(data)
+        self.probe = self._decoder.probe(data, max_pixels)
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         frames = self._decoder.decode(self._data, indices)

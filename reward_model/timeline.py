@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 from .errors import InvalidMedia
 
+# a larger frame isn't decoded to learn how it is turned: no sane limit lets it pass
+MAX_PROBED_PIXELS = 1 << 26
+
 
 @dataclass(frozen=True)
 class VideoProbe:

@@ -135,7 +135,7 @@ def _check_frames(width: int, height: int, count: int, limits: Settings) -> None
 def _from_file(
     data: bytes | memoryview, fps: float | None, sampling: FrameSampling, limits: Settings, decoder: MediaDecoder
 ) -> types.Video:
-    with decoder.video(data) as file:
+    with decoder.video(data, limits.max_frame_pixels) as file:
         probe = file.probe
         fps = fps or probe.fps
         if not fps or not math.isfinite(fps):

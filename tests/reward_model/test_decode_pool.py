@@ -94,6 +94,14 @@ def test_a_caller_who_refuses_the_probe_gets_no_frame_and_leaves_the_worker_whol
     assert pool.pids == before
 
 
+def test_frames_over_a_limit_are_not_decoded_to_learn_how_they_are_turned(pool, clip):
+    turned = clip(rotation=90)
+    with pool.video(turned) as opened:
+        assert (opened.probe.width, opened.probe.rotation) == (240, 90)
+    with pool.video(turned, max_pixels=1000) as opened:
+        assert (opened.probe.width, opened.probe.rotation) == (416, 0)
+
+
 @pytest.mark.parametrize(
     ("data", "message"), [(b"", "empty"), (b"text" * 99, "no video file of a known kind"), (bytes(999), "zeros")]
 )
