@@ -48,6 +48,7 @@ class LocalRewardClient:
             raise InvalidRequest(str(error)) from None
         self._engine: ScoringEngine | None = None
         self._starting = threading.Lock()
+        self._closed = False
 
     async def score(
         self, references: ReferencesLike, video: VideoLike, *, fps: float | None = None, prompt: str | None = None,
@@ -104,9 +105,15 @@ class LocalRewardClient:
         return (await self._started()).models()
 
     async def close(self) -> None:
-        engine, self._engine = self._engine, None
+        engine = await asyncio.to_thread(self._take)
         if engine is not None:
             await engine.close()
+
+    def _take(self) -> ScoringEngine | None:
+        with self._starting:  # models that are being loaded for a call that was cancelled are closed too
+            self._closed = True
+            engine, self._engine = self._engine, None
+            return engine
 
     async def _started(self) -> ScoringEngine:
         if self._engine is None:
@@ -115,6 +122,8 @@ class LocalRewardClient:
 
     def _start(self) -> ScoringEngine:
         with self._starting:
+            if self._closed:
+                raise RuntimeError("this client is closed")
             engine = self._engine
             if engine is None:
                 engine = ScoringEngine(self._settings)

@@ -1,10 +1,12 @@
 import asyncio
+import threading
 
 import numpy as np
 import pytest
 
 from identity_reward_client.base import RewardClient, SyncRewardClient
 from identity_reward_client.errors import InvalidRequest, MissingFps, ModelNotFound, NonFiniteReward
+from service.engine import ScoringEngine
 from service.local import LocalRewardClient
 
 REFERENCE = np.full((8, 8, 3), 50, np.uint8)
@@ -73,3 +75,33 @@ def test_one_client_serves_one_event_loop_after_another():
     rewards = [asyncio.run(client.score([REFERENCE], clip(51), fps=8)).reward for _ in range(3)]
     asyncio.run(client.close())
     assert rewards == [0.2] * 3
+
+
+def test_closing_while_models_load_closes_them_too(monkeypatch):
+    starting, may_start, closed = threading.Event(), threading.Event(), []
+
+    class SlowEngine(ScoringEngine):
+        def start(self):
+            starting.set()
+            assert may_start.wait(5)
+            super().start()
+
+        async def close(self):
+            closed.append(self)
+            await super().close()
+
+    monkeypatch.setattr("service.local.ScoringEngine", SlowEngine)
+
+    async def cancelled_call():
+        client = LocalRewardClient("brightness")
+        call = asyncio.create_task(client.models())
+        await asyncio.to_thread(starting.wait, 5)
+        call.cancel()
+        closing = asyncio.create_task(client.close())
+        may_start.set()
+        await closing
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.models()
+
+    asyncio.run(cancelled_call())
+    assert len(closed) == 1
