@@ -13,11 +13,12 @@ from .errors import NonFiniteReward, OutOfMemory
 from .model import RewardModel
 from .patches import on_device
 from .preprocess import Preprocessor
-from .runner.runner import Runner, RunnerConfig
+from .runner.config import RunnerConfig
+from .runner.runner import Runner
 from .runner.sequence import TokenSequence
 from .scorer import ScorerInfo
 from .text_tokenizer import TextTokenizer
-from .types import ReferenceSet, Sample, Score, Video
+from .types import CacheCount, ReferenceSet, Sample, Score, Video
 
 
 class QwenScorer:
@@ -49,6 +50,9 @@ class QwenScorer:
             raw = [(value - mean) / std for value, (mean, std) in zip(raw, config.normalization, strict=True)]
         details = dict(zip(config.outputs, raw, strict=True)) if len(raw) > 1 else {}
         return Score(float(sum(raw)), details)
+
+    def caches(self) -> tuple[CacheCount, ...]:
+        return self.runner.features.count, self.runner.prefixes.count
 
     def warm_up(self) -> None:
         """Scores one grey clip with one reference of the usual size."""

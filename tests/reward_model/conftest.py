@@ -5,34 +5,40 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from reward_model.types import ReferenceSet, Sample, Video
 
 
 def write_clip(path, *, frames=30, size=(240, 416), fps=10, codec="libx264", rotation=0, times_ms=None, fmt="yuv420p",
-               options=None, audio=False, video=True):  # fmt: skip
+               options=None, audio=False, video=True, cover=False):  # fmt: skip
     """A picture that pans, one pixel row and two columns a frame; `times_ms` gives a variable frame rate."""
     height, width = size
     picture = np.random.default_rng(0).integers(0, 256, (height // 8 + 20, width // 8 + 40, 3), dtype=np.uint8)
     picture = picture.repeat(8, 0).repeat(8, 1)
     with av.open(str(path), "w") as container:
-        if video:
+        # every stream before the first packet: the header is written with that
+        sound = container.add_stream("aac", rate=16000) if audio else None
+        stream = container.add_stream("mjpeg", rate=1) if cover else None
+        if cover:
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuvj420p"
+            stream.disposition, frames, height, width = Disposition.attached_pic, 1, 64, 64
+        elif video:
             stream = container.add_stream(codec, rate=fps, options=options or {})
             stream.width, stream.height, stream.pix_fmt = width, height, fmt
             if rotation:
                 stream.set_display_rotation(rotation)
             if times_ms is not None:
                 stream.codec_context.time_base = Fraction(1, 1000)
-            for i in range(frames):
-                frame = av.VideoFrame.from_ndarray(
-                    np.ascontiguousarray(picture[i:][:height, 2 * i :][:, :width]), "rgb24"
-                )
-                if times_ms is not None:
-                    frame.pts, frame.time_base = times_ms[i], Fraction(1, 1000)
-                container.mux(stream.encode(frame))
+        for i in range(frames if stream else 0):
+            pixels = np.ascontiguousarray(picture[i:][:height, 2 * i :][:, :width])
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
+            if times_ms is not None:
+                frame.pts, frame.time_base = times_ms[i], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        if stream:
             container.mux(stream.encode())
-        if audio:
-            sound = container.add_stream("aac", rate=16000)
+        if sound:
             sample = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
             sample.rate, sample.pts = 16000, 0
             container.mux(sound.encode(sample))
