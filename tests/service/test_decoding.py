@@ -40,7 +40,8 @@ def turned_png() -> bytes:
 
 
 def workers() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children() if "reward_model.decode_worker" in " ".join(one.cmdline())]
+    alive = [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
+    return [one for one in alive if "reward_model.decode_worker" in " ".join(one.cmdline())]
 
 
 def request(picture, *values: int) -> GroupRequest:
