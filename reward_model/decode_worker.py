@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def main(max_bytes: int, decoder: str) -> None:
     connection = socket.socket(fileno=0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, even in the middle of a decoder
     try:
         # for the library that numpy loads: its threads would only take address space
         os.putenv("OPENBLAS_NUM_THREADS", "1")
