@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from identity_reward_client.frame_sampling import FrameSampling
 
-from .types import Sample, Score
+from .runner.config import RunnerConfig
+from .types import CacheCount, Sample, Score
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,10 @@ class Scorer(Protocol):
         """Run everything once, so that the first request pays nothing for being first."""
         ...
 
+    def caches(self) -> Sequence[CacheCount]:
+        """What it kept of earlier samples, counted; may be called from any thread."""
+        ...
+
 
 # name -> "module:callable"; the callable takes (device: str) and gives a Scorer. Nothing is imported before it is used.
 SCORERS: dict[str, str] = {
@@ -70,18 +75,20 @@ SCORERS: dict[str, str] = {
 DEFAULT_SCORER = "arcface"
 
 
-def load_scorer(name: str, device: str = "cpu", dtype: str | None = None) -> Scorer:
+def load_scorer(
+    name: str, device: str = "cpu", dtype: str | None = None, runner: RunnerConfig = RunnerConfig()
+) -> Scorer:
     """The registered scorer of that name, `arcface` with the face network of an .onnx file, or the reward model of a
     folder; loaded but not warm.
 
     An unknown name is a KeyError that lists the known; a folder that holds no whole model is a
     `reward_model.folder.CheckpointError` that says what it lacks (`reward_model.folder.read_config` finds that out
-    without torch). `dtype`, float32 or bfloat16, is a folder's; other scorers have the one that they have.
+    without torch). `dtype`, float32 or bfloat16, and `runner` are for folders; other scorers have what they have.
     """
     if name.endswith(".onnx"):
         return import_module("reward_model.faces.arcface").load_onnx(name, device)
     if name not in SCORERS and Path(name).is_dir():
-        return import_module("reward_model.identity_reward").load_folder(name, device, dtype)
+        return import_module("reward_model.identity_reward").load_folder(name, device, dtype, runner)
     if name not in SCORERS:
         raise KeyError(f"no model is called {name!r}; there are {', '.join(sorted(SCORERS))}")
     module, _, factory = SCORERS[name].partition(":")

@@ -43,6 +43,17 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class CacheCount:
+    """What one cache of a scorer did since it was loaded."""
+
+    name: str
+    hits: int
+    misses: int
+    evictions: int
+    num_bytes: int
+
+
+@dataclass(frozen=True)
 class Score:
     reward: float
     # what the reward is made of (JSON types only); models that have nothing to say leave it empty

@@ -34,12 +34,24 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 3000,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16, for models in folders.")] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="On CUDA, the same bits for a video in any batch.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every request and what BentoML says.")] = False,
 ) -> None:
     """Serve reward models over HTTP until Ctrl-C or SIGTERM."""
     home = Path(tempfile.mkdtemp(prefix="identity-reward-"))
     try:
-        settings = _settings(home, model, default, device, verbose)
+        settings = _settings(
+            models=tuple(model) if model else None,
+            default_model=default,
+            device=device,
+            dtype=dtype,
+            deterministic=deterministic or None,
+            access_log=verbose or None,
+            status_path=home / "status.json",
+        )
         check_names(settings.models)
         if importlib.util.find_spec("bentoml") is None:
             raise Refused('BentoML is not installed; pip install "identity-reward[serve,faces]"')
@@ -52,14 +64,7 @@ def serve(
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _settings(home: Path, models: list[str] | None, default: str | None, device: str | None, verbose: bool) -> Settings:
-    given: dict[str, Any] = {
-        "models": tuple(models) if models else None,
-        "default_model": default,
-        "device": device,
-        "access_log": verbose or None,
-        "status_path": home / "status.json",
-    }
+def _settings(**given: Any) -> Settings:
     settings = Settings.from_environment(**{name: value for name, value in given.items() if value is not None})
     located = {"models": tuple(locate(name) for name in settings.models), "default_model": locate(settings.default)}
     return settings.model_copy(update=located)

@@ -106,7 +106,7 @@ class ScoringEngine:
 
     def _load(self, models: dict[str, _Model]) -> None:
         for given in self.settings.models:
-            scorer = load_warm(given, self.settings.device)
+            scorer = load_warm(given, self.settings)
             name = scorer.info.name
             if name in models:
                 raise InternalError(f"two of the served models are called {name!r}; serve one of them, or rename one")
@@ -116,6 +116,7 @@ class ScoringEngine:
                 max_waiting_items=self.settings.max_waiting_items,
             )
             self.metrics.waiting_items.labels(name).set_function(partial(getattr, scheduler, "admitted"))
+            self.metrics.watch_caches(name, scorer.caches)
             models[name] = _Model(scorer, scheduler)
             if given == self.settings.default:
                 self._default = name

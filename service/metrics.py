@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from reward_model.types import CacheCount
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 OTHER = "other"
@@ -15,6 +20,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._caches: dict[str, Callable[[], Sequence[CacheCount]]] = {}
+        self.registry.register(self)
 
         def stage(name: str, text: str) -> Histogram:
             return Histogram(f"identity_reward_{name}", text, ["model"], buckets=_SECONDS, registry=self.registry)
@@ -41,6 +48,24 @@ class Metrics:
         self.waiting_items = Gauge(
             "identity_reward_waiting_items", "Videos accepted and not yet answered", ["model"], registry=self.registry
         )
+
+    def watch_caches(self, model: str, counts: Callable[[], Sequence[CacheCount]]) -> None:
+        """What a model's caches did, asked for at each scrape."""
+        self._caches[model] = counts
+
+    def collect(self) -> Iterator[Metric]:
+        labels = ["model", "cache"]
+        hits = CounterMetricFamily("identity_reward_cache_hits", "Found in a cache", labels=labels)
+        misses = CounterMetricFamily("identity_reward_cache_misses", "Computed, as no cache held it", labels=labels)
+        evictions = CounterMetricFamily("identity_reward_cache_evictions", "Let go for room", labels=labels)
+        size = GaugeMetricFamily("identity_reward_cache_bytes", "Bytes that a cache holds", labels=labels)
+        for model, counts in self._caches.items():
+            for count in counts():
+                hits.add_metric([model, count.name], count.hits)
+                misses.add_metric([model, count.name], count.misses)
+                evictions.add_metric([model, count.name], count.evictions)
+                size.add_metric([model, count.name], count.num_bytes)
+        yield from (hits, misses, evictions, size)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from identity_reward_client.errors import InternalError, ModelNotFound
 from reward_model.folder import CheckpointError, read_config
+from reward_model.runner.config import RunnerConfig
 from reward_model.scorer import SCORERS, Scorer, load_scorer
+
+from .settings import Settings
 
 
 def locate(name: str) -> str:
@@ -31,12 +34,22 @@ def check_names(names: Sequence[str]) -> None:
             raise ModelNotFound(f"{name} can't be served: {error}") from None
 
 
-def load_warm(name: str, device: str) -> Scorer:
+def load_warm(name: str, settings: Settings) -> Scorer:
     """The scorer, after a first run of everything. InternalError says in one line what stood in the way."""
     try:
-        scorer = load_scorer(name, device)
+        runner = RunnerConfig(
+            token_budget=settings.max_batch_tokens,
+            batch_memory_bytes=settings.max_batch_memory_bytes,
+            feature_cache_bytes=settings.feature_cache_bytes,
+            prefix_cache_bytes=settings.prefix_cache_bytes,
+            prefix_host_cache_bytes=settings.prefix_host_cache_bytes,
+            deterministic=settings.deterministic,
+        )
+        scorer = load_scorer(name, settings.device, settings.dtype, runner)
         scorer.warm_up()
         return scorer
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
-        raise InternalError(f"model {name!r} can't be loaded on {device}: {type(error).__name__}: {reason}") from error
+        raise InternalError(
+            f"model {name!r} can't be loaded on {settings.device}: {type(error).__name__}: {reason}"
+        ) from error

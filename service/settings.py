@@ -35,6 +35,16 @@ class Settings(BaseModel):
     default_model: str | None = Field(None, description="the model of requests that name none; the first when unset")
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="where the models run: cpu, cuda or cuda:N")
 
+    dtype: Literal["float32", "bfloat16"] | None = Field(
+        None, description="what a folder's model computes in; unset: bfloat16 on CUDA, float32 on a CPU"
+    )
+    deterministic: bool = Field(False, description="on CUDA, the same bits for a video in any batch, at some speed")
+    max_batch_tokens: int = Field(16_384, gt=0, description="tokens of one forward pass of a Qwen2.5-VL model")
+    max_batch_memory_bytes: int | None = Field(None, gt=0, description="device memory that one forward pass may take")
+    feature_cache_bytes: int = Field(256 << 20, ge=0, description="vision features of reference pictures, kept")
+    prefix_cache_bytes: int = Field(1 << 30, ge=0, description="keys and values of references, kept on the device")
+    prefix_host_cache_bytes: int = Field(0, ge=0, description="the same, kept on the host when the device has no room")
+
     max_body_bytes: int = Field(256 << 20, gt=0, description="request body; larger is 413, before it is read")
     max_image_pixels: int = Field(50_000_000, gt=0, description="width x height of a picture, from its header")
     max_frame_pixels: int = Field(4096 * 2304, gt=0, description="width x height of a video's frames")

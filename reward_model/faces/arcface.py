@@ -20,7 +20,7 @@ from identity_reward_client.frame_sampling import FrameSampling
 
 from ..errors import NonFiniteReward
 from ..scorer import ScorerInfo
-from ..types import Sample, Score
+from ..types import CacheCount, Sample, Score
 from .align import TEMPLATE_52
 from .detect import FaceDetector
 from .embed import FaceEmbedder
@@ -141,6 +141,9 @@ class ArcFaceScorer:
             "best_frame_index": raw.frame_indices[best],
         }
         return Score(values[self.variant], details)
+
+    def caches(self) -> tuple[CacheCount, ...]:
+        return (self._references.count,)
 
     def warm_up(self) -> None:
         """Runs detector, embedder and matching on a grey clip; grey has no face, so the face's place is made up."""

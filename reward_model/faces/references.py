@@ -10,8 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ReferenceWithoutFace
-from ..types import ReferenceSet
+from ..types import CacheCount, ReferenceSet
 from .face import Face, FaceReader
+
+# about what a kept face takes: its embedding, box, landmarks, and what holds them
+FACE_BYTES = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,7 @@ class ReferenceFaces:
         self._capacity = capacity
         self._readings: OrderedDict[str, Future[ReferenceFace | None]] = OrderedDict()
         self._lock = threading.Lock()
+        self._hits = self._misses = 0
 
     def read(self, references: ReferenceSet) -> tuple[ReferenceFace, ...]:
         """A face for every reference. ReferenceWithoutFace names the first picture that shows none."""
@@ -46,13 +50,21 @@ class ReferenceFaces:
             found.append(reference)
         return tuple(found)
 
+    @property
+    def count(self) -> CacheCount:
+        held = len(self._readings)
+        return CacheCount("reference faces", self._hits, self._misses, self._misses - held, held * FACE_BYTES)
+
     def _read_once(self, key: str, image_HWC: np.ndarray) -> ReferenceFace | None:
         with self._lock:
             reading = self._readings.get(key)
             if mine := reading is None:
+                self._misses += 1
                 reading = self._readings[key] = Future()
                 if len(self._readings) > self._capacity:
                     self._readings.popitem(last=False)
+            else:
+                self._hits += 1
             self._readings.move_to_end(key)
         if mine:
             try:

@@ -99,8 +99,8 @@ class SegmentAttention:
         for count, length in self.segments.classes:
             rows = slice(start, start + count * length)
             start = rows.stop
-            parts = (part[rows].unflatten(0, (count, length)).transpose(1, 2) for part in (query, key, value))
-            attended = nn.functional.scaled_dot_product_attention(*parts, scale=scale)
+            q, k, v = (part[rows].unflatten(0, (count, length)).transpose(1, 2) for part in (query, key, value))
+            attended = nn.functional.scaled_dot_product_attention(q, k, v, scale=scale)
             out[rows].unflatten(0, (count, length)).copy_(attended.transpose(1, 2))
         return out
 

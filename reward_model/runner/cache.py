@@ -7,6 +7,8 @@ from collections import OrderedDict
 
 import torch
 
+from ..types import CacheCount
+
 
 class TensorCache:
     """Used from the runner's one thread; counters may be read from any.
@@ -15,7 +17,8 @@ class TensorCache:
     to host memory (pinned where there is CUDA) and comes back on its next use.
     """
 
-    def __init__(self, device: torch.device, budget_bytes: int, host_budget_bytes: int = 0):
+    def __init__(self, name: str, device: torch.device, budget_bytes: int, host_budget_bytes: int = 0):
+        self.name = name
         self.device = device
         self.budget_bytes = budget_bytes
         self.host_budget_bytes = host_budget_bytes
@@ -23,6 +26,10 @@ class TensorCache:
         self.bytes = self.host_bytes = 0
         self._entries: OrderedDict[str, torch.Tensor] = OrderedDict()
         self._host: OrderedDict[str, torch.Tensor] = OrderedDict()
+
+    @property
+    def count(self) -> CacheCount:
+        return CacheCount(self.name, self.hits, self.misses, self.evictions, self.bytes + self.host_bytes)
 
     def __len__(self) -> int:
         return len(self._entries) + len(self._host)

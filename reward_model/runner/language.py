@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from .attention import packed_attention
 from .layers import DecoderLayer
@@ -20,7 +20,7 @@ PrefixState = torch.Tensor
 class LanguageRunner:
     """`body`: transformers' Qwen2.5-VL text model, whose weights are used and whose forward is not."""
 
-    def __init__(self, body: nn.Module, rows: Rows, deterministic: bool):
+    def __init__(self, body: Any, rows: Rows, deterministic: bool):
         self.body, self.rows, self.deterministic = body, rows, deterministic
         fuse = body.embed_tokens.weight.is_cuda
         self.layers = [DecoderLayer(layer, rows, fuse) for layer in body.layers]

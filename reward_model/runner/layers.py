@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -12,7 +14,7 @@ class Joint:
     """Several products of the same rows as one. Each module's weight becomes a view of the joint one, so that nothing
     is kept twice."""
 
-    def __init__(self, modules: list[nn.Linear], rows: Rows, fuse: bool):
+    def __init__(self, modules: list[Any], rows: Rows, fuse: bool):
         self.modules, self.rows = modules, rows
         self.sizes = [module.out_features for module in modules]
         self.weight = self.bias = None
@@ -33,7 +35,7 @@ class Joint:
 class GatedMlp:
     """down(silu(gate(x)) * up(x)), the feed-forward part of both towers."""
 
-    def __init__(self, module: nn.Module, rows: Rows, fuse: bool):
+    def __init__(self, module: Any, rows: Rows, fuse: bool):
         self.down, self.rows = module.down_proj, rows
         self.gate_up = Joint([module.gate_proj, module.up_proj], rows, fuse)
 
@@ -44,7 +46,7 @@ class GatedMlp:
 class DecoderLayer:
     """One layer of the language model."""
 
-    def __init__(self, module: nn.Module, rows: Rows, fuse: bool):
+    def __init__(self, module: Any, rows: Rows, fuse: bool):
         attention = module.self_attn
         self.rows = rows
         self.input_norm, self.mlp_norm = module.input_layernorm, module.post_attention_layernorm
@@ -54,5 +56,5 @@ class DecoderLayer:
         )  # fmt: skip
         self.mlp = GatedMlp(module.mlp, rows, fuse)
 
-    def one(self, module: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+    def one(self, module: Any, x: torch.Tensor) -> torch.Tensor:
         return self.rows.linear(x, module.weight, module.bias)

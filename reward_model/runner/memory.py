@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
 
 
-def bytes_per_token(model: nn.Module) -> int:
+def bytes_per_token(model: Any) -> int:
     """Most bytes that one token of a picture or video needs at once, over the weights: the larger of what the tower and
     the language model hold for it, and its keys and values in every layer.
 

@@ -52,7 +52,9 @@ def split(sequences: Sequence[TokenSequence], token_budget: int, known: set[str]
     groups: dict[str, list[int]] = {}
     for number, sequence in enumerate(sequences):
         groups.setdefault(sequence.prefix_key, []).append(number)
-    known, batch, used = set(known), [], 0
+    known = set(known)
+    batch: list[int] = []
+    used = 0
     for key, members in groups.items():
         whole = sum(cost(sequences[n], key in known or n != members[0]) for n in members)
         if batch and used + whole > token_budget >= whole:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from ..errors import OutOfMemory
 from .cache import TensorCache
+from .config import RunnerConfig
 from .language import LanguageRunner, PrefixState
 from .memory import bytes_per_token
 from .plan import lay_out, split
@@ -18,37 +18,19 @@ from .rows import rows_for, send
 from .sequence import Clip, TokenSequence
 from .vision import VisionRunner
 
-MIB = 1 << 20
-
-
-@dataclass(frozen=True)
-class RunnerConfig:
-    # tokens of one forward pass (prefixes once, suffixes each); a larger group is split between its suffixes
-    token_budget: int = 16_384
-    # what a batch may take on the device over weights and caches; None: the token budget alone decides
-    batch_memory_bytes: int | None = None
-    # vision features of reference pictures, kept on the device
-    feature_cache_bytes: int = 256 * MIB
-    # keys and values of prefixes, kept on the device; what falls out may spill to the host
-    prefix_cache_bytes: int = 1024 * MIB
-    prefix_host_cache_bytes: int = 0
-    # on CUDA: products of one fixed number of rows, one split in attention: the same bits in any company
-    deterministic: bool = False
-    deterministic_rows: int = 2048
-
 
 class Runner:
     """`model`: transformers' Qwen2_5_VLModel. Used from one thread at a time."""
 
-    def __init__(self, model: nn.Module, config: RunnerConfig = RunnerConfig()):
+    def __init__(self, model: Any, config: RunnerConfig = RunnerConfig()):
         self.model, self.config = model, config
         weight = model.language_model.embed_tokens.weight
         self.device, self.dtype = weight.device, weight.dtype
         rows = rows_for(self.device, config.deterministic_rows if config.deterministic else None)
         self.vision = VisionRunner(model.visual, rows, config.deterministic)
         self.language = LanguageRunner(model.language_model, rows, config.deterministic)
-        self.features = TensorCache(self.device, config.feature_cache_bytes)
-        self.prefixes = TensorCache(self.device, config.prefix_cache_bytes, config.prefix_host_cache_bytes)
+        self.features = TensorCache("features", self.device, config.feature_cache_bytes)
+        self.prefixes = TensorCache("prefixes", self.device, config.prefix_cache_bytes, config.prefix_host_cache_bytes)
 
     @property
     def token_budget(self) -> int:
@@ -63,7 +45,7 @@ class Runner:
 
         A batch that does not fit in memory is halved once; what does not fit then has an error in its place.
         """
-        results: list[torch.Tensor | OutOfMemory | None] = [None] * len(sequences)
+        results: dict[int, torch.Tensor | OutOfMemory] = {}
         held: dict[
             str, PrefixState
         ] = {}  # of this call: a group that is split finds its prefix whatever the cache does
@@ -74,7 +56,7 @@ class Runner:
             batch = [sequences[n] for n in numbers]
             for number, hidden in zip(numbers, self._within_memory(batch, held), strict=True):
                 results[number] = hidden
-        return results
+        return [results[number] for number in range(len(sequences))]
 
     def _within_memory(self, batch: list[TokenSequence], held: dict[str, PrefixState]) -> list:
         try:
@@ -114,13 +96,13 @@ class Runner:
         held.update(new)
         for key, state in new.items():
             self.prefixes.put(key, state)
-        results: list[torch.Tensor | None] = [None] * len(batch)
+        results: dict[int, torch.Tensor] = {}
         at = 0
         for number in layout.order:
             count = len(batch[number].reward_indices)
             results[number] = hidden[at : at + count]
             at += count
-        return results
+        return [results[number] for number in range(len(batch))]
 
     def _place_features(self, embedded: torch.Tensor, layout) -> None:
         """Overwrite the rows of picture and video tokens with their vision features."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import nn
 
 from .attention import SegmentAttention
 from .layers import GatedMlp
@@ -16,7 +16,7 @@ from .windows import Grid, TowerPlan, plan_tower
 class VisionRunner:
     """`tower`: transformers' Qwen2.5-VL vision model, whose weights are used and whose forward is not."""
 
-    def __init__(self, tower: nn.Module, rows: Rows, deterministic: bool = False):
+    def __init__(self, tower: Any, rows: Rows, deterministic: bool = False):
         self.tower, self.rows = tower, rows
         config, weight = tower.config, tower.patch_embed.proj.weight
         self.window = config.window_size // config.spatial_merge_size // config.patch_size
@@ -70,10 +70,10 @@ class VisionRunner:
         qkv = self.rows.linear(normed, module.qkv.weight, module.qkv.bias)[:num_patches]
         qkv = qkv.view(num_patches, 3, module.num_heads, -1)
         query_key = rotate(qkv[:, :2].float(), cos, sin).to(qkv.dtype)
-        parts = (query_key[:, 0], query_key[:, 1], qkv[:, 2])
+        query, key, value = query_key[:, 0], query_key[:, 1], qkv[:, 2]
         if full:
-            parts = tuple(part[plan.slices_N] for part in parts)
-        out = attend(*parts, module.scaling)
+            query, key, value = query[plan.slices_N], key[plan.slices_N], value[plan.slices_N]
+        out = attend(query, key, value, module.scaling)
         if full:
             out = out[plan.unslice_N]
         return self.rows.linear(self.rows.pad(out.reshape(num_patches, -1)), module.proj.weight, module.proj.bias)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,8 +53,9 @@ class TowerPlan:
     largest: int  # the largest patch coordinate
 
     def to(self, device: torch.device) -> TowerPlan:
-        moved = {f.name: getattr(self, f.name) for f in fields(self) if torch.is_tensor(getattr(self, f.name))}
-        return replace(self, **{name: send(value.numpy(), device) for name, value in moved.items()})
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if torch.is_tensor(getattr(self, f.name))}
+        moved: dict[str, Any] = {name: send(tensor.numpy(), device) for name, tensor in tensors.items()}
+        return replace(self, **moved)
 
 
 @lru_cache(maxsize=4096)
@@ -114,17 +116,22 @@ def _plan(grids: tuple[Grid, ...], merge: int, window: int) -> TowerPlan:
 
     # slice by slice, window by window: the order that transformers attends in, so that sums round alike
     patches = (restore_U[windows_U][:, None] * unit + np.arange(unit)).ravel()
-    slice_lengths = np.array(slice_lengths)
-    starts_S = np.cumsum(slice_lengths) - slice_lengths
-    slice_order, slice_classes = _grouped(slice_lengths)
-    slices_N = patches[_concatenated(starts_S[slice_order], slice_lengths[slice_order])]
+    lengths_S = np.array(slice_lengths)
+    starts_S = np.cumsum(lengths_S) - lengths_S
+    slice_order, slice_classes = _grouped(lengths_S)
+    slices_N = patches[_concatenated(starts_S[slice_order], lengths_S[slice_order])]
     unslice_N = np.empty_like(slices_N)
     unslice_N[slices_N] = np.arange(slices_N.size)
 
     in_tower = (order_U[:, None] * unit + np.arange(unit)).ravel()
     rows_N, columns_N = np.concatenate(coordinates, axis=1)[:, in_tower]
     return TowerPlan(
-        *(torch.from_numpy(a) for a in (order_U, restore_U, slices_N, unslice_N, rows_N, columns_N)),
+        order_U=torch.from_numpy(order_U),
+        restore_U=torch.from_numpy(restore_U),
+        slices_N=torch.from_numpy(slices_N),
+        unslice_N=torch.from_numpy(unslice_N),
+        rows_N=torch.from_numpy(rows_N),
+        columns_N=torch.from_numpy(columns_N),
         windows=Segments(tuple((n, length * unit) for n, length in classes.classes)),
         slices=slice_classes,
         largest=max(max(grid[1:]) for grid in grids),

@@ -47,6 +47,9 @@ class Brightness:
         self.forward([1.0])
         self.batches.clear()
 
+    def caches(self) -> tuple:
+        return ()
+
 
 LOADED: list[Brightness] = []
 

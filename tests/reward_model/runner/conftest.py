@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from reward_model.positions import Span, position_ids
-from reward_model.runner.runner import Runner, RunnerConfig
+from reward_model.runner.config import RunnerConfig
+from reward_model.runner.runner import Runner
 from reward_model.runner.sequence import Clip, TokenSequence
 from reward_model.tiny import load
 

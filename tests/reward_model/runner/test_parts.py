@@ -7,11 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reward_model.runner.cache import TensorCache
+from reward_model.runner.config import RunnerConfig
 from reward_model.runner.plan import lay_out, split
 from reward_model.runner.rows import rows_for
-from reward_model.runner.runner import Runner, RunnerConfig
+from reward_model.runner.runner import Runner
 from reward_model.runner.vision import VisionRunner
 from reward_model.runner.windows import plan_tower
+from reward_model.types import CacheCount
 
 GRID = st.tuples(st.integers(1, 3), *[st.integers(1, 14).map(lambda n: 2 * n)] * 2)
 
@@ -96,7 +98,7 @@ def test_what_is_computed_of_a_reference_is_computed_once(model, make):
 
 
 def test_caches_stay_within_their_bytes_and_spill_to_the_host():
-    cache = TensorCache(torch.device("cpu"), budget_bytes=400, host_budget_bytes=400)
+    cache = TensorCache("test", torch.device("cpu"), budget_bytes=400, host_budget_bytes=400)
     tensors = {str(n): torch.full((25,), float(n)) for n in range(8)}  # 100 bytes each
     for key, tensor in tensors.items():
         cache.put(key, tensor)
@@ -109,6 +111,7 @@ def test_caches_stay_within_their_bytes_and_spill_to_the_host():
     assert (cache.hits, cache.misses) == (2, 1)
     cache.put("large", torch.zeros(1000))
     assert cache.get("large") is None
+    assert cache.count == CacheCount("test", hits=2, misses=2, evictions=cache.evictions, num_bytes=800)
     cache.clear()
     assert (cache.bytes, cache.host_bytes, len(cache)) == (0, 0, 0)
 

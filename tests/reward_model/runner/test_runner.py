@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reward_model.errors import OutOfMemory
+from reward_model.runner.config import RunnerConfig
 from reward_model.runner.memory import bytes_per_token
-from reward_model.runner.runner import Runner, RunnerConfig
+from reward_model.runner.runner import Runner
 
 TOLERANCE = 1e-5
 
