@@ -17,6 +17,7 @@ from frame_ops.resize_normalize_patchify.kernel import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.launch import FLOAT_VARIANT, VARIANT, Variant
 from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import smart_resize
+from frame_ops.taps import Semantics
 
 from .harness import Row, gate
 from .resize_normalize_patchify_gpu import (
@@ -163,7 +164,7 @@ def sweep() -> list[Row]:
     ] + _other_rows()
 
 
-def _microseconds(variant: Variant, batch, semantics: str = "u8", dtype: torch.dtype = torch.bfloat16) -> float:
+def _microseconds(variant: Variant, batch, semantics: Semantics = "u8", dtype: torch.dtype = torch.bfloat16) -> float:
     size = smart_resize(*batch[2:], MIN_PIXELS, MAX_PIXELS)
     sets = input_sets(batch)
     calls = kernel_calls(sets, size, variant, semantics, dtype)

@@ -20,30 +20,9 @@ from frame_ops.resize_normalize_patchify.naive import (
 )
 from frame_ops.resize_normalize_patchify.resize import resize
 from frame_ops.resize_normalize_patchify.smart_resize import grid_thw, smart_resize
+from tests.anchors import INSTALL, torchvision_found
 
-ANCHORS = Path(__file__).parents[2] / ".venv/anchors"
-# torchvision beside a torch of another build: its operators have to be declared before it is imported
-PROCESSOR = """
-import sys
-import numpy as np
-import torch
-sys.path.insert(0, sys.argv[1])
-library = torch.library.Library("torchvision", "DEF")
-library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-from torchvision.transforms.functional import InterpolationMode, resize
-from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
-clips = np.load(sys.argv[2])
-processor = Qwen2VLVideoProcessor(size={"shortest_edge": 3136, "longest_edge": 399360})
-out = {}
-for name in clips.files:
-    done = processor(videos=[clips[name]], do_sample_frames=False, return_tensors="pt")
-    out[name], out[name + ".grid"] = done["pixel_values_videos"].numpy(), done["video_grid_thw"].numpy()
-    h, w = (int(x) * 14 for x in done["video_grid_thw"][0, 1:])
-    tchw = torch.from_numpy(clips[name]).permute(0, 3, 1, 2)
-    out[name + ".float"] = resize(tchw, [h, w], InterpolationMode.BICUBIC, antialias=True).permute(0, 2, 3, 1).numpy()
-np.savez(sys.argv[3], **out)
-"""
+ROOT = Path(__file__).parents[2]
 SIZES = [(3, 240, 416), (2, 480, 832), (1, 252, 420), (4, 60, 100), (1, 720, 1280), (2, 333, 97)]
 
 
@@ -51,18 +30,27 @@ def noise(t, h, w, seed=0):
     return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (t, h, w, 3), dtype=np.uint8))
 
 
-@pytest.fixture(scope="module")
-def processor(tmp_path_factory):
-    if not (ANCHORS / "torchvision").exists():
-        message = f"{ANCHORS} holds no torchvision; `make .venv/test-installed` puts it there"
+def in_own_process(*arguments):
+    """torchvision is imported in no process that tests anything else."""
+    if not torchvision_found():
+        message = f"torchvision, the anchor of these pixels, is not here; {INSTALL}"
         assert not os.environ.get("CI"), message
         pytest.skip(message)
+    command = [sys.executable, "-m", "tests.frame_ops.processor", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def processor(tmp_path_factory):
     folder = tmp_path_factory.mktemp("anchor")
     np.savez(folder / "clips.npz", **{f"{t}x{h}x{w}": noise(t, h, w).numpy() for t, h, w in SIZES})
-    command = [sys.executable, "-c", PROCESSOR, ANCHORS, folder / "clips.npz", folder / "out.npz"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    in_own_process(folder / "clips.npz", folder / "out.npz")
     return np.load(folder / "out.npz")
+
+
+def test_any_clip_is_bit_equal_to_the_processor_of_transformers_in_every_dtype():
+    in_own_process("--property", 40)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -22,9 +22,9 @@ def _bands(at, chunk, LIMBS: tl.constexpr, OUT: tl.constexpr, IN: tl.constexpr):
     if LIMBS == 3:
         bands = (tl.load(at), tl.load(at + OUT * IN), tl.load(at + 2 * OUT * IN))
     elif LIMBS == 2:
-        bands = (tl.load(at), tl.load(at + OUT * IN))
+        bands = (tl.load(at), tl.load(at + OUT * IN))  # type: ignore[assignment]
     else:
-        bands = (tl.load(at),)
+        bands = (tl.load(at),)  # type: ignore[assignment]
     return bands
 
 

@@ -1,0 +1,116 @@
+"""What the kernel takes of a GPU, from the compiler alone: no GPU is needed.
+
+    python -m benchmarks.kernel_resources [--arch 80 90 100] [--json OUT]
+
+Compiles every variant of `resize_normalize_patchify` that the op can choose (semantics by their number of weight bytes,
+extreme scales or not, dtype) with the compiler inside Triton's wheel, and prints registers a thread, bytes of stack a
+thread (what spills), shared memory, and how many of the instructions work on the matrix units or store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from frame_ops.resize_normalize_patchify.kernel import resize_normalize_patchify_kernel
+from frame_ops.resize_normalize_patchify.launch import FLOAT_VARIANT, VARIANT, Variant, register_limit
+
+ARCHS = (80, 90, 100)
+TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
+# bytes of a weight -> the semantics that have such
+LIMBS = {2: "u8", 3: "pillow", 0: "float"}
+DTYPES = {"fp32": "*fp32", "fp16": "*fp16", "bf16": "*bf16"}
+
+
+@dataclass(frozen=True)
+class Resources:
+    arch: int
+    semantics: str
+    chunked: bool
+    dtype: str
+    registers: int
+    stack_bytes: int
+    shared_bytes: int
+    instructions: int
+    matrix: int
+    wide_stores: int
+    stores: int
+
+
+def choices() -> Iterator[tuple[int, bool, str]]:
+    """(bytes of a weight, chunked, dtype of the patches)"""
+    return product(LIMBS, (False, True), DTYPES)
+
+
+def compiled(arch: int, limbs: int, chunked: bool, dtype: str, variant: Variant | None = None) -> Resources:
+    variant = variant or (VARIANT if limbs else FLOAT_VARIANT)
+    constants = {
+        "LIMBS": limbs, "CHUNKED": chunked, "UNIT": variant.unit, "NORM": "divide" if dtype == "fp32" else "multiply",
+        "PREFETCH": variant.prefetch, **{name.upper(): size for name, size in variant.tile._asdict().items()},
+    }  # fmt: skip
+    pointers = {"patches": DTYPES[dtype], "norm": "*fp32", "header": "*i64"}
+    # as the launch finds them: allocations are aligned to 16 bytes
+    aligned = {(at,): [["tt.divisibility", 16]] for at in range(len(pointers))}
+    source = ASTSource(
+        resize_normalize_patchify_kernel,
+        pointers | {"clips": "i32"} | dict.fromkeys(constants, "constexpr"),
+        constants,
+        aligned,
+    )
+    options = {"num_warps": variant.warps, "maxnreg": register_limit(variant, chunked)}
+    done = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+    with TemporaryDirectory() as folder:
+        cubin = Path(folder) / "kernel.cubin"
+        cubin.write_bytes(done.asm["cubin"])
+        usage = _run("cuobjdump", "--dump-resource-usage", cubin)
+        code = re.findall(r"^\s+/\*[0-9a-f]+\*/\s+(.+?);?\s*$", _run("nvdisasm", "-c", cubin), re.MULTILINE)
+    opcodes = [re.sub(r"^@!?U?P\w+\s+", "", line).split()[0] for line in code]
+    stores = [opcode for opcode in opcodes if opcode.startswith("STG")]
+    return Resources(
+        arch, LIMBS[limbs], chunked, dtype, int(re.search(r"REG:(\d+)", usage)[1]),
+        sum(int(n) for n in re.findall(r"(?:STACK|LOCAL):(\d+)", usage)), done.metadata.shared, len(opcodes),
+        sum("MMA" in opcode for opcode in opcodes),
+        sum(not re.search(r"\.[US](8|16)\b", opcode) for opcode in stores), len(stores),
+    )  # fmt: skip
+
+
+def _run(tool: str, *arguments: str | Path) -> str:
+    return subprocess.run([TOOLS / tool, *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--arch", type=int, nargs="+", default=ARCHS)
+    parser.add_argument("--json", type=Path, metavar="OUT")
+    arguments = parser.parse_args()
+    found = []
+    for arch, choice in product(arguments.arch, choices()):
+        try:
+            found.append(compiled(arch, *choice))
+        except Exception as error:
+            sys.exit(f"sm_{arch} {LIMBS[choice[0]]} chunked={choice[1]} {choice[2]}: {type(error).__name__}: {error}")
+        r = found[-1]
+        print(
+            f"sm_{r.arch:<4}{r.semantics:7}{'chunked' if r.chunked else '':8}{r.dtype:5}{r.registers:4} registers"
+            f"{r.stack_bytes:5} B stack{r.shared_bytes:7} B shared{r.instructions:6} instructions"
+            f"{r.matrix:4} matrix{r.wide_stores:4} of {r.stores} stores wide",
+            flush=True,
+        )
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(r) for r in found]))
+
+
+if __name__ == "__main__":
+    main()
