@@ -6,46 +6,37 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from itertools import groupby
 
 import torch
 
+from frame_ops.resize_normalize_patchify.naive import ROW
 from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import PATCH
 
 from .config import RewardModelConfig
-from .runner.sequence import Clip, TokenSequence
+from .runner.sequence import Clip
 
 
-def on_device(
-    sequences: Sequence[TokenSequence], config: RewardModelConfig, device: torch.device, dtype: torch.dtype
-) -> list[TokenSequence]:
-    """The sequences with patches where they hold uint8 frames: one call of the op for each kind of resize.
-
-    Clips of equal key, as a group's references are, are made once.
-    """
-    waiting: dict[object, Clip] = {}
-    for sequence in sequences:
-        for clip in sequence.clips:
-            if clip.patches.dtype == torch.uint8:
-                waiting.setdefault(_identity(clip), clip)
-    made: dict[object, torch.Tensor] = {}
-    for references, rule in ((True, config.reference_pixels), (False, config.frame_pixels)):
-        todo = {key: clip for key, clip in waiting.items() if (clip.key is not None) is references}
-        if todo:
-            sizes = [(clip.grid[1] * PATCH, clip.grid[2] * PATCH) for clip in todo.values()]
-            frames = [clip.patches.to(device, non_blocking=True) for clip in todo.values()]
-            rows = resize_normalize_patchify(frames, sizes, rule.resize, dtype)
-            parts = rows.split([4 * clip.num_tokens for clip in todo.values()])
-            made.update(zip(todo, parts, strict=True))
-    return [
-        replace(s, clips=tuple(replace(c, patches=made.get(_identity(c), c.patches)) for c in s.clips))
-        for s in sequences
-    ]
-
-
-def _identity(clip: Clip) -> object:
-    return clip.key if clip.key is not None else id(clip)
+def packed_patches(
+    clips: Sequence[Clip], config: RewardModelConfig, device: torch.device, dtype: torch.dtype
+) -> torch.Tensor:
+    """[sum of the clips' patches, 1176] on `device`, clips end to end: where they hold uint8 frames, one call of the op
+    for each run of clips that are resized alike, straight into its place."""
+    packed = torch.empty(4 * sum(clip.num_tokens for clip in clips), ROW, device=device, dtype=dtype)
+    at = 0
+    for (raw, reference), run in groupby(clips, key=lambda clip: (clip.patches.dtype == torch.uint8, bool(clip.key))):
+        alike = list(run)
+        out = packed[at : at + 4 * sum(clip.num_tokens for clip in alike)]
+        at += len(out)
+        moved = [clip.patches.to(device, non_blocking=True) for clip in alike]
+        if raw:
+            rule = config.reference_pixels if reference else config.frame_pixels
+            sizes = [(clip.grid[1] * PATCH, clip.grid[2] * PATCH) for clip in alike]
+            resize_normalize_patchify(moved, sizes, rule.resize, dtype, out)
+        else:
+            torch.cat([patches.to(dtype) for patches in moved], out=out)
+    return packed
 
 
 class ReferencePatches:

@@ -25,7 +25,7 @@ Grid = tuple[int, int, int]
 
 
 class Preprocessor:
-    """`patch_later`: clips carry uint8 frames, which `patches.on_device` turns into patches where the model is."""
+    """`patch_later`: clips carry uint8 frames, which `patches.packed_patches` turns into patches where the model is."""
 
     def __init__(self, config: RewardModelConfig, tokenizer: TextTokenizer, patch_later: bool = False):
         self.config = config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import isfinite
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from .config import RewardModelConfig
 from .errors import NonFiniteReward, OutOfMemory
 from .model import RewardModel
-from .patches import on_device
+from .patches import packed_patches
 from .preprocess import Preprocessor
 from .runner.config import RunnerConfig
 from .runner.runner import Runner
@@ -26,15 +27,15 @@ class QwenScorer:
         config = model.config
         self.model = model
         self.preprocess = Preprocessor(config, tokenizer, patch_later=model.device.type != "cpu")
-        self.runner = Runner(model.body, runner)
+        patches = partial(packed_patches, config=config, device=model.device, dtype=model.dtype)
+        self.runner = Runner(model.body, runner, patches)
         self.info = scorer_info(config, model)
 
     @torch.inference_mode()
     def forward(self, batch: Sequence[TokenSequence]) -> list[list[float] | OutOfMemory]:
         """The model's outputs for each sequence, in float32; the runner shares what sequences have in common."""
         model = self.model
-        sequences = on_device(batch, model.config, model.device, model.dtype)
-        hidden = self.runner(sequences)
+        hidden = self.runner(batch)
         rewards = [model.rewards(rows) for rows in hidden if isinstance(rows, torch.Tensor)]
         # one wait for the device, not one for each item
         done = iter(torch.stack(rewards).tolist() if rewards else [])

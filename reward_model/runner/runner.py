@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,15 @@ from .vision import VisionRunner
 class Runner:
     """`model`: transformers' Qwen2_5_VLModel. Used from one thread at a time."""
 
-    def __init__(self, model: Any, config: RunnerConfig = RunnerConfig()):
+    def __init__(
+        self,
+        model: Any,
+        config: RunnerConfig = RunnerConfig(),
+        patches: Callable[[list[Clip]], torch.Tensor] | None = None,
+    ):
+        """`patches` gives clips' patches end to end on the model's device: for clips that hold something else."""
         self.model, self.config = model, config
+        self.patches = patches or self._joined
         weight = model.language_model.embed_tokens.weight
         self.device, self.dtype = weight.device, weight.dtype
         rows = rows_for(self.device, config.deterministic_rows if config.deterministic else None)
@@ -129,14 +136,16 @@ class Runner:
             else:
                 todo[key] = clip
         if todo:
-            patches = torch.cat([clip.patches.to(self.device, non_blocking=True) for clip in todo.values()])
-            computed = self.vision(patches, [clip.grid for clip in todo.values()])
+            computed = self.vision(self.patches(list(todo.values())), [clip.grid for clip in todo.values()])
             sizes = [clip.num_tokens for clip in todo.values()]
             for (key, clip), feature in zip(todo.items(), computed.split(sizes), strict=True):
                 known[key] = feature
                 if clip.key is not None:
                     self.features.put(clip.key, feature.clone())
         return [known[self._identity(clip)] for clip in clips]
+
+    def _joined(self, clips: list[Clip]) -> torch.Tensor:
+        return torch.cat([clip.patches.to(self.device, non_blocking=True) for clip in clips])
 
     @staticmethod
     def _identity(clip: Clip) -> object:

@@ -17,7 +17,8 @@ class Clip:
     """A picture or video as the vision tower takes it."""
 
     grid: Grid  # (temporal slices, height, width) in patches
-    patches: torch.Tensor  # [slices * height * width, 1176], normalised; any float dtype
+    # [slices * height * width, 1176], normalised, any float dtype; or what the runner's `patches` makes them of
+    patches: torch.Tensor
     start: int  # index of its first token; it has slices * height * width / 4 of them
     key: str | None = None  # content hash of pixels and preprocessing; None: not worth keeping (a generated video)
 

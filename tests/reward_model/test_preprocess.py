@@ -7,7 +7,7 @@ import torch
 
 from reward_model.config import FRAME_SAMPLINGS, IDENTITY_GRPO, PAPER
 from reward_model.errors import InvalidMedia
-from reward_model.patches import ReferencePatches, on_device
+from reward_model.patches import ReferencePatches, packed_patches
 from reward_model.preprocess import Preprocessor
 from reward_model.prompt import IDENTITY_FIRST
 from reward_model.tiny import tiny_config, tiny_tokenizer
@@ -106,13 +106,17 @@ def test_patches_made_where_the_model_is_are_the_same(noise_sample):
     now = [Preprocessor(config, TOKENIZER)(sample) for sample in samples]
     later = [Preprocessor(config, TOKENIZER, patch_later=True)(sample) for sample in samples]
     assert {clip.patches.dtype for sequence in later for clip in sequence.clips} == {torch.uint8}
-    made = on_device(later, config, torch.device("cpu"), torch.float32)
-    for ours, theirs in zip(made, now, strict=True):
+    for ours, theirs in zip(later, now, strict=True):
         assert np.array_equal(ours.token_ids, theirs.token_ids)
         for a, b in zip(ours.clips, theirs.clips, strict=True):
             assert (a.grid, a.start, a.key) == (b.grid, b.start, b.key)
-            assert torch.equal(a.patches, b.patches)
-    assert made[0].clips[0].patches.data_ptr() == made[2].clips[0].patches.data_ptr()
+    for dtype in (torch.float32, torch.bfloat16):
+        options = {"config": config, "device": torch.device("cpu"), "dtype": dtype}
+        made, given = (
+            packed_patches([clip for sequence in sequences for clip in sequence.clips], **options)
+            for sequences in (later, now)
+        )
+        assert torch.equal(made, given)
 
 
 def test_a_picture_is_prepared_once_for_all_that_ask():
