@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -79,7 +82,7 @@ def compiled(arch: int, limbs: int, chunked: bool, dtype: str, variant: Variant 
     opcodes = [re.sub(r"^@!?U?P\w+\s+", "", line).split()[0] for line in code]
     stores = [opcode for opcode in opcodes if opcode.startswith("STG")]
     return Resources(
-        arch, LIMBS[limbs], chunked, dtype, int(re.search(r"REG:(\d+)", usage)[1]),
+        arch, LIMBS[limbs], chunked, dtype, int(re.findall(r"REG:(\d+)", usage)[0]),
         sum(int(n) for n in re.findall(r"(?:STACK|LOCAL):(\d+)", usage)), done.metadata.shared, len(opcodes),
         sum("MMA" in opcode for opcode in opcodes),
         sum(not re.search(r"\.[US](8|16)\b", opcode) for opcode in stores), len(stores),
@@ -93,15 +96,17 @@ def _run(tool: str, *arguments: str | Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--arch", type=int, nargs="+", default=ARCHS)
+    parser.add_argument("--jobs", type=int, default=min(8, os.cpu_count() or 1))
     parser.add_argument("--json", type=Path, metavar="OUT")
     arguments = parser.parse_args()
     found = []
-    for arch, choice in product(arguments.arch, choices()):
-        try:
-            found.append(compiled(arch, *choice))
-        except Exception as error:
-            sys.exit(f"sm_{arch} {LIMBS[choice[0]]} chunked={choice[1]} {choice[2]}: {type(error).__name__}: {error}")
-        r = found[-1]
+    wanted = [(arch, *choice) for arch, choice in product(arguments.arch, choices())]
+    with ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(compiled, *choice) for choice in wanted]
+    for (arch, limbs, chunked, dtype), future in zip(wanted, futures, strict=True):
+        if error := future.exception():
+            sys.exit(f"sm_{arch} {LIMBS[limbs]} chunked={chunked} {dtype}: {type(error).__name__}: {error}")
+        found.append(r := future.result())
         print(
             f"sm_{r.arch:<4}{r.semantics:7}{'chunked' if r.chunked else '':8}{r.dtype:5}{r.registers:4} registers"
             f"{r.stack_bytes:5} B stack{r.shared_bytes:7} B shared{r.instructions:6} instructions"

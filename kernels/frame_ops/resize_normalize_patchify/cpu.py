@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 
@@ -29,10 +30,8 @@ def empty(rows: int, dtype: torch.dtype) -> torch.Tensor:
     if size < HUGE_BYTES or not hasattr(mmap, "MADV_HUGEPAGE"):
         return torch.empty(rows, ROW, dtype=dtype)
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    try:
+    with suppress(OSError):  # a system built without them has ordinary pages
         memory.madvise(mmap.MADV_HUGEPAGE)
-    except OSError:  # a system built without them: ordinary pages
-        pass
     return torch.frombuffer(memory, dtype=dtype).view(rows, ROW)
 
 

@@ -33,8 +33,8 @@ VARIANT = Variant()
 FLOAT_VARIANT = Variant(Tile(out_x=32))
 
 
-# What clips with extreme scales get where a variant names no limit: left alone, the compiler aims at three blocks of 128
-# threads a multiprocessor (168 registers) and spills two of them.
+# What clips with extreme scales get where a variant names no limit: left alone, the compiler aims at three blocks of
+# 128 threads a multiprocessor (168 registers) and spills two of them.
 CHUNKED_REGISTERS = 224
 
 

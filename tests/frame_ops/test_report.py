@@ -1,0 +1,40 @@
+"""docs/benchmarks.md says what the committed numbers say."""
+
+import json
+
+import pytest
+
+from benchmarks import report
+from benchmarks.harness import Row, row
+
+
+def test_the_page_is_current():
+    assert report.PAGE.read_text() == report.page(), "run: python -m benchmarks.report"
+
+
+def test_missed_goals_and_unmeasured_rows_are_said_plainly(tmp_path):
+    rows = [
+        {"name": "slow", "unit": "ms", "ours": 2.0, "peer": 3.0, "peer_name": "theirs", "ratio": 1.5, "goal": 2.0},
+        {"name": "fast", "unit": "ms", "ours": 1.0, "peer": 3.0, "peer_name": "theirs", "ratio": 3.0, "goal": 2.0},
+        {"name": "absent", "unit": "us", "ours": None, "peer": None, "peer_name": "x", "ratio": None, "why": "no GPU"},
+    ]
+    machine = {"cpu": "a processor, 2 cores", "gpu": None, "torch": "2", "triton": None}
+    found = {"benchmark": "NAME", "machine": machine, "commit": "0123456789abcdef+", "rows": rows}
+    (tmp_path / "NAME.json").write_text(json.dumps(found))
+    text = report.page(tmp_path)
+    assert "a processor, 2 cores, no GPU, torch 2; commit 0123456789 with changes." in text
+    assert "Goals missed: slow (1.50, not 2)." in text
+    assert "**Not measured** (no GPU): `absent`." in text
+    assert "| fast | 1 ms | 3 ms | theirs | 3.00 |  | 2 |" in text
+
+
+def test_a_row_is_the_medians_and_the_ratio_is_better_when_larger():
+    done = row("x", "ms", "theirs", [0.1, 0.2, 0.3], [0.4, 0.4, 0.9], scale=1e3, goal=3.0, more_ms=7)
+    assert done == Row("x", "ms", "theirs", 200, 400, 2.0, 3.0, (2.0, 4.0), None, {"more_ms": 7})
+
+
+def test_a_gate_that_does_not_hold_ends_the_run():
+    from benchmarks.harness import gate
+
+    with pytest.raises(SystemExit, match="not measured: differs"):
+        gate(False, "differs")
