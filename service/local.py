@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from identity_reward_client.base import ImageLike, ReferencesLike, VideoLike
 from identity_reward_client.errors import InvalidRequest
+from identity_reward_client.fps import Fps
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.groups import prepare_group
 from identity_reward_client.inputs import to_references, to_video
@@ -34,12 +35,13 @@ from .settings import Settings, SettingsError
 class LocalRewardClient:
     """A RewardClient without a server. Models are loaded at the first call; limits are the server's settings.
 
-    `models` are names as in `serve --model`, the first being the default; `device` is cpu, cuda or cuda:N.
+    `models` are names, folders or .onnx files as in `serve --model`, the first being the default; requests name a model
+    by the name that it has in answers. `device` is cpu, cuda or cuda:N; `dtype`, for folders, float32 or bfloat16.
     """
 
-    def __init__(self, models: Sequence[str] | None = None, device: str | None = None):
+    def __init__(self, models: Sequence[str] | None = None, device: str | None = None, dtype: str | None = None):
         names = (models,) if isinstance(models, str) else models and tuple(models)
-        given: dict[str, Any] = {"models": names, "device": device}
+        given: dict[str, Any] = {"models": names, "device": device, "dtype": dtype}
         try:
             self._settings = Settings.from_environment(
                 **{name: value for name, value in given.items() if value is not None}
@@ -51,7 +53,7 @@ class LocalRewardClient:
         self._closed = False
 
     async def score(
-        self, references: ReferencesLike, video: VideoLike, *, fps: float | None = None, prompt: str | None = None,
+        self, references: ReferencesLike, video: VideoLike, *, fps: Fps | None = None, prompt: str | None = None,
         model: str | None = None, details: bool = False,
     ) -> ScoreResponse:  # fmt: skip
         engine = await self._started()
@@ -65,7 +67,7 @@ class LocalRewardClient:
         return await engine.score(await _made(request))
 
     async def compare(
-        self, references: ReferencesLike, video_a: VideoLike, video_b: VideoLike, *, fps: float | None = None,
+        self, references: ReferencesLike, video_a: VideoLike, video_b: VideoLike, *, fps: Fps | None = None,
         prompt: str | None = None, model: str | None = None, theta: float | None = None, details: bool = False,
     ) -> CompareResponse:  # fmt: skip
         engine = await self._started()
@@ -80,7 +82,7 @@ class LocalRewardClient:
         return await engine.compare(await _made(request))
 
     async def score_group(
-        self, references: ReferencesLike, videos: Sequence[VideoLike], *, fps: float | None = None,
+        self, references: ReferencesLike, videos: Sequence[VideoLike], *, fps: Fps | None = None,
         prompt: str | None = None, model: str | None = None, matrices: bool = False, theta: float | None = None,
         details: bool = False,
     ) -> GroupResponse:  # fmt: skip

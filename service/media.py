@@ -18,6 +18,7 @@ from identity_reward_client.errors import (
     MissingFps,
     ReferenceSetNotFound,
 )
+from identity_reward_client.fps import resolve_fps
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.messages import Image, Video
 from reward_model import types
@@ -63,12 +64,13 @@ def decode_references(
 def decode_video(video: Video, sampling: FrameSampling, limits: Settings, decoder: MediaDecoder) -> types.Video:
     """The frames that `sampling` picks. Everything that a header or a probe can tell is checked before decoding."""
     refuse_links(video, "the video")
-    if video.fps is not None and not 0 < video.fps <= MAX_FPS:
-        raise InvalidRequest(f"fps must be above 0 and at most {MAX_FPS:g}, got {video.fps:g}")
+    fps = None if video.fps is None else resolve_fps(video.fps, sampling)
+    if fps is not None and not 0 < fps <= MAX_FPS:
+        raise InvalidRequest(f"fps must be above 0 and at most {MAX_FPS:g}, got {fps:g}")
     if video.data is not None:
         with as_typed():
-            return _from_file(video.data, video.fps, sampling, limits, decoder)
-    if video.fps is None:
+            return _from_file(video.data, fps, sampling, limits, decoder)
+    if fps is None:
         raise MissingFps("frames and lists of pictures need fps, the frames a second of their source; none was given")
     images = video.images or []
     sent = len(images) if video.frames is None else video.frames.shape[0]
@@ -77,11 +79,11 @@ def decode_video(video: Video, sampling: FrameSampling, limits: Settings, decode
     if sent > limits.max_sent_frames:
         raise _over("frames sent for one video", sent, "max_sent_frames", limits)
     if video.num_source_frames is None or video.frame_indices is None:
-        count, indices = sent, _sample(sent, video.fps, sampling, limits)
+        count, indices = sent, _sample(sent, fps, sampling, limits)
         picks: Sequence[int] = indices
     else:
         count = video.num_source_frames
-        indices = _checked_choice(count, video.frame_indices, sent, video.fps, sampling, limits)
+        indices = _checked_choice(count, video.frame_indices, sent, fps, sampling, limits)
         picks = range(sent)
     if video.frames is None:
         frames = _from_pictures(images, picks, limits, decoder)
@@ -89,7 +91,7 @@ def decode_video(video: Video, sampling: FrameSampling, limits: Settings, decode
         _check_frames(video.frames.shape[2], video.frames.shape[1], len(picks), limits)
         # picked by a copy: the request's buffer may be read-only, and need not outlive this call
         frames = np.frombuffer(video.frames.data, np.uint8).reshape(video.frames.shape)[list(picks)]
-    return types.Video(frames, video.fps, count, indices)
+    return types.Video(frames, fps, count, indices)
 
 
 def _checked_choice(

@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError
 from os import PathLike
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from .fps import Fps
 from .messages import CompareResponse, GroupResponse, Image, ModelInfo, ScoreResponse, Video
 
 # a path, an encoded file's bytes, pixels as a numpy array or torch tensor, or a ready message
@@ -23,7 +24,8 @@ T = TypeVar("T")
 class RewardClient(Protocol):
     """Scores videos against reference pictures. Every failure is a `RewardError`, never a number.
 
-    `fps` is needed for arrays and lists of pictures (it is never guessed) and overrides a file's own.
+    `fps` is needed for arrays and lists of pictures (it is never guessed) and overrides a file's own; "compat" is the
+    rate that the model assumes for trainers that write one into every file (`FrameSampling.compat_fps`).
     Arrays are uint8 [T, H, W, 3] or [T, 3, H, W]; float ones need their range named: see `tensors.to_uint8_frames`.
     """
 
@@ -32,7 +34,7 @@ class RewardClient(Protocol):
         references: ReferencesLike,
         video: VideoLike,
         *,
-        fps: float | None = None,
+        fps: Fps | None = None,
         prompt: str | None = None,
         model: str | None = None,
         details: bool = False,
@@ -44,7 +46,7 @@ class RewardClient(Protocol):
         video_a: VideoLike,
         video_b: VideoLike,
         *,
-        fps: float | None = None,
+        fps: Fps | None = None,
         prompt: str | None = None,
         model: str | None = None,
         theta: float | None = None,
@@ -56,7 +58,7 @@ class RewardClient(Protocol):
         references: ReferencesLike,
         videos: Sequence[VideoLike],
         *,
-        fps: float | None = None,
+        fps: Fps | None = None,
         prompt: str | None = None,
         model: str | None = None,
         matrices: bool = False,

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .bulk import check_same_model, chosen_model, run_bulk
 from .bulk_output import BulkOutput
-from .cli_options import Details, Local, Model, Url, open_client
+from .cli_options import Details, Dtype, Local, Model, Url, Where
 from .manifest import BulkItem, read_manifest
 from .retry import RetryPolicy
 
@@ -33,9 +33,11 @@ def bulk(
     model: Model = None,
     url: Url = None,
     local: Local = False,
+    dtype: Dtype = None,
     details: Details = False,
 ):
     """Score every item of a manifest once; run it again to go on. Exit code 1 if any item has no reward."""
+    where = Where(url, local, model, dtype)
     items = read_manifest(manifest)
     results = BulkOutput(output)
     try:
@@ -44,7 +46,7 @@ def bulk(
             results.drop_failed()
         todo = [item for item in items if item.id not in results.records]
         if todo:
-            asyncio.run(_run(todo, len(items), results, model, concurrency, url, local, details))
+            asyncio.run(_run(todo, len(items), results, where, concurrency, details))
         _summarise(items, todo, results)
     except KeyboardInterrupt:
         done = sum(item.id in results.records for item in items)
@@ -58,19 +60,17 @@ async def _run(
     todo: list[BulkItem],
     total: int,
     results: BulkOutput,
-    model: str | None,
+    where: Where,
     concurrency: int,
-    url: str | None,
-    local: bool,
     details: bool,
 ):
-    client = open_client(url, local, model)
+    client = where.open()
     try:
-        info = chosen_model(await client.models(), model)
+        info = chosen_model(await client.models(), where.asked_model)
         check_same_model(results, info)
-        if not local:
+        if not where.local:
             await client.close()
-            client = open_client(url, local, model, _PATIENT)
+            client = where.open(_PATIENT)
         with _progress() as progress:
             task = progress.add_task(info.name, total=total, completed=total - len(todo), failed=0)
             failed = 0

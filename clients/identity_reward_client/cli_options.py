@@ -4,28 +4,54 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 
 from .base import RewardClient
+from .errors import InvalidRequest
+from .fps import check_fps
 from .http_client import DEFAULT_URL, HttpRewardClient
 from .local import local_client
 from .retry import RetryPolicy
 
 T = TypeVar("T")
 
+
+def _fps(text: str) -> Any:
+    try:
+        return check_fps(text)
+    except InvalidRequest as error:
+        raise typer.BadParameter(error.message) from None
+
+
 Reference = Annotated[
     list[Path], typer.Option("--reference", "-r", help="Picture of one person; repeat it, one a person.")
 ]
 Prompt = Annotated[str | None, typer.Option(help="The prompt that the videos were made from.")]
-Model = Annotated[str | None, typer.Option(help="Name of a served model; the server's default when absent.")]
-Fps = Annotated[float | None, typer.Option(help="Frames a second, instead of the file's own.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Name of a served model, the server's default when absent; with --local also a folder or an .onnx file."
+    ),
+]
+Fps = Annotated[
+    str | None,
+    typer.Option(
+        parser=_fps,
+        metavar="NUMBER|compat",
+        help="Frames a second, instead of the file's own; compat: the rate that the model assumes for every file.",
+    ),
+]
 Theta = Annotated[float | None, typer.Option(help="Tie parameter above 1; 5 when absent.")]
 Url = Annotated[str | None, typer.Option(help=f"Where the service listens; {DEFAULT_URL} when absent.")]
 Local = Annotated[bool, typer.Option("--local", help="Score in this process, without a service.")]
+Dtype = Annotated[
+    str | None, typer.Option(help="With --local: float32 or bfloat16, what a folder's model computes in.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")]
 Details = Annotated[bool, typer.Option("--details", help="Also show what a reward is made of.")]
 
@@ -33,19 +59,37 @@ Details = Annotated[bool, typer.Option("--details", help="Also show what a rewar
 _BRIEF = RetryPolicy(max_attempts=3, base_s=0.2, deadline_s=60.0)
 
 
-def open_client(url: str | None, local: bool, model: str | None = None, retry: RetryPolicy = _BRIEF) -> RewardClient:
-    if local and url is not None:
-        raise typer.BadParameter("--local and --url exclude each other")
-    if local:
-        return local_client(None if model is None else [model])
-    return HttpRewardClient(DEFAULT_URL if url is None else url, retry=retry)
+@dataclass(frozen=True)
+class Where:
+    """Who is asked: the service at `url`, or with `local` this process, which then loads `model` alone."""
+
+    url: str | None
+    local: bool
+    model: str | None
+    dtype: str | None = None
+
+    def __post_init__(self):
+        if self.local and self.url is not None:
+            raise typer.BadParameter("--local and --url exclude each other")
+        if self.dtype is not None and not self.local:
+            raise typer.BadParameter("--dtype goes with --local; a service has its own, of `serve --dtype`")
+
+    @property
+    def asked_model(self) -> str | None:
+        """The model that requests name: in process the only one is the default, whatever its folder calls it."""
+        return None if self.local else self.model
+
+    def open(self, retry: RetryPolicy = _BRIEF) -> RewardClient:
+        if self.local:
+            return local_client(None if self.model is None else [self.model], self.dtype)
+        return HttpRewardClient(DEFAULT_URL if self.url is None else self.url, retry=retry)
 
 
-def ask(url: str | None, local: bool, model: str | None, question: Callable[[RewardClient], Awaitable[T]]) -> T:
+def ask(where: Where, question: Callable[[RewardClient], Awaitable[T]]) -> T:
     """One question to a client that is opened for it and closed after it; a spinner on a terminal's stderr."""
 
     async def run() -> T:
-        client = open_client(url, local, model)
+        client = where.open()
         try:
             return await question(client)
         finally:

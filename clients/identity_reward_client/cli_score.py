@@ -9,7 +9,7 @@ import typer
 from pydantic import BaseModel
 
 from . import tables
-from .cli_options import Details, Fps, Json, Local, Model, Prompt, Reference, Theta, Url, ask
+from .cli_options import Details, Dtype, Fps, Json, Local, Model, Prompt, Reference, Theta, Url, Where, ask
 from .messages import ModelList
 
 Videos = Annotated[list[Path], typer.Argument(help="Video files, made from the same references and prompt.")]
@@ -23,16 +23,18 @@ def score(
     fps: Fps = None,
     url: Url = None,
     local: Local = False,
+    dtype: Dtype = None,
     json: Json = False,
     details: Details = False,
 ):
     """Score one video, or several as a group. Exit code 1 if any of them has no reward."""
-    options: dict[str, Any] = {"fps": fps, "prompt": prompt, "model": model, "details": details}
+    where = Where(url, local, model, dtype)
+    options: dict[str, Any] = {"fps": fps, "prompt": prompt, "model": where.asked_model, "details": details}
     if len(videos) == 1:
-        answer = ask(url, local, model, lambda client: client.score(reference, videos[0], **options))
+        answer = ask(where, lambda client: client.score(reference, videos[0], **options))
         _show(answer, json, lambda: tables.score(videos[0], answer))
         return
-    group = ask(url, local, model, lambda client: client.score_group(reference, videos, **options))
+    group = ask(where, lambda client: client.score_group(reference, videos, **options))
     _show(group, json, lambda: tables.group(videos, group))
     _exit_if_failed(group.items)
 
@@ -47,12 +49,20 @@ def compare(
     theta: Theta = None,
     url: Url = None,
     local: Local = False,
+    dtype: Dtype = None,
     json: Json = False,
     details: Details = False,
 ):
     """Compare two videos: P(A wins), P(tie), P(B wins) and the verdict."""
-    options: dict[str, Any] = {"fps": fps, "prompt": prompt, "model": model, "theta": theta, "details": details}
-    answer = ask(url, local, model, lambda client: client.compare(reference, video_a, video_b, **options))
+    where = Where(url, local, model, dtype)
+    options: dict[str, Any] = {
+        "fps": fps,
+        "prompt": prompt,
+        "model": where.asked_model,
+        "theta": theta,
+        "details": details,
+    }
+    answer = ask(where, lambda client: client.compare(reference, video_a, video_b, **options))
     _show(answer, json, lambda: tables.compare(video_a, video_b, answer))
 
 
@@ -65,26 +75,38 @@ def rank(
     theta: Theta = None,
     url: Url = None,
     local: Local = False,
+    dtype: Dtype = None,
     json: Json = False,
     details: Details = False,
 ):
     """Rank videos, with each one's chances against the best. Exit code 1 if any of them has no reward."""
+    where = Where(url, local, model, dtype)
     options: dict[str, Any] = {
         "fps": fps,
         "prompt": prompt,
-        "model": model,
+        "model": where.asked_model,
         "theta": theta,
         "details": details,
         "matrices": True,
     }
-    group = ask(url, local, model, lambda client: client.score_group(reference, videos, **options))
+    group = ask(where, lambda client: client.score_group(reference, videos, **options))
     _show(group, json, lambda: tables.rank(videos, group))
     _exit_if_failed(group.items)
 
 
-def models(url: Url = None, local: Local = False, json: Json = False):
+def models(
+    model: Annotated[
+        str | None, typer.Option(help="With --local: the model to look at, by name, folder or .onnx file.")
+    ] = None,
+    url: Url = None,
+    local: Local = False,
+    dtype: Dtype = None,
+    json: Json = False,
+):
     """List the models that a service (or this process, with --local) can answer with."""
-    infos = ask(url, local, None, lambda client: client.models())
+    if model is not None and not local:
+        raise typer.BadParameter("--model goes with --local here; a service lists all of its models")
+    infos = ask(Where(url, local, model, dtype), lambda client: client.models())
     _show(ModelList(models=infos), json, lambda: tables.models(infos))
 
 

@@ -12,7 +12,8 @@ from . import preference
 from .answers import check_group, check_scored, only_item
 from .base import ImageLike, ReferencesLike, VideoLike
 from .error_bodies import to_body
-from .errors import ModelNotFound, ReferenceSetNotFound, RewardError
+from .errors import MissingFps, ModelNotFound, ReferenceSetNotFound, RewardError
+from .fps import Fps, resolve_fps
 from .frame_sampling import FrameSampling
 from .groups import prepare_group
 from .inputs import to_references
@@ -132,7 +133,7 @@ class FakeRewardClient:
         references: ReferencesLike,
         videos: Sequence[VideoLike],
         *,
-        fps: float | None = None,
+        fps: Fps | None = None,
         prompt: str | None = None,
         model: str | None = None,
         matrices: bool = False,
@@ -157,8 +158,11 @@ class FakeRewardClient:
         for place, (index, video) in enumerate(zip(group.indices, group.videos, strict=True)):
             if index in self._fail:
                 items.append(Item(index=place, error=to_body(self._fail[index])))
-            else:
+                continue
+            try:
                 items.append(Item(index=place, scored=self._scored(images, video, prompt, details)))
+            except MissingFps as error:
+                items.append(Item(index=place, error=to_body(error)))
         win, tie = _matrices(items, theta) if matrices else (None, None)
         stamp = ModelStamp(**self._info().model_dump(exclude={"frame_sampling"}), frame_sampling=self._sampling.name)
         answer = GroupResponse(
@@ -174,7 +178,7 @@ class FakeRewardClient:
         return self._sets[references]
 
     def _scored(self, images: list[Image], video: Video, prompt: str | None, details: bool) -> Scored:
-        fps = 1.0 if video.fps is None else video.fps
+        fps = 1.0 if video.fps is None else resolve_fps(video.fps, self._sampling)
         count = video.num_source_frames or 1
         return Scored(
             reward=self._reward(images, video, prompt),

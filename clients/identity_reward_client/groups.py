@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from .base import VideoLike
 from .error_bodies import to_body
 from .errors import CallerError, InvalidRequest
+from .fps import Fps
 from .frame_sampling import FrameSampling
 from .inputs import to_video
 from .messages import GroupResponse, Item, Video
@@ -50,7 +51,7 @@ class PreparedGroup:
         return wide
 
 
-def prepare_group(videos: Sequence[VideoLike], fps: float | None, sampling: FrameSampling | None) -> PreparedGroup:
+def prepare_group(videos: Sequence[VideoLike], fps: Fps | None, sampling: FrameSampling | None) -> PreparedGroup:
     """Raises the first video's error when none can be sent."""
     if not isinstance(videos, Sequence) or isinstance(videos, str | bytes):
         raise InvalidRequest(

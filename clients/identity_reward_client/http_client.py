@@ -13,6 +13,7 @@ from . import raw_body
 from .answers import check_compare, check_group, check_scored, only_item
 from .base import ImageLike, ReferencesLike, VideoLike
 from .errors import FrameIndexMismatch, InvalidRequest, ModelNotFound, ReferenceSetNotFound
+from .fps import Fps
 from .frame_sampling import FrameSampling
 from .groups import prepare_group
 from .http_errors import broken, from_answer, parse
@@ -81,7 +82,7 @@ class HttpRewardClient:
         references: ReferencesLike,
         video: VideoLike,
         *,
-        fps: float | None = None,
+        fps: Fps | None = None,
         prompt: str | None = None,
         model: str | None = None,
         details: bool = False,
@@ -105,7 +106,7 @@ class HttpRewardClient:
         video_a: VideoLike,
         video_b: VideoLike,
         *,
-        fps: float | None = None,
+        fps: Fps | None = None,
         prompt: str | None = None,
         model: str | None = None,
         theta: float | None = None,
@@ -132,7 +133,7 @@ class HttpRewardClient:
         references: ReferencesLike,
         videos: Sequence[VideoLike],
         *,
-        fps: float | None = None,
+        fps: Fps | None = None,
         prompt: str | None = None,
         model: str | None = None,
         matrices: bool = False,

@@ -5,7 +5,6 @@ Of clips in memory only the frames that the model looks at are sent, with their 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from os import PathLike, fspath
@@ -16,6 +15,7 @@ import numpy as np
 
 from .base import ImageLike, ReferencesLike, VideoLike
 from .errors import InputRefused, InvalidMedia, InvalidRequest, MissingFps
+from .fps import Fps, check_fps, resolve_fps
 from .frame_sampling import FrameSampling
 from .messages import Image, ReferenceSet, Video
 from .tensors import Frames, Picture, from_pixels, is_array, to_pixels, to_uint8_frames, to_uint8_picture
@@ -53,9 +53,9 @@ def needs_sampling(video: VideoLike) -> bool:
     return isinstance(video, Frames) or is_array(video) or _is_list(video)
 
 
-def to_video(video: VideoLike, fps: float | None = None, sampling: FrameSampling | None = None) -> Video:
+def to_video(video: VideoLike, fps: Fps | None = None, sampling: FrameSampling | None = None) -> Video:
     """`fps` is for what has none of its own; MissingFps where frames have neither. Errors are CallerErrors."""
-    fps = _check_fps(fps)
+    fps = check_fps(fps)
     if isinstance(video, Video):
         return video if video.fps is not None or fps is None else video.model_copy(update={"fps": fps})
     if isinstance(video, str | PathLike):
@@ -67,15 +67,16 @@ def to_video(video: VideoLike, fps: float | None = None, sampling: FrameSampling
     if sampling is None:
         raise InvalidRequest("a clip in memory can't be sent without the model's frame sampling")
     frames = video if isinstance(video, Frames) else Frames(video)
-    fps = fps if frames.fps is None else _check_fps(frames.fps)
+    fps = fps if frames.fps is None else check_fps(frames.fps)
     if fps is None:
         raise MissingFps("frames need fps, the clip's frames a second (fps=16, say); it is never guessed")
+    rate = resolve_fps(fps, sampling)
     if _is_list(frames.array):
-        return _from_pictures(frames, fps, sampling)
+        return _from_pictures(frames, fps, sampling.indices(len(frames.array), rate) if frames.array else ())
     if not is_array(frames.array):
         raise InvalidRequest(f"Frames take an array or a list of pictures, got {_type(frames.array)}")
     count = int(frames.array.shape[0]) if len(frames.array.shape) else 0
-    indices = sampling.indices(count, fps) if count else ()
+    indices = sampling.indices(count, rate) if count else ()
     chosen = to_uint8_frames(
         frames.array, layout=frames.layout, value_range=frames.value_range, indices=indices or None
     )
@@ -98,14 +99,13 @@ def read_file(path: str | PathLike, what: str) -> bytes:
     return _not_empty(data, f"the {what} at {text}")
 
 
-def _from_pictures(frames: Frames, fps: float, sampling: FrameSampling) -> Video:
+def _from_pictures(frames: Frames, fps: Fps, indices: Sequence[int]) -> Video:
     pictures: Sequence[Any] = frames.array
     if not pictures:
         raise InvalidRequest("a list of pictures for a video is empty")
     if frames.layout is not None or frames.value_range is not None:
         layout: Any = frames.layout and frames.layout.removeprefix("T")
         pictures = [Picture(one, layout, frames.value_range) if is_array(one) else one for one in pictures]
-    indices = sampling.indices(len(pictures), fps)
     read = {i: to_image(pictures[i]) for i in dict.fromkeys(indices)}
     images = [read[i] for i in indices]
     chosen: dict[str, Any] = {"images": images}
@@ -137,15 +137,3 @@ def _not_empty(data, what: str):
     if len(data) == 0:
         raise InvalidMedia(f"{what} is empty")
     return data
-
-
-def _check_fps(fps: float | None) -> float | None:
-    if fps is None:
-        return None
-    try:
-        value = float(fps)
-    except (TypeError, ValueError):
-        raise InvalidRequest(f"fps must be a number, got {_type(fps)}") from None
-    if not math.isfinite(value) or value <= 0:
-        raise InvalidRequest(f"fps must be a positive, finite number, got {fps}")
-    return value

@@ -16,8 +16,8 @@ class NotInstalled(RewardError, ImportError):
     """The package that scores in process is not there, or lacks one that it needs."""
 
 
-def local_client(models: Sequence[str] | None = None) -> RewardClient:
-    """A client that scores in this process, with the same numbers as the service; `models` as in `serve --model`.
+def local_client(models: Sequence[str] | None = None, dtype: str | None = None) -> RewardClient:
+    """A client that scores in this process, with the same numbers as the service; `models` and `dtype` as in `serve`.
 
     NotInstalled, with what to install, where the server's package is missing.
     """
@@ -26,6 +26,7 @@ def local_client(models: Sequence[str] | None = None) -> RewardClient:
         raise NotInstalled(f"scoring in this process needs the server's package: {INSTALL}")
     try:
         make = found[0].load()
-        return make() if models is None else make(models=list(models))
+        given = {"models": None if models is None else list(models), "dtype": dtype}
+        return make(**{name: value for name, value in given.items() if value is not None})
     except ImportError as error:
         raise NotInstalled(f"scoring in this process failed to load ({error}): {INSTALL}") from error

@@ -8,9 +8,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from .errors import InvalidRequest
+from .fps import Fps, check_fps
 from .messages import Message
 from .validation import explain
 
@@ -24,7 +25,15 @@ class Line(Message):
     references: list[_Text] = Field(min_length=1)
     video: _Text
     prompt: str | None = None
-    fps: float | None = Field(None, gt=0, allow_inf_nan=False)
+    fps: Fps | None = None
+
+    @field_validator("fps")
+    @classmethod
+    def _rate(cls, fps: Fps | None) -> Fps | None:
+        try:
+            return check_fps(fps)
+        except InvalidRequest as error:
+            raise ValueError(error.message) from None
 
 
 @dataclass(frozen=True)

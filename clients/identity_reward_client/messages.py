@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
+from .fps import Fps
 from .frame_sampling import FrameSampling
 from .preference import THETA, Preference
 
@@ -87,7 +88,8 @@ class Image(Message):
 class Video(Message):
     """A clip: a video file's bytes, raw frames, or encoded pictures in order.
 
-    `fps` (frames a second of the source) is required for frames and images, and overrides a file's own where given.
+    `fps` (frames a second of the source) is required for frames and images, and overrides a file's own where given;
+    "compat" stands for the rate that the model's frame sampling names as `compat_fps`.
     A sender who picked frames says of how many (`num_source_frames`) and which (`frame_indices`).
     """
 
@@ -96,7 +98,9 @@ class Video(Message):
     images: list[Image] | None = None
     url: str | None = None
     path: str | None = None
-    fps: float | None = None
+    fps: Fps | None = Field(
+        default=None, description='frames a second of the source, or "compat": the rate that the model assumes'
+    )
     num_source_frames: int | None = None
     frame_indices: list[int] | None = None
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .errors import InvalidRequest
+from .fps import Fps
 from .messages import Pixels
 
 _OVERSHOOT = 1e-3  # of the range
@@ -28,7 +29,7 @@ class Frames:
     """A clip in memory, with what its array alone does not say."""
 
     array: Any  # [T, H, W, 3] or [T, 3, H, W]
-    fps: float | None = None  # frames a second of the clip
+    fps: Fps | None = None  # frames a second of the clip, or "compat"
     layout: Literal["THWC", "TCHW"] | None = None  # None: read off the shape
     value_range: tuple[float, float] | None = None  # of a float array: what black and white are
 

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from identity_reward_client import messages
 from identity_reward_client.cli import app
 from identity_reward_client.errors import InvalidMedia, Overloaded
+from identity_reward_client.frame_sampling import FrameSampling
 
 
 @pytest.fixture
@@ -148,3 +149,27 @@ def test_version(run):
     done = run("--version", url=False)
     assert done.exit_code == 0
     assert done.stdout.startswith("identity-reward-client 0.")
+
+
+def test_fps_compat_is_passed_on_and_other_words_are_usage_errors(run, refs, files, wire):
+    wire.fake._sampling = FrameSampling("ten", num_frames=4, compat_fps=10.0)
+    done = run("score", *refs, *videos(files, "one"), "--json", "--fps", "compat")
+    assert (done.exit_code, json.loads(done.stdout)["fps"]) == (0, 10)
+    assert json.loads(wire.requests[-1].body)["video"]["fps"] == "compat"
+    for word in ("fast", "-1", "nan"):
+        done = run("rank", *refs, *videos(files, "one"), f"--fps={word}")
+        assert done.exit_code == 2
+        assert "fps must be a" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["score", "--reference", "a", "b", "--dtype", "float32"], "--dtype goes with --local"),
+        (["models", "--model", "tiny"], "--model goes with --local"),
+    ],
+)
+def test_what_goes_with_local_alone_says_so(run, arguments, says):
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert says in done.stderr

@@ -21,6 +21,12 @@ def test_paths_are_relative_to_the_manifest_and_blank_lines_are_skipped(tmp_path
     assert items[1].id == "7"
 
 
+def test_fps_is_a_number_or_compat(tmp_path):
+    items = read_manifest(write(tmp_path, {**GOOD, "fps": 8}, {**GOOD, "fps": "compat"}))
+    assert [item.line.fps for item in items] == [8, "compat"]
+    assert items[0].id != items[1].id
+
+
 def test_an_item_without_an_id_is_known_by_what_it_says(tmp_path):
     (first,) = read_manifest(write(tmp_path, GOOD))
     (again,) = read_manifest(write(tmp_path, {"video": "one.mp4", "references": ["a.jpg"]}))

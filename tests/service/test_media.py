@@ -62,6 +62,21 @@ def test_fps_that_was_sent_overrides_the_files():
     assert (video.fps, len(video.frame_indices)) == (10, 2)
 
 
+def test_compat_is_the_rate_of_the_models_sampling():
+    sampling = FrameSampling("two-a-second", fps=2.0, min_frames=1, compat_fps=10.0)
+    images = [Image(data=png(frame)) for frame in RAMP]
+    for video in (Video(data=mp4(RAMP), fps="compat"), frames(RAMP, fps="compat"), Video(images=images, fps="compat"),
+                  frames(RAMP[[0, 9]], fps="compat", num_source_frames=10, frame_indices=[0, 9])):  # fmt: skip
+        decoded = decode_video(video, sampling, LIMITS, HERE)
+        assert (decoded.fps, decoded.frame_indices) == (10.0, (0, 9))
+
+
+def test_compat_needs_a_model_that_assumes_a_rate():
+    for video in (Video(data=mp4(RAMP), fps="compat"), frames(RAMP, fps="compat")):
+        with pytest.raises(MissingFps, match="uniform-4 assumes none"):
+            decode_video(video, FOUR, LIMITS, HERE)
+
+
 @pytest.mark.parametrize(
     ("limit", "says"),
     [
