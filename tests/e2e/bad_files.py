@@ -53,7 +53,10 @@ def huge_video(width: int = 16000, height: int = 8000) -> bytes:
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=8, options={"preset": "ultrafast", "threads": "2"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        container.mux(stream.encode(av.VideoFrame(width, height, "yuv420p")))
+        frame = av.VideoFrame(width, height, "yuv420p")
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return file.getvalue()
 

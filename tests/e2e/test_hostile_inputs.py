@@ -10,7 +10,7 @@ from tests.e2e.bad_files import Marked
 from tests.e2e.bad_inputs import PAGE, Caller, committed, table
 from tests.e2e.bad_requests import CASES
 
-LIMITS = {"MAX_BODY_BYTES": 8 << 20, "MAX_SENT_FRAMES": 64, "MAX_SOURCE_FRAMES": 300, "REQUEST_TIMEOUT_S": 8}
+LIMITS = {"MAX_BODY_BYTES": 8 << 20, "MAX_SENT_FRAMES": 64, "MAX_SOURCE_FRAMES": 300, "REQUEST_TIMEOUT_S": 6}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,8 @@ def test_memory_is_flat(server, caller):
             case.send(caller)
         sizes.append(settled())
     print([size >> 20 for size in sizes])
-    assert sizes[-1] - sizes[0] < 16 << 20, f"bytes after each round: {sizes}"
+    # the allocator keeps some tens of megabytes more or less from round to round; a leak has no smaller round
+    assert min(sizes[-2:]) - sizes[0] < 16 << 20, f"bytes after each round: {sizes}"
 
 
 def test_no_worker_was_lost(server):
