@@ -35,7 +35,8 @@ def import_checkpoint(
     _one_of("--positions", positions, ("4.51", "5"))
     _one_of("--dtype", dtype, DTYPES)
     columns = (TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("weights", total=None)
         try:
             config = run(

@@ -68,7 +68,7 @@ def models(infos: Sequence[ModelInfo]):
         name = Text(info.name + (" (default)" if info.default else ""))
         knows = Text(info.domain) if info.meaningful else Text("nothing: random weights", style="yellow")
         size = f"{info.num_parameters / 1e6:.3g} M"
-        table.add_row(name, info.version, knows, info.frame_sampling.name, size, info.device)
+        table.add_row(name, info.version, knows, info.frame_sampling.name, size, f"{info.device}, {info.dtype}")
     Console().print(table)
 
 

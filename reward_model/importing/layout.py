@@ -33,6 +33,10 @@ def read_layout(folder: Path, step: int | None = None) -> Layout:
         raise CheckpointError(f"{folder} is no folder")
     place = folder if _has_weights(folder) else _checkpoint(folder, step)
     root = folder if (folder / "model_config.json").is_file() else place.parent
+    if not (root / "model_config.json").is_file():
+        raise CheckpointError(
+            f"{folder} is no checkpoint of the released code: {root.absolute() / 'model_config.json'} isn't there"
+        )
     settings = read_json(root / "model_config.json")
     for part in ("data_config", "model_config", "peft_lora_config"):
         if not isinstance(settings.get(part), dict):

@@ -68,6 +68,31 @@ def test_dialect_5_equals_the_installed_transformers(body, references, video, fp
     assert np.array_equal(position_ids(spans, 2.0, "5"), expected[:, 0].numpy())
 
 
+@given(st.lists(grids, max_size=8), clips, st.floats(1, 60), st.integers(1, 2000), st.integers(0, 40))
+def test_dialect_4_51_counts_on_from_the_largest_position(references, video, fps, num_frames, text):
+    second_per_grid = 2 / (2 * video[0] / num_frames * fps)
+    spans, expected, at = [Span(3)], [(i,) * 3 for i in range(3)], 3
+    for grid, seconds in [*((grid, None) for grid in references), (video, second_per_grid)]:
+        times = [0] if seconds is None else temporal_positions(grid[0], seconds, 2.0, "4.51").tolist()
+        part = [(at + t, at + y, at + x) for t in times for y in range(grid[1]) for x in range(grid[2])]
+        at = max(map(max, part)) + 1
+        expected += part + [(at + i,) * 3 for i in range(text + 1)]
+        at += text + 1
+        spans += [Span(len(part), grid, seconds), Span(text + 1)]
+    assert position_ids(spans, 2.0, "4.51").T.tolist() == [list(row) for row in expected]
+
+
+@given(st.integers(1, 12), st.floats(1, 120), st.integers(1, 2000), st.sampled_from(["4.51", "5"]))
+def test_time_is_two_positions_a_second_cut_to_whole_numbers(steps, fps, num_frames, dialect):
+    second_per_grid = 2 / (2 * steps / num_frames * fps)
+    exact = np.arange(steps) * second_per_grid * 2
+    times = temporal_positions(steps, second_per_grid, 2.0, dialect)
+    # a product within float32's rounding of a whole number may be cut to the one below
+    assert ((times == np.floor(exact)) | (abs(exact - np.rint(exact)) < 1e-6 * (1 + exact))).all()
+    assert (times <= exact * (1 + 1e-6)).all()
+    assert (times > exact * (1 - 1e-6) - 1 - 1e-6).all()
+
+
 @given(st.lists(st.integers(1, 20), max_size=4), grids, st.sampled_from(["4.51", "5"]))
 def test_text_and_pictures_never_run_backwards(texts, grid, dialect):
     spans = [span for n in texts for span in (Span(n), Span(grid[1] * grid[2], grid))] + [Span(5)]

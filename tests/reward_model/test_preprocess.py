@@ -4,6 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reward_model.config import FRAME_SAMPLINGS, IDENTITY_GRPO, PAPER
 from reward_model.errors import InvalidMedia
@@ -74,6 +76,19 @@ def test_the_named_samplings_pick_the_released_frames():
     assert PAPER.count(33, 10.0) == 6
     assert PAPER.count(24, 24.0) == 4
     assert IDENTITY_GRPO.compat_fps == 10.0
+
+
+@given(st.integers(1, 20_000), st.floats(0.5, 1000))
+def test_the_released_rule_takes_four_frames_of_any_video(count, fps):
+    indices = IDENTITY_GRPO.indices(count, fps)
+    assert indices == tuple(round(i * (count - 1) / 3) for i in range(4))
+
+
+@given(st.integers(1, 20_000), st.floats(0.5, 1000))
+def test_the_papers_rule_takes_pairs_four_to_ten_where_there_are_as_many(count, fps):
+    taken = PAPER.count(count, fps)
+    assert taken % 2 == 0
+    assert min(4, max(count // 2 * 2, 2)) <= taken <= 10
 
 
 @pytest.mark.parametrize(
