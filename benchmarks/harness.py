@@ -45,7 +45,7 @@ class Row:
 
 def in_turn(
     ours: Callable[[], Any], peer: Callable[[], Any], rounds: int = 5, clock: Callable[[], float] = perf_counter
-):
+) -> tuple[list[float], list[float]]:
     """Seconds of `ours` and of `peer`, a list each; one call of both first, so that nothing pays for being first."""
     ours(), peer()
     seconds: tuple[list[float], list[float]] = ([], [])
@@ -57,7 +57,9 @@ def in_turn(
     return seconds
 
 
-def row(name: str, unit: str, peer_name: str, ours: list[float], peer: list[float], scale: float = 1.0, **more) -> Row:
+def row(
+    name: str, unit: str, peer_name: str, ours: list[float], peer: list[float], scale: float = 1.0, **more: Any
+) -> Row:
     """A row of times that were taken in turn (smaller is better), brought from seconds to `unit` by `scale`."""
     ratios = [p / o for o, p in zip(ours, peer, strict=True)]
     known = {key: more.pop(key) for key in ("goal", "why") if key in more}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -117,7 +118,7 @@ def replay_seconds(graphs: Sequence[torch.cuda.CUDAGraph], calls: int, rounds: i
 
 def kernel_calls(
     sets: list[list[torch.Tensor]], size, variant=None, semantics="u8", dtype=torch.bfloat16
-) -> list[Callable]:
+) -> list[partial[None]]:
     """The launch alone on each set, its header already on the device."""
     from frame_ops.plan import Shape, plan_batch
     from frame_ops.resize_normalize_patchify import launch
@@ -126,7 +127,7 @@ def kernel_calls(
     shapes = tuple(Shape(clip.shape[0], clip.shape[1], clip.shape[2], *size) for clip in sets[0])
     plan = plan_batch(shapes, semantics, variant.tile)
     stream = torch.cuda.current_stream().cuda_stream
-    calls = []
+    calls: list[partial[None]] = []
     for clips in sets:
         header = launch.device_plans(clips[0].device, stream).header(plan, clips)
         patches = torch.full((plan.rows, 1176), float("nan"), dtype=dtype, device="cuda")
@@ -152,10 +153,10 @@ def _rows(batch: tuple[int, int, int, int], hugging_face: Callable, found: dict[
     known = {"peak_mb": peak_megabytes(lambda: ours(clips, size))}
     mine = graph_of(kernel_calls(sets, size))
 
-    def kernel_row(peer: str, calls: list[Callable], **more) -> Row:
-        times = replay_seconds([mine, graph_of(calls)], len(sets))
-        more |= known | {"peer_peak_mb": peak_megabytes(calls[0]), "gb_per_s": round(moved / median(times[0]) / 1e9)}
-        return row(name + peer, "us", peer, *times, scale=1e6, **more)
+    def kernel_row(peer: str, calls: Sequence[Callable], **more) -> Row:
+        us, theirs = replay_seconds([mine, graph_of(calls)], len(sets))
+        more |= known | {"peer_peak_mb": peak_megabytes(calls[0]), "gb_per_s": round(moved / median(us) / 1e9)}
+        return row(name + peer, "us", peer, us, theirs, scale=1e6, **more)
 
     def copy() -> Row:
         flat = [torch.empty(moved // 2, dtype=torch.uint8, device="cuda") for _ in range(2 * len(sets))]
@@ -218,7 +219,7 @@ def _call_on_device(name: str, clips: list[torch.Tensor], size: tuple[int, int],
         ours(clips, size)
         host.append(perf_counter() - begin)
         torch.cuda.synchronize()
-    more = {"host_us": round(median(host) * 1e6, 1), "peer_peak_mb": peak_megabytes(peer)}
+    more: dict[str, Any] = {"host_us": round(median(host) * 1e6, 1), "peer_peak_mb": peak_megabytes(peer)}
     more["values_that_differ"] = round((peer() != ours(clips, size)).float().mean().item(), 4)
     return row(
         name + "Hugging Face, CUDA", "us", "Hugging Face, CUDA", *in_turn(mine, peer, rounds=10), scale=1e6, **more

@@ -82,7 +82,7 @@ def mixed_batch() -> tuple[list[torch.Tensor], list[tuple[int, int]]]:
     ]
     clips += [noise(2, 252, 420, 3), noise(1, 1024, 1024, 3), noise(1, 2500, 3333, 3), noise(2, 252, 416, 3)]
     clips += [noise(1, 40, 1999, 3), noise(4, 31, 29, 3), noise(2, 90, 120, 1).expand(-1, -1, -1, 3)]
-    return clips, [smart_resize(*clip.shape[1:3], MIN_PIXELS, 399_360) for clip in clips]
+    return clips, [smart_resize(clip.shape[1], clip.shape[2], MIN_PIXELS, 399_360) for clip in clips]
 
 
 def on_gpu(clip: torch.Tensor) -> torch.Tensor:
@@ -165,7 +165,7 @@ def sweep() -> list[Row]:
 
 
 def _microseconds(variant: Variant, batch, semantics: Semantics = "u8", dtype: torch.dtype = torch.bfloat16) -> float:
-    size = smart_resize(*batch[2:], MIN_PIXELS, MAX_PIXELS)
+    size = smart_resize(batch[2], batch[3], MIN_PIXELS, MAX_PIXELS)
     sets = input_sets(batch)
     calls = kernel_calls(sets, size, variant, semantics, dtype)
     graph = graph_of(calls)
@@ -187,7 +187,11 @@ def _other_rows() -> list[Row]:
         FLOAT_VARIANT,
         *(replace(FLOAT_VARIANT, tile=Tile(*tile)) for tile in ((32, 32, 32, 32), (64, 64, 16, 32))),
     ]
-    others = [("pillow", torch.bfloat16, best), ("u8", torch.float32, best), ("u8", torch.float32, VARIANT)]
+    others: list[tuple[Semantics, torch.dtype, Variant]] = [
+        ("pillow", torch.bfloat16, best),
+        ("u8", torch.float32, best),
+        ("u8", torch.float32, VARIANT),
+    ]
     for semantics, dtype, variant in others + [("float", torch.bfloat16, variant) for variant in floats]:
         us = _microseconds(variant, batch, semantics, dtype)
         name = f"gpu {name_of(batch)} {semantics} {str(dtype)[6:]}, {label(variant)}"

@@ -1,4 +1,4 @@
-"""The examples scored by `tiny`, with patches from the plain op and from the interpreted kernel:
+"""Every fourth pixel of the examples scored by `tiny`, with patches of the plain op and of the interpreted kernel:
 
     TRITON_INTERPRET=1 python -m tests.frame_ops.scored OUT
 
@@ -23,25 +23,29 @@ from reward_model.decode import decode_frames, probe
 from reward_model.qwen_scorer import QwenScorer
 from reward_model.tiny import tiny_config, tiny_model, tiny_tokenizer
 from reward_model.types import ReferenceSet, Sample, Video
+from tests.frame_ops.interpreted import integers_through_blas
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-launch.VARIANT = launch.FLOAT_VARIANT = Variant(Tile(128, 128, 128, 128, 4))
+launch.VARIANT = launch.FLOAT_VARIANT = Variant(Tile(256, 256, 256, 256, 4))
 
 
 def samples(sampling) -> dict[str, Sample]:
     found = {}
     for group in json.loads((EXAMPLES / "examples.json").read_text())["groups"]:
-        references = ReferenceSet(tuple(np.asarray(Image.open(EXAMPLES / path)) for path in group["references"]))
+        references = ReferenceSet(
+            tuple(np.asarray(Image.open(EXAMPLES / path))[::4, ::4] for path in group["references"])
+        )
         for clip in group["clips"]:
             data = (EXAMPLES / clip["file"]).read_bytes()
             about = probe(data)
             indices = sampling.indices(about.num_frames, about.fps)
-            frames = decode_frames(data, indices)
+            frames = decode_frames(data, indices)[:, ::4, ::4]
             found[clip["file"]] = Sample(references, Video(frames, about.fps, about.num_frames, indices))
     return found
 
 
 def main() -> None:
+    integers_through_blas()
     results = {}
     for frames_by, references_by in (("u8", "u8"), ("float", "pillow")):
         model = tiny_model(tiny_config(tiny_tokenizer()))

@@ -50,7 +50,7 @@ def processor(tmp_path_factory):
 
 
 def test_any_clip_is_bit_equal_to_the_processor_of_transformers_in_every_dtype():
-    in_own_process("--property", 30)
+    in_own_process("--property", 20)
 
 
 @pytest.mark.parametrize("size", SIZES)
