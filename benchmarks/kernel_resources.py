@@ -84,7 +84,7 @@ def compiled(arch: int, limbs: int, chunked: bool, dtype: str, variant: Variant 
     return Resources(
         arch, LIMBS[limbs], chunked, dtype, int(re.findall(r"REG:(\d+)", usage)[0]),
         sum(int(n) for n in re.findall(r"(?:STACK|LOCAL):(\d+)", usage)), done.metadata.shared, len(opcodes),
-        sum("MMA" in opcode for opcode in opcodes),
+        sum(bool(re.match(r"(UTC)?[HI]?G?MMA", opcode)) for opcode in opcodes),
         sum(not re.search(r"\.[US](8|16)\b", opcode) for opcode in stores), len(stores),
     )  # fmt: skip
 
