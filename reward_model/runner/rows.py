@@ -52,7 +52,7 @@ def silu_times(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
     the width."""
     if gate.device.type == "cpu" and gate.shape[-1] % 64:
         return gate / (1 + torch.exp(-gate)) * up
-    return nn.functional.silu(gate) * up
+    return nn.functional.silu(gate).mul_(up)
 
 
 def rms_norm(norm: Any, x: torch.Tensor) -> torch.Tensor:
@@ -65,4 +65,7 @@ def rms_norm(norm: Any, x: torch.Tensor) -> torch.Tensor:
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """Rotary embedding. x: [n, heads, d]; cos, sin: broadcastable to it, with equal halves in the last axis."""
     half = x.shape[-1] // 2
-    return x * cos + torch.cat((-x[..., half:], x[..., :half]), dim=-1) * sin
+    out = x * cos
+    out[..., :half] -= x[..., half:] * sin[..., :half]
+    out[..., half:] += x[..., :half] * sin[..., half:]
+    return out

@@ -41,8 +41,8 @@ class VisionRunner:
             normed = rms_norm(block.norm1, hidden)
             full = number in self.full_blocks
             attend = in_slices if full else in_windows
-            hidden = hidden + self._attention(block.attn, normed, num_patches, plan, full, attend, cos, sin)
-            hidden = hidden + mlp(rms_norm(block.norm2, hidden))
+            hidden += self._attention(block.attn, normed, num_patches, plan, full, attend, cos, sin)
+            hidden += mlp(rms_norm(block.norm2, hidden))
         merger = tower.merger
         merged = self.rows.pad(rms_norm(merger.ln_q, hidden)[:num_patches].reshape(num_units, -1))
         first, activation, second = merger.mlp
