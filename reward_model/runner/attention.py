@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from .plan import AttentionClass
-from .rows import send
+from .rows import Rows, send
 from .windows import Segments
 
 
@@ -84,18 +84,20 @@ class VarlenAttention:
 
 
 class SegmentAttention:
-    """query, key, value [N, heads, d] -> [N, heads, d]: every run of rows attends to itself, all of it to all of it."""
+    """query, key, value [N, heads, d] -> [N', heads, d], N' the next multiple with zeros behind: every run of rows
+    attends to itself, all of it to all of it."""
 
-    def __init__(self, segments: Segments, device: torch.device, dtype: torch.dtype, deterministic: bool):
-        self.segments, self.deterministic = segments, deterministic
+    def __init__(self, segments: Segments, rows: Rows, device: torch.device, dtype: torch.dtype, deterministic: bool):
+        self.segments, self.rows, self.deterministic = segments, rows, deterministic
         self.ends = _ends(segments.lengths, device) if has_varlen(device, dtype) else None
 
     def __call__(self, query, key, value, scale: float) -> torch.Tensor:
         if self.ends is not None:
             longest = int(self.segments.lengths.max())
             ends, both = (self.ends, self.ends), (longest, longest)
-            return _varlen(query, key, value, ends, both, False, self.deterministic, scale)
-        out, start = torch.empty_like(query), 0
+            return self.rows.pad(_varlen(query, key, value, ends, both, False, self.deterministic, scale))
+        out, start = query.new_empty(self.rows.padded(len(query)), *query.shape[1:]), 0
+        out[len(query) :] = 0
         for count, length in self.segments.classes:
             rows = slice(start, start + count * length)
             start = rows.stop

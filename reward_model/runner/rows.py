@@ -23,9 +23,12 @@ class Rows:
     multiple: int = 1
     chunk: int | None = None
 
+    def padded(self, num_rows: int) -> int:
+        return num_rows + -num_rows % self.multiple
+
     def pad(self, rows: torch.Tensor) -> torch.Tensor:
         """[n, ...] -> [n', ...] with zero rows behind, n' the next multiple; no copy where n fits already."""
-        missing = -rows.shape[0] % self.multiple
+        missing = self.padded(rows.shape[0]) - rows.shape[0]
         return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
 
     def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:

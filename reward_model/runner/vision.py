@@ -31,7 +31,7 @@ class VisionRunner:
         plan = plan_tower(grids, merge=tower.spatial_merge_size, window=self.window).to(patches.device)
         num_units = plan.order_U.shape[0]
         in_windows, in_slices = (
-            SegmentAttention(segments, patches.device, self.dtype, self.deterministic)
+            SegmentAttention(segments, self.rows, patches.device, self.dtype, self.deterministic)
             for segments in (plan.windows, plan.slices)
         )
         cos, sin = self._rotary(plan, patches.device)
@@ -75,5 +75,5 @@ class VisionRunner:
             query, key, value = query[plan.slices_N], key[plan.slices_N], value[plan.slices_N]
         out = attend(query, key, value, module.scaling)
         if full:
-            out = out[plan.unslice_N]
-        return self.rows.linear(self.rows.pad(out.reshape(num_patches, -1)), module.proj.weight, module.proj.bias)
+            out = self.rows.pad(out[plan.unslice_N])
+        return self.rows.linear(out.flatten(1), module.proj.weight, module.proj.bias)
