@@ -57,15 +57,15 @@ class IdentityRewardService:
 
     @bentoml.api(route="/v1/score")
     async def score(self, request: ScoreRequest, /) -> Any:
-        return await answer(self.engine.score(request, current.get().request_id))
+        return await answer(self.engine.score(request, current.get().call))
 
     @bentoml.api(route="/v1/compare")
     async def compare(self, request: CompareRequest, /) -> Any:
-        return await answer(self.engine.compare(request, current.get().request_id))
+        return await answer(self.engine.compare(request, current.get().call))
 
     @bentoml.api(route="/v1/groups")
     async def groups(self, request: GroupRequest, /) -> Any:
-        return await answer(self.engine.score_group(request, current.get().request_id))
+        return await answer(self.engine.score_group(request, current.get().call))
 
 
 IdentityRewardService.add_asgi_middleware(  # type: ignore[attr-defined]  # the decorator made it a bentoml.Service

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +39,7 @@ from identity_reward_client.preference import matrices, probabilities, verdict
 from reward_model.decode_picture import PictureRule
 from reward_model.scorer import Scorer
 
+from .call import Call
 from .failures import as_typed, body
 from .media import ReferenceStore, decode_references, make_decoder, reference_set_id
 from .metrics import Metrics
@@ -155,26 +155,29 @@ class ScoringEngine:
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, decode)
 
-    async def score(self, request: ScoreRequest, request_id: str | None = None) -> ScoreResponse:
+    async def score(self, request: ScoreRequest, call: Call | None = None) -> ScoreResponse:
+        call = call or Call()
         model, outcomes, timing = await self._run(request, [request.video])
         return ScoreResponse(
-            **_scored(outcomes[0]).model_dump(), request_id=request_id or new_id(), model=model.stamp, timing=timing
+            **_scored(outcomes[0]).model_dump(), request_id=call.request_id, model=model.stamp, timing=timing
         )
 
-    async def compare(self, request: CompareRequest, request_id: str | None = None) -> CompareResponse:
+    async def compare(self, request: CompareRequest, call: Call | None = None) -> CompareResponse:
         """Both videos or an error, whose details name the video ("a" or "b") that could not be scored."""
         _check_theta(request.theta)
+        call = call or Call()
         model, outcomes, timing = await self._run(request, [request.video_a, request.video_b])
         a, b = (_scored(outcome, video=name) for name, outcome in zip("ab", outcomes, strict=True))
         difference = model.scorer.info.preference_scale * (a.reward - b.reward)
         p_a_wins, p_tie, p_b_wins = (float(p) for p in probabilities(difference, request.theta))
         return CompareResponse(
-            request_id=request_id or new_id(), model=model.stamp, a=a, b=b, theta=request.theta, p_a_wins=p_a_wins,
+            request_id=call.request_id, model=model.stamp, a=a, b=b, theta=request.theta, p_a_wins=p_a_wins,
             p_tie=p_tie, p_b_wins=p_b_wins, verdict=verdict(difference, request.theta), timing=timing,
         )  # fmt: skip
 
-    async def score_group(self, request: GroupRequest, request_id: str | None = None) -> GroupResponse:
+    async def score_group(self, request: GroupRequest, call: Call | None = None) -> GroupResponse:
         _check_theta(request.theta)
+        call = call or Call()
         model, outcomes, timing = await self._run(request, request.videos)
         win = tie = None
         if request.matrices:
@@ -185,12 +188,21 @@ class ScoringEngine:
                 for matrix in matrices(scaled_G, request.theta)
             )
         return GroupResponse(
-            request_id=request_id or new_id(), model=model.stamp, theta=request.theta, win=win, tie=tie, timing=timing,
+            request_id=call.request_id, model=model.stamp, theta=request.theta, win=win, tie=tie, timing=timing,
             items=[
                 Item(index=i, scored=out) if isinstance(out, Scored) else Item(index=i, error=body(out))
                 for i, out in enumerate(outcomes)
             ],
         )  # fmt: skip
+
+    async def stream_group(
+        self, request: GroupRequest, call: Call | None = None
+    ) -> AsyncIterator[Item | GroupResponse]:
+        """Each item as soon as it is known, in any order; then the whole answer."""
+        answer = await self.score_group(request, call)
+        for item in answer.items:
+            yield item
+        yield answer
 
     def _find(self, name: str | None) -> _Model:
         if not self.ready:
@@ -247,7 +259,3 @@ def _scored(outcome: Scored | RewardError, **details: str) -> Scored:
         outcome.details.update(details)
         raise outcome
     return outcome
-
-
-def new_id() -> str:
-    return uuid.uuid4().hex

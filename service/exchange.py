@@ -13,12 +13,13 @@ from starlette.responses import Response
 from identity_reward_client.errors import RewardError
 from identity_reward_client.messages import ErrorResponse
 
+from .call import Call
 from .failures import body, typed
 
 
 @dataclass
 class Exchange:
-    request_id: str
+    call: Call
     # set where an error is answered: tells the middleware that the body has its shape already
     error: RewardError | None = None
 

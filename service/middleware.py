@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -15,14 +14,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from identity_reward_client import errors
 from identity_reward_client.validation import explain_found
 
-from .engine import new_id
+from .call import REQUEST_ID, Call, new_id
 from .exchange import Exchange, current, error_response
 from .failures import typed
 from .metrics import OTHER, Metrics
 from .openapi import JSON, ROUTES, Route
 from .settings import Settings
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 # what BentoML and Starlette answer by themselves, by status
 _PLAIN: dict[int, type[errors.RewardError]] = {
     400: errors.InvalidRequest,
@@ -69,7 +67,9 @@ class EdgeMiddleware:
         started = time.monotonic()
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        exchange = Exchange(given if REQUEST_ID.fullmatch(given) else new_id())
+        client = scope.get("client") or ("unknown", 0)
+        deadline = started + self._settings.request_timeout_s
+        exchange = Exchange(Call(given if REQUEST_ID.fullmatch(given) else new_id(), client[0], deadline=deadline))
         token = current.set(exchange)
         reply = _Reply(send, exchange)
         reply.unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
@@ -191,7 +191,7 @@ class _Reply:
     async def _start(self, message: Message) -> None:
         self.status = message["status"]
         headers = MutableHeaders(raw=list(message["headers"]))
-        headers["X-Request-Id"] = self._exchange.request_id
+        headers["X-Request-Id"] = self._exchange.call.request_id
         headers["X-Content-Type-Options"] = "nosniff"
         if self.unread:
             headers["Connection"] = "close"  # or the server goes on reading, for as long as the caller sends

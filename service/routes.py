@@ -40,7 +40,7 @@ async def put_reference_set(request: Request) -> Response:
 async def score_raw_group(request: Request) -> Response:
     async def score() -> GroupResponse:
         message = await asyncio.to_thread(raw_body.decode, await request.body())
-        return await _engine(request).score_group(message, current.get().request_id)
+        return await _engine(request).score_group(message, current.get().call)
 
     return await answer(score())
 

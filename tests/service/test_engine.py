@@ -26,12 +26,13 @@ from identity_reward_client.errors import (
 from identity_reward_client.messages import CompareRequest, GroupRequest, Image, ReferenceSet, ScoreRequest, Video
 from identity_reward_client.preference import Preference, matrices, probabilities
 from reward_model.scorer import SCORERS
+from service.call import Call
 from service.engine import ScoringEngine
 from service.settings import Settings
 
 
 async def test_score(engine, picture, video):
-    answer = await engine.score(ScoreRequest(references=[picture()], video=video(51)), "mine")
+    answer = await engine.score(ScoreRequest(references=[picture()], video=video(51)), Call("mine"))
     assert answer.reward == 0.2
     assert (answer.request_id, answer.model.name, answer.frame_indices) == ("mine", "brightness", [0, 2, 3, 5])
     assert answer.details is None
