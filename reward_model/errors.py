@@ -50,5 +50,9 @@ class OutOfMemory(ScoringError):
     """The device ran out of memory on this sample, also when it was tried in a smaller batch."""
 
 
+class DeviceLost(ScoringError):
+    """The device's context is gone: nothing can be computed in this process any more."""
+
+
 class NonFiniteReward(ScoringError):
     code = "non_finite_reward"

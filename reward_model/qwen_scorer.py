@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from .config import RewardModelConfig
-from .errors import NonFiniteReward, OutOfMemory
+from .errors import DeviceLost, NonFiniteReward, OutOfMemory
 from .model import RewardModel
 from .patches import packed_patches
 from .preprocess import Preprocessor
+from .pricing import SequencePricer
 from .runner.config import RunnerConfig
 from .runner.runner import Runner
 from .runner.sequence import TokenSequence
@@ -27,6 +28,7 @@ class QwenScorer:
         config = model.config
         self.model = model
         self.preprocess = Preprocessor(config, tokenizer, patch_later=model.device.type != "cpu")
+        self.price = SequencePricer(config.template, tokenizer, config.frame_pixels, config.reference_pixels)
         patches = partial(packed_patches, config=config, device=model.device, dtype=model.dtype)
         self.runner = Runner(model.body, runner, patches)
         self.info = scorer_info(config, model)
@@ -35,10 +37,13 @@ class QwenScorer:
     def forward(self, batch: Sequence[TokenSequence]) -> list[list[float] | OutOfMemory]:
         """The model's outputs for each sequence, in float32; the runner shares what sequences have in common."""
         model = self.model
-        hidden = self.runner(batch)
-        rewards = [model.rewards(rows) for rows in hidden if isinstance(rows, torch.Tensor)]
-        # one wait for the device, not one for each item
-        done = iter(torch.stack(rewards).tolist() if rewards else [])
+        try:
+            hidden = self.runner(batch)
+            rewards = [model.rewards(rows) for rows in hidden if isinstance(rows, torch.Tensor)]
+            # one wait for the device, not one for each item
+            done = iter(torch.stack(rewards).tolist() if rewards else [])
+        except torch.AcceleratorError as error:  # not of memory: a fault after which every call fails
+            raise DeviceLost(f"{model.device}: {str(error).splitlines()[0]}") from error
         return [next(done) if isinstance(rows, torch.Tensor) else rows for rows in hidden]
 
     def postprocess(self, raw: Sequence[float] | OutOfMemory) -> Score:

@@ -1,4 +1,4 @@
-"""A scorer is a model on the server: samples in, rewards out, by three verbs and a warm-up."""
+"""A scorer is a model on the server: samples in, rewards out, by three verbs, a price and a warm-up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from identity_reward_client.frame_sampling import FrameSampling
 
 from .runner.config import RunnerConfig
-from .types import CacheCount, Sample, Score
+from .types import CacheCount, Price, Sample, Score, Size
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ class Scorer(Protocol):
     """
 
     info: ScorerInfo
+
+    def price(self, references: Sequence[Size], num_frames: int, size: Size, prompt: str | None) -> Price:
+        """What a sample of these sizes costs, in tokens: `num_frames` frames of `size` after sampling. Quick."""
+        ...
 
     def preprocess(self, sample: Sample) -> Any:
         """CPU work of one sample: everything but the model."""

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from typing import TypeVar
 
-import numpy as np
-
-from identity_reward_client.errors import (
-    InternalError,
-    InvalidRequest,
-    LimitExceeded,
-    ModelNotFound,
-    NotReady,
-    RewardError,
-)
+from identity_reward_client.content import reference_set_id
+from identity_reward_client.errors import NotReady, Overloaded
 from identity_reward_client.messages import (
     CompareRequest,
     CompareResponse,
@@ -25,237 +16,241 @@ from identity_reward_client.messages import (
     GroupResponse,
     Item,
     ModelInfo,
-    ModelStamp,
     ReferenceSetResponse,
     RequestBase,
-    Scored,
     ScoreRequest,
     ScoreResponse,
     Timing,
     Video,
 )
 from identity_reward_client.messages import ReferenceSet as ReferenceSetMessage
-from identity_reward_client.preference import matrices, probabilities, verdict
-from reward_model.decode_picture import PictureRule
-from reward_model.scorer import Scorer
 
+from .admission import ByteRoom, ClientRates
+from .answers import check_limit, check_references, check_theta, compared, grouped, item, scored_or_raise
 from .call import Call
-from .failures import as_typed, body
-from .media import ReferenceStore, decode_references, make_decoder, reference_set_id
+from .clock import Clock
+from .contents import Contents, name_contents
+from .failures import as_typed, stopping
+from .idempotency import Idempotency
+from .media import decode_references, make_decoder
 from .metrics import Metrics
-from .models import check_names, load_warm
-from .pipeline import Clock, Pipeline
-from .scheduler import Scheduler
+from .models import check_names
+from .pipeline import Answer, Known, Pipeline
+from .reference_store import ReferenceStore
+from .result_cache import ResultCache
+from .served_model import ServedModel, ServedModels
 from .settings import Settings
 
-MAX_THETA = 1e6
-
-
-@dataclass(frozen=True)
-class _Model:
-    scorer: Scorer
-    scheduler: Scheduler
-
-    @property
-    def picture_rule(self) -> PictureRule:
-        return self.scorer.info.frame_sampling.reference_files
-
-    @property
-    def stamp(self) -> ModelStamp:
-        info = self.scorer.info
-        return ModelStamp(
-            name=info.name, version=info.version, fingerprint=info.fingerprint, domain=info.domain,
-            frame_sampling=info.frame_sampling.name, prompt_used=info.prompt_used,
-        )  # fmt: skip
+T = TypeVar("T")
 
 
 class ScoringEngine:
-    """Holds the models. `start` loads and warms them; every method after it may be called from any event loop."""
+    """Holds the models. `start` loads and warms them; every method after it may be called from any event loop.
 
-    def __init__(self, settings: Settings, metrics: Metrics | None = None):
+    `on_lost` hears, from the scoring thread, that the device is gone: the process is of no more use then.
+    """
+
+    def __init__(
+        self, settings: Settings, metrics: Metrics | None = None, on_lost: Callable[[str], None] = lambda reason: None
+    ):
         self.settings = settings
         self.metrics = metrics or Metrics()
-        # by the models' own names, which for folders and files differ from what the settings call them
-        self._models: dict[str, _Model] = {}
-        self._default = ""
+        # of requests' bodies: transports take it before they read one
+        self.body_room = ByteRoom(settings.max_waiting_bytes)
+        self._models = ServedModels()
         self._references = ReferenceStore(settings.max_reference_store_bytes)
+        self._results = ResultCache(settings.result_cache_entries)
+        self._idempotency = Idempotency(settings.idempotency_lifetime_s)
+        rate = settings.client_videos_per_s
+        self._rates = None if rate is None else ClientRates(rate, settings.client_burst_videos)
         self._pool = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
+        # apart from the pool, whose threads may all be busy with what was let in
+        self._probes = ThreadPoolExecutor(max(settings.decode_workers, 2), thread_name_prefix="probe")
         self._decoder = make_decoder(settings)
-        self._pipeline = Pipeline(settings, self._references, self._pool, self._decoder)
+        self._pipeline = Pipeline(settings, self._references, self._results, self._probes, self._decoder)
+        self._on_lost = on_lost
+        self._draining = False
 
     @property
     def ready(self) -> bool:
-        return bool(self._models)
+        return bool(len(self._models)) and not self._draining
 
     def start(self) -> None:
         """Load and warm the models; it takes seconds and blocks. A RewardError says which one failed and why."""
         check_names(self.settings.models)
-        models: dict[str, _Model] = {}
+        models = ServedModels()
         try:
             self._decoder.start()
-            self._load(models)
+            models.load(self.settings, self.metrics, self._pool, self._lost)
             with as_typed():
                 self._decoder.wait_ready()
         except BaseException:
-            for model in models.values():
-                model.scheduler.close()
+            models.close()
             self._decoder.close()
             self._pool.shutdown(wait=False)
+            self._probes.shutdown(wait=False)
             raise
+        self.metrics.watch_engine(self.body_room, self._results.counts)
         self._models = models
 
-    def _load(self, models: dict[str, _Model]) -> None:
-        for given in self.settings.models:
-            scorer = load_warm(given, self.settings)
-            name = scorer.info.name
-            if name in models:
-                raise InternalError(f"two of the served models are called {name!r}; serve one of them, or rename one")
-            scheduler = Scheduler(
-                scorer,
-                max_batch_items=self.settings.max_batch_items,
-                max_waiting_items=self.settings.max_waiting_items,
-            )
-            self.metrics.waiting_items.labels(name).set_function(partial(getattr, scheduler, "admitted"))
-            self.metrics.watch_caches(name, scorer.caches)
-            models[name] = _Model(scorer, scheduler)
-            if given == self.settings.default:
-                self._default = name
+    def begin_drain(self) -> None:
+        """Refuse new requests; those that were taken are answered."""
+        self._draining = True
 
     async def close(self) -> None:
         """Finish what runs, refuse what waits, free the threads. The engine can't be started again."""
-        models, self._models = self._models, {}
-        for model in models.values():
-            await asyncio.to_thread(model.scheduler.close)
+        models, self._models = self._models, ServedModels()
+        await asyncio.to_thread(models.close)
         await asyncio.to_thread(self._decoder.close)
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._probes.shutdown(wait=False, cancel_futures=True)
+
+    def check_room(self) -> None:
+        """NotReady or Overloaded where no request at all would be taken now: for transports, before they read one."""
+        self._check_ready()
+        full: Overloaded | None = None
+        for model in self._models.all():
+            try:
+                return model.admission.check_room()
+            except Overloaded as error:
+                full = error
+        if full is not None:
+            raise full
 
     def models(self) -> list[ModelInfo]:
         """What is served, the default first."""
-        names = sorted(self._models, key=lambda name: name != self._default)
-        return [self.model(name) for name in names]
+        return [self._models.describe(model.name) for model in self._models.all()]
 
     def model(self, name: str | None) -> ModelInfo:
         """What is served under this name, or as the default."""
-        info = self._find(name).scorer.info
-        return ModelInfo(
-            **{field: getattr(info, field) for field in ModelInfo.model_fields if field != "default"},
-            default=info.name == self._default,
-        )
+        self._check_loaded()
+        return self._models.describe(name)
 
-    async def put_references(self, request: ReferenceSetMessage) -> ReferenceSetResponse:
+    async def put_references(self, request: ReferenceSetMessage, call: Call | None = None) -> ReferenceSetResponse:
         """Keep the pictures for requests that name them by id, as long as there is room."""
-        self._check_references(len(request.images), self.settings.max_references)
+        self._check_ready()
+        check_references(len(request.images), self.settings.max_references)
 
         def decode() -> ReferenceSetResponse:
             identity = reference_set_id(request.images)
-            for rule in {model.picture_rule for model in self._models.values()}:
+            for rule in {model.picture_rule for model in self._models.all()}:
                 references = decode_references(request.images, self.settings, self._decoder, rule)
                 self._references.put((identity, rule), references)
             return ReferenceSetResponse(id=identity, num_references=len(request.images))
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, decode)
+        return await asyncio.get_running_loop().run_in_executor(self._probes, decode)
 
     async def score(self, request: ScoreRequest, call: Call | None = None) -> ScoreResponse:
         call = call or Call()
-        model, outcomes, timing = await self._run(request, [request.video])
-        return ScoreResponse(
-            **_scored(outcomes[0]).model_dump(), request_id=call.request_id, model=model.stamp, timing=timing
-        )
+
+        async def answer(contents: Contents) -> ScoreResponse:
+            model, outcomes, timing = await self._run(request, [request.video], contents, call)
+            scored = scored_or_raise(outcomes[0]).model_dump()
+            return ScoreResponse(**scored, request_id=call.request_id, model=model.stamp, timing=timing)
+
+        return await self._once(request, [request.video], call, answer)
 
     async def compare(self, request: CompareRequest, call: Call | None = None) -> CompareResponse:
         """Both videos or an error, whose details name the video ("a" or "b") that could not be scored."""
-        _check_theta(request.theta)
-        call = call or Call()
-        model, outcomes, timing = await self._run(request, [request.video_a, request.video_b])
-        a, b = (_scored(outcome, video=name) for name, outcome in zip("ab", outcomes, strict=True))
-        difference = model.scorer.info.preference_scale * (a.reward - b.reward)
-        p_a_wins, p_tie, p_b_wins = (float(p) for p in probabilities(difference, request.theta))
-        return CompareResponse(
-            request_id=call.request_id, model=model.stamp, a=a, b=b, theta=request.theta, p_a_wins=p_a_wins,
-            p_tie=p_tie, p_b_wins=p_b_wins, verdict=verdict(difference, request.theta), timing=timing,
-        )  # fmt: skip
+        check_theta(request.theta)
+        call, videos = call or Call(), [request.video_a, request.video_b]
+
+        async def answer(contents: Contents) -> CompareResponse:
+            model, outcomes, timing = await self._run(request, videos, contents, call)
+            a, b = (scored_or_raise(outcome, video=name) for name, outcome in zip("ab", outcomes, strict=True))
+            return compared(request, call, model, a, b, timing)
+
+        answered = await self._once(request, videos, call, answer)
+        self.metrics.verdict(answered.model.name, answered.verdict)
+        return answered
 
     async def score_group(self, request: GroupRequest, call: Call | None = None) -> GroupResponse:
-        _check_theta(request.theta)
-        call = call or Call()
-        model, outcomes, timing = await self._run(request, request.videos)
-        win = tie = None
-        if request.matrices:
-            rewards_G = [out.reward if isinstance(out, Scored) else np.nan for out in outcomes]
-            scaled_G = model.scorer.info.preference_scale * np.asarray(rewards_G)
-            win, tie = (
-                [[None if np.isnan(p) else float(p) for p in row] for row in matrix]
-                for matrix in matrices(scaled_G, request.theta)
-            )
-        return GroupResponse(
-            request_id=call.request_id, model=model.stamp, theta=request.theta, win=win, tie=tie, timing=timing,
-            items=[
-                Item(index=i, scored=out) if isinstance(out, Scored) else Item(index=i, error=body(out))
-                for i, out in enumerate(outcomes)
-            ],
-        )  # fmt: skip
+        return await self._group(request, call or Call())
 
     async def stream_group(
         self, request: GroupRequest, call: Call | None = None
     ) -> AsyncIterator[Item | GroupResponse]:
         """Each item as soon as it is known, in any order; then the whole answer."""
-        answer = await self.score_group(request, call)
-        for item in answer.items:
-            yield item
-        yield answer
+        news: asyncio.Queue[Item | None] = asyncio.Queue()
+        told: set[int] = set()
+        group = asyncio.ensure_future(
+            self._group(request, call or Call(), lambda place, one: news.put_nowait(item(place, one)))
+        )
+        group.add_done_callback(lambda _: news.put_nowait(None))
+        try:
+            while (one := await news.get()) is not None:
+                told.add(one.index)
+                yield one
+            answer = await group
+            for one in answer.items:
+                if one.index not in told:  # another call with this key was first
+                    yield one
+            yield answer
+        finally:
+            group.cancel()
 
-    def _find(self, name: str | None) -> _Model:
-        if not self.ready:
-            raise NotReady("the models are not loaded", retry_after_s=5)
-        name = self._default if name is None else name
-        if name not in self._models:
-            raise ModelNotFound(f"no model is called {name[:80]!r} here; there are {', '.join(self._models)}")
-        return self._models[name]
+    async def _group(self, request: GroupRequest, call: Call, known: Known | None = None) -> GroupResponse:
+        check_theta(request.theta)
+
+        async def answer(contents: Contents) -> GroupResponse:
+            model, outcomes, timing = await self._run(request, request.videos, contents, call, known)
+            return grouped(request, call, model, outcomes, timing)
+
+        return await self._once(request, request.videos, call, answer)
+
+    async def _once(
+        self, request: RequestBase, videos: Sequence[Video], call: Call, answer: Callable[[Contents], Awaitable[T]]
+    ) -> T:
+        """`answer`, with the contents' names where anybody needs them; a repeat of an earlier call gets its answer."""
+        self._check_ready()
+        self._check(request, videos, self._models.find(request.model))
+        named = self._results.entries or call.idempotency_key or len(videos) > 1
+        contents = await name_contents(request, videos) if named else Contents()
+        if call.idempotency_key is None:
+            return await answer(contents)
+        digest = contents.digest(request)
+        return await self._idempotency.run(call.client, call.idempotency_key, digest, lambda: answer(contents))
 
     async def _run(
-        self, request: RequestBase, videos: Sequence[Video]
-    ) -> tuple[_Model, list[Scored | RewardError], Timing]:
+        self,
+        request: RequestBase,
+        videos: Sequence[Video],
+        contents: Contents,
+        call: Call,
+        known: Known | None = None,
+    ) -> tuple[ServedModel, list[Answer], Timing]:
         """A score or an error for each video. An error about the request as a whole is raised."""
-        model = self._find(request.model)
-        self._check(request, videos, model)
-        name = model.scorer.info.name
-        clock = Clock(self.metrics, name)
-        with model.scheduler.admit(len(videos)):
-            outcomes = await self._pipeline.run(model.scorer, model.scheduler, request, videos, clock)
+        model = self._models.find(request.model)
+        if self._rates is not None:
+            self._rates.take(call.client, len(videos))
+        clock = Clock(self.metrics, model.name)
+        outcomes = await self._pipeline.run(model, request, videos, contents, call, clock, known)
         for outcome in outcomes:
-            self.metrics.items.labels(name, "failed" if isinstance(outcome, RewardError) else "scored").inc()
-            if isinstance(outcome, RewardError):
-                self.metrics.item_errors.labels(outcome.code).inc()
+            self.metrics.item(model.name, outcome)
         return model, outcomes, clock.timing()
 
-    def _check(self, request: RequestBase, videos: Sequence[Video], model: _Model) -> None:
+    def _check_loaded(self) -> None:
+        if not len(self._models):
+            raise NotReady("the models are not loaded", retry_after_s=5)
+
+    def _check_ready(self) -> None:
+        self._check_loaded()
+        if self._draining:
+            raise stopping()
+
+    def _check(self, request: RequestBase, videos: Sequence[Video], model: ServedModel) -> None:
         given = request.references
-        references = self._references.get((given, model.picture_rule)) if isinstance(given, str) else None
-        count = len(request.references) if references is None else len(references.images)
-        self._check_references(count, min(self.settings.max_references, model.scorer.info.max_references))
-        if len(videos) > self.settings.max_group_videos:
-            raise _limit("videos", len(videos), "max_group_videos", self.settings.max_group_videos)
-        length = len(request.prompt or "")
-        if length > self.settings.max_prompt_chars:
-            raise _limit("characters of prompt", length, "max_prompt_chars", self.settings.max_prompt_chars)
+        if isinstance(given, str):
+            stored = self._references.find((given, model.picture_rule))
+            count = 0 if stored is None else len(stored.images)
+        else:
+            count = len(given)
+        check_references(count, min(self.settings.max_references, model.scorer.info.max_references))
+        check_limit("videos", len(videos), "max_group_videos", self.settings.max_group_videos)
+        check_limit(
+            "characters of prompt", len(request.prompt or ""), "max_prompt_chars", self.settings.max_prompt_chars
+        )
 
-    @staticmethod
-    def _check_references(count: int, allowed: int) -> None:
-        if count > allowed:
-            raise _limit("references", count, "max_references", allowed)
-
-
-def _limit(what: str, given: int, name: str, maximum: int) -> LimitExceeded:
-    return LimitExceeded(f"{given} {what}; at most {maximum} are taken", details={"limit": name, "maximum": maximum})
-
-
-def _check_theta(theta: float) -> None:
-    if theta > MAX_THETA:
-        raise InvalidRequest(f"theta must be above 1 and at most {MAX_THETA:g}, got {theta:g}")
-
-
-def _scored(outcome: Scored | RewardError, **details: str) -> Scored:
-    if isinstance(outcome, RewardError):
-        outcome.details.update(details)
-        raise outcome
-    return outcome
+    def _lost(self, reason: str) -> None:
+        self._draining = True
+        self._on_lost(reason)

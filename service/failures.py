@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from identity_reward_client.errors import InternalError, RewardError, from_code
+from identity_reward_client.errors import InternalError, NotReady, RewardError, from_code
 from identity_reward_client.messages import ErrorBody
 from reward_model.errors import ScoringError
 
@@ -23,6 +23,10 @@ def where(error: BaseException, frames: int = 3) -> str:
         places.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
         trace = trace.tb_next
     return f"{type(error).__name__} at {' < '.join(reversed(places[-frames:]))}"
+
+
+def stopping() -> NotReady:
+    return NotReady("the server is stopping; another or the next one takes requests", retry_after_s=5)
 
 
 def typed(error: BaseException) -> RewardError:

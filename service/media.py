@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
-from hashlib import sha256
-from threading import Lock
 
 import numpy as np
 
@@ -16,7 +13,7 @@ from identity_reward_client.errors import (
     InvalidRequest,
     LimitExceeded,
     MissingFps,
-    ReferenceSetNotFound,
+    VideoNotFound,
 )
 from identity_reward_client.fps import resolve_fps
 from identity_reward_client.frame_sampling import FrameSampling
@@ -25,6 +22,7 @@ from reward_model import types
 from reward_model.decode_picture import PictureRule
 from reward_model.decode_pool import DecodePool
 from reward_model.media_decoder import InProcessDecoder, MediaDecoder
+from reward_model.timeline import VideoProbe
 
 from .failures import as_typed
 from .pictures import decode_picture, refuse_links
@@ -61,37 +59,71 @@ def decode_references(
     )
 
 
+def measure_video(
+    video: Video, sampling: FrameSampling, limits: Settings, decoder: MediaDecoder
+) -> tuple[int, types.Size]:
+    """(frames that the model will look at, their size), from headers and a probe; raises what `decode_video` would."""
+    fps = _given_fps(video, sampling)
+    if video.data is not None:
+        with as_typed(), decoder.video(video.data, limits.max_frame_pixels) as file:
+            _, indices = _checked_probe(file.probe, fps, sampling, limits)
+            return len(indices), (file.probe.height, file.probe.width)
+    *_, picks = _chosen(video, fps, sampling, limits)
+    if video.frames is not None:
+        return len(picks), (video.frames.shape[1], video.frames.shape[2])
+    pixels = (video.images or [])[picks[0]].pixels
+    return len(picks), None if pixels is None else (pixels.shape[0], pixels.shape[1])
+
+
 def decode_video(video: Video, sampling: FrameSampling, limits: Settings, decoder: MediaDecoder) -> types.Video:
     """The frames that `sampling` picks. Everything that a header or a probe can tell is checked before decoding."""
+    fps = _given_fps(video, sampling)
+    if video.data is not None:
+        with as_typed(), decoder.video(video.data, limits.max_frame_pixels) as file:
+            fps, indices = _checked_probe(file.probe, fps, sampling, limits)
+            return types.Video(file.frames(indices), fps, file.probe.num_frames, indices)
+    fps, count, indices, picks = _chosen(video, fps, sampling, limits)
+    if video.frames is None:
+        frames = _from_pictures(video.images or [], picks, limits, decoder)
+    else:
+        # picked by a copy: the request's buffer may be read-only, and need not outlive this call
+        frames = np.frombuffer(video.frames.data, np.uint8).reshape(video.frames.shape)[list(picks)]
+    return types.Video(frames, fps, count, indices)
+
+
+def _given_fps(video: Video, sampling: FrameSampling) -> float | None:
+    """What the sender says of the frame rate, if anything."""
+    if video.id is not None:
+        raise VideoNotFound(f"no reward is kept for video {video.id} with these references; send the video itself")
     refuse_links(video, "the video")
     fps = None if video.fps is None else resolve_fps(video.fps, sampling)
     if fps is not None and not 0 < fps <= MAX_FPS:
         raise InvalidRequest(f"fps must be above 0 and at most {MAX_FPS:g}, got {fps:g}")
-    if video.data is not None:
-        with as_typed():
-            return _from_file(video.data, fps, sampling, limits, decoder)
+    return fps
+
+
+def _chosen(
+    video: Video, fps: float | None, sampling: FrameSampling, limits: Settings
+) -> tuple[float, int, tuple[int, ...], Sequence[int]]:
+    """(frame rate, frames of the source, indices in it, places among what was sent) of frames or pictures."""
     if fps is None:
         raise MissingFps("frames and lists of pictures need fps, the frames a second of their source; none was given")
-    images = video.images or []
-    sent = len(images) if video.frames is None else video.frames.shape[0]
+    sent = len(video.images or []) if video.frames is None else video.frames.shape[0]
     if not sent:
         raise InvalidMedia("the video is an empty list of pictures")
     if sent > limits.max_sent_frames:
         raise _over("frames sent for one video", sent, "max_sent_frames", limits)
+    picks: Sequence[int]
     if video.num_source_frames is None or video.frame_indices is None:
         count, indices = sent, _sample(sent, fps, sampling, limits)
-        picks: Sequence[int] = indices
+        picks = indices
     else:
         count = video.num_source_frames
         indices = _checked_choice(count, video.frame_indices, sent, fps, sampling, limits)
         picks = range(sent)
-    if video.frames is None:
-        frames = _from_pictures(images, picks, limits, decoder)
-    else:
+    if video.frames is not None:
         _check_frames(video.frames.shape[2], video.frames.shape[1], len(picks), limits)
-        # picked by a copy: the request's buffer may be read-only, and need not outlive this call
-        frames = np.frombuffer(video.frames.data, np.uint8).reshape(video.frames.shape)[list(picks)]
-    return types.Video(frames, fps, count, indices)
+    return fps, count, indices, picks
 
 
 def _checked_choice(
@@ -134,19 +166,18 @@ def _check_frames(width: int, height: int, count: int, limits: Settings) -> None
         )
 
 
-def _from_file(
-    data: bytes | memoryview, fps: float | None, sampling: FrameSampling, limits: Settings, decoder: MediaDecoder
-) -> types.Video:
-    with decoder.video(data, limits.max_frame_pixels) as file:
-        probe = file.probe
-        fps = fps or probe.fps
-        if not fps or not math.isfinite(fps):
-            raise MissingFps("the video file doesn't say how many frames a second it has; send fps with it")
-        if probe.duration_s > limits.max_duration_s:
-            raise _over("seconds of video", probe.duration_s, "max_duration_s", limits)
-        indices = _sample(probe.num_frames, fps, sampling, limits)
-        _check_frames(probe.width, probe.height, len(indices), limits)
-        return types.Video(file.frames(indices), fps, probe.num_frames, indices)
+def _checked_probe(
+    probe: VideoProbe, fps: float | None, sampling: FrameSampling, limits: Settings
+) -> tuple[float, tuple[int, ...]]:
+    """(frame rate, indices) of a file that is within the limits."""
+    fps = fps or probe.fps
+    if not fps or not math.isfinite(fps):
+        raise MissingFps("the video file doesn't say how many frames a second it has; send fps with it")
+    if probe.duration_s > limits.max_duration_s:
+        raise _over("seconds of video", probe.duration_s, "max_duration_s", limits)
+    indices = _sample(probe.num_frames, fps, sampling, limits)
+    _check_frames(probe.width, probe.height, len(indices), limits)
+    return fps, indices
 
 
 def _from_pictures(
@@ -165,78 +196,3 @@ def _from_pictures(
                 f"frame {i} is {width}x{height}, frame {picks[0]} is {first[1]}x{first[0]}; a video has one size"
             )
     return np.stack([frames[i] for i in picks])
-
-
-def content_key(message: Image | Video) -> bytes:
-    """Equal for equal content, whatever way it travelled: digest over kind, shape and bytes as sent."""
-    digest = sha256()
-
-    def add(kind: bytes, data) -> None:
-        view = memoryview(data).cast("B")
-        digest.update(kind + view.nbytes.to_bytes(8, "big"))
-        digest.update(view)
-
-    def add_picture(image: Image) -> None:
-        if image.pixels is None:
-            add(b"file", image.data or (image.url or image.path or "").encode())
-        else:
-            add(b"pixels" + repr(image.pixels.shape).encode(), image.pixels.data)
-
-    if isinstance(message, Image):
-        add_picture(message)
-        return digest.digest()
-    if message.frames is not None:
-        add(b"frames" + repr(message.frames.shape).encode(), message.frames.data)
-    elif message.images is not None:
-        for image in message.images:
-            add_picture(image)
-    else:
-        add(b"video", message.data or (message.url or message.path or "").encode())
-    digest.update(repr((message.fps, message.num_source_frames, message.frame_indices)).encode())
-    return digest.digest()
-
-
-def reference_set_id(images: Sequence[Image]) -> str:
-    return "sha256:" + sha256(b"".join(content_key(image) for image in images)).hexdigest()
-
-
-class ReferenceStore:
-    """Decoded reference sets by id and picture rule, least recently used first out, bounded in bytes.
-
-    Safe from several threads.
-    """
-
-    def __init__(self, max_bytes: int):
-        self._max_bytes = max_bytes
-        self._sets: OrderedDict[tuple[str, PictureRule], types.ReferenceSet] = OrderedDict()
-        self._bytes = 0
-        self._lock = Lock()
-
-    def get(self, key: tuple[str, PictureRule]) -> types.ReferenceSet:
-        with self._lock:
-            if key not in self._sets:
-                raise ReferenceSetNotFound(
-                    f"reference set {key[0]} isn't stored here (any more); put its pictures to /v1/reference-sets"
-                )
-            self._sets.move_to_end(key)
-            return self._sets[key]
-
-    def put(self, key: tuple[str, PictureRule], references: types.ReferenceSet) -> None:
-        size = _size(references)
-        if size > self._max_bytes:
-            raise LimitExceeded(
-                f"the reference set takes {size} bytes decoded; the server keeps {self._max_bytes} in all",
-                details={"limit": "max_reference_store_bytes", "maximum": self._max_bytes},
-            )
-        with self._lock:
-            if key in self._sets:
-                self._sets.move_to_end(key)
-                return
-            self._sets[key] = references
-            self._bytes += size
-            while self._bytes > self._max_bytes:
-                self._bytes -= _size(self._sets.popitem(last=False)[1])
-
-
-def _size(references: types.ReferenceSet) -> int:
-    return sum(image.nbytes for image in references.images)

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from identity_reward_client.call_options import PRIORITIES
+from identity_reward_client.errors import RewardError
+from identity_reward_client.messages import Scored
 from reward_model.types import CacheCount
+
+from .admission import Admission, ByteRoom
+from .scheduler import Scheduler
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 OTHER = "other"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_FILL = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+# raw rewards have no bounds: cosines lie in the middle, Bradley-Terry rewards within some units
+_REWARDS = (-8, -4, -2, -1, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 2, 4, 8)
 
 
 class Metrics:
@@ -21,6 +30,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._caches: dict[str, Callable[[], Sequence[CacheCount]]] = {}
+        self._queues: dict[str, tuple[Admission, Scheduler]] = {}
+        self._bodies: ByteRoom | None = None
         self.registry.register(self)
 
         def stage(name: str, text: str) -> Histogram:
@@ -41,19 +52,71 @@ class Metrics:
         self.items = Counter(
             "identity_reward_items_total", "Videos scored or failed", ["model", "outcome"], registry=self.registry
         )
-        self.decode_seconds = stage("decode_seconds", "Decoding one video or reference set")
+        self.decode_seconds = stage("decode_seconds", "Probing or decoding one video, or decoding a reference set")
         self.preprocess_seconds = stage("preprocess_seconds", "Preparing one sample")
-        self.queue_seconds = stage("queue_seconds", "Waiting of a group for its forward pass")
-        self.forward_seconds = stage("forward_seconds", "Forward pass that a group was in")
-        self.waiting_items = Gauge(
-            "identity_reward_waiting_items", "Videos accepted and not yet answered", ["model"], registry=self.registry
+        self.queue_seconds = stage("queue_seconds", "Waiting of a request for its turn and for its forward pass")
+        self.forward_seconds = stage("forward_seconds", "Forward pass that a request was in")
+        self._fill = Histogram(
+            "identity_reward_batch_fill_ratio", "Tokens of a forward pass over max_batch_tokens", ["model"],
+            buckets=_FILL, registry=self.registry,
+        )  # fmt: skip
+        self._batch_tokens = Counter(
+            "identity_reward_batch_tokens_total", "Tokens of all forward passes", ["model"], registry=self.registry
+        )
+        self._batch_requests = Counter(
+            "identity_reward_batch_requests_total", "Requests in all forward passes", ["model"], registry=self.registry
+        )
+        self._rewards = Histogram(
+            "identity_reward_reward", "Raw rewards answered", ["model"], buckets=_REWARDS, registry=self.registry
+        )
+        self._verdicts = Counter(
+            "identity_reward_verdicts_total", "Verdicts over pairs", ["model", "verdict"], registry=self.registry
         )
 
-    def watch_caches(self, model: str, counts: Callable[[], Sequence[CacheCount]]) -> None:
-        """What a model's caches did, asked for at each scrape."""
-        self._caches[model] = counts
+    def item(self, model: str, outcome: Scored | RewardError) -> None:
+        if isinstance(outcome, RewardError):
+            self.items.labels(model, "failed").inc()
+            self.item_errors.labels(outcome.code).inc()
+        else:
+            self.items.labels(model, "scored").inc()
+            self._rewards.labels(model).observe(outcome.reward)
+
+    def verdict(self, model: str, verdict: str) -> None:
+        self._verdicts.labels(model, verdict).inc()
+
+    def batch(self, model: str, budget: int, tokens: int, requests: int) -> None:
+        self._fill.labels(model).observe(tokens / budget)
+        self._batch_tokens.labels(model).inc(tokens)
+        self._batch_requests.labels(model).inc(requests)
+
+    def watch(self, model: str, room: Admission, queue: Scheduler, caches: Callable[[], Sequence[CacheCount]]) -> None:
+        """What a model holds, asked for at each scrape."""
+        self._queues[model] = room, queue
+        self._caches[model] = caches
+
+    def watch_engine(self, bodies: ByteRoom, caches: Callable[[], Sequence[CacheCount]]) -> None:
+        """The same of what all models share."""
+        self._bodies = bodies
+        self._caches["all"] = caches
 
     def collect(self) -> Iterator[Metric]:
+        yield from self._collect_caches()
+        tokens = GaugeMetricFamily(
+            "identity_reward_waiting_tokens", "Tokens of work accepted, not answered", labels=["model", "priority"]
+        )
+        requests = GaugeMetricFamily("identity_reward_waiting_requests", "Requests before a forward", labels=["model"])
+        rate = GaugeMetricFamily("identity_reward_drain_tokens_per_second", "Measured capacity", labels=["model"])
+        for model, (room, queue) in self._queues.items():
+            for priority in PRIORITIES:
+                tokens.add_metric([model, priority], room.waiting(priority))
+            requests.add_metric([model], queue.works)
+            rate.add_metric([model], room.drain.tokens_per_s)
+        yield from (tokens, requests, rate)
+        held = GaugeMetricFamily("identity_reward_body_bytes", "Bodies of requests that are being answered")
+        held.add_metric([], self._bodies.bytes if self._bodies else 0)
+        yield held
+
+    def _collect_caches(self) -> Iterator[Metric]:
         labels = ["model", "cache"]
         hits = CounterMetricFamily("identity_reward_cache_hits", "Found in a cache", labels=labels)
         misses = CounterMetricFamily("identity_reward_cache_misses", "Computed, as no cache held it", labels=labels)

@@ -1,136 +1,187 @@
-"""A request's way through the server: decode, prepare, wait for its batch, and a score or an error for every video."""
+"""A request's way through the server: known results, a price, room, its turn, and an outcome for every video."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from identity_reward_client.errors import RewardError
-from identity_reward_client.messages import RequestBase, Scored, Timing, Video
+from identity_reward_client.frame_sampling import FrameSampling
+from identity_reward_client.messages import RequestBase, Scored, Video
 from reward_model import types
-from reward_model.decode_picture import PictureRule
-from reward_model.errors import ScoringError
 from reward_model.media_decoder import MediaDecoder
-from reward_model.scorer import Scorer
 
+from .call import Call
+from .clock import Clock
+from .contents import Contents
 from .failures import typed
-from .media import ReferenceStore, content_key, decode_references, decode_video
-from .metrics import Metrics
-from .scheduler import Scheduler
+from .media import decode_references, decode_video, measure_video
+from .reference_store import ReferenceStore
+from .result_cache import Result, ResultCache, ResultKey
+from .served_model import ServedModel
 from .settings import Settings
+from .work import Outcome, Work
 
 T = TypeVar("T")
-
-
-class Clock:
-    """Seconds spent in each stage of one request; stages of several threads add up."""
-
-    def __init__(self, metrics: Metrics, model: str):
-        self._started = time.monotonic()
-        self._spans: list[tuple[str, float]] = []  # appended to from several threads
-        self._metrics = metrics
-        self._model = model
-
-    def add(self, stage: str, seconds: float) -> None:
-        self._spans.append((stage, seconds))
-        getattr(self._metrics, f"{stage}_seconds").labels(self._model).observe(seconds)
-
-    @contextmanager
-    def of(self, stage: str):
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self.add(stage, time.monotonic() - started)
-
-    def timing(self) -> Timing:
-        sums = {f"{stage}_ms": 0.0 for stage, _ in self._spans}
-        for stage, seconds in self._spans:
-            sums[f"{stage}_ms"] += 1000 * seconds
-        return Timing(**sums, total_ms=1000 * (time.monotonic() - self._started))
+Answer = Scored | RewardError
+Known = Callable[[int, Answer], None]
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    video: types.Video
-    item: Any
-
-
 class Pipeline:
-    def __init__(self, limits: Settings, references: ReferenceStore, pool: Executor, decoder: MediaDecoder):
-        self._limits = limits
-        self._references = references
-        self._pool = pool
-        self._decoder = decoder
+    """`probes` runs what is done before a request is let in."""
+
+    limits: Settings
+    references: ReferenceStore
+    results: ResultCache
+    probes: Executor
+    decoder: MediaDecoder
 
     async def run(
-        self, scorer: Scorer, scheduler: Scheduler, request: RequestBase, videos: Sequence[Video], clock: Clock
-    ) -> list[Scored | RewardError]:
-        """One outcome a video, in order; what concerns the references or the whole request is raised."""
+        self,
+        model: ServedModel,
+        request: RequestBase,
+        videos: Sequence[Video],
+        contents: Contents,
+        call: Call,
+        clock: Clock,
+        known: Known | None = None,
+    ) -> list[Answer]:
+        """One outcome a video, in order; what concerns the references or the whole request is raised. `known` hears of
+        each video's as soon as it is there, in the caller's event loop."""
+        run = _Run(self, model, request, videos, contents, call, clock, known)
         try:
-            return await self._run(scorer, scheduler, request, videos, clock)
+            return await run.outcomes()
         except Exception as error:
             raise typed(error) from None
 
-    async def _run(self, scorer, scheduler, request, videos, clock) -> list[Scored | RewardError]:
-        references = await self._resolve(request, scorer.info.frame_sampling.reference_files, clock)
-        # equal videos of a request are decoded and scored once
-        keys = [b""] if len(videos) == 1 else await self._in_pool(lambda: [content_key(video) for video in videos])
-        unique = dict(zip(keys, videos, strict=True))
-        prepare = partial(self._prepare, scorer, references, request.prompt, clock)
-        waiting = [self._in_pool(partial(prepare, video)) for video in unique.values()]
-        made = await asyncio.gather(*waiting, return_exceptions=True)
-        outcomes: dict[bytes, Any] = dict(zip(unique, made, strict=True))
-        _raise_if_whole(outcomes.values())
-        prepared = {key: one for key, one in outcomes.items() if isinstance(one, _Prepared)}
-        if prepared:
-            done = await asyncio.wrap_future(scheduler.submit([one.item for one in prepared.values()]))
-            clock.add("queue", done.queue_s)
-            clock.add("forward", done.forward_s)
-            _raise_if_whole(done.outcomes)
-            for (key, one), score in zip(prepared.items(), done.outcomes, strict=True):
-                outcomes[key] = score if isinstance(score, Exception) else _answer(score, one.video, request.details)
-        final = {key: typed(out) if isinstance(out, BaseException) else out for key, out in outcomes.items()}
-        return [final[key] for key in keys]
 
-    def _prepare(self, scorer: Scorer, references, prompt: str | None, clock: Clock, video: Video) -> _Prepared:
-        with clock.of("decode"):
-            decoded = decode_video(video, scorer.info.frame_sampling, self._limits, self._decoder)
-        with clock.of("preprocess"):
-            return _Prepared(decoded, scorer.preprocess(types.Sample(references, decoded, prompt)))
+class _Run:
+    """One request. Equal videos of it are decoded and scored once."""
 
-    async def _resolve(self, request: RequestBase, rule: PictureRule, clock: Clock) -> types.ReferenceSet:
-        given = request.references
+    def __init__(self, parts: Pipeline, model, request, videos, contents, call, clock, known):
+        self._parts = parts
+        self._model: ServedModel = model
+        self._request: RequestBase = request
+        self._call: Call = call
+        self._clock: Clock = clock
+        self._known: Known | None = known
+        self._loop = asyncio.get_running_loop()
+        places: dict[Any, list[int]] = {}
+        for place, name in enumerate(contents.videos or range(len(videos))):
+            places.setdefault(name, []).append(place)
+        # of each distinct video: where it stands in the request
+        self._places = list(places.values())
+        self._videos: list[Video] = [videos[where[0]] for where in self._places]
+        self._answers: dict[int, Answer] = {}
+        self._facts: dict[int, tuple[float, int, tuple[int, ...]]] = {}
+        self._keys: list[ResultKey] = []
+        if contents.videos and contents.references and parts.results.entries:
+            info = model.scorer.info
+            prompt = request.prompt if info.prompt_used else None
+            self._keys = [ResultKey(info.fingerprint, contents.references, str(name), prompt) for name in places]
+
+    async def outcomes(self) -> list[Answer]:
+        for number, key in enumerate(self._keys):
+            if (result := self._parts.results.get(key)) is not None:
+                self._answer(number, result)
+        if len(self._answers) < len(self._videos):
+            await self._score([n for n in range(len(self._videos)) if n not in self._answers])
+        answers = {place: self._answers[n] for n, where in enumerate(self._places) for place in where}
+        return [answers[place] for place in range(len(answers))]
+
+    async def _score(self, numbers: list[int]) -> None:
+        resolve, sizes = self._resolver()
+        measured = await asyncio.gather(*(self._measure(number) for number in numbers), return_exceptions=True)
+        left, prices = [], []
+        for number, found in zip(numbers, measured, strict=True):
+            if isinstance(found, BaseException):
+                if not isinstance(found, Exception):
+                    raise found
+                self._answer(number, typed(found))
+                continue
+            left.append(number)
+            prices.append(self._model.scorer.price(sizes, *found, self._request.prompt))
+        if not left:
+            await self._off_loop(resolve)  # an error of the references outranks those of the videos
+            return
+        work = Work(self._call, prices, resolve, lambda resolved, n: self._prepare(resolved, left[n]))
+        if self._known is not None:
+            work.known = lambda n, outcome: self._soon(left[n], outcome)
+        with self._model.admission.admit(self._call, work.tokens):
+            done = await asyncio.wrap_future(self._model.scheduler.submit(work))
+        self._clock.add("queue", done.queue_s)
+        self._clock.add("forward", done.forward_s)
+        for number, outcome in zip(left, done.outcomes, strict=True):
+            self._finish(number, outcome)
+
+    def _resolver(self) -> tuple[Callable[[], types.ReferenceSet], list[types.Size]]:
+        """What gives the decoded references, and their sizes as far as they are known without it."""
+        given, rule = self._request.references, self._model.picture_rule
         if isinstance(given, str):
-            return self._references.get((given, rule))
+            stored = self._parts.references.get((given, rule))
+            return lambda: stored, [(image.shape[0], image.shape[1]) for image in stored.images]
 
         def decode() -> types.ReferenceSet:
-            with clock.of("decode"):
-                return decode_references(given, self._limits, self._decoder, rule)
+            with self._clock.of("decode"):
+                return decode_references(given, self._parts.limits, self._parts.decoder, rule)
 
-        return await self._in_pool(decode)
+        sizes = [None if one.pixels is None else (one.pixels.shape[0], one.pixels.shape[1]) for one in given]
+        return decode, sizes
 
-    async def _in_pool(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+    async def _measure(self, number: int) -> tuple[int, types.Size]:
+        video = self._videos[number]
+        measure = partial(measure_video, video, self._sampling, self._parts.limits, self._parts.decoder)
+        if video.data is None:
+            return measure()
+        with self._clock.of("decode"):
+            return await self._off_loop(measure)
 
+    async def _off_loop(self, function: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._parts.probes, function)
 
-def _raise_if_whole(outcomes) -> None:
-    for outcome in outcomes:
-        if isinstance(outcome, ScoringError) and outcome.whole_group:
-            raise outcome
+    def _prepare(self, references: types.ReferenceSet, number: int) -> Any:
+        with self._clock.of("decode"):
+            video = decode_video(self._videos[number], self._sampling, self._parts.limits, self._parts.decoder)
+        self._facts[number] = video.fps, video.num_source_frames, video.frame_indices
+        with self._clock.of("preprocess"):
+            return self._model.scorer.preprocess(types.Sample(references, video, self._request.prompt))
 
+    def _soon(self, number: int, outcome: Outcome) -> None:
+        self._loop.call_soon_threadsafe(self._finish, number, outcome)
 
-def _answer(score: types.Score, video: types.Video, details: bool) -> Scored:
-    return Scored(
-        reward=score.reward,
-        fps=video.fps,
-        num_source_frames=video.num_source_frames,
-        frame_indices=list(video.frame_indices),
-        details=score.details if details else None,
-    )
+    def _finish(self, number: int, outcome: Outcome) -> None:
+        if number in self._answers:
+            return
+        if isinstance(outcome, Exception):
+            self._answer(number, typed(outcome))
+            return
+        result = Result(outcome, *self._facts[number])
+        if self._keys:
+            self._parts.results.put(self._keys[number], result)
+        self._answer(number, result)
+
+    def _answer(self, number: int, found: Result | RewardError) -> None:
+        answer = found if isinstance(found, RewardError) else self._scored(number, found)
+        self._answers[number] = answer
+        if self._known is not None:
+            for place in self._places[number]:
+                self._known(place, answer)
+
+    def _scored(self, number: int, result: Result) -> Scored:
+        return Scored(
+            reward=result.score.reward,
+            fps=result.fps,
+            num_source_frames=result.num_source_frames,
+            frame_indices=list(result.frame_indices),
+            video_id=self._keys[number].video if self._keys else None,
+            details=result.score.details if self._request.details else None,
+        )
+
+    @property
+    def _sampling(self) -> FrameSampling:
+        return self._model.scorer.info.frame_sampling

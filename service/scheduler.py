@@ -1,4 +1,4 @@
-"""One queue and one thread for each scorer: what waits together is scored together."""
+"""A model's queue: whose turn it is, what is prepared meanwhile, and one thread that scores what is ready."""
 
 from __future__ import annotations
 
@@ -6,158 +6,224 @@ import logging
 import math
 import threading
 import time
-from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from typing import Any
 
-from identity_reward_client.errors import InternalError, NotReady, Overloaded
-from reward_model.errors import NonFiniteReward, ScoringError
+from identity_reward_client.errors import DeadlineExceeded, InternalError, RewardError
+from reward_model.errors import DeviceLost, NonFiniteReward, ScoringError
 from reward_model.scorer import Scorer
-from reward_model.types import Score
 
-from .failures import where
+from .admission import Drain
+from .failures import stopping, where
+from .fair_queue import FairQueue
+from .work import Done, Outcome, Work
 
 log = logging.getLogger("identity_reward")
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What became of a group: a score or an error for each item, in order."""
-
-    outcomes: list[Score | Exception]
-    queue_s: float
-    forward_s: float
-
-
-@dataclass(eq=False)
-class _Group:
-    items: Sequence[Any]
-    future: Future[Scored] = field(default_factory=Future)
-    queued_at: float = field(default_factory=time.monotonic)
+_CLOSE_S = 10.0
 
 
 class Scheduler:
-    """Runs `scorer.forward` in a thread of its own on batches of whole groups.
+    """Runs `scorer.forward` in a thread of its own on batches of whole groups, within `batch_tokens` tokens.
 
-    Every future that `submit` gives gets its result or an error. A forward that raises fails its own batch; a batch of
-    several groups is then run again group by group, so that one caller's samples can't fail another's.
+    Works wait in a fair queue; those whose turn is near are prepared in `pool`, as many as fill two batches, so that
+    the next batch is ready when this one is done. Every future gets its result or an error. A forward that raises
+    fails its own batch; a batch of several works is then run again work by work, so that one caller's samples can't
+    fail another's. A device that is lost fails everything and is told to `on_lost`.
     """
 
-    def __init__(self, scorer: Scorer, *, max_batch_items: int, max_waiting_items: int):
+    def __init__(
+        self,
+        scorer: Scorer,
+        pool: Executor,
+        batch_tokens: int,
+        drain: Drain | None = None,
+        on_batch: Callable[[int, int], None] = lambda tokens, works: None,
+        on_lost: Callable[[str], None] = lambda reason: None,
+    ):
         self._scorer = scorer
-        self._max_batch_items = max_batch_items
-        self._max_waiting_items = max_waiting_items
-        self._waiting: deque[_Group] = deque()
-        self._admitted = 0
-        self._seconds_per_item = 0.1  # of wall time, smoothed: what Retry-After is made from
+        self._pool = pool
+        self._batch_tokens = batch_tokens
+        self._drain = drain or Drain()
+        self._on_batch = on_batch
+        self._on_lost = on_lost
+        self._waiting: FairQueue[Work] = FairQueue()
+        self._window: list[Work] = []  # being prepared or ready, in turn
+        self._worked_at = 0.0
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=f"score-{scorer.info.name}", daemon=True)
         self._thread.start()
 
-    @property
-    def admitted(self) -> int:
-        """Items that were let in and are not answered yet."""
-        return self._admitted
-
-    @contextmanager
-    def admit(self, count: int):
-        """Room for `count` items, from before they are decoded until they are answered; without room, Overloaded."""
+    def submit(self, work: Work) -> Future[Done]:
+        """Cancelling the future takes the work from the queue; from a batch that runs it can't be taken."""
         with self._changed:
             if self._closed:
-                raise NotReady("the server is stopping", retry_after_s=5)
-            if self._admitted and self._admitted + count > self._max_waiting_items:
-                seconds = min(max(math.ceil(self._admitted * self._seconds_per_item), 1), 60)
-                raise Overloaded(
-                    f"{self._admitted} videos are waiting and {count} more would be over {self._max_waiting_items}; "
-                    f"try again in {seconds} s",
-                    retry_after_s=seconds,
-                )
-            self._admitted += count
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._admitted -= count
-
-    def submit(self, items: Sequence[Any]) -> Future[Scored]:
-        """A group of what `scorer.preprocess` gave. Cancelling the future before its turn takes it from the queue."""
-        group = _Group(items)
-        with self._changed:
-            if self._closed:
-                raise NotReady("the server is stopping", retry_after_s=5)
-            self._waiting.append(group)
-            self._changed.notify()
-        return group.future
+                raise stopping()
+            self._waiting.push(work, work.tokens, work.call.priority, work.call.client)
+            self._advance()
+        work.future.add_done_callback(lambda future: self._cancelled(work) if future.cancelled() else None)
+        return work.future
 
     def close(self) -> None:
-        """Finish the batch that runs and refuse what still waits."""
+        """Refuse what waits and let the batch that runs finish, if that takes no longer than some seconds."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            left = [*self._waiting.drain(), *self._window]
+            self._window.clear()
+            self._changed.notify_all()
+        for work in left:
+            work.fail(stopping())
+        self._thread.join(_CLOSE_S)
+
+    @property
+    def works(self) -> int:
+        """Waiting, being prepared or ready."""
+        return len(self._waiting) + len(self._window)
+
+    def _cancelled(self, work: Work) -> None:
+        with self._changed:
+            if not self._waiting.remove(work, work.call.priority, work.call.client) and work in self._window:
+                self._window.remove(work)
+            self._advance()
+
+    def _advance(self) -> None:
+        """Under the lock: begins to prepare the works whose turn is near."""
+        ahead = sum(work.tokens for work in self._window)
+        while self._waiting:
+            work = self._waiting.peek()
+            if self._window and ahead + work.tokens > 2 * self._batch_tokens:
+                return
+            self._waiting.pop()
+            if work.future.done() or _expired(work):
+                continue
+            work.begun_at = time.monotonic()
+            self._window.append(work)
+            ahead += work.tokens
+            self._pool.submit(self._resolve, work)
+
+    def _resolve(self, work: Work) -> None:
+        """In the pool: what all items need, then every item, the first one in this very thread."""
+        if work.future.done():
+            return
+        try:
+            work.resolved = work.resolve()
+            for number in range(1, len(work.prices)):
+                self._pool.submit(self._prepare, work, number)
+        except BaseException as error:
+            self._give_up(work, _reported(error))
+        else:
+            self._prepare(work, 0)
+
+    def _prepare(self, work: Work, number: int) -> None:
+        if work.future.done():
+            return
+        try:
+            prepared: Any = work.prepare(work.resolved, number)
+        except BaseException as error:
+            failed = _reported(error)
+            if isinstance(failed, ScoringError) and failed.whole_group:
+                self._give_up(work, failed)
+                return
+            work.settle(number, failed)
+        else:
+            work.items[number] = prepared
+        with self._changed:
+            work.pending -= 1
+            if work.pending:
+                return
+            work.prepared_at = time.monotonic()
+            if work.items:
+                self._changed.notify_all()
+                return
+            self._leave(work)
+        _finish(work, work.prepared_at, 0.0)
+
+    def _give_up(self, work: Work, error: Exception) -> None:
+        with self._changed:
+            self._leave(work)
+        work.fail(error)
+
+    def _leave(self, work: Work) -> None:
+        """Under the lock."""
+        if work in self._window:
+            self._window.remove(work)
+        self._advance()
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
+                self._changed.wait_for(lambda: self._closed or any(not work.pending for work in self._window))
                 if self._closed:
-                    left = list(self._waiting)
-                    self._waiting.clear()
-                    break
+                    return
                 batch = self._take()
             try:
                 self._score(batch)
             except BaseException as error:  # the thread lives on, or every later future would wait for ever
                 log.error("the scheduler failed: %s", where(error))
             finally:
-                for group in batch:
-                    if not group.future.done():
-                        group.future.set_exception(InternalError("the scheduler failed; the server's log says where"))
-        for group in left:
-            if group.future.set_running_or_notify_cancel():
-                group.future.set_exception(NotReady("the server is stopping", retry_after_s=5))
+                for work in batch:
+                    work.fail(InternalError("the scheduler failed; the server's log says where"))
 
-    def _take(self) -> list[_Group]:
-        batch: list[_Group] = []
-        count = 0
-        while self._waiting and (not batch or count + len(self._waiting[0].items) <= self._max_batch_items):
-            group = self._waiting.popleft()
-            if group.future.set_running_or_notify_cancel():
-                batch.append(group)
-                count += len(group.items)
+    def _take(self) -> list[Work]:
+        """Under the lock: ready works in turn, whole, as many as one forward may hold; at least one."""
+        batch: list[Work] = []
+        room = self._batch_tokens
+        for work in [work for work in self._window if not work.pending]:
+            if batch and work.tokens > room:
+                break
+            self._window.remove(work)
+            if not _expired(work):
+                batch.append(work)
+                room -= work.tokens
+        self._advance()
         return batch
 
-    def _score(self, batch: list[_Group]) -> None:
+    def _score(self, batch: list[Work]) -> None:
         if not batch:
             return
         started = time.monotonic()
+        if len(batch) == 1 and batch[0].tokens > self._batch_tokens:
+            chunks = [[(batch[0], number) for number in chunk] for chunk in batch[0].chunks(self._batch_tokens)]
+        else:
+            chunks = [[(work, number) for work in batch for number in sorted(work.items)]]
+        for chunk in chunks:
+            if not all(work.future.done() or (len(chunks) > 1 and _expired(work)) for work in batch):
+                self._forward(chunk)
+        now = time.monotonic()
+        tokens = sum(work.tokens for work in batch)
+        self._on_batch(tokens, len(batch))
+        begun = min(work.begun_at for work in batch)
+        self._drain.worked(tokens, now - max(self._worked_at, begun))
+        self._worked_at = now
+        for work in batch:
+            _finish(work, started, now - started)
+
+    def _forward(self, chunk: list[tuple[Work, int]]) -> None:
         try:
-            raws = self._forward(batch)
+            raws = self._scorer.forward([work.items[number] for work, number in chunk])
+            if len(raws) != len(chunk):
+                raise RuntimeError(f"forward gave {len(raws)} results for {len(chunk)} samples")
+        except DeviceLost as error:
+            log.error("the device is lost: %s", error.message)
+            self._settle(chunk, [error] * len(chunk))
+            self._on_lost(error.message)
+            return
         except BaseException as error:
-            if len(batch) > 1:
-                for group in batch:
-                    self._score([group])
+            works = list(dict.fromkeys(work for work, _ in chunk))
+            if len(works) > 1:
+                for work in works:
+                    self._forward([one for one in chunk if one[0] is work])
                 return
-            raws = [_reported(error)] * len(batch[0].items)
-        forward_s = time.monotonic() - started
-        self._seconds_per_item += 0.2 * (forward_s / len(raws) - self._seconds_per_item)
-        rest = iter(raws)
-        for group in batch:
-            outcomes = [self._outcome(next(rest)) for _ in group.items]
-            group.future.set_result(Scored(outcomes, started - group.queued_at, forward_s))
+            raws = [_reported(error)] * len(chunk)
+        self._settle(chunk, [self._outcome(raw) for raw in raws])
 
-    def _forward(self, batch: list[_Group]) -> list[Any]:
-        items = [item for group in batch for item in group.items]
-        raws = list(self._scorer.forward(items))
-        if len(raws) != len(items):
-            raise RuntimeError(f"forward gave {len(raws)} results for {len(items)} samples")
-        return raws
+    @staticmethod
+    def _settle(chunk: list[tuple[Work, int]], outcomes: Sequence[Outcome]) -> None:
+        for (work, number), outcome in zip(chunk, outcomes, strict=True):
+            work.settle(number, outcome)
 
-    def _outcome(self, raw: Any) -> Score | Exception:
+    def _outcome(self, raw: Any) -> Outcome:
         if isinstance(raw, Exception):
             return raw
         try:
@@ -169,9 +235,29 @@ class Scheduler:
             return _reported(error)
 
 
+def _finish(work: Work, started: float, forward_s: float) -> None:
+    if not work.claim():
+        return
+    queue_s = work.begun_at - work.queued_at + max(started - work.prepared_at, 0.0)
+    try:
+        outcomes = [work.outcomes[number] for number in range(len(work.prices))]
+    except KeyError:
+        work.future.set_exception(DeadlineExceeded("the time for this request was over while it was being scored"))
+    else:
+        work.future.set_result(Done(outcomes, queue_s, forward_s))
+
+
+def _expired(work: Work) -> bool:
+    """True, and its future has the error, when an answer would come too late to be of use."""
+    if work.call.remaining_s > 0:
+        return False
+    work.fail(DeadlineExceeded("the time for this request was over before its turn came", retry_after_s=1))
+    return True
+
+
 def _reported(error: BaseException) -> Exception:
     """A typed error as it is; any other is logged, without its text (it may quote inputs), and becomes a typed one."""
-    if isinstance(error, ScoringError):
+    if isinstance(error, ScoringError | RewardError):
         return error
     log.error("scoring failed: %s", where(error))
     return ScoringError("the model failed on this batch; the server's log says where")

@@ -39,7 +39,7 @@ class Settings(BaseModel):
         None, description="what a folder's model computes in; unset: bfloat16 on CUDA, float32 on a CPU"
     )
     deterministic: bool = Field(False, description="on CUDA, the same bits for a video in any batch, at some speed")
-    max_batch_tokens: int = Field(16_384, gt=0, description="tokens of one forward pass of a Qwen2.5-VL model")
+    max_batch_tokens: int = Field(16_384, gt=0, description="tokens of one forward pass; a larger group is split")
     max_batch_memory_bytes: int | None = Field(None, gt=0, description="device memory that one forward pass may take")
     feature_cache_bytes: int = Field(256 << 20, ge=0, description="vision features of reference pictures, kept")
     prefix_cache_bytes: int = Field(1 << 30, ge=0, description="keys and values of references, kept on the device")
@@ -57,8 +57,18 @@ class Settings(BaseModel):
     max_prompt_chars: int = Field(4096, gt=0, description="length of a prompt")
     max_reference_store_bytes: int = Field(512 << 20, ge=0, description="decoded reference sets kept for use by id")
 
-    max_waiting_items: int = Field(256, gt=0, description="videos accepted and not yet scored, per model; over it 503")
-    max_batch_items: int = Field(16, gt=0, description="videos of one forward pass; a larger group is its own batch")
+    max_waiting_tokens: int = Field(
+        1 << 20, gt=0, description="tokens of work accepted and not yet answered, per model; over it 503"
+    )
+    max_waiting_bytes: int = Field(2 << 30, gt=0, description="bodies of requests that are being answered; over it 503")
+    client_videos_per_s: float | None = Field(None, gt=0, description="videos a second of each client; over it 429")
+    client_burst_videos: int = Field(256, gt=0, description="videos that a client may send at once all the same")
+    result_cache_entries: int = Field(
+        65_536, ge=0, description="rewards kept by content, for videos that are sent again; 0: none"
+    )
+    idempotency_lifetime_s: float = Field(
+        600.0, gt=0, description="how long the answer to an Idempotency-Key is repeated"
+    )
     decode_threads: int = Field(
         default_factory=lambda: max(2, min(8, os.cpu_count() or 2)), gt=0, description="threads that decode and prepare"
     )
@@ -69,6 +79,7 @@ class Settings(BaseModel):
     max_decoder_bytes: int = Field(4 << 30, ge=512 << 20, description="address space of a decode worker")
     video_decoder: Literal["pyav", "decord"] = Field("pyav", description="what decodes videos: pyav or decord")
     request_timeout_s: float = Field(120.0, gt=0, description="from the first byte to the answer; then 504")
+    drain_timeout_s: float = Field(30.0, ge=0, description="time that running requests have when the server stops")
 
     access_log: bool = Field(False, description="log a line for every request")
     status_path: Path | None = Field(
@@ -83,11 +94,6 @@ class Settings(BaseModel):
             )
         if len(set(self.models)) != len(self.models):
             raise ValueError(f"models names one of {', '.join(self.models)} twice")
-        if self.max_waiting_items < self.max_group_videos:
-            raise ValueError(
-                f"max_waiting_items ({self.max_waiting_items}) must hold a whole group: at least max_group_videos "
-                f"({self.max_group_videos})"
-            )
         return self
 
     @property

@@ -14,7 +14,8 @@ RewardError
 │   ├── PermissionDenied               the token's scope doesn't reach this
 │   ├── NotFound                       no such route
 │   │   ├── ModelNotFound              not served here; the message lists what is
-│   │   └── ReferenceSetNotFound       not stored (any more): send the pictures again
+│   │   ├── ReferenceSetNotFound       not stored (any more): send the pictures again
+│   │   └── VideoNotFound              no reward is kept for this id: send the video itself
 │   ├── MethodNotAllowed               the route is there for other methods
 │   ├── UnsupportedMediaType           content type of the body
 │   ├── Conflict                       same idempotency key, other body
@@ -114,6 +115,10 @@ class ModelNotFound(NotFound):
 
 class ReferenceSetNotFound(NotFound):
     code = "reference_set_not_found"
+
+
+class VideoNotFound(NotFound):
+    code = "video_not_found"
 
 
 class MethodNotAllowed(CallerError):

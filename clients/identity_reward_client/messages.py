@@ -39,6 +39,10 @@ Buffer = Annotated[
 ]
 
 
+# of a stored reference set or of a video: "sha256:" and 64 hex digits, see content.py
+ContentId = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
 class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
 
@@ -86,7 +90,7 @@ class Image(Message):
 
 
 class Video(Message):
-    """A clip: a video file's bytes, raw frames, or encoded pictures in order.
+    """A clip: a video file's bytes, raw frames, encoded pictures in order, or the `id` of one that was scored before.
 
     `fps` (frames a second of the source) is required for frames and images, and overrides a file's own where given;
     "compat" stands for the rate that the model's frame sampling names as `compat_fps`.
@@ -98,6 +102,10 @@ class Video(Message):
     images: list[Image] | None = None
     url: str | None = None
     path: str | None = None
+    id: ContentId | None = Field(
+        default=None,
+        description="`video_id` of an earlier answer: the reward is taken from the result cache, or it is a 404",
+    )
     fps: Fps | None = Field(
         default=None, description='frames a second of the source, or "compat": the rate that the model assumes'
     )
@@ -106,7 +114,7 @@ class Video(Message):
 
     @model_validator(mode="after")
     def _one(self):
-        _exactly_one(self, "data", "frames", "images", "url", "path")
+        _exactly_one(self, "data", "frames", "images", "url", "path", "id")
         if self.frames is not None and len(self.frames.shape) != 4:
             raise ValueError(f"frames are [T, H, W, 3], got shape {self.frames.shape}")
         if (self.num_source_frames is None) != (self.frame_indices is None):
@@ -116,9 +124,7 @@ class Video(Message):
         return self
 
 
-# The id of a stored reference set: "sha256:" and 64 hex digits, as PUT /v1/reference-sets answers.
-ReferenceSetId = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-References = Annotated[list[Image], Field(min_length=1)] | ReferenceSetId
+References = Annotated[list[Image], Field(min_length=1)] | ContentId
 
 
 class ReferenceSet(Message):
@@ -128,7 +134,7 @@ class ReferenceSet(Message):
 
 
 class ReferenceSetResponse(Message):
-    id: ReferenceSetId
+    id: ContentId
     num_references: int
 
 
@@ -213,6 +219,8 @@ class Scored(Answer):
     fps: float
     num_source_frames: int
     frame_indices: list[int]
+    # stands for the video in later requests, while the result cache keeps its reward
+    video_id: ContentId | None = None
     details: dict[str, Any] | None = None
 
 

@@ -19,8 +19,9 @@ import numpy as np
 from identity_reward_client.frame_sampling import FrameSampling
 
 from ..errors import NonFiniteReward
+from ..pricing import pixel_price
 from ..scorer import ScorerInfo
-from ..types import CacheCount, Sample, Score
+from ..types import CacheCount, Price, Sample, Score, Size
 from .align import TEMPLATE_52
 from .detect import FaceDetector
 from .embed import FaceEmbedder
@@ -84,6 +85,9 @@ class ArcFaceScorer:
             preference_scale=PREFERENCE_SCALE,
             num_parameters=embedder.num_parameters,
         )
+
+    def price(self, references: Sequence[Size], num_frames: int, size: Size, prompt: str | None) -> Price:
+        return pixel_price(references, num_frames, size)
 
     def preprocess(self, sample: Sample) -> SampleFaces:
         """Find and embed all faces. ReferenceWithoutFace if a reference shows none."""

@@ -108,7 +108,7 @@ def test_a_worker_that_is_killed_is_replaced(serve):
         (["--host", "203.0.113.7"], {}, "can't listen on 203.0.113.7"),
         ([], {"IDENTITY_REWARD_MAX_BODY_BYTES": "lots"}, "max_body_bytes = 'lots'"),
         ([], {"IDENTITY_REWARD_MAX_BODYBYTES": "1"}, "did you mean IDENTITY_REWARD_MAX_BODY_BYTES?"),
-        ([], {"IDENTITY_REWARD_MAX_WAITING_ITEMS": "1"}, "max_waiting_items (1) must hold a whole group"),
+        ([], {"IDENTITY_REWARD_MAX_WAITING_TOKENS": "0"}, "max_waiting_tokens = '0'"),
     ],
 )
 def test_a_wrong_configuration_is_one_line_before_anything_starts(serve, arguments, environment, says):

@@ -162,7 +162,7 @@ def test_metrics_count_with_bounded_labels(http, score_body):
         assert float(re.search(rf'identity_reward_{stage}_seconds_count{{model="tiny"}} (\S+)', text)[1]) > 0
     assert re.search(r'identity_reward_items_total\{model="tiny",outcome="scored"\}', text)
     assert re.search(r'identity_reward_errors_total\{code="not_found"\}', text)
-    assert re.search(r'identity_reward_waiting_items\{model="tiny"\} 0\.0', text)
+    assert re.search(r'identity_reward_waiting_tokens\{model="tiny",priority="rollout"\} 0\.0', text)
 
 
 def test_the_documentation_is_ours_and_loads_nothing_from_elsewhere(http):

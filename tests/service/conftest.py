@@ -9,7 +9,7 @@ from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.messages import Image, Pixels, Video
 from reward_model.errors import ReferenceWithoutFace, ScoringError
 from reward_model.scorer import SCORERS, ScorerInfo
-from reward_model.types import Score
+from reward_model.types import Price, Score
 from service.engine import ScoringEngine
 from service.settings import Settings
 
@@ -25,6 +25,9 @@ class Brightness:
         self.batches: list[list[float]] = []
         self.open = threading.Event()
         self.open.set()
+
+    def price(self, references, num_frames, size, prompt) -> Price:
+        return Price(0, 1)
 
     def preprocess(self, sample) -> float:
         if not any(image.any() for image in sample.references.images):

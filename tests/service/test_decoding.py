@@ -84,8 +84,8 @@ async def test_a_models_rule_for_pictures_holds_on_every_way_in(make_engine, sco
     seen = []
     monkeypatch.setattr(type(scorer), "preprocess", lambda _, sample: seen.append(sample.references.images[0].shape))
     monkeypatch.setattr(type(scorer), "forward", lambda _, batch: [0.5] * len(batch))
-    engine = make_engine(decode_workers=1)
-    model = next(iter(engine._models.values()))
+    engine = make_engine(decode_workers=1, result_cache_entries=0)
+    model = engine._models.find(None)
     model.scorer.info = replace(
         model.scorer.info, frame_sampling=replace(model.scorer.info.frame_sampling, reference_files=rule)
     )

@@ -10,6 +10,8 @@ import pytest
 
 import service.pipeline
 from identity_reward_client.errors import (
+    Conflict,
+    DeadlineExceeded,
     InternalError,
     InvalidMedia,
     InvalidRequest,
@@ -19,12 +21,15 @@ from identity_reward_client.errors import (
     NonFiniteReward,
     NotReady,
     Overloaded,
+    RateLimited,
     ReferenceSetNotFound,
     ReferenceWithoutFace,
     ScoringFailed,
+    VideoNotFound,
 )
 from identity_reward_client.messages import CompareRequest, GroupRequest, Image, ReferenceSet, ScoreRequest, Video
 from identity_reward_client.preference import Preference, matrices, probabilities
+from reward_model.errors import DeviceLost
 from reward_model.scorer import SCORERS
 from service.call import Call
 from service.engine import ScoringEngine
@@ -137,13 +142,17 @@ async def test_a_stored_set_may_be_too_large_for_a_model(engine, picture, video)
 
 
 async def test_overload_is_said_before_anything_is_decoded(make_engine, picture, video, monkeypatch):
-    engine = make_engine(max_group_videos=2, max_waiting_items=2)
-    scheduler = engine._models["brightness"].scheduler
+    engine = make_engine(max_group_videos=2, max_waiting_tokens=2)
+    admission = engine._models.find(None).admission
     monkeypatch.setattr(service.pipeline, "decode_video", lambda *_: pytest.fail("decoded"))
-    with scheduler.admit(2), pytest.raises(Overloaded) as caught:
-        await engine.score(ScoreRequest(references=[picture()], video=video(1)))
+    with admission.admit(Call(), 2):
+        with pytest.raises(Overloaded) as caught:
+            await engine.score(ScoreRequest(references=[picture()], video=video(1)))
+        with pytest.raises(Overloaded):
+            engine.check_room()
     assert caught.value.retry_after_s >= 1
-    assert scheduler.admitted == 0
+    assert admission.tokens == 0
+    engine.check_room()
 
 
 async def test_concurrent_requests_share_batches_and_get_their_own_answers(engine, picture, video):
@@ -153,16 +162,16 @@ async def test_concurrent_requests_share_batches_and_get_their_own_answers(engin
 
 
 async def test_a_cancelled_request_gives_its_room_back(engine, picture, video):
-    scorer, scheduler = engine._models["brightness"].scorer, engine._models["brightness"].scheduler
+    scorer, admission = engine._models.find(None).scorer, engine._models.find(None).admission
     scorer.open.clear()
     tasks = [
         asyncio.create_task(engine.score(ScoreRequest(references=[picture()], video=video(value)))) for value in (1, 2)
     ]
-    while scheduler.admitted < 2:  # noqa: ASYNC110 - the count is another thread's
+    while admission.tokens < 2:  # noqa: ASYNC110 - the count is another thread's
         await asyncio.sleep(0.01)
     tasks[1].cancel()
     await asyncio.gather(tasks[1], return_exceptions=True)
-    assert scheduler.admitted == 1
+    assert admission.tokens == 1
     scorer.open.set()
     assert (await tasks[0]).reward == 1 / 255
 
@@ -231,3 +240,155 @@ async def test_models_go_by_their_own_names_the_default_first(monkeypatch, pictu
     await engine.close()
     with pytest.raises(InternalError, match="two of the served models are called 'first'"):
         ScoringEngine(Settings(models=("folder/first", "folder/again"))).start()
+
+
+async def test_a_video_that_was_scored_is_answered_by_content_and_by_id(engine, picture, video):
+    scorer = engine._models.find(None).scorer
+    request = GroupRequest(references=[picture()], videos=[video(51), video(102)])
+    first = await engine.score_group(request)
+    again = await engine.score_group(request)
+    assert [item.scored for item in again.items] == [item.scored for item in first.items]
+    stored = (await engine.put_references(ReferenceSet(images=[picture()]))).id
+    by_id = [Video(id=item.scored.video_id) for item in first.items]
+    compared = await engine.compare(CompareRequest(references=stored, video_a=by_id[0], video_b=by_id[1]))
+    assert (compared.a.reward, compared.b.reward) == (0.2, 0.4)
+    detailed = await engine.score(ScoreRequest(references=stored, video=by_id[0], details=True))
+    assert detailed.details == {"brightness": 0.2}
+    assert len(scorer.batches) == 1
+
+
+async def test_an_id_without_a_result_is_not_found(engine, picture, video):
+    answer = await engine.score(ScoreRequest(references=[picture()], video=video(51)))
+    for references, name in (([picture(9)], answer.video_id), ([picture()], "sha256:" + "0" * 64)):
+        with pytest.raises(VideoNotFound, match="send the video itself"):
+            await engine.score(ScoreRequest(references=references, video=Video(id=name)))
+
+
+async def test_failures_are_never_cached_and_the_cache_can_be_off(make_engine, picture, video):
+    engine = make_engine(result_cache_entries=0)
+    for _ in range(2):
+        answer = await engine.score(ScoreRequest(references=[picture()], video=video(51)))
+        assert answer.video_id is None
+    assert len(engine._models.find(None).scorer.batches) == 2
+    engine = make_engine()
+    for _ in range(2):
+        with pytest.raises(NonFiniteReward):
+            await engine.score(ScoreRequest(references=[picture()], video=video(7)))
+    assert len(engine._models.find(None).scorer.batches) == 2
+
+
+async def test_a_key_runs_once_and_other_content_is_a_conflict(make_engine, picture, video):
+    engine = make_engine(result_cache_entries=0)
+    request = GroupRequest(references=[picture()], videos=[video(51), video(102)])
+    calls = [engine.score_group(request, Call(f"r{n}", idempotency_key="k")) for n in range(3)]
+    answers = await asyncio.gather(*calls)
+    assert [answer.request_id for answer in answers] == ["r0"] * 3
+    assert len(engine._models.find(None).scorer.batches) == 1
+    with pytest.raises(Conflict):
+        await engine.score_group(request.model_copy(update={"theta": 3.0}), Call(idempotency_key="k"))
+    with pytest.raises(Conflict):
+        await engine.score(ScoreRequest(references=[picture()], video=video(51)), Call(idempotency_key="k"))
+    await engine.score_group(request, Call(client="another", idempotency_key="k"))
+    assert len(engine._models.find(None).scorer.batches) == 2
+
+
+async def test_a_stream_tells_failures_before_scores_and_ends_with_the_answer(engine, picture, video):
+    scorer = engine._models.find(None).scorer
+    scorer.open.clear()
+    request = GroupRequest(references=[picture()], videos=[video(51), video(99), video(51), video(5, fps=None)])
+    stream = engine.stream_group(request, Call("mine"))
+    early = [await anext(stream), await anext(stream)]
+    assert {item.index for item in early} == {1, 3}
+    scorer.open.set()
+    late = [one async for one in stream]
+    assert [item.index for item in late[:-1]] == [0, 2]
+    assert late[-1].request_id == "mine"
+    assert [item.reward for item in late[-1].items] == [0.2, None, 0.2, None]
+
+
+async def test_a_stream_that_is_left_gives_its_room_back(engine, picture, video):
+    model = engine._models.find(None)
+    model.scorer.open.clear()
+    stream = engine.stream_group(GroupRequest(references=[picture()], videos=[video(51), video(5, fps=None)]))
+    assert (await anext(stream)).index == 1
+    await stream.aclose()
+    await asyncio.sleep(0.01)
+    assert model.admission.tokens == 0
+    model.scorer.open.set()
+
+
+async def test_the_deadline_of_a_call_is_kept(engine, picture, video):
+    model = engine._models.find(None)
+    with pytest.raises(Overloaded), model.admission.admit(Call(), 1):
+        await engine.score(ScoreRequest(references=[picture()], video=video(51)), Call(deadline=time.monotonic() - 1))
+    with pytest.raises(DeadlineExceeded):
+        await engine.score(ScoreRequest(references=[picture()], video=video(52)), Call(deadline=time.monotonic() - 1))
+    assert not model.scorer.batches
+
+
+async def test_a_draining_engine_answers_what_it_took_and_takes_no_more(engine, picture, video):
+    scorer = engine._models.find(None).scorer
+    scorer.open.clear()
+    taken = asyncio.create_task(engine.score(ScoreRequest(references=[picture()], video=video(51))))
+    while not engine._models.find(None).admission.tokens:  # noqa: ASYNC110 - the count is another thread's
+        await asyncio.sleep(0.01)
+    engine.begin_drain()
+    assert not engine.ready
+    for refused in (
+        engine.score(ScoreRequest(references=[picture()], video=video(51))),
+        engine.put_references(ReferenceSet(images=[picture()])),
+    ):
+        with pytest.raises(NotReady) as caught:
+            await refused
+        assert caught.value.retry_after_s >= 1
+    with pytest.raises(NotReady):
+        engine.check_room()
+    scorer.open.set()
+    assert (await taken).reward == 0.2
+
+
+async def test_rates_hold_for_each_client(make_engine, picture, video):
+    engine = make_engine(client_videos_per_s=0.1, client_burst_videos=2)
+    request = GroupRequest(references=[picture()], videos=[video(51), video(52)])
+    await engine.score_group(request, Call(client="a"))
+    with pytest.raises(RateLimited) as caught:
+        await engine.score_group(request, Call(client="a"))
+    assert caught.value.retry_after_s == 20
+    await engine.score_group(request, Call(client="b"))
+
+
+async def test_a_lost_device_ends_the_engine(picture, video, monkeypatch):
+    lost = []
+    engine = ScoringEngine(Settings(models=("brightness",), decode_workers=0), on_lost=lost.append)
+    engine.start()
+
+    def forward(batch):
+        raise DeviceLost("cuda:0: an illegal memory access was encountered")
+
+    monkeypatch.setattr(engine._models.find(None).scorer, "forward", forward)
+    with pytest.raises(ScoringFailed, match="illegal memory access"):
+        await engine.score(ScoreRequest(references=[picture()], video=video(51)))
+    assert lost
+    assert not engine.ready
+    with pytest.raises(NotReady):
+        await engine.score(ScoreRequest(references=[picture()], video=video(52)))
+    await engine.close()
+
+
+async def test_metrics_name_queue_batches_rewards_and_verdicts(engine, picture, video):
+    await engine.compare(CompareRequest(references=[picture()], video_a=video(51), video_b=video(51, fps=4)))
+    text = engine.metrics.text().decode()
+    for line in (
+        'identity_reward_verdicts_total{model="brightness",verdict="tie"} 1.0',
+        'identity_reward_batch_tokens_total{model="brightness"} 2.0',
+        'identity_reward_batch_requests_total{model="brightness"} 1.0',
+        'identity_reward_batch_fill_ratio_count{model="brightness"} 1.0',
+        'identity_reward_reward_bucket{le="0.25",model="brightness"} 2.0',
+        'identity_reward_reward_bucket{le="0.0",model="brightness"} 0.0',
+        'identity_reward_waiting_tokens{model="brightness",priority="rollout"} 0.0',
+        'identity_reward_waiting_requests{model="brightness"} 0.0',
+        "identity_reward_body_bytes 0.0",
+        'identity_reward_cache_misses_total{cache="results",model="all"} 2.0',
+    ):
+        assert line in text
+    assert 'identity_reward_drain_tokens_per_second{model="brightness"}' in text

@@ -12,13 +12,11 @@ from identity_reward_client.errors import (
     InvalidRequest,
     LimitExceeded,
     MissingFps,
-    ReferenceSetNotFound,
 )
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.messages import Image, Pixels, Video
 from reward_model.media_decoder import InProcessDecoder, ProbedVideo
-from reward_model.types import ReferenceSet
-from service.media import ReferenceStore, content_key, decode_references, decode_video, reference_set_id
+from service.media import decode_references, decode_video, measure_video
 from service.settings import Settings
 
 LIMITS = Settings()
@@ -136,6 +134,16 @@ def test_a_mismatch_names_both_lists():
 def test_what_can_not_be_scored(video, error):
     with pytest.raises(error):
         decode_video(video, FOUR, LIMITS, HERE)
+    if video.images is None:  # those are looked at one by one
+        with pytest.raises(error):
+            measure_video(video, FOUR, LIMITS, HERE)
+
+
+def test_a_video_is_measured_without_decoding_it():
+    assert measure_video(frames(RAMP), FOUR, LIMITS, HERE) == (4, (32, 32))
+    assert measure_video(Video(images=[Image(data=b"x")] * 9, fps=5), FOUR, LIMITS, HERE) == (4, None)
+    decoded = decode_video(Video(data=mp4(RAMP)), FOUR, LIMITS, HERE).frames_THWC
+    assert measure_video(Video(data=mp4(RAMP)), FOUR, LIMITS, HERE) == (len(decoded), decoded.shape[1:3])
 
 
 def test_pictures_in_a_list_are_a_video_and_only_the_chosen_are_decoded():
@@ -149,62 +157,6 @@ def test_pictures_of_two_sizes_are_no_video():
     images = [Image(data=png(RAMP[0])), *[Image(data=png(RAMP[i, :16])) for i in range(3)]]
     with pytest.raises(InvalidMedia, match="frame 1 is 32x16, frame 0 is 32x32"):
         decode_video(Video(images=images, fps=5), FOUR, LIMITS, HERE)
-
-
-def test_equal_content_has_equal_keys_and_other_content_others():
-    keys = {
-        content_key(one)
-        for one in (
-            frames(RAMP), frames(RAMP, fps=6), frames(RAMP[::-1]), Video(data=b"a"), Video(data=b"b"),
-            Video(images=[Image(data=b"a")], fps=5), Video(images=[Image(data=b"a")] * 2, fps=5), Image(data=b"a"),
-            frames(RAMP.reshape(5, 64, 32, 3)), Video(data=b"a", fps=3),
-        )
-    }  # fmt: skip
-    assert len(keys) == 10
-    assert content_key(frames(RAMP)) == content_key(frames(RAMP.copy()))
-    assert content_key(Video(data=b"abc")) == content_key(Video(data=memoryview(b"abc")))
-
-
-def test_the_id_of_a_set_depends_on_pictures_and_order():
-    a, b = Image(data=png(RAMP[0])), Image(data=png(RAMP[1]))
-    assert reference_set_id([a, b]) != reference_set_id([b, a])
-    assert reference_set_id([a]) == reference_set_id([Image(data=png(RAMP[0]))])
-
-
-A, B, C = (("sha256:" + name, "upright") for name in "abc")
-
-
-def a_set(value: int) -> ReferenceSet:
-    return ReferenceSet((np.full((10, 10, 3), value, np.uint8),))
-
-
-def test_the_store_forgets_what_was_used_longest_ago():
-    store = ReferenceStore(2 * 300)
-    store.put(A, a_set(1))
-    store.put(B, a_set(2))
-    store.get(A)
-    store.put(C, a_set(3))
-    assert store.get(A).images[0][0, 0, 0] == 1
-    assert store.get(C).images[0][0, 0, 0] == 3
-    with pytest.raises(ReferenceSetNotFound, match="put its pictures"):
-        store.get(B)
-
-
-def test_a_set_larger_than_the_store_is_refused_and_evicts_nothing():
-    store = ReferenceStore(400)
-    store.put(A, a_set(1))
-    with pytest.raises(LimitExceeded, match="600 bytes"):
-        store.put(B, ReferenceSet(a_set(1).images * 2))
-    assert store.get(A)
-
-
-def test_putting_a_set_twice_counts_it_once():
-    store = ReferenceStore(600)
-    for _ in range(5):
-        store.put(A, a_set(1))
-    store.put(B, a_set(2))
-    assert store.get(A)
-    assert store.get(B)
 
 
 def test_references_are_decoded_in_order():

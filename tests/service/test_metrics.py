@@ -26,7 +26,7 @@ def cache_samples(engine):
 
 @pytest.fixture
 async def engine():
-    engine = ScoringEngine(Settings(models=("tiny",)))
+    engine = ScoringEngine(Settings(models=("tiny",), result_cache_entries=0))
     engine.start()
     yield engine
     await engine.close()

@@ -1,66 +1,182 @@
 import threading
 import time
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 
-from identity_reward_client.errors import NotReady, Overloaded
-from reward_model.errors import NonFiniteReward, ScoringError
-from reward_model.types import Score
+from identity_reward_client.errors import DeadlineExceeded, NotReady
+from reward_model.errors import DeviceLost, NonFiniteReward, ReferenceWithoutFace, ScoringError
+from reward_model.types import Price, Score
+from service.admission import Drain
+from service.call import Call
 from service.scheduler import Scheduler
+from service.work import Work
 
 
 @pytest.fixture
 def make(scorer):
     made = []
 
-    def make(**limits) -> Scheduler:
-        made.append(Scheduler(scorer, **({"max_batch_items": 4, "max_waiting_items": 8} | limits)))
-        return made[-1]
+    def make(batch_tokens: int = 4, threads: int = 2, **options) -> Scheduler:
+        pool = ThreadPoolExecutor(threads)
+        made.append((Scheduler(scorer, pool, batch_tokens, **options), pool))
+        return made[-1][0]
 
     yield make
     scorer.open.set()
-    for one in made:
-        one.close()
+    for scheduler, pool in made:
+        scheduler.close()
+        pool.shutdown()
 
 
-def held(scorer, scheduler):
+def work(*items, shared=0, resolve=lambda: None, prepare=None, known=None, **call) -> Work:
+    """A work of one token an item; an item that is an exception is raised by its preparation."""
+
+    def give(_, number):
+        if isinstance(items[number], BaseException):
+            raise items[number]
+        return items[number]
+
+    made = Work(Call(**call), [Price(shared, 1)] * len(items), resolve, prepare or give)
+    if known is not None:
+        made.known = known
+    return made
+
+
+def held(scorer, scheduler) -> Work:
     """Hold the model with one item in it, so that what is submitted next waits together."""
     scorer.open.clear()
-    first = scheduler.submit([0.0])
-    while not first.running():
+    first = work(0.0)
+    scheduler.submit(first)
+    while scheduler.works:
         time.sleep(0.001)
     return first
+
+
+def until(condition):
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_what_waits_together_is_scored_together_in_whole_groups(scorer, make):
     scheduler = make()
     held(scorer, scheduler)
-    futures = [scheduler.submit(items) for items in ([10.0, 20.0], [30.0, 40.0], [50.0], [60.0] * 6, [70.0])]
+    works = [work(*items) for items in ([10.0, 20.0], [30.0, 40.0], [50.0], [60.0] * 3, [70.0, 80.0])]
+    futures = [scheduler.submit(one) for one in works]
+    until(lambda: not any(one.pending for one in works[:3]))
     scorer.open.set()
     results = [future.result(5) for future in futures]
-    assert scorer.batches == [[0.0], [10.0, 20.0, 30.0, 40.0], [50.0], [60.0] * 6, [70.0]]
+    assert scorer.batches[:2] == [[0.0], [10.0, 20.0, 30.0, 40.0]]
+    assert scorer.batches[2][0] == 50.0
+    for batch in scorer.batches:
+        assert batch.count(60.0) in (0, 3)
+        assert (70.0 in batch) == (80.0 in batch)
+        assert len(batch) <= 4
     assert [score.reward for score in results[0].outcomes] == [10 / 255, 20 / 255]
     assert results[1].queue_s > 0
     assert results[1].forward_s >= 0
 
 
+def test_the_next_batch_is_prepared_while_this_one_runs(scorer, make):
+    scheduler = make()
+    held(scorer, scheduler)
+    works = [work(*[float(n)] * 4) for n in range(20, 25)]
+    for one in works:
+        scheduler.submit(one)
+    until(lambda: not works[1].pending)
+    time.sleep(0.05)
+    assert [one.pending for one in works] == [0, 0, 4, 4, 4], "two batches ahead and no more"
+    scorer.open.set()
+    assert all(len(one.future.result(5).outcomes) == 4 for one in works)
+
+
+def test_the_urgent_overtake_what_is_not_yet_prepared(scorer, make):
+    scheduler = make()
+    held(scorer, scheduler)
+    bulk = [work(*[float(n)] * 4, priority="bulk") for n in range(20, 25)]
+    for one in bulk:
+        scheduler.submit(one)
+    urgent = work(99.0, priority="rollout")
+    scheduler.submit(urgent)
+    scorer.open.set()
+    for one in [*bulk, urgent]:
+        one.future.result(5)
+    order = [batch[0] for batch in scorer.batches]
+    assert order.index(99.0) <= 3
+
+
+def test_a_group_over_the_budget_is_scored_in_parts_and_told_in_parts(scorer, make):
+    scheduler = make()
+    told, forwards = [], []
+    one = work(
+        *[float(n) for n in range(20, 30)],
+        shared=1,
+        known=lambda number, outcome: told.append((number, len(scorer.batches))),
+    )
+    outcomes = scheduler.submit(one).result(5).outcomes
+    assert [len(batch) for batch in scorer.batches] == [3, 3, 3, 1]
+    assert [score.reward * 255 for score in outcomes] == pytest.approx(list(range(20, 30)))
+    assert told == [(number, number // 3 + 1) for number in range(10)]
+    assert not forwards
+
+
+def test_one_item_fails_in_its_preparation_and_is_told_before_the_others_are_scored(scorer, make):
+    scheduler = make()
+    held(scorer, scheduler)
+    told = []
+    one = work(ScoringError("this one"), 51.0, known=lambda number, outcome: told.append((number, outcome)))
+    scheduler.submit(one)
+    until(lambda: not one.pending)
+    assert [number for number, _ in told] == [0]
+    scorer.open.set()
+    outcomes = one.future.result(5).outcomes
+    assert outcomes[0].message == "this one"
+    assert outcomes[1].reward == 0.2
+
+
+def test_when_every_item_fails_the_model_is_not_asked(scorer, make):
+    outcomes = make().submit(work(ScoringError("a"), ValueError("secret"))).result(5).outcomes
+    assert [one.message for one in outcomes] == ["a", "the model failed on this batch; the server's log says where"]
+    assert not scorer.batches
+
+
+@pytest.mark.parametrize("where", ["resolve", "prepare"])
+def test_an_error_of_the_references_fails_the_work(scorer, make, where):
+    error = ReferenceWithoutFace("no face")
+
+    def fail(*_):
+        raise error
+
+    scheduler = make()
+    one = work(1.0, 2.0, **{where: fail})
+    with pytest.raises(ReferenceWithoutFace):
+        scheduler.submit(one).result(5)
+    assert scheduler.works == 0
+    assert isinstance(scheduler.submit(work(30.0)).result(5).outcomes[0], Score)
+
+
 def test_a_crash_fails_its_group_alone_and_the_next_batch_runs(scorer, make, caplog):
     scheduler = make()
     held(scorer, scheduler)
-    good, bad = scheduler.submit([10.0]), scheduler.submit([13.0, 20.0])
+    good, bad = work(10.0), work(13.0, 20.0)
+    for one in (good, bad):
+        scheduler.submit(one)
+    until(lambda: not good.pending and not bad.pending)
     scorer.open.set()
-    assert isinstance(good.result(5).outcomes[0], Score)
-    for outcome in bad.result(5).outcomes:
+    assert isinstance(good.future.result(5).outcomes[0], Score)
+    for outcome in bad.future.result(5).outcomes:
         assert isinstance(outcome, ScoringError)
         assert outcome.code == "scoring_failed"
         assert "secret" not in outcome.message
-    assert isinstance(scheduler.submit([30.0]).result(5).outcomes[0], Score)
+    assert isinstance(scheduler.submit(work(30.0)).result(5).outcomes[0], Score)
     assert "RuntimeError at" in caplog.text
     assert "secret" not in caplog.text
 
 
 def test_a_reward_that_is_no_number_is_an_error_of_its_item(scorer, make):
-    outcomes = make().submit([7.0, 51.0]).result(5).outcomes
+    outcomes = make().submit(work(7.0, 51.0)).result(5).outcomes
     assert isinstance(outcomes[0], NonFiniteReward)
     assert outcomes[1].reward == 0.2
 
@@ -68,71 +184,103 @@ def test_a_reward_that_is_no_number_is_an_error_of_its_item(scorer, make):
 def test_even_an_exit_inside_the_model_leaves_no_future_open(scorer, make, monkeypatch):
     scheduler = make()
     monkeypatch.setattr(scorer, "forward", lambda batch: exec("raise SystemExit"))
-    assert isinstance(scheduler.submit([1.0]).result(5).outcomes[0], ScoringError)
+    assert isinstance(scheduler.submit(work(1.0)).result(5).outcomes[0], ScoringError)
     monkeypatch.undo()
-    assert isinstance(scheduler.submit([1.0]).result(5).outcomes[0], Score)
+    assert isinstance(scheduler.submit(work(1.0)).result(5).outcomes[0], Score)
 
 
 def test_a_model_that_answers_too_few_fails_the_batch(scorer, make, monkeypatch):
     scheduler = make()
     monkeypatch.setattr(scorer, "forward", lambda batch: list(batch)[:-1])
-    assert all(isinstance(one, ScoringError) for one in scheduler.submit([1.0, 2.0]).result(5).outcomes)
+    assert all(isinstance(one, ScoringError) for one in scheduler.submit(work(1.0, 2.0)).result(5).outcomes)
 
 
-def test_over_the_bound_is_overloaded_with_a_time_to_come_back(scorer, make):
-    scheduler = make()
-    with scheduler.admit(6):
-        assert scheduler.admitted == 6
-        with pytest.raises(Overloaded) as caught, scheduler.admit(3):
-            pass
-        assert 1 <= caught.value.retry_after_s <= 60
-        with scheduler.admit(2):
-            assert scheduler.admitted == 8
-    assert scheduler.admitted == 0
+def test_a_lost_device_is_told_and_fails_what_it_ran(scorer, make, monkeypatch):
+    lost = []
+    scheduler = make(on_lost=lost.append)
+
+    def forward(batch):
+        raise DeviceLost("cuda:0: an illegal memory access was encountered")
+
+    monkeypatch.setattr(scorer, "forward", forward)
+    outcomes = scheduler.submit(work(1.0, 2.0)).result(5).outcomes
+    assert all(isinstance(one, DeviceLost) for one in outcomes)
+    assert lost == ["cuda:0: an illegal memory access was encountered"]
 
 
-def test_a_failure_inside_gives_its_room_back(make):
-    scheduler = make()
-    with pytest.raises(ValueError, match="x"), scheduler.admit(5):
-        raise ValueError("x")
-    assert scheduler.admitted == 0
-
-
-def test_a_cancelled_group_never_reaches_the_model(scorer, make):
+def test_a_cancelled_work_never_reaches_the_model_wherever_it_is(scorer, make):
     scheduler = make()
     held(scorer, scheduler)
-    dropped, kept = scheduler.submit([99.0]), scheduler.submit([10.0])
-    assert dropped.cancel()
+    prepared, preparing = work(98.0), work(99.0, prepare=lambda *_: time.sleep(0.05) or 99.0)
+    rest = [work(*[20.0] * 4) for _ in range(3)]
+    waiting, kept = work(97.0), work(10.0)
+    for one in (prepared, preparing, *rest, waiting, kept):
+        scheduler.submit(one)
+    until(lambda: not prepared.pending)
+    before = scheduler.works
+    for one in (prepared, preparing, waiting):
+        assert one.future.cancel()
+    assert scheduler.works == before - 3
     scorer.open.set()
-    kept.result(5)
-    assert [99.0] not in scorer.batches
-    assert scorer.batches[-1] == [10.0]
+    kept.future.result(5)
+    assert not {97.0, 98.0, 99.0} & {value for batch in scorer.batches for value in batch}
+    with pytest.raises(CancelledError):
+        waiting.future.result(0)
+
+
+def test_late_work_is_dropped_before_it_costs_anything(scorer, make):
+    scheduler = make()
+    held(scorer, scheduler)
+    soon = time.monotonic() + 0.05
+    prepared = work(98.0, deadline=soon)
+    rest = [work(*[20.0] * 4) for _ in range(3)]
+    waiting = work(97.0, deadline=soon, resolve=lambda: pytest.fail("prepared"))
+    for one in (prepared, *rest, waiting):
+        scheduler.submit(one)
+    time.sleep(0.1)
+    scorer.open.set()
+    for one in (prepared, waiting):
+        with pytest.raises(DeadlineExceeded):
+            one.future.result(5)
+    for one in rest:
+        one.future.result(5)
+    assert not {97.0, 98.0} & {value for batch in scorer.batches for value in batch}
 
 
 def test_closing_finishes_what_runs_and_refuses_what_waits(scorer, make):
     scheduler = make()
     running = held(scorer, scheduler)
-    waiting = scheduler.submit([10.0])
+    waiting = [work(10.0) for _ in range(12)]
+    for one in waiting:
+        scheduler.submit(one)
     closer = threading.Thread(target=scheduler.close)
     closer.start()
+    for one in waiting:
+        with pytest.raises(NotReady):
+            one.future.result(5)
     scorer.open.set()
     closer.join(5)
-    assert running.result(5).outcomes[0].reward == 0
+    assert running.future.result(5).outcomes[0].reward == 0
     with pytest.raises(NotReady):
-        waiting.result(5)
-    with pytest.raises(NotReady):
-        scheduler.submit([1.0])
-    with pytest.raises(NotReady), scheduler.admit(1):
-        pass
+        scheduler.submit(work(1.0))
+
+
+def test_the_measured_drain_is_what_was_worked(scorer, make, monkeypatch):
+    drain = Drain(tokens_per_s=200, window_s=0.5)
+    scheduler = make(drain=drain)
+    monkeypatch.setattr(scorer, "forward", lambda batch: time.sleep(0.05 * len(batch)) or [0.5] * len(batch))
+    for future in [scheduler.submit(work(*[20.0] * 4)) for _ in range(12)]:
+        future.result(5)
+    assert drain.tokens_per_s == pytest.approx(20, rel=0.3)
 
 
 def test_many_threads_all_get_their_own_answer(make):
-    scheduler = make(max_waiting_items=1000)
+    scheduler = make(batch_tokens=16)
     values = [float(value) for value in range(20, 120)]
     results: dict[float, float] = {}
 
     def ask(value):
-        results[value] = scheduler.submit([value]).result(10).outcomes[0].reward
+        results[value] = scheduler.submit(work(value)).result(10).outcomes[0].reward
 
     threads = [threading.Thread(target=ask, args=(value,)) for value in values]
     for thread in threads:
@@ -140,3 +288,24 @@ def test_many_threads_all_get_their_own_answer(make):
     for thread in threads:
         thread.join(10)
     assert results == {value: value / 255 for value in values}
+
+
+def test_no_future_stays_open_when_works_are_cancelled_at_random(scorer, make):
+    scheduler = make(batch_tokens=8)
+    works = [work(*[float(n % 60 + 20)] * (n % 5 + 1), priority=("rollout", "bulk")[n % 2]) for n in range(300)]
+
+    def submit(some):
+        for one in some:
+            scheduler.submit(one)
+
+    threads = [threading.Thread(target=submit, args=(works[n::4],)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for one in works[::3]:
+        one.future.cancel()
+    for thread in threads:
+        thread.join(5)
+    for one in works:
+        if not one.future.cancelled():
+            assert len(one.future.result(5).outcomes) == len(one.prices)
+    until(lambda: scheduler.works == 0)

@@ -1,0 +1,168 @@
+"""Who is let in: room in tokens and bytes, a fair part of it for everybody, rates, and when to come back."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from identity_reward_client.call_options import PRIORITIES, Priority
+from identity_reward_client.errors import Overloaded, RateLimited
+
+from .call import Call
+
+# A caller holds at most this many times the room that is left (dynamic thresholds: Choudhury and Hahne, IEEE/ACM ToN
+# 1998): alone, 8/9, 4/5 or 1/2 of all; so a newcomer finds room, and bulk never takes what rollouts need.
+_ALPHA: dict[Priority, float] = {"rollout": 8.0, "interactive": 4.0, "bulk": 1.0}
+_MAX_RETRY_S = 60
+
+
+class Drain:
+    """How fast tokens are worked off, smoothed over the busy time of some seconds. Safe from several threads."""
+
+    def __init__(self, tokens_per_s: float = 10_000.0, window_s: float = 10.0):
+        self._window_s = window_s
+        self._tokens = tokens_per_s * window_s / 10  # a guess that a second of work outweighs
+        self._seconds = window_s / 10
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self._tokens / self._seconds
+
+    def worked(self, tokens: float, seconds: float) -> None:
+        keep = math.exp(-seconds / self._window_s)
+        self._tokens = self._tokens * keep + tokens
+        self._seconds = self._seconds * keep + max(seconds, 1e-6)
+
+
+class Admission:
+    """The room of one model's queue, in tokens, from before a request is decoded until it is answered."""
+
+    def __init__(self, max_tokens: int, drain: Drain | None = None):
+        self._max_tokens = max_tokens
+        self.drain = drain or Drain()
+        self._tokens = 0
+        self._by_caller: Counter[tuple[Priority, str]] = Counter()
+        self._by_class: Counter[Priority] = Counter()
+        self._lock = threading.Lock()
+
+    @property
+    def tokens(self) -> int:
+        return self._tokens
+
+    def waiting(self, priority: Priority) -> int:
+        """Tokens let in and not answered yet, of one class."""
+        return self._by_class[priority]
+
+    @contextmanager
+    def admit(self, call: Call, tokens: int) -> Iterator[None]:
+        """Room for `tokens`; without room, or when the answer would come too late, Overloaded."""
+        caller = call.priority, call.client
+        with self._lock:
+            self._check(call, tokens, self._by_caller[caller])
+            self._add(call, tokens)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._add(call, -tokens)
+                if not self._by_caller[caller]:
+                    del self._by_caller[caller]
+
+    def check_room(self) -> None:
+        """Overloaded when no request of any size would be let in now: to be asked before a body is read."""
+        if self._tokens >= self._max_tokens:
+            raise self._overloaded(self._tokens - self._max_tokens + 1)
+
+    def _add(self, call: Call, tokens: int) -> None:
+        self._tokens += tokens
+        self._by_caller[call.priority, call.client] += tokens
+        self._by_class[call.priority] += tokens
+
+    def _check(self, call: Call, tokens: int, held: int) -> None:
+        if not self._tokens:
+            return  # or a request over the whole room would never be served
+        over = self._tokens + tokens - self._max_tokens
+        if over > 0:
+            raise self._overloaded(over)
+        fair = _ALPHA[call.priority] * (self._max_tokens - self._tokens)
+        if held and held + tokens > fair:
+            raise self._overloaded(held + tokens - fair, f"{call.client} has {held} of them, ")
+        urgent = PRIORITIES[: PRIORITIES.index(call.priority) + 1]
+        late_s = sum(map(self.waiting, urgent)) / self.drain.tokens_per_s - call.remaining_s
+        if late_s > 0:
+            raise self._overloaded(late_s * self.drain.tokens_per_s, "too many to answer in the time that is left, ")
+
+    def _overloaded(self, too_many: float, why: str = "") -> Overloaded:
+        seconds = min(max(math.ceil(too_many / self.drain.tokens_per_s), 1), _MAX_RETRY_S)
+        return Overloaded(
+            f"{self._tokens} tokens of work are waiting, {why}and the queue holds {self._max_tokens}; try again in "
+            f"{seconds} s",
+            retry_after_s=seconds,
+        )
+
+
+class ByteRoom:
+    """Memory for requests' bodies, from their first byte until they are answered."""
+
+    def __init__(self, max_bytes: int, retry_after_s: Callable[[], float] = lambda: 1.0):
+        self._max_bytes = max_bytes
+        self._retry_after_s = retry_after_s
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    @property
+    def bytes(self) -> int:
+        return self._bytes
+
+    def take(self, count: int) -> None:
+        """Overloaded when there is no room; a body that is larger than all of it is let in alone."""
+        with self._lock:
+            if self._bytes and self._bytes + count > self._max_bytes:
+                seconds = max(math.ceil(self._retry_after_s()), 1)
+                raise Overloaded(
+                    f"requests of {self._bytes} bytes are being answered and {count} more would be over "
+                    f"{self._max_bytes} (max_waiting_bytes); try again in {seconds} s",
+                    retry_after_s=seconds,
+                )
+            self._bytes += count
+
+    def give_back(self, count: int) -> None:
+        with self._lock:
+            self._bytes -= count
+
+
+class ClientRates:
+    """Videos a second for each client: a bucket of `burst` that fills at `per_s`. A larger group waits for a full one.
+
+    Clients that have been quiet long enough for a full bucket are forgotten.
+    """
+
+    def __init__(self, per_s: float, burst: int, clock: Callable[[], float] = time.monotonic):
+        self._per_s = per_s
+        self._burst = burst
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}  # client -> (videos left, when)
+        self._lock = threading.Lock()
+
+    def take(self, client: str, videos: int) -> None:
+        """RateLimited, with the time after which the same request passes."""
+        with self._lock:
+            now = self._clock()
+            left, since = self._buckets.get(client, (float(self._burst), now))
+            left = min(left + (now - since) * self._per_s, self._burst)
+            missing = min(videos, self._burst) - left
+            if missing > 0:
+                seconds = math.ceil(missing / self._per_s)
+                raise RateLimited(
+                    f"{client} may send {self._per_s:g} videos a second, {self._burst} at once; try again in "
+                    f"{seconds} s",
+                    retry_after_s=seconds,
+                )
+            self._buckets[client] = left - videos, now
+            if len(self._buckets) > 1024:
+                full_s = self._burst / self._per_s
+                self._buckets = {key: one for key, one in self._buckets.items() if now - one[1] < full_s}

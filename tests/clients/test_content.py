@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from identity_reward_client.content import reference_set_id, video_id
+from identity_reward_client.messages import Image, Pixels, Video
+
+RAMP = np.broadcast_to(np.arange(10, dtype=np.uint8)[:, None, None, None] * 20, (10, 32, 32, 3)).copy()
+
+
+def frames(array, **more) -> Video:
+    return Video(frames=Pixels(shape=list(array.shape), data=array.tobytes()), **({"fps": 5} | more))
+
+
+def test_equal_content_has_equal_ids_and_other_content_others():
+    ids = {
+        video_id(one)
+        for one in (
+            frames(RAMP), frames(RAMP, fps=6), frames(RAMP[::-1]), Video(data=b"a"), Video(data=b"b"),
+            Video(images=[Image(data=b"a")], fps=5), Video(images=[Image(data=b"a")] * 2, fps=5),
+            frames(RAMP.reshape(5, 64, 32, 3)), Video(data=b"a", fps=3),
+        )
+    }  # fmt: skip
+    assert len(ids) == 9
+    assert video_id(frames(RAMP)) == video_id(frames(RAMP.copy()))
+    assert video_id(Video(data=b"abc")) == video_id(Video(data=memoryview(b"abc")))
+
+
+def test_a_video_sent_by_its_id_has_it():
+    name = video_id(Video(data=b"abc"))
+    assert video_id(Video(id=name)) == name
+
+
+def test_a_link_has_no_content():
+    with pytest.raises(ValueError, match="a link has no content"):
+        video_id(Video(url="https://example.com/a.mp4"))
+
+
+def test_the_id_of_a_set_depends_on_pictures_and_order():
+    a, b = Image(data=b"one"), Image(pixels=Pixels(shape=[1, 1, 3], data=b"two"))
+    assert reference_set_id([a, b]) != reference_set_id([b, a])
+    assert reference_set_id([a]) == reference_set_id([Image(data=memoryview(b"one"))])
