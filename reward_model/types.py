@@ -42,13 +42,13 @@ class Sample:
     prompt: str | None = None
 
 
-# (height, width) in pixels, or None for a file whose header nobody has read: it counts as the largest that a model takes
+# (height, width) in pixels, or None for a file that nobody has opened: it counts as the largest that a model takes
 Size = tuple[int, int] | None
 
 
 @dataclass(frozen=True)
 class Price:
-    """What a sample costs a model, in tokens. `shared` of them are paid once for a whole group, `own` by every video."""
+    """What a sample costs a model, in tokens: `shared` is paid once for a whole group, `own` by every video."""
 
     shared: int
     own: int

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 from typing import Any
 
 import bentoml
 
 from identity_reward_client.messages import CompareRequest, GroupRequest, ScoreRequest
 
+from .drain import InFlight, on_stop_signal
 from .engine import ScoringEngine
 from .exchange import answer, current
 from .failures import typed
@@ -23,8 +26,16 @@ from .status import report
 log = logging.getLogger("identity_reward")
 shut_off()
 settings = Settings.from_environment()
+settings.forbid_respawn()
 metrics = Metrics()
 routes = build(metrics)
+in_flight = InFlight()
+
+
+def _lost(reason: str) -> None:
+    """The device is gone: whoever supervises this process starts another."""
+    report(settings, failed=f"the device is lost: {reason}")
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @bentoml.service(
@@ -40,13 +51,18 @@ class IdentityRewardService:
     @bentoml.on_startup
     async def start(self) -> None:
         quiet_logs()
-        self.engine = routes.state.engine = ScoringEngine(settings, metrics)
+        self.engine = routes.state.engine = ScoringEngine(settings, metrics, _lost)
         try:
             await asyncio.to_thread(self.engine.start)
         except Exception as error:
             report(settings, failed=typed(error).message)
             raise
+        on_stop_signal(self.drain)
         report(settings, [info.name for info in self.engine.models()])
+
+    async def drain(self) -> None:
+        self.engine.begin_drain()
+        await in_flight.drained(settings.drain_timeout_s)
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
@@ -69,5 +85,6 @@ class IdentityRewardService:
 
 
 IdentityRewardService.add_asgi_middleware(  # type: ignore[attr-defined]  # the decorator made it a bentoml.Service
-    EdgeMiddleware, settings=settings, metrics=metrics
-)
+    EdgeMiddleware, settings=settings, metrics=metrics, engine=lambda: getattr(routes.state, "engine", None),
+    in_flight=in_flight,
+)  # fmt: skip

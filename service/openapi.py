@@ -20,6 +20,7 @@ from identity_reward_client.messages import (
     ModelList,
     ReferenceSet,
     ReferenceSetResponse,
+    RequestBase,
     ScoreRequest,
     ScoreResponse,
 )
@@ -40,6 +41,11 @@ class Route:
     content_type: str = JSON
     description: str = ""
     errors: tuple[int, ...] = ()
+
+    @property
+    def scores(self) -> bool:
+        """Whether a request waits for a model's turn."""
+        return self.request is not None and issubclass(self.request, RequestBase)
 
 
 _SCORING = (400, 404, 413, 415, 422, 500, 503, 504)

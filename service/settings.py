@@ -128,6 +128,13 @@ class Settings(BaseModel):
                 raise SettingsError(f"{variable} is no setting; did you mean {PREFIX}{near[0].upper()}?")
         return cls.make(**{**found, **values})
 
+    @staticmethod
+    def forbid_respawn() -> None:
+        """BentoML's supervisor then ends with its worker, as it does in an image, instead of starting it for ever.
+
+        It asks just before it starts the worker, after it has imported the service."""
+        os.environ.setdefault("BENTOML_CONTAINERIZED", "1")
+
     def environment(self) -> dict[str, str]:
         """This process's environment with these settings in it: what a server process is started with."""
         ours = {

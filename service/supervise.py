@@ -16,7 +16,7 @@ from . import status
 from .settings import Settings
 
 _POLL_S = 0.1
-# BentoML's supervisor waits a day for a worker that waits for its requests
+# over the drain: BentoML's supervisor waits a day for a worker
 GRACE_S = 5.0
 _PR_SET_PDEATHSIG = 1
 
@@ -32,6 +32,7 @@ class Server:
         self, settings: Settings, home: Path, host: str, port: int, *, verbose: bool, impatient: threading.Event
     ):
         self._settings = settings
+        self._ready = False
         self._impatient = impatient
         command = [sys.executable, "-m", "bentoml", "serve", "service.app:IdentityRewardService"]
         command += ["--host", host, "--port", str(port), "--working-dir", str(Path(__file__).parent.parent)]
@@ -58,6 +59,7 @@ class Server:
         while not stop.wait(_POLL_S):
             self._check()
             if (state := status.read(self._settings)) is not None:
+                self._ready = True
                 return state["models"]
             workers |= set(self._children())
             if not all(_alive(worker) for worker in workers):
@@ -73,7 +75,7 @@ class Server:
     def _check(self) -> None:
         state = status.read(self._settings)
         if state is not None and state["failed"] is not None:
-            raise StartFailed(f"the server could not start: {state['failed']}")
+            raise StartFailed(f"the server {'has stopped' if self._ready else 'could not start'}: {state['failed']}")
         code = self._process.poll()
         if code is not None:
             raise StartFailed(f"the server ended by itself with code {code}; --verbose shows what it said")
@@ -89,7 +91,7 @@ class Server:
         family = self._children()
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_S
+        deadline = time.monotonic() + self._settings.drain_timeout_s + GRACE_S
         while time.monotonic() < deadline and not self._impatient.is_set():
             if self._process.poll() is not None:
                 break

@@ -1,0 +1,102 @@
+"""A request's body, read whole under its limits, or read past."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive
+
+from identity_reward_client import errors
+
+from .admission import ByteRoom
+from .openapi import JSON, Route
+
+
+def check_type(headers: Headers, route: Route) -> None:
+    given = headers.get("content-type")
+    if given is not None and given.split(";")[0].strip().lower() != route.content_type:
+        raise errors.UnsupportedMediaType(f"this route takes {route.content_type}")
+    if given is None and route.content_type != JSON:
+        raise errors.UnsupportedMediaType(f"say Content-Type: {route.content_type}")
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise errors.UnsupportedMediaType("compressed bodies aren't taken; send the body as it is")
+
+
+def announced(headers: Headers) -> int | None:
+    """What Content-Length says, if it is there and a number."""
+    text = headers.get("content-length", "")
+    return int(text[:20]) if text.isdecimal() else None
+
+
+class Body:
+    """`most` bytes are taken at most, and `room` is held from the first byte to `release`."""
+
+    def __init__(self, headers: Headers, receive: Receive, most: int, room: ByteRoom | None):
+        self._headers = headers
+        self._receive = receive
+        self._most = most
+        self._room = room
+        self._held = 0
+        # all of it was read, or nothing of it is on its way
+        self.done = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
+
+    async def read(self) -> bytes:
+        """PayloadTooLarge, Overloaded, or Cancelled when the client goes away before its end."""
+        size = announced(self._headers)
+        if size is not None:
+            self._check(size)
+            self._take(size)
+        chunks: list[bytes] = []
+        size = 0
+        while not self.done:
+            chunks.append(await self._chunk())
+            size += len(chunks[-1])
+            self._check(size)
+            if size > self._held:
+                self._take(size - self._held)
+        return b"".join(chunks)
+
+    async def discard(self) -> None:
+        """Reads past it, so that a client that only writes first still finds the answer; not past an endless one."""
+        size = announced(self._headers)
+        if size is None or size > self._most or "expect" in self._headers:
+            return
+        while not self.done:
+            await self._chunk()
+
+    def release(self) -> None:
+        if self._room is not None:
+            self._room.give_back(self._held)
+        self._held = 0
+
+    async def _chunk(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            # answered all the same: BentoML's timeout waits for an answer, or holds the request till it fires
+            raise errors.Cancelled("the client went away before its request was complete")
+        self.done = not message.get("more_body", False)
+        return message.get("body", b"")
+
+    def _check(self, size: int) -> None:
+        if size > self._most:
+            raise errors.PayloadTooLarge(
+                f"the body is over {self._most} bytes; send fewer or smaller videos at a time",
+                details={"limit": "max_body_bytes", "maximum": self._most},
+            )
+
+    def _take(self, count: int) -> None:
+        if self._room is not None:
+            self._room.take(count)
+        self._held += count
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    left: Iterable[Message] = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def replayed() -> Message:
+        for message in left:
+            return message
+        return await receive()
+
+    return replayed
