@@ -39,9 +39,6 @@ class InFlight:
             if not self._timers:
                 self._idle.set()
 
-    def __len__(self) -> int:
-        return len(self._timers)
-
     async def drained(self, within_s: float) -> None:
         """Returns when nothing is in flight any more; what still is after `within_s` is ended."""
         self._ends_at = asyncio.get_running_loop().time() + within_s

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any
 
+from identity_reward_client.call_options import PRIORITIES
 from identity_reward_client.errors import DeadlineExceeded, InternalError, RewardError
 from reward_model.errors import DeviceLost, NonFiniteReward, ScoringError
 from reward_model.scorer import Scorer
@@ -21,6 +22,8 @@ from .work import Done, Outcome, Work
 
 log = logging.getLogger("identity_reward")
 _CLOSE_S = 10.0
+# a ready work is passed over by more urgent ones so often at most
+_MAX_PASSED = 8
 
 
 class Scheduler:
@@ -166,11 +169,15 @@ class Scheduler:
                     work.fail(InternalError("the scheduler failed; the server's log says where"))
 
     def _take(self) -> list[Work]:
-        """Under the lock: ready works in turn, whole, as many as one forward may hold; at least one."""
+        """Under the lock: ready works, the urgent first, whole, as many as one forward may hold; at least one."""
         batch: list[Work] = []
         room = self._batch_tokens
-        for work in [work for work in self._window if not work.pending]:
+        ready = [work for work in self._window if not work.pending]
+        ready.sort(key=lambda work: (work.passed < _MAX_PASSED, PRIORITIES.index(work.call.priority)))
+        for number, work in enumerate(ready):
             if batch and work.tokens > room:
+                for passed in ready[number:]:
+                    passed.passed += 1
                 break
             self._window.remove(work)
             if not _expired(work):

@@ -44,6 +44,8 @@ class Work:
     begun_at: float = 0.0
     prepared_at: float = 0.0
     resolved: Any = None
+    # batches that were taken while it was ready and not taken
+    passed: int = 0
     # still to be prepared
     pending: int = 0
     items: dict[int, Any] = field(default_factory=dict)

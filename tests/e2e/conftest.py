@@ -160,3 +160,36 @@ def other_mp4() -> bytes:
 def score_body(reference_jpeg, clip_mp4) -> dict:
     """A good request of `POST /v1/score` under tiny, fresh for each test."""
     return {"model": "tiny", "references": [{"data": b64(reference_jpeg)}], "video": {"data": b64(clip_mp4)}}
+
+
+@pytest.fixture(scope="session")
+def serve_slow(serve, tmp_path_factory):
+    """A server of tests/e2e/slow_model.py; settings by their names."""
+    folder = tmp_path_factory.mktemp("slow")
+    (folder / "slow_model.py").write_text((Path(__file__).parent / "slow_model.py").read_text())
+    (folder / "sitecustomize.py").write_text(
+        "from reward_model.scorer import SCORERS\nSCORERS['slow'] = 'slow_model:Slow'\n"
+    )
+
+    def start(*arguments: str, **settings) -> ServeProcess:
+        places = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+        named = {f"IDENTITY_REWARD_{name.upper()}": str(value) for name, value in settings.items()}
+        # threads instead of processes to decode in: only raw frames are sent here
+        environment = {"PYTHONPATH": places, "IDENTITY_REWARD_DECODE_WORKERS": "0", **named}
+        return serve("--model", "slow", "--port", "0", *arguments, environment=environment)
+
+    return start
+
+
+def grey(level: int, nonce: int = 0) -> dict:
+    """A video of one grey frame; `nonce` makes its content another without changing its mean."""
+    pixels = np.full((1, 16, 16, 3), level, np.uint8)
+    if level < 255:
+        pixels[0, 0, nonce % 16] += np.uint8(1 + nonce // 16 % 8)
+        pixels[0, 1, nonce % 16] -= np.uint8(1 + nonce // 16 % 8)
+    return {"frames": {"shape": list(pixels.shape), "data": b64(pixels.tobytes())}, "fps": 8}
+
+
+def grey_body(level: int, nonce: int = 0) -> dict:
+    reference = {"pixels": {"shape": [1, 1, 3], "data": b64(b"abc")}}
+    return {"references": [reference], "video": grey(level, nonce)}

@@ -107,6 +107,34 @@ def test_the_urgent_overtake_what_is_not_yet_prepared(scorer, make):
     assert order.index(99.0) <= 3
 
 
+def test_the_urgent_go_first_among_what_is_ready_but_pass_nobody_for_ever(scorer, make):
+    scheduler = make(batch_tokens=1)
+    held(scorer, scheduler)
+    patient = work(20.0, priority="bulk")
+    scheduler.submit(patient)
+    urgent = [work(float(n), priority="rollout") for n in range(40, 60)]
+    scheduler.submit(urgent[0])
+    until(lambda: not patient.pending and not urgent[0].pending)
+
+    rest = iter(urgent[1:])
+
+    def forward(batch):
+        scorer.batches.append(list(batch))
+        following = next(rest, None)
+        if following is not None:  # there is always an urgent one that is ready
+            scheduler.submit(following)
+            until(lambda: not following.pending)
+        return [value / 255 for value in batch]
+
+    scorer.forward = forward
+    scorer.open.set()
+    for one in (patient, *urgent):
+        one.future.result(5)
+    order = [batch[0] for batch in scorer.batches]
+    assert order[1] == 40.0
+    assert 2 < order.index(20.0) < 12
+
+
 def test_a_group_over_the_budget_is_scored_in_parts_and_told_in_parts(scorer, make):
     scheduler = make()
     told, forwards = [], []
