@@ -16,7 +16,8 @@ from .drain import InFlight, on_stop_signal
 from .engine import ScoringEngine
 from .exchange import answer, current
 from .failures import typed
-from .hardening import quiet_logs, shut_off
+from .hardening import shut_off
+from .logs import set_up
 from .metrics import Metrics
 from .middleware import EdgeMiddleware
 from .routes import build
@@ -44,13 +45,13 @@ def _lost(reason: str) -> None:
     # ours answers first; this one would drop the connection's work without our error
     traffic={"timeout": settings.request_timeout_s + 30},
     metrics={"enabled": False},
-    logging={"access": {"enabled": settings.access_log}},
+    logging={"access": {"enabled": False}},  # it has no request ids
 )
 @bentoml.asgi_app(routes, path="/", name="routes")
 class IdentityRewardService:
     @bentoml.on_startup
     async def start(self) -> None:
-        quiet_logs()
+        set_up(settings.log_format == "json")
         self.engine = routes.state.engine = ScoringEngine(settings, metrics, _lost)
         try:
             await asyncio.to_thread(self.engine.start)

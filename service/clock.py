@@ -8,18 +8,22 @@ from contextlib import contextmanager
 from identity_reward_client.messages import Timing
 
 from .metrics import Metrics
+from .tracing import Stage, no_stage
 
 
 class Clock:
     """Seconds spent in each stage of one request; stages of several threads add up."""
 
-    def __init__(self, metrics: Metrics, model: str):
+    def __init__(self, metrics: Metrics, model: str, trace: Stage = no_stage):
+        self._trace = trace
         self._started = time.monotonic()
         self._spans: list[tuple[str, float]] = []  # appended to from several threads
         self._metrics = metrics
         self._model = model
 
-    def add(self, stage: str, seconds: float) -> None:
+    def add(self, stage: str, seconds: float, ago_s: float = 0.0) -> None:
+        """A stage that took `seconds` and ended `ago_s` ago."""
+        self._trace(stage, seconds, ago_s)
         self._spans.append((stage, seconds))
         getattr(self._metrics, f"{stage}_seconds").labels(self._model).observe(seconds)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from identity_reward_client.content import reference_set_id, video_id
-from identity_reward_client.messages import Image, RequestBase, Video
+from identity_reward_client.messages import CompareRequest, GroupRequest, Image, RequestBase, Video
 
 # hashing less takes no longer than a thread's wake
 _INLINE_BYTES = 1 << 16
@@ -24,8 +24,15 @@ class Contents:
     def digest(self, request: RequestBase) -> str:
         """Equal for requests that ask the same of the same content. `theta` and the like count, media by their ids."""
         rest = request.model_dump_json(exclude={"references", "videos", "video", "video_a", "video_b"})
-        words = (type(request).__name__, rest, self.references or "", *self.videos)
+        words = (verb(request), rest, self.references or "", *self.videos)
         return sha256("\n".join(words).encode()).hexdigest()
+
+
+def verb(request: RequestBase) -> str:
+    """What is asked: by HTTP a request is of a class that BentoML derived from the message's."""
+    if isinstance(request, GroupRequest):
+        return "score_group"
+    return "compare" if isinstance(request, CompareRequest) else "score"
 
 
 async def name_contents(request: RequestBase, videos: Sequence[Video]) -> Contents:

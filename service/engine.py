@@ -29,7 +29,7 @@ from .admission import ByteRoom, ClientRates
 from .answers import check_limit, check_references, check_theta, compared, grouped, item, scored_or_raise
 from .call import Call
 from .clock import Clock
-from .contents import Contents, name_contents
+from .contents import Contents, name_contents, verb
 from .failures import as_typed, stopping
 from .idempotency import Idempotency
 from .media import decode_references, make_decoder
@@ -40,6 +40,7 @@ from .reference_store import ReferenceStore
 from .result_cache import ResultCache
 from .served_model import ServedModel, ServedModels
 from .settings import Settings
+from .tracing import Tracer
 
 T = TypeVar("T")
 
@@ -68,6 +69,7 @@ class ScoringEngine:
         self._probes = ThreadPoolExecutor(max(settings.decode_workers, 2), thread_name_prefix="probe")
         self._decoder = make_decoder(settings)
         self._pipeline = Pipeline(settings, self._references, self._results, self._probes, self._decoder)
+        self._tracer = Tracer(settings)
         self._on_lost = on_lost
         self._draining = False
 
@@ -104,6 +106,7 @@ class ScoringEngine:
         await asyncio.to_thread(self._decoder.close)
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._probes.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self._tracer.close)
 
     def check_room(self) -> None:
         """NotReady or Overloaded where no request at all would be taken now: for transports, before they read one."""
@@ -223,8 +226,10 @@ class ScoringEngine:
         model = self._models.find(request.model)
         if self._rates is not None:
             self._rates.take(call.client, len(videos))
-        clock = Clock(self.metrics, model.name)
-        outcomes = await self._pipeline.run(model, request, videos, contents, call, clock, known)
+        about: dict[str, str | int] = {"model": model.name, "videos": len(videos)}
+        with self._tracer.request(verb(request), call, about) as stage:
+            clock = Clock(self.metrics, model.name, stage)
+            outcomes = await self._pipeline.run(model, request, videos, contents, call, clock, known)
         for outcome in outcomes:
             self.metrics.item(model.name, outcome)
         return model, outcomes, clock.timing()

@@ -62,14 +62,3 @@ def _callers_fault(error: BaseException | None) -> bool:
     from pydantic import ValidationError
 
     return isinstance(error, ValidationError) or (isinstance(error, BentoMLException) and error.error_code < 500)
-
-
-def quiet_logs() -> None:
-    """On every handler of the server's loggers: a logger's own filter doesn't see what its children pass up."""
-    for name in ("", "bentoml", "uvicorn.error", "circus"):
-        for handler in logging.getLogger(name).handlers:
-            if not any(isinstance(one, QuietFilter) for one in handler.filters):
-                handler.addFilter(QuietFilter())
-    for name in ("uvicorn.error", "circus"):
-        logging.getLogger(name).propagate = False  # BentoML gives them the root's handler too: every line came twice
-    logging.getLogger("identity_reward").setLevel(logging.INFO)

@@ -36,7 +36,8 @@ def read_call(headers: Headers, request_id: str, client: str, most_s: float) -> 
     if key is not None and not _KEY.fullmatch(key):
         raise InvalidRequest(f"{IDEMPOTENCY_HEADER} must be 1 to 200 printable characters without a space")
     timeout_s = read_timeout(headers, most_s)
-    return Call(request_id, client, priority, time.monotonic() + timeout_s, key)  # type: ignore[arg-type]
+    deadline = time.monotonic() + timeout_s
+    return Call(request_id, client, priority, deadline, key, headers.get("traceparent"))  # type: ignore[arg-type]
 
 
 def read_timeout(headers: Headers, most_s: float) -> float:

@@ -19,6 +19,7 @@ from .failures import typed
 from .http_body import Body, check_type, replay
 from .http_call import read_call, read_timeout, request_id
 from .http_reply import Reply
+from .logs import access
 from .metrics import OTHER, Metrics
 from .openapi import ROUTES, Route
 from .settings import Settings
@@ -83,12 +84,15 @@ class EdgeMiddleware:
             await reply.fail(typed(error))
         finally:
             reply.body.release()
-            current.reset(token)
             label = found[0] if found else OTHER
             self._metrics.requests.labels(label, str(reply.status)).inc()
-            self._metrics.request_seconds.labels(label).observe(time.monotonic() - started)
+            seconds = time.monotonic() - started
+            self._metrics.request_seconds.labels(label).observe(seconds)
             if exchange.error is not None:
                 self._metrics.errors.labels(exchange.error.code).inc()
+            if self._settings.access_log:
+                access(label, reply.status, seconds)
+            current.reset(token)
 
     async def _answer(
         self, scope: Scope, headers: Headers, found, receive: Receive, reply: Reply, engine: ScoringEngine | None

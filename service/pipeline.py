@@ -114,7 +114,7 @@ class _Run:
             work.known = lambda n, outcome: self._soon(left[n], outcome)
         with self._model.admission.admit(self._call, work.tokens):
             done = await asyncio.wrap_future(self._model.scheduler.submit(work))
-        self._clock.add("queue", done.queue_s)
+        self._clock.add("queue", done.queue_s, done.forward_s)
         self._clock.add("forward", done.forward_s)
         for number, outcome in zip(left, done.outcomes, strict=True):
             self._finish(number, outcome)

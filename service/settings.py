@@ -82,6 +82,13 @@ class Settings(BaseModel):
     drain_timeout_s: float = Field(30.0, ge=0, description="time that running requests have when the server stops")
 
     access_log: bool = Field(False, description="log a line for every request")
+    log_format: Literal["text", "json"] = Field("text", description="how log lines are written: text or json")
+    otlp_endpoint: str | None = Field(
+        None, pattern=r"^https?://", description="where OpenTelemetry spans go, by OTLP over HTTP; unset: nowhere"
+    )
+    trace_sample_ratio: float = Field(
+        1.0, ge=0, le=1, description="part of the requests that are traced, where the caller's traceparent decides not"
+    )
     status_path: Path | None = Field(
         None, description="file in which the server tells `identity-reward serve` that it is ready or why it failed"
     )
