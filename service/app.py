@@ -13,6 +13,7 @@ from identity_reward_client.messages import CompareRequest, GroupRequest, ScoreR
 from .engine import ScoringEngine
 from .exchange import answer, current
 from .failures import typed
+from .grpc_server import GrpcServer
 from .hardening import quiet_logs, shut_off
 from .metrics import Metrics
 from .middleware import EdgeMiddleware
@@ -20,6 +21,8 @@ from .routes import build
 from .settings import Settings
 from .status import report
 
+# within what `identity-reward serve` waits for the whole process
+GRPC_GRACE_S = 4.0
 log = logging.getLogger("identity_reward")
 shut_off()
 settings = Settings.from_environment()
@@ -41,8 +44,11 @@ class IdentityRewardService:
     async def start(self) -> None:
         quiet_logs()
         self.engine = routes.state.engine = ScoringEngine(settings, metrics)
+        self.grpc = None if settings.grpc_port is None else GrpcServer(self.engine, settings, metrics)
         try:
             await asyncio.to_thread(self.engine.start)
+            if self.grpc is not None:
+                log.info("grpc on %s", await self.grpc.start())
         except Exception as error:
             report(settings, failed=typed(error).message)
             raise
@@ -50,6 +56,9 @@ class IdentityRewardService:
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
+        if self.grpc is not None:
+            await self.grpc.begin_drain(GRPC_GRACE_S)
+            await self.grpc.stop()
         await self.engine.close()
 
     async def __is_ready__(self) -> bool:

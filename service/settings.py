@@ -70,6 +70,14 @@ class Settings(BaseModel):
     video_decoder: Literal["pyav", "decord"] = Field("pyav", description="what decodes videos: pyav or decord")
     request_timeout_s: float = Field(120.0, gt=0, description="from the first byte to the answer; then 504")
 
+    grpc_port: int | None = Field(None, ge=0, le=65535, description="port of gRPC, 0 for a free one; unset: no gRPC")
+    grpc_host: str = Field("127.0.0.1", description="address of gRPC; `identity-reward serve` sets it to that of HTTP")
+    grpc_max_calls: int = Field(1024, gt=0, description="gRPC calls under way at once; over it RESOURCE_EXHAUSTED")
+    grpc_keepalive_s: float = Field(30.0, ge=1, description="silence after which a gRPC connection is tested")
+    grpc_tls_cert: Path | None = Field(None, description="PEM certificate chain of gRPC; unset: plain text")
+    grpc_tls_key: Path | None = Field(None, description="its PEM key, unencrypted")
+    grpc_tls_client_ca: Path | None = Field(None, description="PEM certificates; gRPC callers must show one of theirs")
+
     access_log: bool = Field(False, description="log a line for every request")
     status_path: Path | None = Field(
         None, description="file in which the server tells `identity-reward serve` that it is ready or why it failed"
@@ -83,6 +91,10 @@ class Settings(BaseModel):
             )
         if len(set(self.models)) != len(self.models):
             raise ValueError(f"models names one of {', '.join(self.models)} twice")
+        if (self.grpc_tls_cert is None) != (self.grpc_tls_key is None):
+            raise ValueError("grpc_tls_cert and grpc_tls_key go together; only one was given")
+        if self.grpc_tls_client_ca is not None and self.grpc_tls_cert is None:
+            raise ValueError("grpc_tls_client_ca needs grpc_tls_cert and grpc_tls_key")
         if self.max_waiting_items < self.max_group_videos:
             raise ValueError(
                 f"max_waiting_items ({self.max_waiting_items}) must hold a whole group: at least max_group_videos "

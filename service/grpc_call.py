@@ -1,0 +1,86 @@
+"""What a gRPC call brings besides its message, and how its errors leave: status, ErrorInfo, RetryInfo."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import grpc
+from grpc_status.rpc_status import to_status as to_grpc
+
+from identity_reward_client.call_options import (
+    IDEMPOTENCY_HEADER,
+    PRIORITIES,
+    PRIORITY_HEADER,
+    REQUEST_ID_HEADER,
+    Priority,
+)
+from identity_reward_client.errors import InvalidRequest, RewardError
+from identity_reward_client.proto.status import to_status
+
+from .call import REQUEST_ID, Call, new_id
+
+REQUEST_ID_KEY = REQUEST_ID_HEADER.lower()
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+
+
+def texts(metadata: Any) -> dict[str, str]:
+    """Metadata of text values by name; binary ones (names that end in -bin) are no business of ours."""
+    return {key: value for key, value in metadata or () if isinstance(value, str)}
+
+
+def address(peer: str) -> str:
+    """The address in `ipv4:127.0.0.1:4711` or `ipv6:[::1]:4711`, whose brackets may come percent-encoded."""
+    kind, _, rest = peer.partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return kind or "unknown"
+    return rest.rpartition(":")[0].replace("%5B", "").replace("%5D", "").strip("[]")
+
+
+def request_id(metadata: Mapping[str, str]) -> str:
+    given = metadata.get(REQUEST_ID_KEY, "")
+    return given if REQUEST_ID.fullmatch(given) else new_id()
+
+
+def make_call(context: Any, client: str | None, identity: str, timeout_s: float) -> Call:
+    """`client` is who was authenticated, None for whoever has this address."""
+    metadata = texts(context.invocation_metadata())
+    remaining_s = context.time_remaining()
+    key = metadata.get(IDEMPOTENCY_HEADER.lower())
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise InvalidRequest(f"{IDEMPOTENCY_HEADER.lower()} is 1 to 200 printable ASCII characters without spaces")
+    return Call(
+        request_id=identity,
+        client=address(context.peer()) if client is None else client,
+        priority=_priority(metadata),
+        deadline=time.monotonic() + min(timeout_s, math.inf if remaining_s is None else remaining_s),
+        idempotency_key=key,
+    )
+
+
+def _priority(metadata: Mapping[str, str]) -> Priority:
+    name = PRIORITY_HEADER.lower()
+    given = metadata.get(name, "interactive")
+    for priority in PRIORITIES:
+        if given == priority:
+            return priority
+    raise InvalidRequest(f"{name} is one of {', '.join(PRIORITIES)}, got {given[:20]!r}")
+
+
+async def abort(context: Any, error: RewardError) -> NoReturn:
+    """Ends the call with the error."""
+    status = to_grpc(to_status(error))
+    await context.abort(status.code, status.details, status.trailing_metadata)
+    raise AssertionError("abort raises")
+
+
+def refusing_handler(error: RewardError) -> grpc.RpcMethodHandler:
+    """Answers any call with `error`, before anything of its request is read."""
+
+    async def refuse(_, context: Any) -> None:
+        await abort(context, error)
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
