@@ -48,7 +48,9 @@ class IdentityRewardService:
         try:
             await asyncio.to_thread(self.engine.start)
             if self.grpc is not None:
-                log.info("grpc on %s", await self.grpc.start())
+                address = await self.grpc.start()
+                if settings.grpc_port == 0:
+                    log.info("gRPC listens on %s", address)
         except Exception as error:
             report(settings, failed=typed(error).message)
             raise

@@ -22,7 +22,7 @@ from .grpc_gate import Authenticate, Gate, anyone
 from .grpc_methods import Methods
 from .grpc_tls import credentials
 from .metrics import Metrics
-from .settings import Settings
+from .settings import Settings, SettingsError
 
 # health of one model is that of this prefix and its name; that of the whole server is "" or the service's full name
 MODEL_HEALTH = "model/"
@@ -55,12 +55,14 @@ class GrpcServer:
         host = self._settings.grpc_host
         shown = f"[{host}]" if ":" in host else host
         wanted = f"{shown}:{self._settings.grpc_port or 0}"
-        keys = credentials(self._settings)
         try:
+            keys = credentials(self._settings)
             if keys is None:
                 port = self._server.add_insecure_port(wanted)
             else:
                 port = self._server.add_secure_port(wanted, keys)
+        except SettingsError as error:
+            raise InternalError(str(error)) from None
         except RuntimeError:
             raise InternalError(f"can't listen for gRPC on {wanted}; is the port taken?") from None
         for name in ("", SERVICE, *(MODEL_HEALTH + model.name for model in self._engine.models())):
@@ -91,6 +93,7 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", _MOST_BYTES),
         ("grpc.keepalive_time_ms", beat_ms),
         ("grpc.keepalive_timeout_ms", beat_ms),
+        ("grpc.http2.ping_timeout_ms", beat_ms),  # a minute otherwise, whatever keepalive_timeout_ms says
         ("grpc.keepalive_permit_without_calls", 1),
         # a client may ask as often as it is asked; gRPC's own limit is one ping in five minutes
         ("grpc.http2.min_ping_interval_without_data_ms", min(beat_ms, 10_000)),

@@ -4,7 +4,7 @@ The same validation stands behind both wires: what comes in as protobuf becomes 
 the message. Where the two differ in shape:
 
     references        pictures or reference_set_id
-    fps of a Video    fps, or compat_fps = true for "compat"
+    fps of a Video    fps, or fps_compat = true for "compat"
     details           details_json
     lists that may be absent or hold lists or gaps: a message with one field around them
     dtype of Pixels   only in the .proto, and only uint8
@@ -32,7 +32,7 @@ from . import identity_reward_pb2 as pb2
 # messages of the .proto around one field, which alone is there in messages.py
 WRAPPERS = frozenset({"Pictures", "Indices", "Matrix", "Row", "Cell"})
 # fields of the .proto that stand for one of another name
-RENAMED = {"pictures": "references", "reference_set_id": "references", "compat_fps": "fps"}
+RENAMED = {"pictures": "references", "reference_set_id": "references", "fps_compat": "fps"}
 _JSON = "_json"
 _UINT8 = "uint8"
 
@@ -117,7 +117,7 @@ def _renamed(target: Proto, name: str, value: Any) -> tuple[str, Any]:
     if name == "references":
         return "reference_set_id" if isinstance(value, str) else "pictures", value
     if name == "fps" and value == COMPAT:
-        return "compat_fps", True
+        return "fps_compat", True
     if name + _JSON in target.DESCRIPTOR.fields_by_name:
         return name + _JSON, to_json(value, inf_nan_mode="null").decode()
     return name, value
@@ -151,7 +151,7 @@ def plain(found: Any) -> Any:
         name = RENAMED.get(field.name, field.name)
         if field.name.endswith(_JSON):
             name, value = field.name.removesuffix(_JSON), _object(field.name, value)
-        elif field.name == "compat_fps":
+        elif field.name == "fps_compat":
             if not value:
                 continue
             value = COMPAT

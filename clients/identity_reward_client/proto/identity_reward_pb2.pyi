@@ -35,14 +35,14 @@ class Pictures(_message.Message):
     def __init__(self, images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ...) -> None: ...
 
 class Video(_message.Message):
-    __slots__ = ("data", "frames", "images", "url", "path", "fps", "compat_fps", "num_source_frames", "frame_indices")
+    __slots__ = ("data", "frames", "images", "url", "path", "fps", "fps_compat", "num_source_frames", "frame_indices")
     DATA_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     FPS_FIELD_NUMBER: _ClassVar[int]
-    COMPAT_FPS_FIELD_NUMBER: _ClassVar[int]
+    FPS_COMPAT_FIELD_NUMBER: _ClassVar[int]
     NUM_SOURCE_FRAMES_FIELD_NUMBER: _ClassVar[int]
     FRAME_INDICES_FIELD_NUMBER: _ClassVar[int]
     data: bytes
@@ -51,10 +51,10 @@ class Video(_message.Message):
     url: str
     path: str
     fps: float
-    compat_fps: bool
+    fps_compat: bool
     num_source_frames: int
     frame_indices: Indices
-    def __init__(self, data: _Optional[bytes] = ..., frames: _Optional[_Union[Pixels, _Mapping]] = ..., images: _Optional[_Union[Pictures, _Mapping]] = ..., url: _Optional[str] = ..., path: _Optional[str] = ..., fps: _Optional[float] = ..., compat_fps: _Optional[bool] = ..., num_source_frames: _Optional[int] = ..., frame_indices: _Optional[_Union[Indices, _Mapping]] = ...) -> None: ...
+    def __init__(self, data: _Optional[bytes] = ..., frames: _Optional[_Union[Pixels, _Mapping]] = ..., images: _Optional[_Union[Pictures, _Mapping]] = ..., url: _Optional[str] = ..., path: _Optional[str] = ..., fps: _Optional[float] = ..., fps_compat: _Optional[bool] = ..., num_source_frames: _Optional[int] = ..., frame_indices: _Optional[_Union[Indices, _Mapping]] = ...) -> None: ...
 
 class Indices(_message.Message):
     __slots__ = ("values",)
