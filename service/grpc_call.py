@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import grpc
@@ -24,6 +26,9 @@ from identity_reward_client.proto.status import to_status
 from .call import REQUEST_ID, Call, new_id
 
 REQUEST_ID_KEY = REQUEST_ID_HEADER.lower()
+# of an upload that is refused
+_DISCARD_S = 5.0
+_DISCARD_BYTES = 256 << 20
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -77,10 +82,26 @@ async def abort(context: Any, error: RewardError) -> NoReturn:
     raise AssertionError("abort raises")
 
 
-def refusing_handler(error: RewardError) -> grpc.RpcMethodHandler:
-    """Answers any call with `error`, before anything of its request is read."""
+async def discard(upload: Any) -> None:
+    """Reads the rest of an upload and lets go of it, up to a limit, before the call is ended with an error.
 
-    async def refuse(_, context: Any) -> None:
+    Ended in the middle, the caller's gRPC would more often than not report a failed write instead of the error.
+    """
+    size = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_S):
+            async for part in upload:
+                size += len(part)
+                if size > _DISCARD_BYTES:
+                    return
+
+
+def refusing_handler(error: RewardError, uploads: bool) -> grpc.RpcMethodHandler:
+    """Answers any call with `error`; what it sends is not kept, and not even read unless it `uploads` in chunks."""
+
+    async def refuse(incoming: Any, context: Any) -> None:
+        if uploads:
+            await discard(incoming)
         await abort(context, error)
 
     return grpc.stream_stream_rpc_method_handler(refuse)

@@ -22,9 +22,8 @@ Authenticate = Callable[[str, Mapping[str, str]], str | None]
 
 # name of the call's authenticated client
 caller: ContextVar[str | None] = ContextVar("caller", default=None)
-PATHS = frozenset(path for method in METHODS for path in (method.path, method.chunked_path) if method.chunkable) | {
-    method.path for method in METHODS
-}
+UPLOADS = frozenset(method.chunked_path for method in METHODS if method.chunkable)
+PATHS = UPLOADS | {method.path for method in METHODS}
 
 
 def anyone(path: str, metadata: Mapping[str, str]) -> None:
@@ -49,7 +48,7 @@ class Gate(grpc.aio.ServerInterceptor):
         except Exception as failure:
             error = typed(failure)
             self.count(details.method, error.grpc_status, error.code)
-            return refusing_handler(error)
+            return refusing_handler(error, details.method in UPLOADS)
         handler = await continuation(details)
         if handler is None:
             self.count(details.method, "UNIMPLEMENTED")

@@ -30,8 +30,8 @@ from identity_reward_client.proto.methods import (
 from .call import Call
 from .engine import ScoringEngine
 from .failures import typed
-from .grpc_call import REQUEST_ID_KEY, abort, make_call, request_id, texts
-from .grpc_gate import Gate, caller
+from .grpc_call import REQUEST_ID_KEY, abort, discard, make_call, request_id, texts
+from .grpc_gate import UPLOADS, Gate, caller
 from .metrics import Metrics
 from .settings import Settings
 
@@ -65,13 +65,13 @@ class Methods:
 
     def _behaviours(self, method: Method, path: str, read: Read):
         async def unary(incoming: Any, context: Any) -> bytes:
-            async with self._exchange(path, context) as call:
+            async with self._exchange(path, incoming, context) as call:
                 answer = await self._ask(method, await _parsed(method, await read(incoming)), call)
                 return to_bytes(answer)
             raise AssertionError("an error has ended the call")
 
         async def stream(incoming: Any, context: Any) -> AsyncIterator[bytes]:
-            async with self._exchange(path, context) as call:
+            async with self._exchange(path, incoming, context) as call:
                 request: Any = await _parsed(method, await read(incoming))
                 async with aclosing(self._engine.stream_group(request, call)) as known:  # type: ignore[type-var]
                     async for one in known:
@@ -103,7 +103,7 @@ class Methods:
         return b"".join(parts)
 
     @asynccontextmanager
-    async def _exchange(self, path: str, context: Any) -> AsyncIterator[Call]:
+    async def _exchange(self, path: str, incoming: Any, context: Any) -> AsyncIterator[Call]:
         """Around one call: its id and deadline, its error as its status, and counting."""
         started = time.monotonic()
         status, code, call = "OK", None, None
@@ -126,6 +126,8 @@ class Methods:
                 else typed(failure)
             )
             status, code = error.grpc_status, error.code
+            if path in UPLOADS and not isinstance(error, DeadlineExceeded):
+                await discard(incoming)
             await abort(context, error)
         finally:
             self._gate.count(path, status, code)

@@ -16,6 +16,9 @@ from .errors import (
 )
 from .proto.status import DETAILS_KEY, from_details
 
+# what grpc.aio says when a write fails before the status has arrived
+_BROKEN_UPLOAD = "Internal error from Core"
+
 
 def from_rpc(error: grpc.aio.AioRpcError, where: str, timeout_s: float) -> RewardError:
     for key, value in error.trailing_metadata() or ():
@@ -32,6 +35,8 @@ def from_rpc(error: grpc.aio.AioRpcError, where: str, timeout_s: float) -> Rewar
         return Unauthenticated(f"{where}: {text}")
     if code is grpc.StatusCode.PERMISSION_DENIED:
         return PermissionDenied(f"{where}: {text}")
+    if code is grpc.StatusCode.INTERNAL and text == _BROKEN_UPLOAD:
+        return ConnectionFailed(f"{where} ended the call before it had all of the request")
     if code is grpc.StatusCode.CANCELLED:
         return ConnectionFailed(f"{where} ended the call: {text or 'it is stopping'}")
     if code is grpc.StatusCode.UNAVAILABLE:

