@@ -135,6 +135,26 @@ class ByteRoom:
             self._bytes -= count
 
 
+class HeldBytes:
+    """What one request holds of the room, as its body grows."""
+
+    def __init__(self, room: ByteRoom | None):
+        self._room = room
+        self._count = 0
+
+    def grow_to(self, count: int) -> None:
+        """Overloaded when there is no room for the rest."""
+        if count > self._count:
+            if self._room is not None:
+                self._room.take(count - self._count)
+            self._count = count
+
+    def release(self) -> None:
+        if self._room is not None:
+            self._room.give_back(self._count)
+        self._count = 0
+
+
 class ClientRates:
     """Videos a second for each client: a bucket of `burst` that fills at `per_s`. A larger group waits for a full one.
 

@@ -16,6 +16,7 @@ from .drain import InFlight, on_stop_signal
 from .engine import ScoringEngine
 from .exchange import answer, current
 from .failures import typed
+from .grpc_server import GrpcServer
 from .hardening import shut_off
 from .logs import set_up
 from .metrics import Metrics
@@ -53,8 +54,13 @@ class IdentityRewardService:
     async def start(self) -> None:
         set_up(settings.log_format == "json")
         self.engine = routes.state.engine = ScoringEngine(settings, metrics, _lost)
+        self.grpc = None if settings.grpc_port is None else GrpcServer(self.engine, settings, metrics)
         try:
             await asyncio.to_thread(self.engine.start)
+            if self.grpc is not None:
+                address = await self.grpc.start()
+                if settings.grpc_port == 0:
+                    log.info("gRPC listens on %s", address)
         except Exception as error:
             report(settings, failed=typed(error).message)
             raise
@@ -63,10 +69,15 @@ class IdentityRewardService:
 
     async def drain(self) -> None:
         self.engine.begin_drain()
-        await in_flight.drained(settings.drain_timeout_s)
+        drained = [in_flight.drained(settings.drain_timeout_s)]
+        if self.grpc is not None:
+            drained.append(self.grpc.begin_drain(settings.drain_timeout_s))
+        await asyncio.gather(*drained)
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
+        if self.grpc is not None:
+            await self.grpc.stop()
         await self.engine.close()
 
     async def __is_ready__(self) -> bool:

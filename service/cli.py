@@ -15,6 +15,7 @@ import typer
 
 from identity_reward_client.errors import ModelNotFound
 
+from .grpc_tls import check_tls
 from .models import check_names, locate
 from .settings import Settings, SettingsError
 from .supervise import Server, StartFailed
@@ -33,6 +34,9 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 3000,
+    grpc_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of gRPC beside HTTP; 0 takes a free one.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16, for models in folders.")] = None,
     deterministic: Annotated[
@@ -46,6 +50,7 @@ def serve(
         settings = _settings(
             models=tuple(model) if model else None,
             default_model=default,
+            grpc_port=grpc_port,
             device=device,
             dtype=dtype,
             deterministic=deterministic or None,
@@ -56,6 +61,12 @@ def serve(
         if importlib.util.find_spec("bentoml") is None:
             raise Refused('BentoML is not installed; pip install "identity-reward[serve,faces]"')
         address, port = check_address(host, port)
+        if settings.grpc_port is not None:
+            check_tls(settings)
+            found = check_address(host, settings.grpc_port, "--grpc-port")
+            if found[1] == port:
+                raise Refused(f"HTTP and gRPC can't share port {port}; --grpc-port 0 takes a free one")
+            settings = settings.model_copy(update=dict(zip(("grpc_host", "grpc_port"), found, strict=True)))
         _run(settings, home, address, port, verbose)
     except (Refused, ModelNotFound, SettingsError, StartFailed) as error:
         typer.echo(f"identity-reward serve: {error}", err=True)
@@ -70,7 +81,7 @@ def _settings(**given: Any) -> Settings:
     return settings.model_copy(update=located)
 
 
-def check_address(host: str, port: int) -> tuple[str, int]:
+def check_address(host: str, port: int, option: str = "--port (PORT= of make)") -> tuple[str, int]:
     """The numeric address and the port, after binding it once; BentoML would fail late, or hang."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -82,8 +93,7 @@ def check_address(host: str, port: int) -> tuple[str, int]:
             probe.bind(address)
         except OSError as error:
             raise Refused(
-                f"can't listen on {host} port {port}: {error.strerror}; --port (PORT= of make) chooses another, 0 a "
-                "free one"
+                f"can't listen on {host} port {port}: {error.strerror}; {option} chooses another, 0 a free one"
             ) from None
         return probe.getsockname()[0], probe.getsockname()[1]
 
@@ -100,4 +110,7 @@ def _run(settings: Settings, home: Path, host: str, port: int, verbose: bool) ->
         if names := server.wait_ready(stop):
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"serving {', '.join([f'{names[0]} (default)', *names[1:]])} on http://{shown}:{port}")
+            if settings.grpc_port is not None:
+                scheme = "grpc" if settings.grpc_tls_cert is None else "grpcs"
+                typer.echo(f"and on {scheme}://{shown}:{settings.grpc_port}")
             server.wait(stop)

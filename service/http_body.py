@@ -9,7 +9,7 @@ from starlette.types import Message, Receive
 
 from identity_reward_client import errors
 
-from .admission import ByteRoom
+from .admission import ByteRoom, HeldBytes
 from .openapi import JSON, Route
 
 
@@ -36,8 +36,7 @@ class Body:
         self._headers = headers
         self._receive = receive
         self._most = most
-        self._room = room
-        self._held = 0
+        self._held = HeldBytes(room)
         # all of it was read, or nothing of it is on its way
         self.done = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
 
@@ -46,15 +45,14 @@ class Body:
         size = announced(self._headers)
         if size is not None:
             self._check(size)
-            self._take(size)
+            self._held.grow_to(size)
         chunks: list[bytes] = []
         size = 0
         while not self.done:
             chunks.append(await self._chunk())
             size += len(chunks[-1])
             self._check(size)
-            if size > self._held:
-                self._take(size - self._held)
+            self._held.grow_to(size)
         return b"".join(chunks)
 
     async def discard(self) -> None:
@@ -66,9 +64,7 @@ class Body:
             await self._chunk()
 
     def release(self) -> None:
-        if self._room is not None:
-            self._room.give_back(self._held)
-        self._held = 0
+        self._held.release()
 
     async def _chunk(self) -> bytes:
         message = await self._receive()
@@ -84,11 +80,6 @@ class Body:
                 f"the body is over {self._most} bytes; send fewer or smaller videos at a time",
                 details={"limit": "max_body_bytes", "maximum": self._most},
             )
-
-    def _take(self, count: int) -> None:
-        if self._room is not None:
-            self._room.take(count)
-        self._held += count
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

@@ -12,12 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from identity_reward_client import errors
 
 from .call import Call
+from .call_fields import read_call, read_timeout, request_id
 from .drain import InFlight
 from .engine import ScoringEngine
 from .exchange import Exchange, current
 from .failures import typed
 from .http_body import Body, check_type, replay
-from .http_call import read_call, read_timeout, request_id
 from .http_reply import Reply
 from .logs import access
 from .metrics import OTHER, Metrics

@@ -81,6 +81,14 @@ class Settings(BaseModel):
     request_timeout_s: float = Field(120.0, gt=0, description="from the first byte to the answer; then 504")
     drain_timeout_s: float = Field(30.0, ge=0, description="time that running requests have when the server stops")
 
+    grpc_port: int | None = Field(None, ge=0, le=65535, description="port of gRPC, 0 for a free one; unset: no gRPC")
+    grpc_host: str = Field("127.0.0.1", description="address of gRPC; `identity-reward serve` sets it to that of HTTP")
+    grpc_max_calls: int = Field(1024, gt=0, description="gRPC calls under way at once; over it RESOURCE_EXHAUSTED")
+    grpc_keepalive_s: float = Field(30.0, ge=1, description="silence after which a gRPC connection is tested")
+    grpc_tls_cert: Path | None = Field(None, description="PEM certificate chain of gRPC; unset: plain text")
+    grpc_tls_key: Path | None = Field(None, description="its PEM key, unencrypted")
+    grpc_tls_client_ca: Path | None = Field(None, description="PEM certificates; gRPC callers must show one of theirs")
+
     access_log: bool = Field(False, description="log a line for every request")
     log_format: Literal["text", "json"] = Field("text", description="how log lines are written: text or json")
     otlp_endpoint: str | None = Field(
@@ -101,6 +109,10 @@ class Settings(BaseModel):
             )
         if len(set(self.models)) != len(self.models):
             raise ValueError(f"models names one of {', '.join(self.models)} twice")
+        if (self.grpc_tls_cert is None) != (self.grpc_tls_key is None):
+            raise ValueError("grpc_tls_cert and grpc_tls_key go together; only one was given")
+        if self.grpc_tls_client_ca is not None and self.grpc_tls_cert is None:
+            raise ValueError("grpc_tls_client_ca needs grpc_tls_cert and grpc_tls_key")
         return self
 
     @property

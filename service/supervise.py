@@ -38,6 +38,7 @@ class Server:
         command += ["--host", host, "--port", str(port), "--working-dir", str(Path(__file__).parent.parent)]
         command += [] if verbose else ["--quiet"]
         environment = {**settings.environment(), "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+        environment["GRPC_VERBOSITY"] = "NONE"  # its core writes a line for every stranger whose handshake fails
         self._process = psutil.Popen(
             command,
             env=environment,

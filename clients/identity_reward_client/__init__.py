@@ -4,6 +4,7 @@ from importlib import import_module
 
 _HOME = {
     "HttpRewardClient": "http_client",
+    "GrpcRewardClient": "grpc_client",
     "FakeRewardClient": "fake",
     "Frames": "tensors",
     "Picture": "tensors",

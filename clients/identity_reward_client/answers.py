@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from .error_bodies import from_body
 from .errors import InvalidResponse
-from .messages import CompareResponse, GroupResponse, Scored, ScoreResponse
+from .messages import CompareResponse, GroupResponse, Item, Scored, ScoreResponse
 
 S = TypeVar("S", bound=Scored)
 
@@ -27,14 +27,19 @@ def check_compare(response: CompareResponse) -> CompareResponse:
     return response
 
 
+def check_item(item: Item) -> Item:
+    if (item.scored is None) == (item.error is None):
+        raise InvalidResponse(f"item {item.index} of the answer needs exactly one of scored and error")
+    if item.scored is not None:
+        check_scored(item.scored)
+    return item
+
+
 def check_group(response: GroupResponse, size: int) -> GroupResponse:
     if [item.index for item in response.items] != list(range(size)):
         raise InvalidResponse(f"the service answered {len(response.items)} items in this order for {size} videos")
     for item in response.items:
-        if (item.scored is None) == (item.error is None):
-            raise InvalidResponse(f"item {item.index} of the answer needs exactly one of scored and error")
-        if item.scored is not None:
-            check_scored(item.scored)
+        check_item(item)
     for matrix in (response.win, response.tie):
         if matrix is not None and [len(row) for row in matrix] != [size] * size:
             raise InvalidResponse(f"a matrix of the answer isn't {size} x {size}")

@@ -47,7 +47,9 @@ Fps = Annotated[
     ),
 ]
 Theta = Annotated[float | None, typer.Option(help="Tie parameter above 1; 5 when absent.")]
-Url = Annotated[str | None, typer.Option(help=f"Where the service listens; {DEFAULT_URL} when absent.")]
+Url = Annotated[
+    str | None, typer.Option(help=f"Where the service is: http(s):// or grpc(s)://; {DEFAULT_URL} when absent.")
+]
 Local = Annotated[bool, typer.Option("--local", help="Score in this process, without a service.")]
 Dtype = Annotated[
     str | None, typer.Option(help="With --local: float32 or bfloat16, what a folder's model computes in.")
@@ -82,6 +84,10 @@ class Where:
     def open(self, retry: RetryPolicy = _BRIEF) -> RewardClient:
         if self.local:
             return local_client(None if self.model is None else [self.model], self.dtype)
+        if self.url is not None and self.url.startswith(("grpc://", "grpcs://")):
+            from .grpc_client import GrpcRewardClient  # loaded by those who use it
+
+            return GrpcRewardClient(self.url, retry=retry)
         return HttpRewardClient(DEFAULT_URL if self.url is None else self.url, retry=retry)
 
 

@@ -371,3 +371,23 @@ def test_the_blocking_facade_works_from_threads_and_inside_a_loop(wire, files):
             client.score(refs(files), "gone.mp4")
     with pytest.raises(RuntimeError, match="closed"):
         client.models()
+
+
+async def test_a_scoring_call_says_how_urgent_it_is_and_keeps_its_key_over_its_tries(wire, files):
+    client = HttpRewardClient(wire.url, retry=QUICK, priority="bulk", timeout_s=7.5)
+    wire.script.extend([Overloaded("busy"), None, None])
+    await client.score(refs(files), files / "one.mp4")
+    await client.compare(refs(files), files / "one.mp4", files / "two.mp4")
+    sent = [request.headers for request in wire.requests]
+    assert [(one["x-priority"], one["x-request-timeout"]) for one in sent] == [("bulk", "7.500")] * 3
+    keys = [one["idempotency-key"] for one in sent]
+    assert keys[0] == keys[1] != keys[2]
+    await client.put_references(refs(files))
+    await client.models()
+    assert not any("idempotency-key" in request.headers for request in wire.requests[3:])
+    await client.close()
+
+
+def test_a_priority_that_is_none_is_refused(wire):
+    with pytest.raises(InvalidRequest, match="rollout, interactive, bulk"):
+        HttpRewardClient(wire.url, priority="urgent")

@@ -46,6 +46,11 @@ def test_the_bare_import_costs_no_third_party_package():
     assert not probe("import identity_reward_client")[1] & {"numpy", "pydantic", "httpx", "typer", "rich", "grpc"}
 
 
+@pytest.mark.parametrize("module", ["cli", "http_client", "fake", "raw_body"])
+def test_who_does_not_use_grpc_does_not_load_it(module):
+    assert not probe(f"import identity_reward_client.{module}")[1] & {"grpc", "google"}
+
+
 @pytest.mark.parametrize("name", identity_reward_client.__all__)
 def test_every_public_name_loads(name):
     assert getattr(identity_reward_client, name).__name__ == name

@@ -47,9 +47,9 @@ class ServeProcess:
         self.family: list[psutil.Process] = []
         self.url = ""
 
-    def wait_ready(self, timeout_s: float = 90) -> "ServeProcess":
+    def wait_ready(self, timeout_s: float = 90, lines: int = 1) -> "ServeProcess":
         deadline = time.monotonic() + timeout_s
-        while not self.out:
+        while len(self.out) < lines:
             assert self.process.poll() is None, f"ended with {self.process.returncode}: {''.join(self.err)}"
             assert time.monotonic() < deadline, f"not ready: {''.join(self.err)}"
             time.sleep(0.05)

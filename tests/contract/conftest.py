@@ -1,0 +1,48 @@
+"""One server process with both of its ports, and the three clients: over HTTP, over gRPC and in process."""
+
+import pytest
+
+from identity_reward_client.base import SyncRewardClient
+from identity_reward_client.grpc_client import GrpcRewardClient
+from identity_reward_client.http_client import HttpRewardClient
+from identity_reward_client.retry import RetryPolicy
+from service.local import LocalRewardClient
+from tests.e2e.conftest import (  # noqa: F401  fixtures
+    MAX_BODY_BYTES,
+    clip_frames,
+    clip_mp4,
+    other_jpeg,
+    other_mp4,
+    reference_jpeg,
+    serve,
+)
+
+LIMITS = {
+    "IDENTITY_REWARD_MAX_BODY_BYTES": str(MAX_BODY_BYTES),
+    "IDENTITY_REWARD_MAX_SENT_FRAMES": "64",
+    "IDENTITY_REWARD_MAX_GROUP_VIDEOS": "8",
+    "IDENTITY_REWARD_MAX_REFERENCES": "3",
+}
+
+
+@pytest.fixture(scope="session")
+def server(serve):  # noqa: F811
+    arguments = ("--model", "arcface", "--model", "tiny", "--port", "0", "--grpc-port", "0")
+    started = serve(*arguments, environment=LIMITS).wait_ready(lines=2)
+    started.grpc_url = started.out[1].rsplit(" ", 1)[1].strip()
+    return started
+
+
+@pytest.fixture(scope="session")
+def clients(server):
+    once = RetryPolicy(max_attempts=1)
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in LIMITS.items():
+            environment.setenv(name, value)
+        local = LocalRewardClient(["arcface", "tiny"])
+    with (
+        SyncRewardClient(HttpRewardClient(server.url, retry=once)) as over_http,
+        SyncRewardClient(GrpcRewardClient(server.grpc_url, retry=once)) as over_grpc,
+        SyncRewardClient(local) as in_process,
+    ):
+        yield {"http": over_http, "grpc": over_grpc, "local": in_process}
