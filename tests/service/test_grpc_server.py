@@ -67,7 +67,7 @@ def score_request(picture, video):
 
 def blocked(server):
     """The scorer, whose forward waits until its `open` is set."""
-    scorer = server.engine._models["brightness"].scorer
+    scorer = server.engine._models.find(None).scorer
     scorer.open.clear()
     return scorer
 
@@ -189,7 +189,7 @@ async def test_calls_are_counted_by_method_and_status(server, connect, score_req
 async def test_metadata_that_makes_no_sense_is_refused(server, connect, score_request, metadata):
     code, error = await failure(RewardServiceStub(connect(server)).Score(score_request, metadata=(metadata,)))
     assert code == grpc.StatusCode.INVALID_ARGUMENT
-    assert metadata[0] in error.message
+    assert metadata[0] in error.message.lower()
 
 
 async def test_a_call_carries_its_metadata_peer_and_deadline_to_the_engine(server, connect, score_request, monkeypatch):
@@ -217,7 +217,7 @@ async def test_a_callers_deadline_frees_its_place(server, connect, score_request
     code, _ = await failure(RewardServiceStub(connect(server)).Score(score_request, timeout=0.3))
     assert code == grpc.StatusCode.DEADLINE_EXCEEDED
     assert time.monotonic() - started < 2
-    await until(lambda: counted(server, "waiting_items", model="brightness") == 0)
+    await until(lambda: counted(server, "waiting_tokens", model="brightness", priority="interactive") == 0)
     scorer.open.set()
 
 
@@ -236,11 +236,11 @@ async def test_a_caller_that_cancels_frees_its_place(server, connect, score_requ
     group = to_proto(GroupRequest(references=[picture()], videos=[video(1)]))
     call = stub.ScoreGroup(group) if streams else stub.Score(score_request)
     waiting = asyncio.ensure_future(call.read() if streams else call)
-    await until(lambda: counted(server, "waiting_items", model="brightness") == 1)
+    await until(lambda: counted(server, "waiting_tokens", model="brightness", priority="interactive") == 1)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    await until(lambda: counted(server, "waiting_items", model="brightness") == 0)
+    await until(lambda: counted(server, "waiting_tokens", model="brightness", priority="interactive") == 0)
     route = f"/{SERVICE}/{'ScoreGroup' if streams else 'Score'}"
     await until(lambda: counted(server, "requests_total", route=route, status="CANCELLED") == 1)
     scorer.open.set()
@@ -250,10 +250,10 @@ async def test_a_caller_whose_connection_vanishes_frees_its_place(server, connec
     scorer = blocked(server)
     channel = connect(server)
     waiting = asyncio.ensure_future(RewardServiceStub(channel).Score(score_request))
-    await until(lambda: counted(server, "waiting_items", model="brightness") == 1)
+    await until(lambda: counted(server, "waiting_tokens", model="brightness", priority="interactive") == 1)
     await channel.close()
     await asyncio.gather(waiting, return_exceptions=True)
-    await until(lambda: counted(server, "waiting_items", model="brightness") == 0)
+    await until(lambda: counted(server, "waiting_tokens", model="brightness", priority="interactive") == 0)
     scorer.open.set()
 
 
@@ -269,11 +269,11 @@ async def test_an_upload_that_stops_ends_at_the_servers_limit(start, connect):
 
 
 async def test_overload_says_when_to_come_again_in_the_standard_way(start, connect, picture, video):
-    server = await start(max_waiting_items=1, max_group_videos=1)
+    server = await start(max_waiting_tokens=1, max_group_videos=1)
     scorer = blocked(server)
     stub = RewardServiceStub(connect(server))
     first = asyncio.ensure_future(stub.Score(to_proto(ScoreRequest(references=[picture()], video=video(1)))))
-    await until(lambda: counted(server, "waiting_items", model="brightness") == 1)
+    await until(lambda: counted(server, "waiting_tokens", model="brightness", priority="interactive") == 1)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.Score(to_proto(ScoreRequest(references=[picture()], video=video(2))))
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -326,7 +326,7 @@ async def test_more_calls_than_are_taken_are_refused(start, connect, score_reque
     scorer = blocked(server)
     stub = RewardServiceStub(connect(server))
     first = asyncio.ensure_future(stub.Score(score_request))
-    await until(lambda: counted(server, "waiting_items", model="brightness") == 1)
+    await until(lambda: counted(server, "waiting_tokens", model="brightness", priority="interactive") == 1)
 
     upload = [pb2.Chunk(data=bytes(1 << 20))] * 20
     for call in (stub.Score(score_request), stub.ScoreChunked(iter(upload))):
@@ -361,7 +361,7 @@ async def test_draining_refuses_new_calls_and_finishes_those_under_way(server, c
     watched = health.Watch(health_pb2.HealthCheckRequest(service="model/brightness"))
     assert (await watched.read()).status == SERVING
     running = asyncio.ensure_future(stub.Score(score_request))
-    await until(lambda: counted(server, "waiting_items", model="brightness") == 1)
+    await until(lambda: counted(server, "waiting_tokens", model="brightness", priority="interactive") == 1)
     draining = asyncio.ensure_future(server.begin_drain(10))
     assert (await watched.read()).status == NOT_SERVING
     watched.cancel()
@@ -379,7 +379,7 @@ async def test_draining_refuses_new_calls_and_finishes_those_under_way(server, c
 async def test_a_drain_gives_up_waiting_after_its_grace(server, connect, score_request):
     scorer = blocked(server)
     running = asyncio.ensure_future(RewardServiceStub(connect(server)).Score(score_request))
-    await until(lambda: counted(server, "waiting_items", model="brightness") == 1)
+    await until(lambda: counted(server, "waiting_tokens", model="brightness", priority="interactive") == 1)
     started = time.monotonic()
     await server.begin_drain(0.2)
     assert 0.2 <= time.monotonic() - started < 2
