@@ -10,6 +10,8 @@ import bentoml
 
 from identity_reward_client.messages import CompareRequest, GroupRequest, ScoreRequest
 
+from .auth import Authenticator
+from .binding import check_sockets
 from .engine import ScoringEngine
 from .exchange import answer, current
 from .failures import typed
@@ -17,13 +19,14 @@ from .hardening import quiet_logs, shut_off
 from .metrics import Metrics
 from .middleware import EdgeMiddleware
 from .routes import build
-from .settings import Settings
+from .settings import Settings, SettingsError
 from .status import report
 
 log = logging.getLogger("identity_reward")
 shut_off()
 settings = Settings.from_environment()
 metrics = Metrics()
+auth = Authenticator(settings.tokens_path)
 routes = build(metrics)
 
 
@@ -42,7 +45,13 @@ class IdentityRewardService:
         quiet_logs()
         self.engine = routes.state.engine = ScoringEngine(settings, metrics)
         try:
+            check_sockets(settings)
+            auth.load()
             await asyncio.to_thread(self.engine.start)
+        except SettingsError as error:
+            log.error("not started: %s", error)
+            report(settings, failed=str(error))
+            raise
         except Exception as error:
             report(settings, failed=typed(error).message)
             raise
@@ -69,5 +78,5 @@ class IdentityRewardService:
 
 
 IdentityRewardService.add_asgi_middleware(  # type: ignore[attr-defined]  # the decorator made it a bentoml.Service
-    EdgeMiddleware, settings=settings, metrics=metrics
+    EdgeMiddleware, settings=settings, metrics=metrics, auth=auth
 )

@@ -41,6 +41,7 @@ from reward_model.scorer import Scorer
 
 from .call import Call
 from .failures import as_typed, body
+from .links import Links
 from .media import ReferenceStore, decode_references, make_decoder, reference_set_id
 from .metrics import Metrics
 from .models import check_names, load_warm
@@ -81,7 +82,8 @@ class ScoringEngine:
         self._references = ReferenceStore(settings.max_reference_store_bytes)
         self._pool = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
         self._decoder = make_decoder(settings)
-        self._pipeline = Pipeline(settings, self._references, self._pool, self._decoder)
+        self._links = Links(settings)
+        self._pipeline = Pipeline(settings, self._references, self._pool, self._decoder, self._links)
 
     @property
     def ready(self) -> bool:
@@ -100,6 +102,7 @@ class ScoringEngine:
             for model in models.values():
                 model.scheduler.close()
             self._decoder.close()
+            self._links.close()
             self._pool.shutdown(wait=False)
             raise
         self._models = models
@@ -127,6 +130,7 @@ class ScoringEngine:
         for model in models.values():
             await asyncio.to_thread(model.scheduler.close)
         await asyncio.to_thread(self._decoder.close)
+        self._links.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def models(self) -> list[ModelInfo]:
@@ -145,13 +149,14 @@ class ScoringEngine:
     async def put_references(self, request: ReferenceSetMessage) -> ReferenceSetResponse:
         """Keep the pictures for requests that name them by id, as long as there is room."""
         self._check_references(len(request.images), self.settings.max_references)
+        images = await self._pipeline.pictures_brought_in(request.images, self._links.allowance())
 
         def decode() -> ReferenceSetResponse:
-            identity = reference_set_id(request.images)
+            identity = reference_set_id(images)
             for rule in {model.picture_rule for model in self._models.values()}:
-                references = decode_references(request.images, self.settings, self._decoder, rule)
+                references = decode_references(images, self.settings, self._decoder, rule)
                 self._references.put((identity, rule), references)
-            return ReferenceSetResponse(id=identity, num_references=len(request.images))
+            return ReferenceSetResponse(id=identity, num_references=len(images))
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, decode)
 

@@ -168,7 +168,10 @@ def _from_pictures(
 
 
 def content_key(message: Image | Video) -> bytes:
-    """Equal for equal content, whatever way it travelled: digest over kind, shape and bytes as sent."""
+    """Equal for equal content, whatever way it travelled: digest over kind, shape and bytes as sent.
+
+    InputRefused for a URL or path: what stands there may change, so it is brought in first.
+    """
     digest = sha256()
 
     def add(kind: bytes, data) -> None:
@@ -177,21 +180,23 @@ def content_key(message: Image | Video) -> bytes:
         digest.update(view)
 
     def add_picture(image: Image) -> None:
+        refuse_links(image, "the picture")
         if image.pixels is None:
-            add(b"file", image.data or (image.url or image.path or "").encode())
+            add(b"file", image.data or b"")
         else:
             add(b"pixels" + repr(image.pixels.shape).encode(), image.pixels.data)
 
     if isinstance(message, Image):
         add_picture(message)
         return digest.digest()
+    refuse_links(message, "the video")
     if message.frames is not None:
         add(b"frames" + repr(message.frames.shape).encode(), message.frames.data)
     elif message.images is not None:
         for image in message.images:
             add_picture(image)
     else:
-        add(b"video", message.data or (message.url or message.path or "").encode())
+        add(b"video", message.data or b"")
     digest.update(repr((message.fps, message.num_source_frames, message.frame_indices)).encode())
     return digest.digest()
 

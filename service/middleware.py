@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from identity_reward_client import errors
 from identity_reward_client.validation import explain_found
 
+from .auth import Authenticator
 from .call import REQUEST_ID, Call, new_id
 from .exchange import Exchange, current, error_response
 from .failures import typed
@@ -53,15 +55,19 @@ def _fits(template: str, path: str) -> bool:
 class EdgeMiddleware:
     """Reads the body whole, under its limit and the request's deadline, before anything looks at it.
 
-    Paths outside the API document end here, so that nothing of BentoML's own pages is reachable.
+    Before that it asks for the token, where there are tokens. Paths outside the API document end here, so that nothing
+    of BentoML's own pages is reachable; so do WebSockets, which no route takes.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics):
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, auth: Authenticator | None = None):
         self._app = app
         self._settings = settings
         self._metrics = metrics
+        self._auth = auth or Authenticator(settings.tokens_path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            return await send({"type": "websocket.close", "code": 1008})
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         started = time.monotonic()
@@ -91,6 +97,10 @@ class EdgeMiddleware:
                 self._metrics.errors.labels(exchange.error.code).inc()
 
     async def _answer(self, scope: Scope, headers: Headers, found, receive: Receive, reply: _Reply) -> None:
+        self._identify(headers, found)
+        # further in, nobody needs the token, and nobody can log it
+        kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
+        scope = {**scope, "headers": kept}
         if found is None:
             raise errors.NotFound("no such route; GET /openapi.json lists them")
         _, route = found
@@ -99,6 +109,18 @@ class EdgeMiddleware:
             receive = _replay(await self._read(headers, receive), receive)
             reply.unread = False
         await self._app(scope, receive, reply)
+
+    def _identify(self, headers: Headers, found) -> None:
+        """The token's name becomes the call's client. Raised before anything says which paths there are."""
+        routes = [route for route in ROUTES if found is not None and route.path == found[0]]
+        if self._settings.open_probes and any(route.probe for route in routes):
+            return
+        given = headers.getlist("authorization")
+        wanted = "admin" if any(route.scope == "admin" for route in routes) else "score"
+        name = self._auth.check(", ".join(given) if given else None, wanted)
+        if name is not None:
+            exchange = current.get()
+            exchange.call = replace(exchange.call, client=name)
 
     async def _read(self, headers: Headers, receive: Receive) -> bytes:
         most = self._settings.max_body_bytes

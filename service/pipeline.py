@@ -12,14 +12,16 @@ from functools import partial
 from typing import Any, TypeVar
 
 from identity_reward_client.errors import RewardError
-from identity_reward_client.messages import RequestBase, Scored, Timing, Video
+from identity_reward_client.messages import Image, RequestBase, Scored, Timing, Video
 from reward_model import types
 from reward_model.decode_picture import PictureRule
 from reward_model.errors import ScoringError
 from reward_model.media_decoder import MediaDecoder
 from reward_model.scorer import Scorer
 
+from .allowance import Allowance
 from .failures import typed
+from .links import Links, Medium, has_links
 from .media import ReferenceStore, content_key, decode_references, decode_video
 from .metrics import Metrics
 from .scheduler import Scheduler
@@ -63,11 +65,14 @@ class _Prepared:
 
 
 class Pipeline:
-    def __init__(self, limits: Settings, references: ReferenceStore, pool: Executor, decoder: MediaDecoder):
+    def __init__(
+        self, limits: Settings, references: ReferenceStore, pool: Executor, decoder: MediaDecoder, links: Links
+    ):
         self._limits = limits
         self._references = references
         self._pool = pool
         self._decoder = decoder
+        self._links = links
 
     async def run(
         self, scorer: Scorer, scheduler: Scheduler, request: RequestBase, videos: Sequence[Video], clock: Clock
@@ -79,7 +84,15 @@ class Pipeline:
             raise typed(error) from None
 
     async def _run(self, scorer, scheduler, request, videos, clock) -> list[Scored | RewardError]:
-        references = await self._resolve(request, scorer.info.frame_sampling.reference_files, clock)
+        allowance = self._links.allowance()
+        references = await self._resolve(request, scorer.info.frame_sampling.reference_files, clock, allowance)
+        waiting = [self._brought_in(video, "the video", allowance) for video in videos]
+        brought = await asyncio.gather(*waiting, return_exceptions=True)
+        there = [one for one in brought if isinstance(one, Video)]
+        scored = iter(await self._score(scorer, scheduler, references, request, there, clock) if there else ())
+        return [typed(one) if isinstance(one, BaseException) else next(scored) for one in brought]
+
+    async def _score(self, scorer, scheduler, references, request, videos, clock) -> list[Scored | RewardError]:
         # equal videos of a request are decoded and scored once
         keys = [b""] if len(videos) == 1 else await self._in_pool(lambda: [content_key(video) for video in videos])
         unique = dict(zip(keys, videos, strict=True))
@@ -105,16 +118,29 @@ class Pipeline:
         with clock.of("preprocess"):
             return _Prepared(decoded, scorer.preprocess(types.Sample(references, decoded, prompt)))
 
-    async def _resolve(self, request: RequestBase, rule: PictureRule, clock: Clock) -> types.ReferenceSet:
-        given = request.references
-        if isinstance(given, str):
-            return self._references.get((given, rule))
+    async def _resolve(
+        self, request: RequestBase, rule: PictureRule, clock: Clock, allowance: Allowance
+    ) -> types.ReferenceSet:
+        if isinstance(request.references, str):
+            return self._references.get((request.references, rule))
+        images = await self.pictures_brought_in(request.references, allowance)
 
         def decode() -> types.ReferenceSet:
             with clock.of("decode"):
-                return decode_references(given, self._limits, self._decoder, rule)
+                return decode_references(images, self._limits, self._decoder, rule)
 
         return await self._in_pool(decode)
+
+    async def pictures_brought_in(self, images: Sequence[Image], allowance: Allowance) -> list[Image]:
+        """References with their bytes where they came by URL or path; the first that can't be had is raised."""
+        waiting = [self._brought_in(image, f"reference {i}", allowance) for i, image in enumerate(images)]
+        return await asyncio.gather(*waiting)
+
+    async def _brought_in(self, medium: Medium, what: str, allowance: Allowance) -> Medium:
+        if not has_links(medium):
+            return medium
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._links.pool, self._links.resolve, medium, what, allowance)
 
     async def _in_pool(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
