@@ -17,17 +17,17 @@ from identity_reward_client.errors import InputRefused
 
 from .allowance import Allowance
 from .settings import Settings
-from .url_rules import DEFAULT_PORTS, HostRule, Network, may_connect, parse_network
+from .url_rules import HostRule, Network, may_connect, parse_network
 
 MAX_REDIRECTS = 3
 MAX_URL_CHARS = 4096
 _REDIRECTS = (301, 302, 303, 307, 308)
-_HEADERS = {
-    "User-Agent": "identity-reward",
-    "Accept": "*/*",
-    "Accept-Encoding": "identity",  # no decompression: what is counted is what there is
-    "Connection": "close",
-}
+_HEADERS = (
+    ("User-Agent", "identity-reward"),
+    ("Accept", "*/*"),
+    ("Accept-Encoding", "identity"),  # no decompression: what is counted is what there is
+    ("Connection", "close"),
+)
 
 
 class Fetcher:

@@ -1,4 +1,4 @@
-"""Bounds on a request's head: uvicorn's fast parser has none, so that a caller could fill memory or hold connections."""
+"""Bounds on a request's head: uvicorn's fast parser has none, so a caller could fill memory or hold connections."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from .failures import typed
 from .metrics import OTHER, Metrics
 from .openapi import JSON, ROUTES, Route
 from .settings import Settings
+from .tokens import Scope as TokenScope
 
 # what BentoML and Starlette answer by themselves, by status
 _PLAIN: dict[int, type[errors.RewardError]] = {
@@ -116,7 +117,7 @@ class EdgeMiddleware:
         if self._settings.open_probes and any(route.probe for route in routes):
             return
         given = headers.getlist("authorization")
-        wanted = "admin" if any(route.scope == "admin" for route in routes) else "score"
+        wanted: TokenScope = "admin" if any(route.scope == "admin" for route in routes) else "score"
         name = self._auth.check(", ".join(given) if given else None, wanted)
         if name is not None:
             exchange = current.get()

@@ -134,16 +134,14 @@ def _operation(route: Route, references) -> dict[str, Any]:
     else:
         content = {JSON: {"schema": references[route.response, "serialization"]}}
     problem = {JSON: {"schema": references[ErrorResponse, "serialization"]}}
+    statuses = sorted((401, 403, *route.errors))
     operation: dict[str, Any] = {
         "operationId": _identifier(route),
         "summary": route.summary,
         "security": [{"token": [route.scope]}, {}],
         "responses": {
             "200": {"description": "OK", "content": content},
-            **{
-                str(status): {"description": _STATUS[status], "content": problem}
-                for status in sorted((*route.errors, 401, 403))
-            },
+            **{str(status): {"description": _STATUS[status], "content": problem} for status in statuses},
             "default": {"description": "Any other error, in the same shape", "content": problem},
         },
     }
