@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -48,6 +48,13 @@ Fps = Annotated[
 ]
 Theta = Annotated[float | None, typer.Option(help="Tie parameter above 1; 5 when absent.")]
 Url = Annotated[str | None, typer.Option(help=f"Where the service listens; {DEFAULT_URL} when absent.")]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="IDENTITY_REWARD_TOKEN",
+        help="For a service that asks for one; the variable keeps it out of process lists and the shell's history.",
+    ),
+]
 Local = Annotated[bool, typer.Option("--local", help="Score in this process, without a service.")]
 Dtype = Annotated[
     str | None, typer.Option(help="With --local: float32 or bfloat16, what a folder's model computes in.")
@@ -67,6 +74,7 @@ class Where:
     local: bool
     model: str | None
     dtype: str | None = None
+    token: str | None = field(default=None, repr=False)
 
     def __post_init__(self):
         if self.local and self.url is not None:
@@ -82,7 +90,7 @@ class Where:
     def open(self, retry: RetryPolicy = _BRIEF) -> RewardClient:
         if self.local:
             return local_client(None if self.model is None else [self.model], self.dtype)
-        return HttpRewardClient(DEFAULT_URL if self.url is None else self.url, retry=retry)
+        return HttpRewardClient(DEFAULT_URL if self.url is None else self.url, retry=retry, token=self.token)
 
 
 def ask(where: Where, question: Callable[[RewardClient], Awaitable[T]]) -> T:

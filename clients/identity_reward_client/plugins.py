@@ -70,7 +70,9 @@ def _fail(ctx: Any, message: str, error: Exception):
 def _command(name: str, function: Any) -> Any:
     """Of a function its verb, of a `typer.Typer` its verbs below `name`."""
     if isinstance(function, typer.Typer):
-        return typer.main.get_command(function)
+        group = typer.main.get_command(function)
+        group.name = name
+        return group
     holder = typer.Typer(add_completion=False)
     holder.command(name)(function)
     return typer.main.get_command(holder)

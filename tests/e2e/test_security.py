@@ -244,9 +244,7 @@ def test_no_token_is_in_what_was_logged(server, made, folder):
         ([], "gone", "No such file or directory"),
     ],
 )
-def test_what_would_let_everybody_or_nobody_in_is_one_line_before_anything_starts(
-    serve, tmp_path, arguments, lines, says
-):
+def test_a_start_that_lets_in_everybody_or_nobody_ends_with_one_line(serve, tmp_path, arguments, lines, says):
     file = tmp_path / "tokens"
     if lines and lines != "gone":
         file.write_text(lines)

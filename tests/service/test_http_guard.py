@@ -95,7 +95,7 @@ def test_heads_that_do_not_come_are_408_and_the_end(connection, start):
     started = time.monotonic()
     send(connection, start)
     assert read(connection).startswith(b"HTTP/1.1 408 ")
-    assert 0.3 < time.monotonic() - started < 2
+    assert 0.3 < time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("drop", [b"X: y\r\n", b"\r\n"], ids=["headers", "empty lines"])
@@ -184,7 +184,7 @@ def test_slow_callers_block_nobody(address):
     with socket.create_connection(address, timeout=10) as quick:
         send(quick, GET + b"\r\n")
         assert quick.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
-    assert time.monotonic() - started < 0.3
+    assert time.monotonic() - started < 1
     for one in slow:
         assert read(one).startswith(b"HTTP/1.1 408 ")
         one.close()
