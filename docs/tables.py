@@ -20,7 +20,9 @@ def settings() -> str:
         if name == "decode_threads":
             return "the CPU's cores, 2 to 8"
         value = Settings.model_fields[name].default
-        return ",".join(value) if isinstance(value, tuple) else "unset" if value is None else f"{value}"
+        if value is None or value == ():
+            return "unset"
+        return ",".join(value) if isinstance(value, tuple) else f"{value}"
 
     rows = [
         (f"`{PREFIX}{name.upper()}`", default(name), field.description or "")

@@ -12,17 +12,20 @@ import bentoml
 
 from identity_reward_client.messages import CompareRequest, GroupRequest, ScoreRequest
 
+from .auth import Authenticator
+from .binding import check_address, check_sockets
 from .drain import InFlight, on_stop_signal
 from .engine import ScoringEngine
 from .exchange import answer, current
 from .failures import typed
+from .grpc_gate import by_token
 from .grpc_server import GrpcServer
 from .hardening import shut_off
 from .logs import set_up
 from .metrics import Metrics
 from .middleware import EdgeMiddleware
 from .routes import build
-from .settings import Settings
+from .settings import Settings, SettingsError
 from .status import report
 
 log = logging.getLogger("identity_reward")
@@ -30,6 +33,7 @@ shut_off()
 settings = Settings.from_environment()
 settings.forbid_respawn()
 metrics = Metrics()
+auth = Authenticator(settings.tokens_path)
 routes = build(metrics)
 in_flight = InFlight()
 
@@ -54,13 +58,22 @@ class IdentityRewardService:
     async def start(self) -> None:
         set_up(settings.log_format == "json")
         self.engine = routes.state.engine = ScoringEngine(settings, metrics, _lost)
-        self.grpc = None if settings.grpc_port is None else GrpcServer(self.engine, settings, metrics)
+        self.grpc = None
+        if settings.grpc_port is not None:
+            self.grpc = GrpcServer(self.engine, settings, metrics, by_token(auth, settings.open_probes))
         try:
+            check_sockets(settings)
+            auth.load()
             await asyncio.to_thread(self.engine.start)
             if self.grpc is not None:
+                check_address(settings, settings.grpc_host)
                 address = await self.grpc.start()
                 if settings.grpc_port == 0:
                     log.info("gRPC listens on %s", address)
+        except SettingsError as error:
+            log.error("not started: %s", error)
+            report(settings, failed=str(error))
+            raise
         except Exception as error:
             report(settings, failed=typed(error).message)
             raise
@@ -97,6 +110,6 @@ class IdentityRewardService:
 
 
 IdentityRewardService.add_asgi_middleware(  # type: ignore[attr-defined]  # the decorator made it a bentoml.Service
-    EdgeMiddleware, settings=settings, metrics=metrics, engine=lambda: getattr(routes.state, "engine", None),
-    in_flight=in_flight,
+    EdgeMiddleware, settings=settings, metrics=metrics, auth=auth, in_flight=in_flight,
+    engine=lambda: getattr(routes.state, "engine", None),
 )  # fmt: skip

@@ -15,6 +15,8 @@ import typer
 
 from identity_reward_client.errors import ModelNotFound
 
+from .auth import Authenticator
+from .binding import check_address as check_open
 from .grpc_tls import check_tls
 from .models import check_names, locate
 from .settings import Settings, SettingsError
@@ -42,6 +44,9 @@ def serve(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="On CUDA, the same bits for a video in any batch.")
     ] = False,
+    allow_anonymous: Annotated[
+        bool, typer.Option("--allow-anonymous", help="With another --host than loopback: let everybody in, no tokens.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every request and what BentoML says.")] = False,
 ) -> None:
     """Serve reward models over HTTP until Ctrl-C or SIGTERM."""
@@ -54,6 +59,7 @@ def serve(
             device=device,
             dtype=dtype,
             deterministic=deterministic or None,
+            allow_anonymous=allow_anonymous or None,
             access_log=verbose or None,
             status_path=home / "status.json",
         )
@@ -61,6 +67,8 @@ def serve(
         if importlib.util.find_spec("bentoml") is None:
             raise Refused('BentoML is not installed; pip install "identity-reward[serve,faces]"')
         address, port = check_address(host, port)
+        check_open(settings, address)
+        Authenticator(settings.tokens_path).load()
         if settings.grpc_port is not None:
             check_tls(settings)
             found = check_address(host, settings.grpc_port, "--grpc-port")

@@ -1,4 +1,4 @@
-"""Names of what a request holds, by content: what results are kept under, and repeats are recognised by."""
+"""A request with its media at hand, and their names by content: what results are kept under, and repeats known by."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from identity_reward_client.content import reference_set_id, video_id
+from identity_reward_client.errors import RewardError
 from identity_reward_client.messages import CompareRequest, GroupRequest, Image, RequestBase, Video
 
 # hashing less takes no longer than a thread's wake
@@ -15,38 +16,43 @@ _INLINE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
-class Contents:
-    """Ids of a request's references and videos; None and empty where nobody needs them."""
+class Asked:
+    """`videos` in the request's order, an error where one could not be brought in from its URL or path. The ids are
+    None and empty where nobody needs them."""
 
-    references: str | None = None
-    videos: tuple[str, ...] = ()
+    request: RequestBase
+    videos: Sequence[Video | RewardError]
+    reference_id: str | None = None
+    video_ids: tuple[str, ...] = ()
 
-    def digest(self, request: RequestBase) -> str:
+    @property
+    def verb(self) -> str:
+        """By HTTP a request is of a class that BentoML derived from the message's."""
+        if isinstance(self.request, GroupRequest):
+            return "score_group"
+        return "compare" if isinstance(self.request, CompareRequest) else "score"
+
+    def digest(self) -> str:
         """Equal for requests that ask the same of the same content. `theta` and the like count, media by their ids."""
-        rest = request.model_dump_json(exclude={"references", "videos", "video", "video_a", "video_b"})
-        words = (verb(request), rest, self.references or "", *self.videos)
-        return sha256("\n".join(words).encode()).hexdigest()
+        rest = self.request.model_dump_json(exclude={"references", "videos", "video", "video_a", "video_b"})
+        return sha256("\n".join((self.verb, rest, self.reference_id or "", *self.video_ids)).encode()).hexdigest()
 
 
-def verb(request: RequestBase) -> str:
-    """What is asked: by HTTP a request is of a class that BentoML derived from the message's."""
-    if isinstance(request, GroupRequest):
-        return "score_group"
-    return "compare" if isinstance(request, CompareRequest) else "score"
-
-
-async def name_contents(request: RequestBase, videos: Sequence[Video]) -> Contents:
+async def name_contents(request: RequestBase, videos: Sequence[Video | RewardError]) -> Asked:
     given = request.references
 
-    def name() -> Contents:
-        references = given if isinstance(given, str) else reference_set_id(given)
-        return Contents(references, tuple(video_id(video) for video in videos))
+    def name() -> Asked:
+        reference_id = given if isinstance(given, str) else reference_set_id(given)
+        names = (f"failed {n}" if isinstance(one, RewardError) else video_id(one) for n, one in enumerate(videos))
+        return Asked(request, videos, reference_id, tuple(names))
 
     size = sum(map(_size, videos)) + (0 if isinstance(given, str) else sum(map(_picture_size, given)))
     return name() if size < _INLINE_BYTES else await asyncio.to_thread(name)
 
 
-def _size(video: Video) -> int:
+def _size(video: Video | RewardError) -> int:
+    if isinstance(video, RewardError):
+        return 0
     if video.frames is not None:
         return memoryview(video.frames.data).nbytes
     return len(video.data or b"") + sum(map(_picture_size, video.images or ()))

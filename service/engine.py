@@ -29,9 +29,10 @@ from .admission import ByteRoom, ClientRates
 from .answers import check_limit, check_references, check_theta, compared, grouped, item, scored_or_raise
 from .call import Call
 from .clock import Clock
-from .contents import Contents, name_contents, verb
+from .contents import Asked, name_contents
 from .failures import as_typed, stopping
 from .idempotency import Idempotency
+from .links import Links
 from .media import decode_references, make_decoder
 from .metrics import Metrics
 from .models import check_names
@@ -68,6 +69,7 @@ class ScoringEngine:
         # apart from the pool, whose threads may all be busy with what was let in
         self._probes = ThreadPoolExecutor(max(settings.decode_workers, 2), thread_name_prefix="probe")
         self._decoder = make_decoder(settings)
+        self._links = Links(settings)
         self._pipeline = Pipeline(settings, self._references, self._results, self._probes, self._decoder)
         self._tracer = Tracer(settings)
         self._on_lost = on_lost
@@ -89,6 +91,7 @@ class ScoringEngine:
         except BaseException:
             models.close()
             self._decoder.close()
+            self._links.close()
             self._pool.shutdown(wait=False)
             self._probes.shutdown(wait=False)
             raise
@@ -104,6 +107,7 @@ class ScoringEngine:
         models, self._models = self._models, ServedModels()
         await asyncio.to_thread(models.close)
         await asyncio.to_thread(self._decoder.close)
+        self._links.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._probes.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._tracer.close)
@@ -133,21 +137,22 @@ class ScoringEngine:
         """Keep the pictures for requests that name them by id, as long as there is room."""
         self._check_ready()
         check_references(len(request.images), self.settings.max_references)
+        images = await self._links.bring_pictures(request.images, self._links.allowance((call or Call()).deadline))
 
         def decode() -> ReferenceSetResponse:
-            identity = reference_set_id(request.images)
+            identity = reference_set_id(images)
             for rule in {model.picture_rule for model in self._models.all()}:
-                references = decode_references(request.images, self.settings, self._decoder, rule)
+                references = decode_references(images, self.settings, self._decoder, rule)
                 self._references.put((identity, rule), references)
-            return ReferenceSetResponse(id=identity, num_references=len(request.images))
+            return ReferenceSetResponse(id=identity, num_references=len(images))
 
         return await asyncio.get_running_loop().run_in_executor(self._probes, decode)
 
     async def score(self, request: ScoreRequest, call: Call | None = None) -> ScoreResponse:
         call = call or Call()
 
-        async def answer(contents: Contents) -> ScoreResponse:
-            model, outcomes, timing = await self._run(request, [request.video], contents, call)
+        async def answer(asked: Asked) -> ScoreResponse:
+            model, outcomes, timing = await self._run(asked, call)
             scored = scored_or_raise(outcomes[0]).model_dump()
             return ScoreResponse(**scored, request_id=call.request_id, model=model.stamp, timing=timing)
 
@@ -156,14 +161,14 @@ class ScoringEngine:
     async def compare(self, request: CompareRequest, call: Call | None = None) -> CompareResponse:
         """Both videos or an error, whose details name the video ("a" or "b") that could not be scored."""
         check_theta(request.theta)
-        call, videos = call or Call(), [request.video_a, request.video_b]
+        call = call or Call()
 
-        async def answer(contents: Contents) -> CompareResponse:
-            model, outcomes, timing = await self._run(request, videos, contents, call)
+        async def answer(asked: Asked) -> CompareResponse:
+            model, outcomes, timing = await self._run(asked, call)
             a, b = (scored_or_raise(outcome, video=name) for name, outcome in zip("ab", outcomes, strict=True))
             return compared(request, call, model, a, b, timing)
 
-        answered = await self._once(request, videos, call, answer)
+        answered = await self._once(request, [request.video_a, request.video_b], call, answer)
         self.metrics.verdict(answered.model.name, answered.verdict)
         return answered
 
@@ -195,41 +200,38 @@ class ScoringEngine:
     async def _group(self, request: GroupRequest, call: Call, known: Known | None = None) -> GroupResponse:
         check_theta(request.theta)
 
-        async def answer(contents: Contents) -> GroupResponse:
-            model, outcomes, timing = await self._run(request, request.videos, contents, call, known)
+        async def answer(asked: Asked) -> GroupResponse:
+            model, outcomes, timing = await self._run(asked, call, known)
             return grouped(request, call, model, outcomes, timing)
 
         return await self._once(request, request.videos, call, answer)
 
     async def _once(
-        self, request: RequestBase, videos: Sequence[Video], call: Call, answer: Callable[[Contents], Awaitable[T]]
+        self, request: RequestBase, videos: Sequence[Video], call: Call, answer: Callable[[Asked], Awaitable[T]]
     ) -> T:
-        """`answer`, with the contents' names where anybody needs them; a repeat of an earlier call gets its answer."""
+        """`answer`, with the media at hand, and their names where anybody needs them; a repeat of an earlier call gets
+        its answer."""
         self._check_ready()
         self._check(request, videos, self._models.find(request.model))
-        named = self._results.entries or call.idempotency_key or len(videos) > 1
-        contents = await name_contents(request, videos) if named else Contents()
-        if call.idempotency_key is None:
-            return await answer(contents)
-        digest = contents.digest(request)
-        return await self._idempotency.run(call.client, call.idempotency_key, digest, lambda: answer(contents))
-
-    async def _run(
-        self,
-        request: RequestBase,
-        videos: Sequence[Video],
-        contents: Contents,
-        call: Call,
-        known: Known | None = None,
-    ) -> tuple[ServedModel, list[Answer], Timing]:
-        """A score or an error for each video. An error about the request as a whole is raised."""
-        model = self._models.find(request.model)
         if self._rates is not None:
             self._rates.take(call.client, len(videos))
-        about: dict[str, str | int] = {"model": model.name, "videos": len(videos)}
-        with self._tracer.request(verb(request), call, about) as stage:
+        request, here = await self._links.bring(request, videos, call.deadline)
+        named = self._results.entries or call.idempotency_key or len(videos) > 1
+        asked = await name_contents(request, here) if named else Asked(request, here)
+        if call.idempotency_key is None:
+            return await answer(asked)
+        key, digest = call.idempotency_key, asked.digest()
+        return await self._idempotency.run(call.client, key, digest, lambda: answer(asked))
+
+    async def _run(
+        self, asked: Asked, call: Call, known: Known | None = None
+    ) -> tuple[ServedModel, list[Answer], Timing]:
+        """A score or an error for each video. An error about the request as a whole is raised."""
+        model = self._models.find(asked.request.model)
+        about: dict[str, str | int] = {"model": model.name, "videos": len(asked.videos)}
+        with self._tracer.request(asked.verb, call, about) as stage:
             clock = Clock(self.metrics, model.name, stage)
-            outcomes = await self._pipeline.run(model, request, videos, contents, call, clock, known)
+            outcomes = await self._pipeline.run(model, asked, call, clock, known)
         for outcome in outcomes:
             self.metrics.item(model.name, outcome)
         return model, outcomes, clock.timing()

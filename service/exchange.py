@@ -36,6 +36,8 @@ def error_response(error: RewardError) -> Response:
     response = json_response(ErrorResponse(error=body(error)), error.http_status)
     if error.http_status in (429, 503) or error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or 1)))
+    if error.http_status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 

@@ -13,6 +13,7 @@ import grpc
 from identity_reward_client.errors import Overloaded
 from identity_reward_client.proto.methods import METHODS, SERVICE
 
+from .auth import Authenticator
 from .failures import stopping, typed
 from .grpc_call import refusing_handler, texts
 from .metrics import OTHER, Metrics
@@ -24,6 +25,17 @@ Authenticate = Callable[[str, Mapping[str, str]], str | None]
 caller: ContextVar[str | None] = ContextVar("caller", default=None)
 UPLOADS = frozenset(method.chunked_path for method in METHODS if method.chunkable)
 PATHS = UPLOADS | {method.path for method in METHODS}
+
+
+def by_token(auth: Authenticator, open_probes: bool) -> Authenticate:
+    """Every method takes a token of scope `score`, where there are tokens; health takes none with `open_probes`."""
+
+    def check(path: str, metadata: Mapping[str, str]) -> str | None:
+        if open_probes and path.startswith("/grpc.health."):
+            return None
+        return auth.check(metadata.get("authorization"), "score")
+
+    return check
 
 
 def anyone(path: str, metadata: Mapping[str, str]) -> None:

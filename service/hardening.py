@@ -1,4 +1,5 @@
-"""What of BentoML is shut off before it serves: pickle, forms, URL downloads, callers' trace flags, talkative logs."""
+"""What is shut off in BentoML and below it before it serves: pickle, forms, URL downloads, endless request heads,
+callers' trace flags, talkative logs."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.propagate import set_global_textmap
 from opentelemetry.propagators.textmap import TextMapPropagator
 
+from . import http_guard
 from .failures import where
 
 
@@ -22,6 +24,7 @@ def shut_off() -> None:
     serde.make_safe_connect = _refuse
     # a sampled `traceparent` would be recorded even at sample rate 0, so that any caller could switch tracing on
     set_global_textmap(_NoPropagation())
+    http_guard.guard()
 
 
 class _NoPropagation(TextMapPropagator):

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from identity_reward_client import errors
 
+from .auth import Authenticator
 from .call import Call
 from .call_fields import read_call, read_timeout, request_id
 from .drain import InFlight
@@ -23,6 +24,7 @@ from .logs import access
 from .metrics import OTHER, Metrics
 from .openapi import ROUTES, Route
 from .settings import Settings
+from .tokens import Scope as TokenScope
 
 
 def find(path: str, method: str) -> tuple[str, Route | None] | None:
@@ -44,8 +46,9 @@ def _fits(template: str, path: str) -> bool:
 class EdgeMiddleware:
     """Reads the body whole, under its limit and the request's deadline, before anything looks at it.
 
-    Paths outside the API document end here, so that nothing of BentoML's own pages is reachable. A request whose
-    client goes away is cancelled. `engine` gives the engine once there is one.
+    Before that it asks for the token, where there are tokens. Paths outside the API document end here, so that nothing
+    of BentoML's own pages is reachable; so do WebSockets, which no route takes. A request whose client goes away is
+    cancelled. `engine` gives the engine once there is one.
     """
 
     def __init__(
@@ -53,16 +56,20 @@ class EdgeMiddleware:
         app: ASGIApp,
         settings: Settings,
         metrics: Metrics,
+        auth: Authenticator | None = None,
         engine: Callable[[], ScoringEngine | None] = lambda: None,
         in_flight: InFlight | None = None,
     ):
         self._app = app
         self._settings = settings
         self._metrics = metrics
+        self._auth = auth or Authenticator(settings.tokens_path)
         self._engine = engine
         self._in_flight = in_flight or InFlight()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            return await send({"type": "websocket.close", "code": 1008})
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         started = time.monotonic()
@@ -98,8 +105,11 @@ class EdgeMiddleware:
         self, scope: Scope, headers: Headers, found, receive: Receive, reply: Reply, engine: ScoringEngine | None
     ) -> None:
         exchange = current.get()
-        client = scope.get("client") or ("unknown", 0)
-        exchange.call = read_call(headers, exchange.call.request_id, client[0], self._settings.request_timeout_s)
+        client = self._identify(headers, found) or (scope.get("client") or ("unknown", 0))[0]
+        exchange.call = read_call(headers, exchange.call.request_id, client, self._settings.request_timeout_s)
+        # further in, nobody needs the token, and nobody can log it
+        kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
+        scope = {**scope, "headers": kept}
         if found is None:
             raise errors.NotFound("no such route; GET /openapi.json lists them")
         _, route = found
@@ -114,6 +124,15 @@ class EdgeMiddleware:
                 raise
         body = await reply.body.read()
         await _unless_gone(self._app(scope, replay(body, _never), reply), receive)
+
+    def _identify(self, headers: Headers, found) -> str | None:
+        """The token's name, if tokens are asked for. Raised before anything says which paths there are."""
+        routes = [route for route in ROUTES if found is not None and route.path == found[0]]
+        if self._settings.open_probes and any(route.probe for route in routes):
+            return None
+        given = headers.getlist("authorization")
+        wanted: TokenScope = "admin" if any(route.scope == "admin" for route in routes) else "score"
+        return self._auth.check(", ".join(given) if given else None, wanted)
 
 
 async def _unless_gone(answer, receive: Receive) -> None:

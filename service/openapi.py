@@ -26,6 +26,8 @@ from identity_reward_client.messages import (
 )
 from identity_reward_client.raw_body import CONTENT_TYPE as RAW
 
+from .tokens import Scope
+
 JSON = "application/json"
 HTML = "text/html"
 TEXT = "text/plain"
@@ -41,6 +43,10 @@ class Route:
     content_type: str = JSON
     description: str = ""
     errors: tuple[int, ...] = ()
+    # of the token that it takes, where the server asks for tokens
+    scope: Scope = "score"
+    # asked by who watches over the process; see the setting open_probes
+    probe: bool = False
 
     @property
     def scores(self) -> bool:
@@ -79,9 +85,9 @@ ROUTES = (
     ),
     Route("GET", "/v1/models", "List the served models", ModelList, errors=(503,)),
     Route("GET", "/v1/models/{name}", "Describe a served model", ModelInfo, errors=(404, 503)),
-    Route("GET", "/livez", "Is the process alive", TEXT),
-    Route("GET", "/readyz", "Are the models loaded", TEXT, errors=(503,)),
-    Route("GET", "/metrics", "Metrics for Prometheus", TEXT),
+    Route("GET", "/livez", "Is the process alive", TEXT, probe=True),
+    Route("GET", "/readyz", "Are the models loaded", TEXT, errors=(503,), probe=True),
+    Route("GET", "/metrics", "Metrics for Prometheus", TEXT, scope="admin"),
     Route("GET", "/openapi.json", "This document", JSON),
     Route("GET", "/docs", "This document as a page", HTML),
     Route("GET", "/", "The same page", HTML),
@@ -106,11 +112,21 @@ def document() -> dict[str, Any]:
             "version": API_VERSION,
             "description": (
                 "An identity-consistency reward for multi-human video. Every answer carries `X-Request-Id`, taken "
-                "from the request's header of that name or made. Answers of 429 and 503 carry `Retry-After`."
+                "from the request's header of that name or made. Answers of 429 and 503 carry `Retry-After`. Where the "
+                "operator has made tokens, every route takes one."
             ),
         },
         "paths": paths,
-        "components": {"schemas": dict(sorted(schemas["$defs"].items()))},
+        "components": {
+            "schemas": dict(sorted(schemas["$defs"].items())),
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A token of scope `score`, or `admin` where an operation names it.",
+                }
+            },
+        },
     }
 
 
@@ -124,12 +140,14 @@ def _operation(route: Route, references) -> dict[str, Any]:
     else:
         content = {JSON: {"schema": references[route.response, "serialization"]}}
     problem = {JSON: {"schema": references[ErrorResponse, "serialization"]}}
+    statuses = sorted((401, 403, *route.errors))
     operation: dict[str, Any] = {
         "operationId": _identifier(route),
         "summary": route.summary,
+        "security": [{"token": [route.scope]}, {}],
         "responses": {
             "200": {"description": "OK", "content": content},
-            **{str(status): {"description": _STATUS[status], "content": problem} for status in route.errors},
+            **{str(status): {"description": _STATUS[status], "content": problem} for status in statuses},
             "default": {"description": "Any other error, in the same shape", "content": problem},
         },
     }
@@ -145,6 +163,8 @@ def _operation(route: Route, references) -> dict[str, Any]:
 
 _STATUS = {
     400: "Malformed body, unknown field, wrong type or shape",
+    401: "The server asks for a token, and none that it knows came",
+    403: "The token's scope doesn't reach this",
     404: "No such model, or a reference set that is not stored (any more)",
     413: "Body over the server's limit",
     415: "Content type that the route does not take",

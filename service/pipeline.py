@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from identity_reward_client.errors import RewardError
 from identity_reward_client.frame_sampling import FrameSampling
-from identity_reward_client.messages import RequestBase, Scored, Video
+from identity_reward_client.messages import Scored, Video
 from reward_model import types
 from reward_model.media_decoder import MediaDecoder
 
 from .call import Call
 from .clock import Clock
-from .contents import Contents
+from .contents import Asked
 from .failures import typed
 from .media import decode_references, decode_video, measure_video
 from .reference_store import ReferenceStore
@@ -44,16 +44,14 @@ class Pipeline:
     async def run(
         self,
         model: ServedModel,
-        request: RequestBase,
-        videos: Sequence[Video],
-        contents: Contents,
+        asked: Asked,
         call: Call,
         clock: Clock,
         known: Known | None = None,
     ) -> list[Answer]:
         """One outcome a video, in order; what concerns the references or the whole request is raised. `known` hears of
         each video's as soon as it is there, in the caller's event loop."""
-        run = _Run(self, model, request, videos, contents, call, clock, known)
+        run = _Run(self, model, asked, call, clock, known)
         try:
             return await run.outcomes()
         except Exception as error:
@@ -63,31 +61,36 @@ class Pipeline:
 class _Run:
     """One request. Equal videos of it are decoded and scored once."""
 
-    def __init__(self, parts: Pipeline, model, request, videos, contents, call, clock, known):
+    def __init__(
+        self, parts: Pipeline, model: ServedModel, asked: Asked, call: Call, clock: Clock, known: Known | None
+    ):
         self._parts = parts
-        self._model: ServedModel = model
-        self._request: RequestBase = request
-        self._call: Call = call
-        self._clock: Clock = clock
-        self._known: Known | None = known
+        self._model = model
+        self._request = asked.request
+        self._call = call
+        self._clock = clock
+        self._known = known
         self._loop = asyncio.get_running_loop()
         places: dict[Any, list[int]] = {}
-        for place, name in enumerate(contents.videos or range(len(videos))):
+        for place, name in enumerate(asked.video_ids or range(len(asked.videos))):
             places.setdefault(name, []).append(place)
         # of each distinct video: where it stands in the request
         self._places = list(places.values())
-        self._videos: list[Video] = [videos[where[0]] for where in self._places]
+        self._videos = [asked.videos[where[0]] for where in self._places]
         self._answers: dict[int, Answer] = {}
         self._facts: dict[int, tuple[float, int, tuple[int, ...]]] = {}
         self._keys: list[ResultKey] = []
-        if contents.videos and contents.references and parts.results.entries:
+        if asked.reference_id is not None and parts.results.entries:
             info = model.scorer.info
-            prompt = request.prompt if info.prompt_used else None
-            self._keys = [ResultKey(info.fingerprint, contents.references, str(name), prompt) for name in places]
+            prompt = self._request.prompt if info.prompt_used else None
+            self._keys = [ResultKey(info.fingerprint, asked.reference_id, str(name), prompt) for name in places]
 
     async def outcomes(self) -> list[Answer]:
+        for number, video in enumerate(self._videos):
+            if isinstance(video, RewardError):
+                self._answer(number, video)
         for number, key in enumerate(self._keys):
-            if (result := self._parts.results.get(key)) is not None:
+            if number not in self._answers and (result := self._parts.results.get(key)) is not None:
                 self._answer(number, result)
         if len(self._answers) < len(self._videos):
             await self._score([n for n in range(len(self._videos)) if n not in self._answers])
@@ -134,7 +137,7 @@ class _Run:
         return decode, sizes
 
     async def _measure(self, number: int) -> tuple[int, types.Size]:
-        video = self._videos[number]
+        video = self._video(number)
         measure = partial(measure_video, video, self._sampling, self._parts.limits, self._parts.decoder)
         if video.data is None:
             return measure()
@@ -146,7 +149,7 @@ class _Run:
 
     def _prepare(self, references: types.ReferenceSet, number: int) -> Any:
         with self._clock.of("decode"):
-            video = decode_video(self._videos[number], self._sampling, self._parts.limits, self._parts.decoder)
+            video = decode_video(self._video(number), self._sampling, self._parts.limits, self._parts.decoder)
         self._facts[number] = video.fps, video.num_source_frames, video.frame_indices
         with self._clock.of("preprocess"):
             return self._model.scorer.preprocess(types.Sample(references, video, self._request.prompt))
@@ -181,6 +184,11 @@ class _Run:
             video_id=self._keys[number].video if self._keys else None,
             details=result.score.details if self._request.details else None,
         )
+
+    def _video(self, number: int) -> Video:
+        video = self._videos[number]
+        assert isinstance(video, Video)  # the others have their answers
+        return video
 
     @property
     def _sampling(self) -> FrameSampling:

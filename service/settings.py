@@ -8,7 +8,18 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from .url_rules import HostRule, parse_network
 
 PREFIX = "IDENTITY_REWARD_"
 
@@ -89,6 +100,21 @@ class Settings(BaseModel):
     grpc_tls_key: Path | None = Field(None, description="its PEM key, unencrypted")
     grpc_tls_client_ca: Path | None = Field(None, description="PEM certificates; gRPC callers must show one of theirs")
 
+    tokens_path: Annotated[Path, AfterValidator(Path.absolute)] | None = Field(
+        None, description="file of bearer tokens, which every call then needs; `identity-reward token` writes it"
+    )
+    open_probes: bool = Field(False, description="answer liveness and readiness probes without a token")
+    allow_anonymous: bool = Field(False, description="listen on more than this machine's loopback without tokens")
+    url_hosts: Names = Field(
+        (), description="hosts that media may be fetched from: name, *.domain, name:port; comma-separated"
+    )
+    url_allow_http: bool = Field(False, description="fetch from those hosts by http too; else by https alone")
+    url_private_networks: Names = Field(
+        (), description="networks such as 10.20.0.0/16 in which those hosts may lie; else they must be public"
+    )
+    url_timeout_s: float = Field(30.0, gt=0, description="time to fetch one file, its redirects included")
+    path_roots: Names = Field((), description="folders of the server from which media may be read by path")
+
     access_log: bool = Field(False, description="log a line for every request")
     log_format: Literal["text", "json"] = Field("text", description="how log lines are written: text or json")
     otlp_endpoint: str | None = Field(
@@ -100,6 +126,28 @@ class Settings(BaseModel):
     status_path: Path | None = Field(
         None, description="file in which the server tells `identity-reward serve` that it is ready or why it failed"
     )
+
+    @field_validator("url_hosts")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            HostRule.parse(host)
+        return hosts
+
+    @field_validator("url_private_networks")
+    @classmethod
+    def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            parse_network(network)
+        return networks
+
+    @field_validator("path_roots")
+    @classmethod
+    def _roots(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
+        for root in roots:
+            if not Path(root).is_absolute() or ".." in Path(root).parts or not Path(root).is_dir():
+                raise ValueError(f"{root!r} is no absolute path of a folder")
+        return roots
 
     @model_validator(mode="after")
     def _consistent(self):

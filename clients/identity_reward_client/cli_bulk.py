@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .bulk import check_same_model, chosen_model, run_bulk
 from .bulk_output import BulkOutput
-from .cli_options import Details, Dtype, Local, Model, Url, Where
+from .cli_options import Details, Dtype, Local, Model, Token, Url, Where
 from .manifest import BulkItem, read_manifest
 from .retry import RetryPolicy
 
@@ -32,12 +32,13 @@ def bulk(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try items again that failed before.")] = False,
     model: Model = None,
     url: Url = None,
+    token: Token = None,
     local: Local = False,
     dtype: Dtype = None,
     details: Details = False,
 ):
     """Score every item of a manifest once; run it again to go on. Exit code 1 if any item has no reward."""
-    where = Where(url, local, model, dtype)
+    where = Where(url, local, model, dtype, token)
     items = read_manifest(manifest)
     results = BulkOutput(output)
     try:

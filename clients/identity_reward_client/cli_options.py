@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -50,6 +50,13 @@ Theta = Annotated[float | None, typer.Option(help="Tie parameter above 1; 5 when
 Url = Annotated[
     str | None, typer.Option(help=f"Where the service is: http(s):// or grpc(s)://; {DEFAULT_URL} when absent.")
 ]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="IDENTITY_REWARD_TOKEN",
+        help="For a service that asks for one; the variable keeps it out of process lists and the shell's history.",
+    ),
+]
 Local = Annotated[bool, typer.Option("--local", help="Score in this process, without a service.")]
 Dtype = Annotated[
     str | None, typer.Option(help="With --local: float32 or bfloat16, what a folder's model computes in.")
@@ -69,6 +76,7 @@ class Where:
     local: bool
     model: str | None
     dtype: str | None = None
+    token: str | None = field(default=None, repr=False)
 
     def __post_init__(self):
         if self.local and self.url is not None:
@@ -87,8 +95,8 @@ class Where:
         if self.url is not None and self.url.startswith(("grpc://", "grpcs://")):
             from .grpc_client import GrpcRewardClient  # loaded by those who use it
 
-            return GrpcRewardClient(self.url, retry=retry)
-        return HttpRewardClient(DEFAULT_URL if self.url is None else self.url, retry=retry)
+            return GrpcRewardClient(self.url, retry=retry, token=self.token)
+        return HttpRewardClient(DEFAULT_URL if self.url is None else self.url, retry=retry, token=self.token)
 
 
 def ask(where: Where, question: Callable[[RewardClient], Awaitable[T]]) -> T:

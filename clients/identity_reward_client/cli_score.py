@@ -9,7 +9,7 @@ import typer
 from pydantic import BaseModel
 
 from . import tables
-from .cli_options import Details, Dtype, Fps, Json, Local, Model, Prompt, Reference, Theta, Url, Where, ask
+from .cli_options import Details, Dtype, Fps, Json, Local, Model, Prompt, Reference, Theta, Token, Url, Where, ask
 from .messages import ModelList
 
 Videos = Annotated[list[Path], typer.Argument(help="Video files, made from the same references and prompt.")]
@@ -22,13 +22,14 @@ def score(
     model: Model = None,
     fps: Fps = None,
     url: Url = None,
+    token: Token = None,
     local: Local = False,
     dtype: Dtype = None,
     json: Json = False,
     details: Details = False,
 ):
     """Score one video, or several as a group. Exit code 1 if any of them has no reward."""
-    where = Where(url, local, model, dtype)
+    where = Where(url, local, model, dtype, token)
     options: dict[str, Any] = {"fps": fps, "prompt": prompt, "model": where.asked_model, "details": details}
     if len(videos) == 1:
         answer = ask(where, lambda client: client.score(reference, videos[0], **options))
@@ -48,13 +49,14 @@ def compare(
     fps: Fps = None,
     theta: Theta = None,
     url: Url = None,
+    token: Token = None,
     local: Local = False,
     dtype: Dtype = None,
     json: Json = False,
     details: Details = False,
 ):
     """Compare two videos: P(A wins), P(tie), P(B wins) and the verdict."""
-    where = Where(url, local, model, dtype)
+    where = Where(url, local, model, dtype, token)
     options: dict[str, Any] = {
         "fps": fps,
         "prompt": prompt,
@@ -74,13 +76,14 @@ def rank(
     fps: Fps = None,
     theta: Theta = None,
     url: Url = None,
+    token: Token = None,
     local: Local = False,
     dtype: Dtype = None,
     json: Json = False,
     details: Details = False,
 ):
     """Rank videos, with each one's chances against the best. Exit code 1 if any of them has no reward."""
-    where = Where(url, local, model, dtype)
+    where = Where(url, local, model, dtype, token)
     options: dict[str, Any] = {
         "fps": fps,
         "prompt": prompt,
@@ -99,6 +102,7 @@ def models(
         str | None, typer.Option(help="With --local: the model to look at, by name, folder or .onnx file.")
     ] = None,
     url: Url = None,
+    token: Token = None,
     local: Local = False,
     dtype: Dtype = None,
     json: Json = False,
@@ -106,7 +110,7 @@ def models(
     """List the models that a service (or this process, with --local) can answer with."""
     if model is not None and not local:
         raise typer.BadParameter("--model goes with --local here; a service lists all of its models")
-    infos = ask(Where(url, local, model, dtype), lambda client: client.models())
+    infos = ask(Where(url, local, model, dtype, token), lambda client: client.models())
     _show(ModelList(models=infos), json, lambda: tables.models(infos))
 
 

@@ -5,7 +5,7 @@ RewardError
 │   ├── InvalidRequest                 malformed JSON, unknown field, wrong type or shape
 │   ├── MissingFps                     frames without fps
 │   ├── InvalidMedia                   bytes that no decoder takes, short reads, animated pictures
-│   ├── InputRefused                   a URL or path where only bytes are taken
+│   ├── InputRefused                   a URL or path that the server doesn't take, or can't read
 │   ├── LimitExceeded                  counts, pixels, frames, durations over the server's limits
 │   ├── PayloadTooLarge                body over the server's limit
 │   ├── FrameIndexMismatch             sender's frame choice isn't the model's

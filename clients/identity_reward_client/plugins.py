@@ -17,7 +17,7 @@ from .local import INSTALL
 
 GROUP = "identity_reward.commands"
 # verbs of packages that may be absent, and what brings them
-_INSTALLED_BY = {"serve": INSTALL}
+_INSTALLED_BY = {"serve": INSTALL, "token": INSTALL}
 
 
 class CommandGroup(TyperGroup):
@@ -68,6 +68,11 @@ def _fail(ctx: Any, message: str, error: Exception):
 
 
 def _command(name: str, function: Any) -> Any:
+    """Of a function its verb, of a `typer.Typer` its verbs below `name`."""
+    if isinstance(function, typer.Typer):
+        group = typer.main.get_command(function)
+        group.name = name
+        return group
     holder = typer.Typer(add_completion=False)
     holder.command(name)(function)
     return typer.main.get_command(holder)

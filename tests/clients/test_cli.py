@@ -40,6 +40,13 @@ def test_score_of_one_video_as_json_is_the_score_response(run, refs, files, wire
     assert json.loads(wire.requests[0].body)["prompt"] == "two people"
 
 
+def test_a_token_comes_from_the_variable_and_is_not_shown(run, refs, files, wire, monkeypatch):
+    monkeypatch.setenv("IDENTITY_REWARD_TOKEN", "idr_secret")
+    done = run("score", *refs, *videos(files, "one"))
+    assert wire.requests[0].headers["authorization"] == "Bearer idr_secret"
+    assert "secret" not in done.output + run("score", "--help", url=False).output
+
+
 def test_score_of_one_video_as_a_table(run, refs, files):
     reward = json.loads(run("score", *refs, *videos(files, "one"), "--json").stdout)["reward"]
     done = run("score", *refs, *videos(files, "one"))

@@ -45,6 +45,16 @@ def greet(name: str, loud: bool = False):
 '''
 
 
+def test_a_verb_may_have_verbs_of_its_own(plugins, command):
+    source = "import typer\napp = typer.Typer()\n@app.command()\ndef greet(name: str): print(name)\n"
+    source += "@app.command()\ndef part(): print('bye')\n"
+    plugins(COMMANDS, "meet", "plugin_meet:app", source)
+    assert command("meet", "greet", "anna").stdout == "anna\n"
+    assert command("meet", "part").stdout == "bye\n"
+    assert "│ meet" in command("--help").stdout
+    assert "Usage: identity-reward meet" in command("meet", "--help").stdout
+
+
 def test_a_verb_of_another_package_runs_with_its_options(plugins, command):
     plugins(COMMANDS, "greet", "plugin_greet:greet", GREET)
     assert command("greet", "anna", "--loud").stdout == "ANNA\n"

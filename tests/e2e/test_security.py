@@ -1,0 +1,284 @@
+"""One server with everything of security switched on: tokens, URLs, paths; and callers who mean no good."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from identity_reward_client.errors import Unauthenticated
+from identity_reward_client.http_client import HttpRewardClient
+from service import tokens
+from service.openapi import ROUTES
+from tests.e2e.conftest import b64
+from tests.service.media_host import Authority, answer, redirect
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("security")
+
+
+@pytest.fixture(scope="module")
+def host(folder, clip_mp4, reference_jpeg):
+    authority = Authority(folder)
+    with authority.host() as host:
+        host.paths |= {"/clip.mp4": answer(clip_mp4), "/person.jpg": answer(reference_jpeg)}
+        host.paths |= {"/moved.mp4": redirect("/clip.mp4"), "/inside": redirect("https://127.0.0.1:3000/metrics")}
+        yield host
+
+
+@pytest.fixture(scope="module")
+def made(folder) -> dict[str, str]:
+    return {name: tokens.create(folder / "tokens", name, name) for name in tokens.SCOPES}
+
+
+@pytest.fixture(scope="module")
+def server(serve, folder, host, made, clip_mp4):
+    (folder / "clips").mkdir()
+    (folder / "clips/clip.mp4").write_bytes(clip_mp4)
+    (folder / "clips/out.mp4").symlink_to(folder / "tokens")
+    environment = {
+        "TOKENS_PATH": folder / "tokens", "URL_HOSTS": f"localhost:{host.port}", "PATH_ROOTS": folder / "clips",
+        "URL_PRIVATE_NETWORKS": "127.0.0.1/32,::1/128", "REQUEST_TIMEOUT_S": TIMEOUT_S,
+    }  # fmt: skip
+    variables = {f"IDENTITY_REWARD_{name}": str(value) for name, value in environment.items()}
+    variables["SSL_CERT_FILE"] = str(folder / "ca.pem")
+    return serve("--model", "tiny", "--port", "0", "--verbose", environment=variables).wait_ready()
+
+
+@pytest.fixture
+def http(server, made):
+    given = {"Authorization": f"Bearer {made['score']}"}
+    with httpx.Client(base_url=server.url, timeout=30, headers=given) as client:
+        yield client
+        assert client.get("/readyz").status_code == 200, "the service doesn't answer any more"
+
+
+@pytest.fixture
+def connect(server):
+    opened = []
+
+    def connect() -> socket.socket:
+        name, port = server.url.removeprefix("http://").split(":")
+        opened.append(socket.create_connection((name, int(port)), timeout=15))
+        return opened[-1]
+
+    yield connect
+    for one in opened:
+        one.close()
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_every_route_asks_for_a_token(server, route):
+    path = route.path.replace("{name}", "tiny")
+    for method in {route.method, "POST", "HEAD"}:
+        got = httpx.request(method, server.url + path, content=b"{}")
+        assert (got.status_code, got.headers["www-authenticate"]) == (401, "Bearer"), method
+
+
+@pytest.mark.parametrize("path", ["/docs.json", "/healthz", "/no/such", "/v1/models/../../metrics", "/task/submit"])
+def test_so_does_what_is_no_route(server, http, path):
+    assert httpx.get(server.url + path).status_code == 401
+    assert http.get(path).status_code in (403, 404)
+
+
+def test_scopes(server, http, made):
+    assert http.get("/v1/models").status_code == 200
+    assert http.get("/metrics").status_code == 403
+    admin = {"Authorization": f"Bearer {made['admin']}"}
+    text = httpx.get(f"{server.url}/metrics", headers=admin).text
+    assert 'identity_reward_errors_total{code="unauthenticated"}' in text
+    assert not any(token in text for token in made.values())
+
+
+async def test_the_client_sends_its_token(server, made, reference_jpeg, clip_mp4):
+    client = HttpRewardClient(server.url, token=made["score"])
+    assert (await client.score([reference_jpeg], clip_mp4)).reward
+    await client.close()
+    for token in (None, "wrong"):
+        client = HttpRewardClient(server.url, token=token)
+        with pytest.raises(Unauthenticated):
+            await client.score([reference_jpeg], clip_mp4)
+        await client.close()
+
+
+def test_a_token_is_revoked_while_the_server_runs(server, folder):
+    token = tokens.create(folder / "tokens", "leaver", "score")
+
+    def status() -> int:
+        return httpx.get(f"{server.url}/v1/models", headers={"Authorization": f"Bearer {token}"}).status_code
+
+    def becomes(wanted: int) -> bool:
+        until = time.monotonic() + 3
+        while status() != wanted and time.monotonic() < until:
+            time.sleep(0.1)
+        return status() == wanted
+
+    assert becomes(200)
+    tokens.revoke(folder / "tokens", "leaver")
+    assert becomes(401)
+
+
+def test_urls_and_paths_give_the_reward_of_their_bytes(http, host, folder, score_body, reference_jpeg):
+    wanted = http.post("/v1/score", json=score_body).json()["reward"]
+    for video in (
+        {"url": host.url("/clip.mp4")},
+        {"url": host.url("/moved.mp4")},
+        {"path": f"{folder}/clips/clip.mp4"},
+    ):
+        body = score_body | {"video": video, "references": [{"url": host.url("/person.jpg")}]}
+        got = http.post("/v1/score", json=body)
+        assert got.status_code == 200, got.text
+        assert got.json()["reward"] == wanted
+
+
+@pytest.mark.parametrize(
+    "video",
+    [{"url": "https://127.0.0.1:3000/metrics"}, {"url": "INSIDE"}, {"url": "http://169.254.169.254/latest/meta-data"},
+     {"path": "TOKENS"}, {"path": "LINK"}, {"path": "/etc/passwd"}, {"path": "/proc/self/environ"}],
+)  # fmt: skip
+def test_others_are_refused(http, host, folder, score_body, video):
+    places = {"INSIDE": host.url("/inside"), "TOKENS": f"{folder}/tokens", "LINK": f"{folder}/clips/out.mp4"}
+    video = {kind: places.get(place, place) for kind, place in video.items()}
+    got = http.post("/v1/score", json=score_body | {"video": video})
+    assert (got.status_code, got.json()["error"]["code"]) == (422, "input_refused")
+
+
+def read(connection: socket.socket) -> bytes:
+    data = b""
+    with suppress(ConnectionError):
+        while chunk := connection.recv(1 << 16):
+            data += chunk
+    return data
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [b"".join(b"X-%d: y\r\n" % i for i in range(9000)), b"X: " + b"y" * (1 << 20), b"y" * (32 << 20)],
+    ids=["9,000 headers", "1 MB", "32 MB"],
+)
+def test_header_floods(connect, http, flood):
+    connection = connect()
+    with suppress(ConnectionError):
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n" + flood)
+    got = read(connection)
+    assert got.startswith(b"HTTP/1.1 431 ") or not got  # a hang-up overtakes the answer while there is more to send
+
+
+def test_long_request_lines(connect, http):
+    connection = connect()
+    with suppress(ConnectionError):
+        connection.sendall(b"GET /" + b"x" * (1 << 20))
+    got = read(connection)
+    assert got.startswith(b"HTTP/1.1 431 ") or not got
+
+
+def test_slow_uploads_end_by_the_deadline_and_block_nobody(connect, http, made, score_body):
+    head = "POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head += f"Authorization: Bearer {made['score']}\r\n"
+    slow = [connect() for _ in range(40)]
+    for i, one in enumerate(slow):
+        one.sendall((head + ("Content-Length: 9999" if i % 2 else "Transfer-Encoding: chunked") + "\r\n\r\n").encode())
+        one.setblocking(False)
+    started = time.monotonic()
+    times = []
+    while time.monotonic() - started < TIMEOUT_S + 0.5:
+        for i, one in enumerate(slow):
+            with suppress(OSError):
+                one.send(b" " if i % 2 else b"1\r\n \r\n")
+        asked = time.monotonic()
+        assert http.post("/v1/score", json=score_body).status_code == 200
+        times.append(time.monotonic() - asked)
+        time.sleep(0.2)
+    assert sorted(times)[len(times) // 2] < 1
+    for one in slow:
+        one.settimeout(2)
+        assert read(one).startswith(b"HTTP/1.1 504 ")
+
+
+def test_slow_uploads_without_a_token_end_at_once(connect):
+    connection = connect()
+    connection.sendall(b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n")
+    started = time.monotonic()
+    assert read(connection).startswith(b"HTTP/1.1 401 ")
+    assert time.monotonic() - started < 1
+
+
+def test_websockets_are_refused(connect):
+    connection = connect()
+    connection.sendall(
+        b"GET /v1/score HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    assert re.match(rb"HTTP/1\.1 40[13] ", connection.recv(1 << 16))
+
+
+def test_no_token_is_in_what_was_logged(server, made, folder):
+    logged = "".join(server.err)
+    assert "/v1/score" in logged, "requests were logged"
+    for token in made.values():
+        assert token not in logged
+        assert tokens.digest(token).hex() not in logged
+    assert b64(made["score"].encode()) not in logged
+    assert str(folder / "clips") not in logged
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines", "says"),
+    [
+        (["--host", "0.0.0.0"], None, "0.0.0.0 can be reached from other machines, and there are no tokens"),
+        (["--host", "::"], None, ":: can be reached from other machines"),
+        ([], "anna root x", "line 1: the scope must be one of score, admin"),
+        ([], "gone", "No such file or directory"),
+    ],
+)
+def test_a_start_that_lets_in_everybody_or_nobody_ends_with_one_line(serve, tmp_path, arguments, lines, says):
+    file = tmp_path / "tokens"
+    if lines and lines != "gone":
+        file.write_text(lines)
+    environment = {"IDENTITY_REWARD_TOKENS_PATH": str(file)} if lines else {}
+    server = serve("--model", "tiny", "--port", "0", *arguments, environment=environment)
+    assert server.wait() == 2
+    assert len(server.err) == 1
+    assert says in server.err[0]
+
+
+def test_bentoml_serve_refuses_an_open_address_too(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "bentoml", "serve", "service.app:IdentityRewardService", "--port", str(port)]
+    environment = {**os.environ, "BENTOML_HOME": str(tmp_path), "IDENTITY_REWARD_MODELS": "tiny"}
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        served = psutil.Popen([*command, "--host", "0.0.0.0"], cwd=ROOT, env=environment, stdout=file, stderr=file)
+    try:
+        until = time.monotonic() + 60
+        while "not started" not in log.read_text():
+            assert time.monotonic() < until, log.read_text()
+            assert served.poll() is None or "not started" in log.read_text(), log.read_text()
+            time.sleep(0.1)
+        assert "not started: 0.0.0.0 can be reached from other machines" in log.read_text()
+        assert "Traceback" not in log.read_text()
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"http://127.0.0.1:{port}/livez", timeout=2)
+    finally:
+        family = served.children(recursive=True)
+        served.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired):
+            served.wait(10)
+        for one in [*family, served]:
+            if one.is_running():
+                one.kill()
