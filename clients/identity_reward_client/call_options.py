@@ -15,3 +15,5 @@ PRIORITY_HEADER = "X-Priority"
 TIMEOUT_HEADER = "X-Request-Timeout"
 # a repeated call with the same key and content joins the first or gets its answer
 IDEMPOTENCY_HEADER = "Idempotency-Key"
+# content id of the references, for proxies: hashed, it leads to the replica that holds the set. No server reads it
+REFERENCE_SET_HEADER = "X-Reference-Set"

@@ -9,12 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-from .messages import Image, Video
+from .messages import Image, Message, ReferenceSet, RequestBase, Video
 
 
 def reference_set_id(images: Sequence[Image]) -> str:
     """What `PUT /v1/reference-sets` answers for these pictures in this order."""
     return _name(sha256(b"".join(_picture(image) for image in images)))
+
+
+def references_of(message: Message) -> str | None:
+    """The id of the references that `message` names, holds or stores; None where there are none, or one is a link."""
+    given = message.references if isinstance(message, RequestBase) else None
+    images = message.images if isinstance(message, ReferenceSet) else given
+    try:
+        return images if images is None or isinstance(images, str) else reference_set_id(images)
+    except ValueError:
+        return None
 
 
 def video_id(video: Video) -> str:

@@ -13,7 +13,8 @@ import grpc
 
 from .answers import check_item
 from .base import ReferencesLike, VideoLike
-from .call_options import IDEMPOTENCY_HEADER, PRIORITY_HEADER, Priority
+from .call_options import IDEMPOTENCY_HEADER, PRIORITY_HEADER, REFERENCE_SET_HEADER, Priority
+from .content import references_of
 from .errors import FrameIndexMismatch, InvalidRequest, InvalidResponse
 from .fps import Fps
 from .groups import PreparedGroup
@@ -174,7 +175,8 @@ class GrpcRewardClient(RemoteRewardClient):
         return [*self._token, (PRIORITY_HEADER.lower(), self._priority), key]
 
     async def _ask(self, method: Method, request: Message, answer: type[A], metadata: Metadata) -> A:
-        body = await asyncio.to_thread(to_bytes, request)
+        body, route = await asyncio.to_thread(_encode, request)
+        metadata = metadata + route
 
         async def attempt() -> A:
             if len(body) <= MAX_UNARY_BYTES or not method.chunkable:
@@ -188,8 +190,9 @@ class GrpcRewardClient(RemoteRewardClient):
         return await self._tried(attempt)
 
     async def _events(self, request: GroupRequest, on_item: OnItem) -> GroupResponse:
-        method, metadata = methods.SCORE_GROUP, self._scoring()
-        body = await asyncio.to_thread(to_bytes, request)
+        method = methods.SCORE_GROUP
+        body, route = await asyncio.to_thread(_encode, request)
+        metadata = self._scoring() + route
 
         async def attempt() -> GroupResponse:
             if len(body) <= MAX_UNARY_BYTES:
@@ -219,6 +222,11 @@ class GrpcRewardClient(RemoteRewardClient):
                 raise from_rpc(error, self._where, self._timeout_s) from None
 
         return await self._retry.run(typed)
+
+
+def _encode(message: Message) -> tuple[bytes, Metadata]:
+    set_id = references_of(message)
+    return to_bytes(message), [] if set_id is None else [(REFERENCE_SET_HEADER.lower(), set_id)]
 
 
 def _address(target: str) -> tuple[str, bool]:

@@ -10,7 +10,8 @@ import httpx
 
 from . import raw_body
 from .answers import check_group, only_item
-from .call_options import IDEMPOTENCY_HEADER, PRIORITY_HEADER, TIMEOUT_HEADER, Priority
+from .call_options import IDEMPOTENCY_HEADER, PRIORITY_HEADER, REFERENCE_SET_HEADER, TIMEOUT_HEADER, Priority
+from .content import references_of
 from .errors import InvalidRequest
 from .http_errors import broken, from_answer, parse
 from .messages import (
@@ -127,6 +128,8 @@ _SHARED = ("references", "prompt", "model", "details")
 def _encode(message: Message | None) -> tuple[bytes | None, dict[str, str]]:
     if message is None:
         return None, {}
+    set_id = references_of(message)
+    headers = {} if set_id is None else {REFERENCE_SET_HEADER: set_id}
     if isinstance(message, GroupRequest) and raw_body.can_encode(message):
-        return raw_body.encode(message), {"Content-Type": raw_body.CONTENT_TYPE}
-    return message.model_dump_json(exclude_none=True).encode(), {"Content-Type": "application/json"}
+        return raw_body.encode(message), headers | {"Content-Type": raw_body.CONTENT_TYPE}
+    return message.model_dump_json(exclude_none=True).encode(), headers | {"Content-Type": "application/json"}

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from identity_reward_client.content import reference_set_id, video_id
-from identity_reward_client.messages import Image, Pixels, Video
+from identity_reward_client.content import reference_set_id, references_of, video_id
+from identity_reward_client.messages import Image, Pixels, ReferenceSet, ScoreRequest, Video
 
 RAMP = np.broadcast_to(np.arange(10, dtype=np.uint8)[:, None, None, None] * 20, (10, 32, 32, 3)).copy()
 
@@ -39,3 +39,13 @@ def test_the_id_of_a_set_depends_on_pictures_and_order():
     a, b = Image(data=b"one"), Image(pixels=Pixels(shape=[1, 1, 3], data=b"two"))
     assert reference_set_id([a, b]) != reference_set_id([b, a])
     assert reference_set_id([a]) == reference_set_id([Image(data=memoryview(b"one"))])
+
+
+def test_what_goes_by_references_names_them_and_links_have_no_name():
+    images, clip = [Image(data=b"one"), Image(data=b"two")], Video(data=b"abc")
+    set_id = reference_set_id(images)
+    assert references_of(ReferenceSet(images=images)) == set_id
+    assert references_of(ScoreRequest(references=images, video=clip)) == set_id
+    assert references_of(ScoreRequest(references=set_id, video=clip)) == set_id
+    assert references_of(ScoreRequest(references=[Image(url="https://example.com/a.jpg")], video=clip)) is None
+    assert references_of(clip) is None

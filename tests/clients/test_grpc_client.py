@@ -12,6 +12,7 @@ import pytest
 from grpc_status.rpc_status import to_status as to_grpc
 
 from identity_reward_client.base import RewardClient
+from identity_reward_client.content import reference_set_id
 from identity_reward_client.errors import (
     ConnectionFailed,
     DeadlineExceeded,
@@ -29,6 +30,7 @@ from identity_reward_client.errors import (
 from identity_reward_client.fake import FakeRewardClient
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.grpc_client import GrpcRewardClient
+from identity_reward_client.inputs import to_references
 from identity_reward_client.messages import GroupResponse, Item, ModelList, ReferenceSetResponse
 from identity_reward_client.proto import identity_reward_pb2 as pb2
 from identity_reward_client.proto.codec import read_request, to_bytes
@@ -170,6 +172,17 @@ async def test_what_travels_beside_a_call(wire, files):
         assert (request.metadata["authorization"], request.metadata["x-priority"]) == ("Bearer s3cret", "rollout")
         assert 5 < request.left_s < 9.1
     await client.close()
+
+
+async def test_calls_name_the_references_that_they_go_by(client, wire, files, picture, clip):
+    set_id = await client.put_references([picture])
+    await client.score([picture], files / "one.mp4")
+    await client.score_group(set_id, [clip], fps=16)
+    await client.compare([b"other"], files / "one.mp4", files / "two.mp4")
+    named = [request.metadata.get("x-reference-set") for request in wire.requests if request.name != "ListModels"]
+    own = reference_set_id(to_references([picture]))
+    assert named[:3] == [own, own, set_id]
+    assert named[3] not in (own, set_id, None)
 
 
 async def test_a_large_request_goes_in_chunks_by_itself(client, wire, picture):

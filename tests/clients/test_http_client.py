@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from identity_reward_client import preference, raw_body
 from identity_reward_client.base import RewardClient, SyncRewardClient
+from identity_reward_client.content import reference_set_id
 from identity_reward_client.errors import (
     ConnectionFailed,
     DeadlineExceeded,
@@ -27,6 +28,7 @@ from identity_reward_client.errors import (
 )
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.http_client import HttpRewardClient
+from identity_reward_client.inputs import to_references
 from identity_reward_client.retry import RetryPolicy
 from identity_reward_client.tensors import Frames, from_pixels
 
@@ -385,6 +387,21 @@ async def test_a_scoring_call_says_how_urgent_it_is_and_keeps_its_key_over_its_t
     await client.put_references(refs(files))
     await client.models()
     assert not any("idempotency-key" in request.headers for request in wire.requests[3:])
+    await client.close()
+
+
+async def test_calls_name_the_references_that_they_go_by(wire, files, clip):
+    client = HttpRewardClient(wire.url, retry=QUICK)
+    set_id = await client.put_references(refs(files))
+    await client.score(refs(files), files / "one.mp4")
+    await client.score_group(set_id, [clip], fps=16)
+    await client.compare([b"other"], files / "one.mp4", files / "two.mp4")
+    named = [request.headers.get("x-reference-set") for request in wire.requests if request.method != "GET"]
+    own = reference_set_id(to_references(refs(files)))
+    assert named[:3] == [own, own, set_id]
+    assert named[3] not in (own, set_id, None)
+    await client.models()
+    assert "x-reference-set" not in wire.requests[-1].headers
     await client.close()
 
 
