@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive
@@ -11,6 +13,9 @@ from identity_reward_client import errors
 
 from .admission import ByteRoom, HeldBytes
 from .openapi import JSON, Route
+
+# for the rest of a refused body: in all, and without a byte
+_DISCARD_S, _PAUSE_S = 10, 0.5
 
 
 def check_type(headers: Headers, route: Route) -> None:
@@ -37,6 +42,8 @@ class Body:
         self._receive = receive
         self._most = most
         self._held = HeldBytes(room)
+        # over the limit, as far as is known
+        self.too_long = (announced(headers) or 0) > most
         # all of it was read, or nothing of it is on its way
         self.done = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
 
@@ -56,12 +63,17 @@ class Body:
         return b"".join(chunks)
 
     async def discard(self) -> None:
-        """Reads past it, so that a client that only writes first still finds the answer; not past an endless one."""
-        size = announced(self._headers)
-        if size is None or size > self._most or "expect" in self._headers:
-            return
-        while not self.done:
-            await self._chunk()
+        """Reads past what is left of a refused request, up to the limit, and for as long as it comes.
+
+        A connection that is closed with bytes unread is reset: the answer can get lost on it, and a proxy takes the
+        server for a broken one (RFC 9112, 9.6). Called before the answer it leaves a connection that can be used again,
+        called after it one that the answer survives.
+        """
+        left = 0 if "expect" in self._headers else self._most
+        with suppress(errors.Cancelled, TimeoutError):
+            async with asyncio.timeout(_DISCARD_S):
+                while not self.done and left > 0:
+                    left -= len(await asyncio.wait_for(self._chunk(), _PAUSE_S))
 
     def release(self) -> None:
         self._held.release()
@@ -76,6 +88,7 @@ class Body:
 
     def _check(self, size: int) -> None:
         if size > self._most:
+            self.too_long = True
             raise errors.PayloadTooLarge(
                 f"the body is over {self._most} bytes; send fewer or smaller videos at a time",
                 details={"limit": "max_body_bytes", "maximum": self._most},

@@ -62,10 +62,15 @@ class Reply:
         response = error_response(error)
         if allow:
             response.headers["Allow"] = allow
+        if not self.body.too_long and not isinstance(error, errors.DeadlineExceeded):  # that one has had its time
+            await self.body.discard()
         await self._start(
             {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
         )
-        await self._send({"type": "http.response.body", "body": response.body, "more_body": False})
+        await self._send({"type": "http.response.body", "body": response.body, "more_body": True})
+        if self.body.too_long:
+            await self.body.discard()
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _start(self, message: Message) -> None:
         self.status = message["status"]

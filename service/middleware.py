@@ -117,11 +117,7 @@ class EdgeMiddleware:
             return await self._app(scope, receive, reply)
         check_type(headers, route)
         if engine is not None and route.scores:
-            try:
-                engine.check_room()
-            except errors.RewardError:
-                await reply.body.discard()
-                raise
+            engine.check_room()
         body = await reply.body.read()
         await _unless_gone(self._app(scope, replay(body, _never), reply), receive)
 
