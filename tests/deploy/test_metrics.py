@@ -1,0 +1,176 @@
+"""What the dashboard, the alerts and the autoscaler ask of Prometheus is what a running replica tells it."""
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+
+import httpx
+import promql_parser as promql
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from identity_reward_client.call_options import PRIORITIES
+from identity_reward_client.errors import answered
+from identity_reward_client.preference import Preference
+from service.grpc_gate import PATHS
+from service.openapi import ROUTES
+from tests.e2e.conftest import b64, grey, grey_body
+
+from .conftest import DEPLOY, tool
+
+# put on by Prometheus, not by the service
+FROM_PROMETHEUS = {"job", "instance", "namespace", "pod"}
+
+
+@dataclass(frozen=True)
+class Use:
+    """A metric in a query: the label values that it is narrowed to, and the labels that its sums are kept apart by."""
+
+    where: str
+    metric: str
+    matchers: tuple[tuple[str, str], ...]
+    kept: frozenset[str]
+
+
+def uses(where: str, query: str) -> list[Use]:
+    found: list[Use] = []
+    kept: list[frozenset[str]] = [frozenset()]
+
+    def enter(node) -> None:
+        if isinstance(node, promql.AggregateExpr):
+            kept.append(kept[-1] | frozenset(node.modifier.labels if node.modifier else ()))
+        if isinstance(node, promql.VectorSelector):
+            matchers = tuple((one.name, one.value) for one in node.matchers.matchers if one.op == promql.MatchOp.Equal)
+            names = frozenset(one.name for one in node.matchers.matchers)
+            found.append(Use(where, node.name, matchers, kept[-1] | names))
+
+    def leave(node) -> None:
+        if isinstance(node, promql.AggregateExpr):
+            kept.pop()
+
+    promql.walk(promql.parse(query), enter, leave)
+    return found
+
+
+def dashboard() -> list[Use]:
+    board = json.loads((DEPLOY / "grafana/dashboard.json").read_text())
+    queries = [
+        (panel["title"], target["expr"].replace("$__rate_interval", "1m").replace("$__range", "1h"))
+        for panel in board["panels"]
+        for target in panel.get("targets", [])
+    ]
+    queries += [
+        (one["name"], one["query"]["query"].removeprefix("label_values(").split(",")[0])
+        for one in board["templating"]["list"]
+        if one["type"] == "query"
+    ]
+    return [use for title, query in queries for use in uses(f"dashboard, {title}", query)]
+
+
+def alerts() -> list[Use]:
+    groups = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"]
+    rules = [(rule["alert"], rule["expr"]) for group in groups for rule in group["rules"]]
+    return [use for name, query in rules for use in uses(f"alert {name}", query) if use.metric != "up"]
+
+
+def autoscaler() -> list[Use]:
+    rules = yaml.safe_load((DEPLOY / "kubernetes/adapter-rules.yaml").read_text())["rules"]
+    queries = []
+    for rule in rules:
+        matched, series = rule["seriesQuery"], promql.parse(rule["seriesQuery"]).name
+        words = {"<<.Series>>": series, "<<.LabelMatchers>>": 'pod="a"', "<<.GroupBy>>": "pod"}
+        query = rule["metricsQuery"]
+        for word, text in words.items():
+            query = query.replace(word, text)
+        queries += [matched, query]
+    return [use for query in queries for use in uses("adapter rules", query)]
+
+
+@pytest.fixture(scope="module")
+def samples(replicas) -> dict[str, dict[str, set[str]]]:
+    """Label values by label by sample name, of a replica that has scored, compared, failed and refused."""
+    with httpx.Client(base_url=f"http://{replicas[0].address}", timeout=30) as client:
+        one = grey_body(3)
+        videos = [grey(3), {"data": b64(b"no video")}]
+        assert client.post("/v1/score", json=one).status_code == 200
+        group = client.post("/v1/groups", json={"references": one["references"], "videos": videos}).json()
+        assert "error" in group["items"][1]
+        pair = {"references": one["references"], "video_a": grey(3), "video_b": grey(4)}
+        assert client.post("/v1/compare", json=pair).status_code == 200
+        assert client.post("/v1/score", json={}).status_code == 400
+        text = client.get("/metrics").text
+    found: dict[str, dict[str, set[str]]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = found.setdefault(sample.name, {})
+            for label, value in sample.labels.items():
+                labels.setdefault(label, set()).add(value)
+    return found
+
+
+KNOWN = {
+    "code": {cls.code for cls in answered()},
+    "priority": set(PRIORITIES),
+    "verdict": {one.value for one in Preference},
+    "outcome": {"scored", "failed"},
+}
+
+
+@pytest.mark.parametrize("read", [dashboard, alerts, autoscaler])
+def test_every_metric_and_label_is_told_by_the_service(samples, read):
+    found = read()
+    assert found
+    for use in found:
+        assert use.metric in samples, use
+        assert use.kept <= set(samples[use.metric]) | FROM_PROMETHEUS, use
+        for label, value in use.matchers:
+            assert label not in KNOWN or value in KNOWN[label], use
+
+
+def test_the_dashboard_shows_every_metric(samples):
+    def family(name: str) -> str:
+        return re.sub("_(bucket|sum|count)$", "", name)
+
+    shown = {family(use.metric) for use in dashboard()}
+    assert {family(name) for name in samples if not name.endswith("_created")} <= shown
+
+
+def test_a_metric_that_nobody_tells_is_noticed(samples):
+    (use,) = uses("here", 'sum by (colour) (rate(identity_reward_items_total{model="x"}[5m]))')
+    assert (use.metric, use.matchers, use.kept) == (
+        "identity_reward_items_total", (("model", "x"),), {"colour", "model"},
+    )  # fmt: skip
+    assert not use.kept <= set(samples[use.metric])
+
+
+def test_codes_of_alerts_by_pattern_exist():
+    for group in yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"]:
+        for rule in group["rules"]:
+            for pattern in rule["expr"].split('code=~"')[1:]:
+                assert set(pattern.split('"')[0].split("|")) <= KNOWN["code"], rule["alert"]
+
+
+def test_the_routes_of_alerts_are_those_that_score():
+    text = (DEPLOY / "prometheus/alerts.yml").read_text()
+    pattern = re.compile(re.search(r'route=~"([^"]*)"', text)[1])
+    scoring = {route.path for route in ROUTES if route.scores and not route.path.startswith("/v1/jobs")}
+    scoring |= {path for path in PATHS if path.rpartition("/")[2].startswith(("Score", "Compare"))}
+    others = {route.path for route in ROUTES} | set(PATHS) - scoring
+    assert all(pattern.fullmatch(path) for path in scoring), scoring
+    assert not any(pattern.fullmatch(path) for path in others - scoring), others
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "config", "--syntax-only", "prometheus.yml"],
+        ["check", "rules", "alerts.yml"],
+        ["test", "rules", "alerts_test.yml"],
+    ],
+    ids=" ".join,
+)
+def test_promtool(arguments):
+    done = subprocess.run([tool("promtool"), *arguments], cwd=DEPLOY / "prometheus", capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
