@@ -12,6 +12,7 @@ import httpx
 from . import raw_body
 from .answers import check_compare, check_group, check_scored, only_item
 from .base import ImageLike, ReferencesLike, VideoLike
+from .call_options import PRIORITY_HEADER, Priority
 from .errors import FrameIndexMismatch, InvalidRequest, ModelNotFound, ReferenceSetNotFound
 from .fps import Fps
 from .frame_sampling import FrameSampling
@@ -57,6 +58,7 @@ class HttpRewardClient:
         timeout_s: float = 300.0,
         retry: RetryPolicy | None = None,
         token: str | None = None,
+        priority: Priority = "interactive",
         transport: httpx.AsyncBaseTransport | None = None,
     ):
         self.url = url.rstrip("/")
@@ -69,7 +71,7 @@ class HttpRewardClient:
         self._timeout_s = timeout_s
         self._retry = retry or RetryPolicy()
         self._http = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {token}"} if token else None,
+            headers={PRIORITY_HEADER: priority} | ({"Authorization": f"Bearer {token}"} if token else {}),
             timeout=httpx.Timeout(timeout_s, connect=min(10.0, timeout_s), pool=None),
             transport=transport,
             trust_env=False,
