@@ -1,5 +1,6 @@
 """A server that is easily overloaded, a crowd that overloads it, and a kill -9 with a restart on the same port."""
 
+import random
 import signal
 import threading
 import time
@@ -34,15 +35,20 @@ def noise(seed: int, frames: int = 6, size: int = 56) -> np.ndarray:
 
 
 class Crowd:
-    """Callers that send full groups of large clips over and over, and take no notice of Retry-After."""
+    """Callers that send full groups of large clips over and over, and take no notice of Retry-After.
 
-    def __init__(self, url: str, callers: int = 6):
-        videos = [to_video(noise(-1 - seed if seed else 2**31, size=224), 8, SAMPLING) for seed in range(GROUP_VIDEOS)]
-        self._body = raw_body.encode(GroupRequest(references=[to_image(noise(7)[0])], videos=videos))
+    Each waits up to `pause_s` between its calls: who does ask politely finds room now and then, whatever the server's
+    order is.
+    """
+
+    def __init__(self, url: str, callers: int = 6, pause_s: float = 0.5):
+        self._pause_s = pause_s
+        self._clips = np.stack([noise(seed, frames=4, size=168) for seed in range(GROUP_VIDEOS)])
+        self._references = [to_image(noise(GROUP_VIDEOS)[0])]
         self._url = f"{url}/v1/groups:raw"
         self.statuses: Counter[int] = Counter()
         self._stop = threading.Event()
-        self._callers = [threading.Thread(target=self._call, daemon=True) for _ in range(callers)]
+        self._callers = [threading.Thread(target=self._call, args=(n,), daemon=True) for n in range(callers)]
 
     def __enter__(self) -> "Crowd":
         for caller in self._callers:
@@ -54,17 +60,22 @@ class Crowd:
         for caller in self._callers:
             caller.join(30)
 
-    def _call(self) -> None:
+    def _body(self, number: int) -> bytes:
+        """Clips that no caller sent before, until 256 bodies came: a cache of results is no help."""
+        videos = [to_video(clip, 8, SAMPLING) for clip in self._clips ^ np.uint8(number % 256)]
+        return raw_body.encode(GroupRequest(references=self._references, videos=videos))
+
+    def _call(self, number: int) -> None:
         kind = {"Content-Type": raw_body.CONTENT_TYPE}
         with httpx.Client(timeout=20, trust_env=False) as client:
             while not self._stop.is_set():
+                number += len(self._callers)
                 try:
-                    status = client.post(self._url, content=self._body, headers=kind).status_code
+                    status = client.post(self._url, content=self._body(number), headers=kind).status_code
                 except httpx.HTTPError:
                     status = 0
                 self.statuses[status] += 1
-                if status != 200:
-                    self._stop.wait(0.05)
+                self._stop.wait(random.uniform(0, self._pause_s))
 
 
 class Restarting:
