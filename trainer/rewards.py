@@ -93,6 +93,7 @@ class RemoteReward:
         pending = _Pending(group)
         begin = time.monotonic()
         room = self._room.acquire(timeout=max(self._step_wait_s - self._step.waited_s, 0.0))
+        self._check_open()
         self._step.waited_s += time.monotonic() - begin
         self._step.groups.append(pending)
         if not room:
@@ -178,6 +179,8 @@ class RemoteReward:
             await client.close()
 
     def _start(self, pending: _Pending, group: RolloutGroup) -> None:
+        if self._closed:
+            return pending.done.set()
         pending.begin = time.monotonic()
         pending.task = self._loop.create_task(self._score(pending, group))
         pending.task.add_done_callback(lambda _: self._ended(pending))
