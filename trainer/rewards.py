@@ -13,7 +13,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from identity_reward_client.answers import check_group
@@ -36,6 +36,7 @@ _CANCEL_S = 2.0  # that a cancelled call may take to go
 class RemoteReward:
     """Scores groups in the background, in an event loop and a thread of its own. For one caller's thread.
 
+    `sources` is a client, what makes one, or `RewardSource`s whose weighted sum is an item's reward.
     `max_in_flight` groups are under way at most, and hold their clips until they are answered; `submit` waits for room.
     `step_wait_s` bounds what a step waits in all, in `submit` and `collect` together: what is missing then stays
     missing, and time in which the caller does something else does not count. How often a failed call is repeated is the
@@ -44,15 +45,15 @@ class RemoteReward:
 
     def __init__(
         self,
-        sources: RewardClient | RewardSource | Sequence[RewardSource],
+        sources: RewardClient | Callable[[], RewardClient] | RewardSource | Sequence[RewardSource],
         *,
         max_in_flight: int = 8,
         step_wait_s: float = 600.0,
     ):
-        if max_in_flight < 1 or not step_wait_s > 0:
-            raise ValueError(
-                f"max_in_flight is 1 or more and step_wait_s positive, got {max_in_flight} and {step_wait_s}"
-            )
+        if max_in_flight < 1:
+            raise ValueError(f"max_in_flight is 1 or more, got {max_in_flight}")
+        if not 0 < step_wait_s < threading.TIMEOUT_MAX:
+            raise ValueError(f"step_wait_s is a positive number of seconds, and has an end; got {step_wait_s}")
         if not isinstance(sources, Sequence):
             sources = [sources if isinstance(sources, RewardSource) else RewardSource("reward", sources)]
         self._sources = check_sources(sources)

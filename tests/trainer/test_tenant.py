@@ -52,7 +52,7 @@ def tenant(
     """Runs the steps; `kills` says after which step's first group the server dies, and how long it stays away."""
     server = Restarting(serve, easily_overloaded())
     transport = CountingTransport()
-    client = HttpRewardClient(server.url, timeout_s=60, retry=retry, transport=transport)
+    client = HttpRewardClient(server.url, priority="rollout", timeout_s=60, retry=retry, transport=transport)
     seen: dict[str, int] = {}
     missing = right = 0
     begin = time.monotonic()
