@@ -1,7 +1,7 @@
 """How existing trainers ask a reward server, as plain callers of POST /v1/score.
 
 Each keeps its trainer's published retry policy and what it makes of a failure; the request and the reward's place in
-the answer are this service's. All but one raise, or answer None, when they give up: none answers a number then.
+the answer are this service's. A trainer that gives up raises or, OpenRLHF, answers None: never a number.
 """
 
 import random
