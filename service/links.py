@@ -65,7 +65,7 @@ class Links:
         """The request with its pictures, and its videos, each here or the error that stands in its way; an error of the
         references is raised. Neither is changed where everything is here already."""
         pictures = [] if isinstance(request.references, str) else request.references
-        if not any(map(has_links, (*pictures, *videos))):
+        if not any(map(has_links, pictures)) and not any(map(has_links, videos)):
             return request, videos
         allowance = self.allowance(deadline)
         if pictures:
