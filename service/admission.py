@@ -105,7 +105,7 @@ class Admission:
     def _overloaded(self, too_many: float, why: str = "") -> Overloaded:
         seconds = min(max(math.ceil(too_many / self.drain.tokens_per_s), 1), _MAX_RETRY_S)
         return Overloaded(
-            f"{self._tokens} tokens of work are waiting, {why}and the queue holds {self._max_tokens}, some of it kept for "
+            f"{self._tokens} tokens of work are waiting, {why}and the queue holds {self._max_tokens}, some of it for "
             f"more urgent calls; try again in {seconds} s",
             retry_after_s=seconds,
         )
