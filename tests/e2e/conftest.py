@@ -88,7 +88,11 @@ def serve():
 
 @pytest.fixture(scope="session")
 def server(serve) -> ServeProcess:
-    limits = {"IDENTITY_REWARD_MAX_BODY_BYTES": str(MAX_BODY_BYTES), "IDENTITY_REWARD_MAX_SENT_FRAMES": "64"}
+    limits = {
+        "IDENTITY_REWARD_MAX_BODY_BYTES": str(MAX_BODY_BYTES),
+        "IDENTITY_REWARD_MAX_SENT_FRAMES": "64",
+        "IDENTITY_REWARD_RESULT_CACHE_ENTRIES": "0",  # what one test has sent is scored for the next all the same
+    }
     return serve("--model", "arcface", "--model", "tiny", "--port", "0", environment=limits).wait_ready()
 
 

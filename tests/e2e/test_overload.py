@@ -14,7 +14,7 @@ from .conftest import grey, grey_body
 
 @pytest.fixture(scope="module")
 def small(serve_slow):
-    """Room for eight videos, batches of two."""
+    """Room for eight videos, six of them where the call is not a rollout's; batches of two."""
     return serve_slow(max_waiting_tokens=800, max_batch_tokens=200, result_cache_entries=0).wait_ready()
 
 
@@ -46,7 +46,7 @@ def test_every_answer_is_a_reward_or_a_503_with_an_integer_retry_after(client):
         answers = list(pool.map(ask, range(80)))
     scored = [answer for answer in answers if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code != 200]
-    assert len(scored) >= 8
+    assert len(scored) >= 6
     assert all(answer.json()["reward"] == 80 for answer in scored)
     assert refused
     for answer in refused:
