@@ -38,11 +38,10 @@ def noise(seed: int, frames: int = 6, size: int = 56) -> np.ndarray:
 class Crowd:
     """Callers that send full groups of large clips over and over, and take no notice of Retry-After.
 
-    Each waits up to `pause_s` between its calls: who does ask politely finds room now and then, whatever the server's
-    order is.
+    A trainer that waits as it is told finds room all the same: some is kept for rollouts.
     """
 
-    def __init__(self, url: str, callers: int = 6, pause_s: float = 0.5):
+    def __init__(self, url: str, callers: int = 6, pause_s: float = 0.05):
         self._pause_s = pause_s
         self._clips = np.stack([noise(seed, frames=4, size=168) for seed in range(GROUP_VIDEOS)])
         self._references = [to_image(noise(GROUP_VIDEOS)[0])]
