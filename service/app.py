@@ -17,6 +17,7 @@ from .engine import ScoringEngine
 from .exchange import answer, current
 from .failures import typed
 from .hardening import quiet_logs, shut_off
+from .jobs import Jobs
 from .metrics import Metrics
 from .middleware import EdgeMiddleware
 from .routes import build
@@ -53,19 +54,25 @@ class IdentityRewardService:
         quiet_logs()
         self.engine = routes.state.engine = ScoringEngine(settings, metrics, _lost)
         try:
+            self.jobs = routes.state.jobs = await Jobs.open(settings, self.engine, metrics)
             await asyncio.to_thread(self.engine.start)
         except Exception as error:
             report(settings, failed=typed(error).message)
             raise
+        if self.jobs is not None:
+            self.jobs.start()
         on_stop_signal(self.drain)
         report(settings, [info.name for info in self.engine.models()])
 
     async def drain(self) -> None:
         self.engine.begin_drain()
-        await in_flight.drained(settings.drain_timeout_s)
+        within_s = settings.drain_timeout_s
+        await asyncio.gather(in_flight.drained(within_s), *([self.jobs.drain(within_s)] if self.jobs else []))
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
+        if self.jobs is not None:
+            await self.jobs.close()
         await self.engine.close()
 
     async def __is_ready__(self) -> bool:

@@ -38,6 +38,9 @@ def serve(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="On CUDA, the same bits for a video in any batch.")
     ] = False,
+    jobs: Annotated[
+        Path | None, typer.Option(help="File to keep bulk jobs in, over restarts; without it none are taken.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every request and what BentoML says.")] = False,
 ) -> None:
     """Serve reward models over HTTP until Ctrl-C or SIGTERM."""
@@ -49,6 +52,7 @@ def serve(
             device=device,
             dtype=dtype,
             deterministic=deterministic or None,
+            jobs_path=jobs,
             access_log=verbose or None,
             status_path=home / "status.json",
         )
@@ -66,7 +70,11 @@ def serve(
 
 def _settings(**given: Any) -> Settings:
     settings = Settings.from_environment(**{name: value for name, value in given.items() if value is not None})
-    located = {"models": tuple(locate(name) for name in settings.models), "default_model": locate(settings.default)}
+    located = {
+        "models": tuple(locate(name) for name in settings.models),
+        "default_model": locate(settings.default),
+        "jobs_path": settings.jobs_path and settings.jobs_path.absolute(),
+    }
     return settings.model_copy(update=located)
 
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from identity_reward_client.errors import InvalidRequest, NotFound, RewardError
+from identity_reward_client.errors import InvalidRequest, NotFound
 from identity_reward_client.job_messages import NDJSON, JobInfo, JobList
 
 from .exchange import answer, current, error_response
@@ -64,7 +64,7 @@ async def get_results(request: Request) -> Response:
     try:
         after, limit = _number(request, "after", 0), _number(request, "limit", MAX_RESULTS)
         lines = await _jobs(request).results(request.path_params["id"], current.get().call, after, limit)
-    except (RewardError, OSError) as error:
+    except Exception as error:
         return error_response(typed(error))
     return Response(lines, media_type=NDJSON)
 

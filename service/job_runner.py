@@ -117,26 +117,16 @@ class JobRunner:
                 if item is None:
                     break
                 last_client = item.job.client
-                task = asyncio.create_task(self._process(item))
-                self._running[item.key] = task
-                task.add_done_callback(lambda _, key=item.key: self._ended(key))
+                self._running[item.key] = asyncio.create_task(self._process(item))
             await self._news.wait()
 
-    def _ended(self, key: tuple[int, int]) -> None:
-        del self._running[key]
-        self._news.set()
-
     async def _process(self, item: WaitingItem) -> None:
-        with suppress(_LeftWaiting):
-            outcome = await self._outcome(item)
-            result = JobResult(
-                number=0,
-                line=item.line,
-                id=item.item.id or str(item.line),
-                scored=outcome if isinstance(outcome, ScoreResponse) else None,
-                error=body(outcome) if isinstance(outcome, RewardError) else None,
-            )
-            await self._record(item, result)
+        try:
+            with suppress(_LeftWaiting):
+                await self._record(item, await self._outcome(item))
+        finally:
+            del self._running[item.key]
+            self._news.set()
 
     async def _outcome(self, item: WaitingItem) -> ScoreResponse | RewardError:
         """The answer, or the error that is the item's own."""
@@ -159,9 +149,16 @@ class JobRunner:
             failed += 1
             await self._pause(failed, error, item)
 
-    async def _record(self, item: WaitingItem, result: JobResult) -> None:
+    async def _record(self, item: WaitingItem, outcome: ScoreResponse | RewardError) -> None:
+        failed = isinstance(outcome, RewardError)
+        result = JobResult(
+            number=0,  # the store's to give
+            line=item.line,
+            id=item.item.id or str(item.line),
+            scored=None if isinstance(outcome, RewardError) else outcome,
+            error=body(outcome) if isinstance(outcome, RewardError) else None,
+        )
         text = result.model_dump_json(exclude={"number"}, exclude_none=True)
-        failed = result.error is not None
         job = await self._insist(item, self._store.record, *item.key, text, failed)
         if job is None:
             return

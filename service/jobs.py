@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 from identity_reward_client.errors import InvalidRequest, NotFound
@@ -28,15 +29,18 @@ class Jobs:
         self._engine = engine
 
     @classmethod
-    def start(cls, settings: Settings, engine: ScoringEngine, metrics: Metrics) -> Jobs | None:
-        """None where `jobs_path` names no file. What waits in it goes on at once; the engine has started."""
+    async def open(cls, settings: Settings, engine: ScoringEngine, metrics: Metrics) -> Jobs | None:
+        """None where `jobs_path` names no file. Conflict or InvalidRequest where that can't be used."""
         if settings.jobs_path is None:
             return None
-        store = JobStore(settings.jobs_path, settings.max_jobs_bytes, settings.max_job_items)
+        store = await asyncio.to_thread(JobStore, settings.jobs_path, settings.max_jobs_bytes, settings.max_job_items)
         metrics.watch_jobs(lambda: store.waiting)
         runner = JobRunner(store, engine, metrics, settings.job_concurrency, settings.job_lifetime_s)
-        runner.start()
         return cls(store, runner, engine)
+
+    def start(self) -> None:
+        """What waits in the file goes on; the engine has started."""
+        self._runner.start()
 
     async def drain(self, within_s: float) -> None:
         """Takes no further item and waits for those under way; what has no result then stays waiting on the disk."""
@@ -47,7 +51,7 @@ class Jobs:
         self._store.close()
 
     async def submit(self, manifest: bytes, call: Call) -> JobInfo:
-        """The job is on the disk when this returns. Bad lines are an InvalidRequest that names them; nothing is kept."""
+        """The job is on the disk when this returns. InvalidRequest names bad lines, and then nothing is kept."""
         if not self._engine.ready:
             raise stopping()
         job = await self._store.run(

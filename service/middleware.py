@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
+from functools import cache
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,18 +28,16 @@ from .settings import Settings
 
 def find(path: str, method: str) -> tuple[str, Route | None] | None:
     """(label of the path, its route under this method), or None for a path that isn't ours."""
-    known = [route for route in ROUTES if _fits(route.path, path)]
+    known = [route for route in ROUTES if _pattern(route.path).fullmatch(path)]
     if not known:
         return None
     return known[0].path, next((route for route in known if route.method == method), None)
 
 
-def _fits(template: str, path: str) -> bool:
-    head, brace, _ = template.partition("{")
-    if not brace:
-        return path == template
-    rest = path.removeprefix(head)
-    return path.startswith(head) and bool(rest) and "/" not in rest
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    literals = re.split(r"\{\w+\}", template)
+    return re.compile("[^/]+".join(map(re.escape, literals)))
 
 
 class EdgeMiddleware:

@@ -71,7 +71,7 @@ async def _run(
         if not where.local:
             await client.close()
             client = where.open(_PATIENT)
-        with _progress() as progress:
+        with make_progress() as progress:
             task = progress.add_task(info.name, total=total, completed=total - len(todo), failed=0)
             failed = 0
 
@@ -85,7 +85,7 @@ async def _run(
         await client.close()
 
 
-def _progress() -> Progress:
+def make_progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
