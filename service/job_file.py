@@ -16,7 +16,7 @@ log = logging.getLogger("identity_reward")
 _APPLICATION_ID = 0x49645277
 _VERSION = 1
 # of the server before this one, which may be ending still
-_LOCK_WAIT_S = 5.0
+_LOCK_WAIT_S = 2.0
 
 # An item is either in `items` or has a row in `results`: the transaction that adds the one deletes the other.
 _TABLES = """
@@ -67,7 +67,8 @@ def open_file(path: Path) -> sqlite3.Connection:
     it is none of ours. May be used from any one thread at a time."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it holds people's pictures
+        if not path.exists():  # to close a file that is open here would end its lock
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it will hold people's pictures
         db = sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
         try:
             _prepare(db)
@@ -77,7 +78,7 @@ def open_file(path: Path) -> sqlite3.Connection:
     except OSError as error:
         raise InvalidRequest(f"jobs can't be kept in {path}: {error.strerror}") from None
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+        if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise Conflict(f"another server keeps its jobs in {path}; each needs a file of its own") from None
         raise InvalidRequest(f"jobs can't be kept in {path}: {error}") from None
     return db
@@ -126,11 +127,14 @@ def storage_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        if _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             raise StorageFull("the disk that keeps the jobs is full or failing", retry_after_s=10) from None
         log.error("the file of jobs: %s %s", type(error).__name__, getattr(error, "sqlite_errorname", ""))
         raise InternalError("the file of jobs can't be used; the server's log says why") from None
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def used_bytes(db: sqlite3.Connection) -> int:

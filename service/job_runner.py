@@ -110,8 +110,9 @@ class JobRunner:
                     item = await self._store.run(self._store.next_item, tuple(self._running), last_client)
                 except Exception as error:
                     failed += 1
+                    log.warning("jobs pause: %s", typed(error).message)
                     with suppress(_LeftWaiting):
-                        await self._pause(failed, typed(error))
+                        await self._pause(failed)
                     continue
                 failed = 0
                 if item is None:
@@ -147,7 +148,8 @@ class JobRunner:
                 if not self._engine.ready:
                     raise _LeftWaiting
             failed += 1
-            await self._pause(failed, error, item)
+            self._held_up[item.job.number] = error
+            await self._pause(failed, error.retry_after_s or 0.0)
 
     async def _record(self, item: WaitingItem, outcome: ScoreResponse | RewardError) -> None:
         failed = isinstance(outcome, RewardError)
@@ -176,15 +178,14 @@ class JobRunner:
                 return await self._store.run(method, *arguments)
             except Exception as error:
                 failed += 1
-                await self._pause(failed, typed(error), item)
+                self._held_up[item.job.number] = typed(error)
+                await self._pause(failed)
 
-    async def _pause(self, failed: int, error: RewardError, item: WaitingItem | None = None) -> None:
-        """Longer with every failure, with full jitter, and not before the time that the error names."""
-        if item is not None:
-            self._held_up[item.job.number] = error
+    async def _pause(self, failed: int, at_least_s: float = 0.0) -> None:
+        """Longer with every failure, with full jitter."""
         ceiling = min(_MAX_S, _BASE_S * 2.0 ** min(failed - 1, 10))
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), (error.retry_after_s or 0.0) + ceiling * random.random())
+            await asyncio.wait_for(self._stopping.wait(), at_least_s + ceiling * random.random())
         if self._stopping.is_set():
             raise _LeftWaiting
 

@@ -85,6 +85,7 @@ class JobStore:
         digest = sha256(body).hexdigest()
         if key is not None and (known := self._by_key(client, key, digest)) is not None:
             return known
+        give_back_space(self._db)  # nothing is left in the log that would keep it from shrinking again on a full disk
         try:
             with self._change():
                 self._check_room(len(body))
@@ -98,7 +99,7 @@ class JobStore:
                     count += 1
                 self._db.execute("UPDATE jobs SET total = ? WHERE number = ?", (count, number))
         except StorageFull:
-            give_back_space(self._db)  # what was written before the disk was full
+            give_back_space(self._db)
             raise
         return self._one("number = ?", number)
 
