@@ -53,6 +53,7 @@ class IdentityRewardService:
     async def start(self) -> None:
         quiet_logs()
         self.engine = routes.state.engine = ScoringEngine(settings, metrics, _lost)
+        self.jobs: Jobs | None = None
         try:
             self.jobs = routes.state.jobs = await Jobs.open(settings, self.engine, metrics)
             await asyncio.to_thread(self.engine.start)

@@ -135,7 +135,8 @@ class JobRunner:
         while True:
             call = Call(f"{item.job.id}:{item.line}", item.job.client, "bulk")
             try:
-                return await self._engine.score(item.item, call)
+                request = await self._store.run(self._store.load, item)
+                return await self._engine.score(request, call)
             except Exception as raised:
                 error = typed(raised)
             if not error.retryable:
@@ -156,7 +157,7 @@ class JobRunner:
         result = JobResult(
             number=0,  # the store's to give
             line=item.line,
-            id=item.item.id or str(item.line),
+            id=item.id,
             scored=None if isinstance(outcome, RewardError) else outcome,
             error=body(outcome) if isinstance(outcome, RewardError) else None,
         )

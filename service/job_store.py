@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +48,8 @@ class WaitingItem:
     job: Job
     line: int
     tries: int
-    item: JobItem
+    id: str
+    request: str
 
     @property
     def key(self) -> tuple[int, int]:
@@ -145,8 +147,13 @@ class JobStore:
                     (client, len(taken) + 1),
                 ):
                     if (number, line) not in taken:
-                        return WaitingItem(self._started(number), line, tries, restore(request, self._media))
+                        return WaitingItem(self._started(number), line, tries, json.loads(request)["id"], request)
         return None
+
+    def load(self, waiting: WaitingItem) -> JobItem:
+        """The item with its media."""
+        with storage_errors():
+            return restore(waiting.request, self._media)
 
     def record(self, number: int, line: int, body: str, failed: bool) -> Job | None:
         """The item's one result. None where it is not waited for any more: it has one, or the job was cancelled.

@@ -35,7 +35,7 @@ class Jobs:
             return None
         store = await asyncio.to_thread(JobStore, settings.jobs_path, settings.max_jobs_bytes, settings.max_job_items)
         metrics.watch_jobs(lambda: store.waiting)
-        runner = JobRunner(store, engine, metrics, settings.job_concurrency, settings.job_lifetime_s)
+        runner = JobRunner(store, engine, metrics, settings.max_running_job_items, settings.job_lifetime_s)
         return cls(store, runner, engine)
 
     def start(self) -> None:

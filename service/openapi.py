@@ -203,7 +203,7 @@ _STATUS = {
     415: "Content type that the route does not take",
     422: "Media, frames or counts that can't be scored as they are",
     500: "The service failed",
-    503: "Overloaded or not ready: try again after Retry-After seconds",
+    503: "Overloaded, not ready or without room: try again after Retry-After seconds",
     504: "Not answered in time",
 }
 

@@ -74,7 +74,7 @@ class Settings(BaseModel):
     )
     max_job_items: int = Field(100_000, gt=0, description="items of one job")
     max_jobs_bytes: int = Field(16 << 30, gt=0, description="what all jobs may take on disk; over it 503")
-    job_concurrency: int = Field(8, gt=0, description="items of jobs that are scored at once")
+    max_running_job_items: int = Field(8, gt=0, description="items of jobs that are scored at once")
     job_lifetime_s: float = Field(7 * 86_400.0, gt=0, description="how long a finished job and its results are kept")
     decode_threads: int = Field(
         default_factory=lambda: max(2, min(8, os.cpu_count() or 2)), gt=0, description="threads that decode and prepare"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
+from urllib.parse import quote
 
 import httpx
 
@@ -65,7 +66,7 @@ class JobsClient:
         return parse(await self._request("POST", "/v1/jobs", content=manifest, headers=headers), JobInfo)
 
     async def info(self, job: str) -> JobInfo:
-        return parse(await self._request("GET", f"/v1/jobs/{job}"), JobInfo)
+        return parse(await self._request("GET", _route(job)), JobInfo)
 
     async def list(self) -> AsyncIterator[JobInfo]:
         """The newest first."""
@@ -80,13 +81,13 @@ class JobsClient:
 
     async def cancel(self, job: str) -> JobInfo:
         """Nothing more of it is scored; its results stay."""
-        return parse(await self._request("DELETE", f"/v1/jobs/{job}"), JobInfo)
+        return parse(await self._request("DELETE", _route(job)), JobInfo)
 
     async def results(self, job: str, after: int = 0) -> AsyncIterator[JobResult]:
         """What there is so far, in the order in which it came, from behind number `after`."""
         while True:
             query = {"after": str(after), "limit": str(_PAGE)}
-            answer = await self._request("GET", f"/v1/jobs/{job}/results", params=query)
+            answer = await self._request("GET", _route(job) + "/results", params=query)
             lines = answer.content.splitlines()
             for line in lines:
                 result = _result(line, after)
@@ -120,6 +121,10 @@ class JobsClient:
             return response
 
         return await self._retry.run(attempt)
+
+
+def _route(job: str) -> str:
+    return f"/v1/jobs/{quote(job, safe='')}"
 
 
 def _result(line: bytes, after: int) -> JobResult:

@@ -87,7 +87,7 @@ def shared(serve_slow, tmp_path_factory):
 
 
 def test_killed_in_the_middle_of_a_job_nothing_is_lost_or_scored_to_two_results(serve_slow, path):
-    levels = [5 + n % 20 for n in range(200)]
+    levels = [10 + n % 10 for n in range(200)]
     server = serve_slow(jobs_path=path, result_cache_entries=0).wait_ready()
     job = submit(server, levels)["id"]
     seen: list[JobResult] = []
@@ -125,12 +125,12 @@ def test_stopped_in_the_middle_of_a_job_it_goes_on_in_the_next_server(serve_slow
 @pytest.mark.slow
 def test_an_item_that_brings_the_server_down_fails_after_three_servers(serve_slow, path):
     """Level 255 loses the device."""
-    server = serve_slow(jobs_path=path, job_concurrency=1, result_cache_entries=0).wait_ready()
+    server = serve_slow(jobs_path=path, max_running_job_items=1, result_cache_entries=0).wait_ready()
     job = submit(server, [30, 255, 40])["id"]
     assert server.wait(30) == 1
     for _ in range(2):  # it dies as soon as it has started
-        assert serve_slow(jobs_path=path, job_concurrency=1, result_cache_entries=0).wait(60) == 1
-    server = serve_slow(jobs_path=path, job_concurrency=1, result_cache_entries=0).wait_ready()
+        assert serve_slow(jobs_path=path, max_running_job_items=1, result_cache_entries=0).wait(60) == 1
+    server = serve_slow(jobs_path=path, max_running_job_items=1, result_cache_entries=0).wait_ready()
     done = wait(server, job)
     assert (done["done"], done["failed"]) == (3, 1)
     found = {one.id: one for one in results(server, job)}

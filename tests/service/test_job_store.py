@@ -80,7 +80,7 @@ def test_a_job_and_its_media_are_there_after_reopening(make):
     for number in range(3):
         waiting = store.next_item([], "")
         assert waiting.line == number + 1
-        assert waiting.item == item(number, model="tiny"), "the name of the default model of that day"
+        assert store.load(waiting) == item(number, model="tiny"), "the name of the default model of that day"
         assert waiting.job.state == "running"
         store.record(*waiting.key, body(waiting.line), failed=True)
     done = store.job(job.id, "anna")
@@ -126,7 +126,7 @@ def test_cancelling_keeps_results_and_nothing_else(store):
     assert store.record(job.number, 2, body(2), failed=False) is None
     assert len(store.results(job.number, 0, 10).splitlines()) == 1
     assert store.cancel(job.number) == cancelled
-    assert store.next_item([], "").item == item(0, model="tiny"), "media that another job uses stay"
+    assert store.load(store.next_item([], "")) == item(0, model="tiny"), "media that another job uses stay"
     assert count(store, "media") == 3
     assert store.cancel(shared.number).state == "cancelled"
     assert count(store, "media") == 0
@@ -166,10 +166,10 @@ def test_a_line_may_name_the_pictures_of_an_earlier_one(make):
     store.submit("anna", None, manifest(3), named)
     store.close()
     store = make()
-    assert store.next_item([(1, 1)], "").item.references == [Image(data=b"picture")]
+    assert store.load(store.next_item([(1, 1)], "")).references == [Image(data=b"picture")]
     elsewhere = "sha256:" + "0" * 64
     job = store.submit("ben", None, encode_manifest([item(0, references=elsewhere)]), named)
-    assert store.next_item([], "anna").item.references == elsewhere
+    assert store.load(store.next_item([], "anna")).references == elsewhere
     assert store.next_item([], "anna").job == store.job(job.id, None)
 
 
@@ -177,7 +177,7 @@ def test_ids_are_line_numbers_where_absent_and_blank_lines_are_nothing(store):
     row = b'{"references": [{"data": "AAAA"}], "video": {"data": "AAAA"}}'
     job = store.submit("anna", None, b"\xef\xbb\xbf" + row + b"\r\n\n" + row, named)
     assert job.total == 2
-    assert [store.next_item(taken, "").item.id for taken in ([], [(job.number, 1)])] == ["1", "3"]
+    assert [store.next_item(taken, "").id for taken in ([], [(job.number, 1)])] == ["1", "3"]
 
 
 def test_raw_frames_links_and_ids_come_back_as_they_were(store):
@@ -191,9 +191,8 @@ def test_raw_frames_links_and_ids_come_back_as_they_were(store):
     ]  # fmt: skip
     job = store.submit("anna", None, "\n".join(map(json.dumps, rows)).encode(), named)
     for line, row in enumerate(rows, 1):
-        assert store.next_item([(job.number, n) for n in range(1, line)], "").item == JobItem.model_validate(
-            row | {"id": str(line), "model": "tiny"}
-        )
+        waiting = store.next_item([(job.number, n) for n in range(1, line)], "")
+        assert store.load(waiting) == JobItem.model_validate(row | {"id": str(line), "model": "tiny"})
 
 
 @pytest.mark.parametrize(
@@ -335,7 +334,7 @@ while True:
             print("all", flush=True)
             sys.exit()
         continue
-    digit = bytes(item.item.video.data).hex()[:4]
+    digit = bytes(store.load(item).video.data).hex()[:4]
     store.record(*item.key, json.dumps({"line": item.line, "scored": digit}), False)
     print("result", item.job.id, item.line, flush=True)
 """

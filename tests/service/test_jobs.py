@@ -93,7 +93,7 @@ async def test_every_item_has_its_reward_or_its_error(start):
 
 
 async def test_pages_of_results_join_to_all_of_them(start):
-    jobs = await start(job_concurrency=1)
+    jobs = await start(max_running_job_items=1)
     sent = await jobs.submit(encode_manifest(item(n) for n in range(20, 30)), ANNA)
     after, seen = 0, []
     while len(seen) < 10:
@@ -109,7 +109,7 @@ async def test_pages_of_results_join_to_all_of_them(start):
 
 
 async def test_overload_and_rates_are_waited_out_and_never_recorded(start):
-    jobs = await start(client_videos_per_s=20, client_burst_videos=2, max_waiting_tokens=2, job_concurrency=4)
+    jobs = await start(client_videos_per_s=20, client_burst_videos=2, max_waiting_tokens=2, max_running_job_items=4)
     sent = await jobs.submit(encode_manifest(item(n) for n in range(20, 26)), ANNA)
 
     async def held_up():
@@ -121,7 +121,7 @@ async def test_overload_and_rates_are_waited_out_and_never_recorded(start):
 
 
 async def test_a_crash_of_the_forward_is_tried_three_times_and_costs_its_item_alone(start):
-    jobs = await start(job_concurrency=1)
+    jobs = await start(max_running_job_items=1)
     LOADED[-1].batches.clear()
     sent = await jobs.submit(encode_manifest([item(13), item(20)]), ANNA)
     info = await finished(jobs, sent.id)
@@ -133,7 +133,7 @@ async def test_a_crash_of_the_forward_is_tried_three_times_and_costs_its_item_al
 
 
 async def test_cancelling_in_the_middle_stops_the_forwards_and_keeps_what_is_there(start):
-    jobs = await start(job_concurrency=2, max_batch_tokens=1)
+    jobs = await start(max_running_job_items=2, max_batch_tokens=1)
     model = LOADED[-1]
     sent = await jobs.submit(encode_manifest(item(n) for n in range(20, 80)), ANNA)
 
@@ -156,7 +156,7 @@ async def test_cancelling_in_the_middle_stops_the_forwards_and_keeps_what_is_the
 
 
 async def test_a_drain_records_what_runs_and_leaves_the_rest_for_the_next_server(start):
-    jobs = await start(job_concurrency=2)
+    jobs = await start(max_running_job_items=2)
     model = LOADED[-1]
     model.open.clear()
     sent = await jobs.submit(encode_manifest(item(n) for n in range(20, 30)), ANNA)
@@ -210,7 +210,7 @@ async def test_another_clients_job_is_not_there(start):
 
 
 async def test_a_small_job_does_not_wait_for_another_clients_large_one(start):
-    jobs = await start(job_concurrency=2, max_batch_tokens=1)
+    jobs = await start(max_running_job_items=2, max_batch_tokens=1)
     large = await jobs.submit(encode_manifest(item(n % 200 + 20) for n in range(300)), ANNA)
     small = await jobs.submit(encode_manifest(item(n) for n in range(20, 24)), BEN)
     await finished(jobs, small.id, BEN)
@@ -232,7 +232,7 @@ async def test_a_list_has_pages(start):
 
 async def test_a_full_disk_pauses_a_job_and_scoring_goes_on(start, tmp_path):
     with small_disk(tmp_path / "disk", 8) as disk:
-        jobs = await start(disk.folder / "jobs.sqlite", job_concurrency=2)
+        jobs = await start(disk.folder / "jobs.sqlite", max_running_job_items=2)
         model, engine = LOADED[-1], jobs._engine
         model.open.clear()
         sent = await jobs.submit(encode_manifest(item(n) for n in range(20, 40)), ANNA)
