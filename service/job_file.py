@@ -89,13 +89,15 @@ def _prepare(db: sqlite3.Connection) -> None:
     # index of the log lies in memory, not in a mapped file that a full disk could break
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     if not db.execute("PRAGMA schema_version").fetchone()[0]:
-        db.execute("PRAGMA page_size = 16384")
+        db.execute("PRAGMA page_size = 8192")
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL")
     # a sync for each commit: what was answered or recorded outlives a power cut too, and a forward costs more
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
-    db.execute("PRAGMA journal_size_limit = 67108864")
+    # the log stays small beside the file: one that has filled the disk could not be written back to make room
+    db.execute("PRAGMA wal_autocheckpoint = 256")
+    db.execute("PRAGMA journal_size_limit = 4194304")
     with transaction(db):
         made_by = db.execute("PRAGMA application_id").fetchone()[0]
         if made_by == 0 and not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -148,5 +150,5 @@ def used_bytes(db: sqlite3.Connection) -> int:
 def give_back_space(db: sqlite3.Connection) -> None:
     """Free pages and the log's room to the file system, as far as that goes now."""
     with suppress(sqlite3.Error):
-        db.execute("PRAGMA incremental_vacuum").fetchall()
+        db.executescript("PRAGMA incremental_vacuum")  # execute() would take one step of it: one page
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

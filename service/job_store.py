@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,8 @@ from .job_file import give_back_space, open_file, storage_errors, transaction, u
 from .job_manifest import KeptItem, read_manifest, restore
 
 T = TypeVar("T")
+# left on the disk for the results of running jobs
+_SPARE_BYTES = 1 << 20
 _COLUMNS = "number, id, client, state, total, done, failed, created_at, started_at, finished_at"
 
 
@@ -63,6 +66,7 @@ class JobStore:
     """
 
     def __init__(self, path: Path, max_bytes: int, max_items: int):
+        self._path = path
         self._max_bytes = max_bytes
         self._max_items = max_items
         self._db = open_file(path)
@@ -87,22 +91,17 @@ class JobStore:
         digest = sha256(body).hexdigest()
         if key is not None and (known := self._by_key(client, key, digest)) is not None:
             return known
-        give_back_space(self._db)  # nothing is left in the log that would keep it from shrinking again on a full disk
-        try:
-            with self._change():
-                self._check_room(len(body))
-                number = self._db.execute(
-                    "INSERT INTO jobs (id, client, state, created_at, key, body_sha256) VALUES (?, ?, ?, ?, ?, ?)",
-                    (new_id(), client, "queued", time.time(), key, digest),
-                ).lastrowid
-                count = 0
-                for kept in read_manifest(body, self._max_items, model_name):
-                    self._add(number, kept)
-                    count += 1
-                self._db.execute("UPDATE jobs SET total = ? WHERE number = ?", (count, number))
-        except StorageFull:
-            give_back_space(self._db)
-            raise
+        self._check_room(len(body))
+        with self._change():
+            number = self._db.execute(
+                "INSERT INTO jobs (id, client, state, created_at, key, body_sha256) VALUES (?, ?, ?, ?, ?, ?)",
+                (new_id(), client, "queued", time.time(), key, digest),
+            ).lastrowid
+            count = 0
+            for kept in read_manifest(body, self._max_items, model_name):
+                self._add(number, kept)
+                count += 1
+            self._db.execute("UPDATE jobs SET total = ? WHERE number = ?", (count, number))
         return self._one("number = ?", number)
 
     def job(self, identity: str, client: str | None) -> Job | None:
@@ -192,10 +191,13 @@ class JobStore:
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        with storage_errors():
-            with transaction(self._db):
+        try:
+            with storage_errors(), transaction(self._db):
                 yield
-            self._count()
+        except StorageFull:
+            give_back_space(self._db)  # what was written of it
+            raise
+        self._count()
 
     def _count(self) -> None:
         with storage_errors():
@@ -227,6 +229,9 @@ class JobStore:
             )
         if used_bytes(self._db) + size > self._max_bytes:
             raise StorageFull("earlier jobs leave no room for this one (max_jobs_bytes)", retry_after_s=60)
+        # it is written twice: to the log, then to the file
+        if shutil.disk_usage(self._path.parent).free < 2 * size + _SPARE_BYTES:
+            raise StorageFull("the disk that keeps the jobs has no room for this one", retry_after_s=60)
 
     def _add(self, number: int | None, kept: KeptItem) -> None:
         self._db.execute("INSERT INTO items (job, line, request) VALUES (?, ?, ?)", (number, kept.line, kept.request))

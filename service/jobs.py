@@ -93,7 +93,7 @@ class Jobs:
     def _info(self, job: Job) -> JobInfo:
         waiting = job.total - job.done
         rate = self._runner.rate(job.number) if job.state == "running" else None
-        error = self._runner.held_up(job.number)
+        error = self._runner.held_up(job.number) if job.finished_at is None else None
         return JobInfo(
             id=job.id,
             state=job.state,

@@ -77,7 +77,6 @@ def results(
     url: Url = None,
 ):
     """Print the results so far, a line of JSON each, in the order in which they came."""
-
     count = 0
     with _opened(output) as file:
 

@@ -1,6 +1,7 @@
 """Jobs of a real server, which is killed, stopped and filled up: every item has one right result."""
 
 import json
+import os
 import re
 import signal
 import time
@@ -11,8 +12,9 @@ from typer.testing import CliRunner
 
 from identity_reward_client.cli import app
 from identity_reward_client.job_messages import JobResult
+from tests.small_disk import small_disk
 
-from .conftest import ServeProcess, grey, grey_body, jpeg, mp4, pan
+from .conftest import ServeProcess, b64, grey, grey_body, jpeg, mp4, pan
 from .conftest import face as portrait
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -120,6 +122,33 @@ def test_stopped_in_the_middle_of_a_job_it_goes_on_in_the_next_server(serve_slow
     wait(server, job)
     assert rewards(results(server, job)) == expected(levels)
     server.end()
+
+
+def test_on_a_full_disk_jobs_are_refused_or_pause_and_scoring_goes_on(serve_slow, tmp_path):
+    levels = [20] * 100
+    with small_disk(tmp_path / "disk", 8) as disk:
+        server = serve_slow(jobs_path=disk.folder / "jobs.sqlite", result_cache_entries=0).wait_ready()
+        job = submit(server, levels)["id"]
+        wait(server, job, lambda now: now["done"] >= 5)
+        disk.fill()
+        large = json.dumps({"references": grey_body(0)["references"], "video": {"data": b64(os.urandom(9 << 20))}})
+        answer = httpx.post(f"{server.url}/v1/jobs", content=large, headers=NDJSON, timeout=60)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "storage_full")
+        assert answer.json()["error"]["retryable"] is True
+        assert int(answer.headers["Retry-After"]) >= 1
+
+        def held_up(now: dict) -> bool:
+            disk.fill()  # also what the server's log gives back
+            return now["held_up"] is not None
+
+        now = wait(server, job, held_up)
+        assert now["held_up"]["code"] == "storage_full"
+        assert now["done"] < 100
+        assert httpx.post(f"{server.url}/v1/score", json=grey_body(30), timeout=20).json()["reward"] == 30
+        disk.free()
+        wait(server, job)
+        assert rewards(results(server, job)) == expected(levels)
+        assert server.end() == 0
 
 
 @pytest.mark.slow

@@ -240,6 +240,7 @@ async def test_a_full_disk_pauses_a_job_and_scoring_goes_on(start, tmp_path):
         model.open.set()
 
         async def held_up():
+            disk.fill()  # also what the log gives back
             info = await jobs.info(sent.id, ANNA)
             return info if info.held_up is not None else None
 
