@@ -63,6 +63,8 @@ class JobRunner:
         self._running: dict[tuple[int, int], asyncio.Task[None]] = {}
         self._rates: dict[int, Rate] = {}
         self._held_up: dict[int, RewardError] = {}
+        # why no item of any job can be taken
+        self._stalled: RewardError | None = None
         self._news = asyncio.Event()
         self._stopping = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
@@ -98,7 +100,7 @@ class JobRunner:
         return None if rate is None else rate.per_s
 
     def held_up(self, number: int) -> RewardError | None:
-        return self._held_up.get(number)
+        return self._held_up.get(number, self._stalled)
 
     async def _dispatch(self) -> None:
         last_client = ""
@@ -110,11 +112,12 @@ class JobRunner:
                     item = await self._store.run(self._store.next_item, tuple(self._running), last_client)
                 except Exception as error:
                     failed += 1
-                    log.warning("jobs pause: %s", typed(error).message)
+                    self._stalled = typed(error)
+                    log.warning("jobs pause: %s", self._stalled.message)
                     with suppress(_LeftWaiting):
                         await self._pause(failed)
                     continue
-                failed = 0
+                failed, self._stalled = 0, None
                 if item is None:
                     break
                 last_client = item.job.client

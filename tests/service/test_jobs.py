@@ -230,12 +230,13 @@ async def test_a_list_has_pages(start):
     assert rest.next is None
 
 
-async def test_a_full_disk_pauses_a_job_and_scoring_goes_on(start, tmp_path):
+async def test_a_full_disk_pauses_a_job_and_scoring_goes_on(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(job_runner, "_BASE_S", 0.5)  # long enough for the disk to be filled again in between
     with small_disk(tmp_path / "disk", 8) as disk:
         jobs = await start(disk.folder / "jobs.sqlite", max_running_job_items=2)
         model, engine = LOADED[-1], jobs._engine
         model.open.clear()
-        sent = await jobs.submit(encode_manifest(item(n) for n in range(20, 40)), ANNA)
+        sent = await jobs.submit(encode_manifest(item(n) for n in range(20, 60)), ANNA)
         disk.fill()
         model.open.set()
 
@@ -252,10 +253,10 @@ async def test_a_full_disk_pauses_a_job_and_scoring_goes_on(start, tmp_path):
         assert len(model.batches) <= forwards + 3, "what is scored is kept, not scored again"
         disk.free()
         info = await finished(jobs, sent.id)
-        assert (info.done, info.failed, info.held_up) == (20, 0, None)
+        assert (info.done, info.failed, info.held_up) == (40, 0, None)
         found = {one.line: one.scored.reward for one in await results(jobs, sent.id)}
-        assert found == {n - 19: n / 255 for n in range(20, 40)}
-        assert sum(map(len, model.batches)) == 21, "each once"
+        assert found == {n - 19: n / 255 for n in range(20, 60)}
+        assert sum(map(len, model.batches)) == 41, "each once"
         await jobs.close()
 
 
