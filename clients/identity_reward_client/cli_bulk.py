@@ -72,7 +72,7 @@ async def _run(
         if not where.local:
             await client.close()
             client = where.open(_PATIENT, "bulk")
-        with _progress() as progress:
+        with make_progress() as progress:
             task = progress.add_task(info.name, total=total, completed=total - len(todo), failed=0)
             failed = 0
 
@@ -86,7 +86,7 @@ async def _run(
         await client.close()
 
 
-def _progress() -> Progress:
+def make_progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
