@@ -120,7 +120,7 @@ class Methods:
                 call = make_call(context, caller.get(), identity, self._settings.request_timeout_s)
                 if issubclass(method.request, RequestBase):
                     self._engine.check_room(call.priority)
-                async with asyncio.timeout(max(call.remaining_s, 0)):
+                async with self._gate.in_flight.limited(max(call.remaining_s, 0)):
                     yield call, held
         except (asyncio.CancelledError, GeneratorExit):  # the caller went away or its deadline passed: nobody listens
             gone = DeadlineExceeded if call is not None and call.remaining_s <= 0 else Cancelled
