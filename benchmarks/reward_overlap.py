@@ -8,13 +8,7 @@ rollout is over, as the released trainer does. Both through the same client, new
 from __future__ import annotations
 
 import argparse
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -24,24 +18,10 @@ from trainer.types import RolloutGroup, StepRewards
 
 from . import harness
 from .handoff import FPS, clip
+from .service_process import service
 
 VIDEOS = 8
 ROUNDS = 5
-
-
-@contextmanager
-def service() -> Iterator[str]:
-    """The URL of a service process on a free port."""
-    command = [str(Path(sys.executable).with_name("identity-reward")), "serve", "--model", "tiny", "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        harness.gate(" on http://" in said, "the service did not start")
-        yield said.split(" on ")[-1].strip()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
 
 
 def groups(number: int, seed: int) -> list[RolloutGroup]:
@@ -71,7 +51,7 @@ def at_the_end(reward: RemoteReward, step: list[RolloutGroup], rollout_s: float)
 
 def measure(given: argparse.Namespace) -> list[harness.Row]:
     rows = []
-    with service() as url, RemoteReward.http(url, max_in_flight=given.groups) as reward:
+    with service("--model", "tiny") as served, RemoteReward.http(served.url, max_in_flight=given.groups) as reward:
         step = groups(given.groups, 0)
         ours, peer = as_they_finish(reward, step, 0.0), at_the_end(reward, step, 0.0)
         harness.gate(bool(ours.valid_PG.all() and peer.valid_PG.all()), "rewards are missing")

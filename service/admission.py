@@ -20,6 +20,8 @@ _SHARES: dict[Priority, float] = {"rollout": 1.0, "interactive": 0.75, "bulk": 0
 # IEEE/ACM ToN 1998): alone, 8/9 of all that the class may have; so a newcomer finds room.
 _ALPHA = 8.0
 _MAX_RETRY_S = 60
+# by which the predicted wait is taken longer: work that ends too late is lost
+_MARGIN = 1.25
 
 
 class Drain:
@@ -74,10 +76,12 @@ class Admission:
                 if not self._by_caller[caller]:
                     del self._by_caller[caller]
 
-    def check_room(self, priority: Priority) -> None:
-        """Overloaded when no request of that class, of any size, would be let in now: for before a body is read."""
-        if self._tokens >= self._room(priority):
-            raise self._overloaded(self._tokens - self._room(priority) + 1)
+    def check_room(self, call: Call) -> None:
+        """Overloaded when no request of that call, of any size, would be let in now: for before a body is read."""
+        room = self._room(call.priority)
+        if self._tokens >= room:
+            raise self._overloaded(self._tokens - room + 1)
+        self._check_in_time(call, 0)
 
     def _room(self, priority: Priority) -> float:
         return _SHARES[priority] * self._max_tokens
@@ -97,9 +101,13 @@ class Admission:
         fair = _ALPHA * (room - self._tokens)
         if held and held + tokens > fair:
             raise self._overloaded(held + tokens - fair, f"{call.client} has {held} of them, ")
+        self._check_in_time(call, tokens)
+
+    def _check_in_time(self, call: Call, tokens: int) -> None:
         urgent = PRIORITIES[: PRIORITIES.index(call.priority) + 1]
-        late_s = sum(map(self.waiting, urgent)) / self.drain.tokens_per_s - call.remaining_s
-        if late_s > 0:
+        ahead = sum(map(self.waiting, urgent)) + tokens
+        late_s = _MARGIN * ahead / self.drain.tokens_per_s - call.remaining_s
+        if late_s > 0 and self._tokens:
             raise self._overloaded(late_s * self.drain.tokens_per_s, "too many to answer in the time that is left, ")
 
     def _overloaded(self, too_many: float, why: str = "") -> Overloaded:

@@ -119,7 +119,7 @@ class Methods:
                 await context.send_initial_metadata(((REQUEST_ID_KEY, identity),))
                 call = make_call(context, caller.get(), identity, self._settings.request_timeout_s)
                 if issubclass(method.request, RequestBase):
-                    self._engine.check_room(call.priority)
+                    self._engine.check_room(call)
                 async with self._gate.in_flight.limited(max(call.remaining_s, 0)):
                     yield call, held
         except (asyncio.CancelledError, GeneratorExit):  # the caller went away or its deadline passed: nobody listens

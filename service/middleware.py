@@ -118,7 +118,7 @@ class EdgeMiddleware:
         check_type(headers, route)
         if engine is not None and route.scores:
             try:
-                engine.check_room(exchange.call.priority)
+                engine.check_room(exchange.call)
             except errors.RewardError:
                 await reply.body.discard()
                 raise

@@ -118,8 +118,9 @@ def test_no_method_of_grpc_runs_a_pickle(http, channel, stub):
             call = channel.stream_stream(path)(iter([body]), metadata=metadata, timeout=5)
             with pytest.raises(grpc.RpcError) as caught:
                 list(call)
-            assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL), path
-            assert refused(caught.value)[1] is not None or path in others
+            if path not in others:  # where gRPC itself reads the message
+                status, error = refused(caught.value)
+                assert (status, error.code) == (grpc.StatusCode.INVALID_ARGUMENT, "invalid_request"), path
     picture = pb2.Image(data=PICKLE)
     for video in (
         pb2.Video(data=PICKLE),

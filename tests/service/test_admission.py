@@ -87,8 +87,10 @@ def test_who_would_be_answered_too_late_is_told_at_once():
             admission.admit(call("b", within_s=20), 1),
         ):
             pass
-        assert caught.value.retry_after_s == pytest.approx(30, abs=1)
-        with admission.admit(call("b", within_s=60), 1):
+        assert caught.value.retry_after_s == pytest.approx(43, abs=2), "a quarter is added to the 50 s"
+        with pytest.raises(Overloaded, match="in the time that is left"):
+            admission.check_room(call("b", within_s=20))
+        with admission.admit(call("b", within_s=70), 1):
             pass
         with admission.admit(call("trainer", "rollout", within_s=20), 1):
             pass  # it does not wait for those
@@ -96,13 +98,13 @@ def test_who_would_be_answered_too_late_is_told_at_once():
 
 def test_a_full_room_is_known_before_a_body_is_read():
     admission = Admission(100)
-    admission.check_room("bulk")
+    admission.check_room(call("b", "bulk"))
     with admission.admit(call(), 75):
-        admission.check_room("rollout")
+        admission.check_room(call("b", "rollout"))
         for priority in ("interactive", "bulk"):
             with pytest.raises(Overloaded):
-                admission.check_room(priority)
-    admission.check_room("bulk")
+                admission.check_room(call("b", priority))
+    admission.check_room(call("b", "bulk"))
 
 
 def test_the_drain_follows_the_work():
