@@ -71,7 +71,7 @@ async def _run(
         check_same_model(results, info)
         if not where.local:
             await client.close()
-            client = where.open(_PATIENT)
+            client = where.open(_PATIENT, "bulk")
         with _progress() as progress:
             task = progress.add_task(info.name, total=total, completed=total - len(todo), failed=0)
             failed = 0
