@@ -27,7 +27,8 @@ from .settings import Settings, SettingsError
 # health of one model is that of this prefix and its name; that of the whole server is "" or the service's full name
 MODEL_HEALTH = "model/"
 _MOST_BYTES = (1 << 31) - 1  # gRPC's sizes are 32-bit
-_LAST_WORDS_S = 1.0
+# to tell callers how their calls ended
+_LAST_WORDS_S = 0.5
 
 
 class GrpcServer:
@@ -84,8 +85,8 @@ class GrpcServer:
             await asyncio.gather(self._gate.in_flight.drained(grace_s), ended)
 
     async def stop(self) -> None:
-        """Ends the calls that are left, and the connections."""
-        await self._server.stop(0)
+        """Ends the calls that are left, and the connections; answers that are being sent arrive."""
+        await self._server.stop(_LAST_WORDS_S)
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:
