@@ -7,7 +7,15 @@ import sys
 
 from .harness import ROOT
 
-NAMES = ("resize_normalize_patchify", "vision_tower", "group_sharing", "mixed_batch", "handoff")
+NAMES = (
+    "resize_normalize_patchify",
+    "vision_tower",
+    "group_sharing",
+    "mixed_batch",
+    "handoff",
+    "load",
+    "reward_overlap",
+)
 
 failed = [name for name in NAMES if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT).returncode]
 sys.exit(f"failed: {', '.join(failed)}" if failed else 0)

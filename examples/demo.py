@@ -32,9 +32,9 @@ class DemoFailed(Exception):
 
 
 @contextmanager
-def service() -> Iterator[str]:
-    """The URL of a service on a free port, with its default model; it is gone when the block ends."""
-    command = [str(Path(sys.executable).with_name("identity-reward")), "serve", "--port", "0"]
+def service(*arguments: str) -> Iterator[str]:
+    """The URL of a service on a free port, with `arguments` of `serve`; it is gone when the block ends."""
+    command = [str(Path(sys.executable).with_name("identity-reward")), "serve", "--port", "0", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     impatience = threading.Timer(START_TIMEOUT_S, process.terminate)
     impatience.start()

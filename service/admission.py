@@ -14,10 +14,14 @@ from identity_reward_client.errors import Overloaded, RateLimited
 
 from .call import Call
 
-# A caller holds at most this many times the room that is left (dynamic thresholds: Choudhury and Hahne, IEEE/ACM ToN
-# 1998): alone, 8/9, 4/5 or 1/2 of all; so a newcomer finds room, and bulk never takes what rollouts need.
-_ALPHA: dict[Priority, float] = {"rollout": 8.0, "interactive": 4.0, "bulk": 1.0}
+# How full the room may be for a request of this class to be let in: the rest is kept for the more urgent.
+_SHARES: dict[Priority, float] = {"rollout": 1.0, "interactive": 0.75, "bulk": 0.5}
+# A caller holds at most so many times the room that is left to its class (dynamic thresholds: Choudhury and Hahne,
+# IEEE/ACM ToN 1998): alone, 8/9 of all that the class may have; so a newcomer finds room.
+_ALPHA = 8.0
 _MAX_RETRY_S = 60
+# by which the predicted wait is taken longer: work that ends too late is lost
+_MARGIN = 1.25
 
 
 class Drain:
@@ -72,10 +76,15 @@ class Admission:
                 if not self._by_caller[caller]:
                     del self._by_caller[caller]
 
-    def check_room(self) -> None:
-        """Overloaded when no request of any size would be let in now: to be asked before a body is read."""
-        if self._tokens >= self._max_tokens:
-            raise self._overloaded(self._tokens - self._max_tokens + 1)
+    def check_room(self, call: Call) -> None:
+        """Overloaded when no request of that call, of any size, would be let in now: for before a body is read."""
+        room = self._room(call.priority)
+        if self._tokens >= room:
+            raise self._overloaded(self._tokens - room + 1)
+        self._check_in_time(call, 0)
+
+    def _room(self, priority: Priority) -> float:
+        return _SHARES[priority] * self._max_tokens
 
     def _add(self, call: Call, tokens: int) -> None:
         self._tokens += tokens
@@ -85,22 +94,27 @@ class Admission:
     def _check(self, call: Call, tokens: int, held: int) -> None:
         if not self._tokens:
             return  # or a request over the whole room would never be served
-        over = self._tokens + tokens - self._max_tokens
+        room = self._room(call.priority)
+        over = self._tokens + tokens - room
         if over > 0:
             raise self._overloaded(over)
-        fair = _ALPHA[call.priority] * (self._max_tokens - self._tokens)
+        fair = _ALPHA * (room - self._tokens)
         if held and held + tokens > fair:
             raise self._overloaded(held + tokens - fair, f"{call.client} has {held} of them, ")
+        self._check_in_time(call, tokens)
+
+    def _check_in_time(self, call: Call, tokens: int) -> None:
         urgent = PRIORITIES[: PRIORITIES.index(call.priority) + 1]
-        late_s = sum(map(self.waiting, urgent)) / self.drain.tokens_per_s - call.remaining_s
-        if late_s > 0:
+        ahead = sum(map(self.waiting, urgent)) + tokens
+        late_s = _MARGIN * ahead / self.drain.tokens_per_s - call.remaining_s
+        if late_s > 0 and self._tokens:
             raise self._overloaded(late_s * self.drain.tokens_per_s, "too many to answer in the time that is left, ")
 
     def _overloaded(self, too_many: float, why: str = "") -> Overloaded:
         seconds = min(max(math.ceil(too_many / self.drain.tokens_per_s), 1), _MAX_RETRY_S)
         return Overloaded(
-            f"{self._tokens} tokens of work are waiting, {why}and the queue holds {self._max_tokens}; try again in "
-            f"{seconds} s",
+            f"{self._tokens} tokens of work are waiting, {why}and the queue holds {self._max_tokens}, some of it for "
+            f"more urgent calls; try again in {seconds} s",
             retry_after_s=seconds,
         )
 

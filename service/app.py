@@ -21,6 +21,7 @@ from .failures import typed
 from .grpc_gate import by_token
 from .grpc_server import GrpcServer
 from .hardening import shut_off
+from .jobs import Jobs
 from .logs import set_up
 from .metrics import Metrics
 from .middleware import EdgeMiddleware
@@ -61,9 +62,11 @@ class IdentityRewardService:
         self.grpc = None
         if settings.grpc_port is not None:
             self.grpc = GrpcServer(self.engine, settings, metrics, by_token(auth, settings.open_probes))
+        self.jobs: Jobs | None = None
         try:
             check_sockets(settings)
             auth.load()
+            self.jobs = routes.state.jobs = await Jobs.open(settings, self.engine, metrics)
             await asyncio.to_thread(self.engine.start)
             if self.grpc is not None:
                 check_address(settings, settings.grpc_host)
@@ -77,18 +80,25 @@ class IdentityRewardService:
         except Exception as error:
             report(settings, failed=typed(error).message)
             raise
+        if self.jobs is not None:
+            self.jobs.start()
         on_stop_signal(self.drain)
         report(settings, [info.name for info in self.engine.models()])
 
     async def drain(self) -> None:
         self.engine.begin_drain()
-        drained = [in_flight.drained(settings.drain_timeout_s)]
+        within_s = settings.drain_timeout_s
+        drained = [in_flight.drained(within_s)]
         if self.grpc is not None:
-            drained.append(self.grpc.begin_drain(settings.drain_timeout_s))
+            drained.append(self.grpc.begin_drain(within_s))
+        if self.jobs is not None:
+            drained.append(self.jobs.drain(within_s))
         await asyncio.gather(*drained)
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
+        if self.jobs is not None:
+            await self.jobs.close()
         if self.grpc is not None:
             await self.grpc.stop()
         await self.engine.close()

@@ -61,6 +61,10 @@ class Authenticator:
             raise PermissionDenied(f"this takes a token of scope admin; {found.name!r} has scope {found.scope}")
         return found.name
 
+    def is_admin(self, name: str | None) -> bool:
+        """Whether the token of that name has scope `admin`."""
+        return any(token.name == name and token.scope == "admin" for token in self._tokens)
+
     def _find(self, digest: bytes) -> Token | None:
         """All are compared, in constant time each: how long it takes says nothing of what is in the file."""
         found = None

@@ -26,6 +26,8 @@ class Call:
     # on time.monotonic(): an answer after it is of no use
     deadline: float = math.inf
     idempotency_key: str | None = None
+    # a token of that scope was shown: it may see other clients' jobs
+    admin: bool = False
     # W3C trace context of the caller's span
     traceparent: str | None = None
 

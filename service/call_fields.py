@@ -37,7 +37,8 @@ def read_call(fields: Mapping[str, str], request_id: str, client: str, most_s: f
         raise InvalidRequest(f"{IDEMPOTENCY_HEADER} must be 1 to 200 printable characters without a space")
     timeout_s = read_timeout(fields, most_s)
     deadline = time.monotonic() + timeout_s
-    return Call(request_id, client, priority, deadline, key, fields.get("traceparent"))  # type: ignore[arg-type]
+    trace = fields.get("traceparent")
+    return Call(request_id, client, priority, deadline, key, traceparent=trace)  # type: ignore[arg-type]
 
 
 def read_timeout(fields: Mapping[str, str], most_s: float) -> float:

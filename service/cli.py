@@ -47,6 +47,9 @@ def serve(
     allow_anonymous: Annotated[
         bool, typer.Option("--allow-anonymous", help="With another --host than loopback: let everybody in, no tokens.")
     ] = False,
+    jobs: Annotated[
+        Path | None, typer.Option(help="File to keep bulk jobs in, over restarts; without it none are taken.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every request and what BentoML says.")] = False,
 ) -> None:
     """Serve reward models over HTTP until Ctrl-C or SIGTERM."""
@@ -60,6 +63,7 @@ def serve(
             dtype=dtype,
             deterministic=deterministic or None,
             allow_anonymous=allow_anonymous or None,
+            jobs_path=jobs,
             access_log=verbose or None,
             status_path=home / "status.json",
         )
@@ -85,7 +89,11 @@ def serve(
 
 def _settings(**given: Any) -> Settings:
     settings = Settings.from_environment(**{name: value for name, value in given.items() if value is not None})
-    located = {"models": tuple(locate(name) for name in settings.models), "default_model": locate(settings.default)}
+    located = {
+        "models": tuple(locate(name) for name in settings.models),
+        "default_model": locate(settings.default),
+        "jobs_path": settings.jobs_path and settings.jobs_path.absolute(),
+    }
     return settings.model_copy(update=located)
 
 

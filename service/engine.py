@@ -112,13 +112,13 @@ class ScoringEngine:
         self._probes.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._tracer.close)
 
-    def check_room(self) -> None:
+    def check_room(self, call: Call) -> None:
         """NotReady or Overloaded where no request at all would be taken now: for transports, before they read one."""
         self._check_ready()
         full: Overloaded | None = None
         for model in self._models.all():
             try:
-                return model.admission.check_room()
+                return model.admission.check_room(call)
             except Overloaded as error:
                 full = error
         if full is not None:

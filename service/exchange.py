@@ -41,9 +41,9 @@ def error_response(error: RewardError) -> Response:
     return response
 
 
-async def answer(work: Awaitable[BaseModel]) -> Response:
+async def answer(work: Awaitable[BaseModel], status: int = 200) -> Response:
     """The awaited message as JSON, or its error in the one shape of errors."""
     try:
-        return json_response(await work)
+        return json_response(await work, status)
     except Exception as error:
         return error_response(typed(error))

@@ -14,6 +14,7 @@ from identity_reward_client.errors import Overloaded
 from identity_reward_client.proto.methods import METHODS, SERVICE
 
 from .auth import Authenticator
+from .drain import InFlight
 from .failures import stopping, typed
 from .grpc_call import refusing_handler, texts
 from .metrics import OTHER, Metrics
@@ -50,6 +51,8 @@ class Gate(grpc.aio.ServerInterceptor):
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        # the time limits of calls under way
+        self.in_flight = InFlight()
         self.draining = False
 
     async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:

@@ -113,34 +113,34 @@ class Methods:
         started = time.monotonic()
         status, code, call = "OK", None, None
         held = HeldBytes(self._engine.body_room)
-        try:
-            with self._gate.running():
+        with self._gate.running():  # until the caller has been told
+            try:
                 identity = request_id(texts(context.invocation_metadata()))
                 await context.send_initial_metadata(((REQUEST_ID_KEY, identity),))
                 call = make_call(context, caller.get(), identity, self._settings.request_timeout_s)
                 if issubclass(method.request, RequestBase):
-                    self._engine.check_room()
-                async with asyncio.timeout(max(call.remaining_s, 0)):
+                    self._engine.check_room(call)
+                async with self._gate.in_flight.limited(max(call.remaining_s, 0)):
                     yield call, held
-        except (asyncio.CancelledError, GeneratorExit):  # the caller went away or its deadline passed: nobody listens
-            gone = DeadlineExceeded if call is not None and call.remaining_s <= 0 else Cancelled
-            status, code = gone.grpc_status, gone.code
-            raise
-        except Exception as failure:
-            seconds = time.monotonic() - started
-            error = (
-                DeadlineExceeded(f"not answered within {seconds:.3g} s", retry_after_s=1)
-                if isinstance(failure, TimeoutError)
-                else typed(failure)
-            )
-            status, code = error.grpc_status, error.code
-            if path in UPLOADS and not isinstance(error, DeadlineExceeded):
-                await discard(incoming)
-            await abort(context, error)
-        finally:
-            held.release()
-            self._gate.count(path, status, code)
-            self._metrics.request_seconds.labels(path).observe(time.monotonic() - started)
+            except (asyncio.CancelledError, GeneratorExit):  # the caller went away or is late: nobody listens
+                gone = DeadlineExceeded if call is not None and call.remaining_s <= 0 else Cancelled
+                status, code = gone.grpc_status, gone.code
+                raise
+            except Exception as failure:
+                seconds = time.monotonic() - started
+                error = (
+                    DeadlineExceeded(f"not answered within {seconds:.3g} s", retry_after_s=1)
+                    if isinstance(failure, TimeoutError)
+                    else typed(failure)
+                )
+                status, code = error.grpc_status, error.code
+                if path in UPLOADS and not isinstance(error, DeadlineExceeded):
+                    await discard(incoming)
+                await abort(context, error)
+            finally:
+                held.release()
+                self._gate.count(path, status, code)
+                self._metrics.request_seconds.labels(path).observe(time.monotonic() - started)
 
 
 async def _whole(incoming: bytes, held: HeldBytes) -> bytes:

@@ -27,6 +27,8 @@ from .settings import Settings, SettingsError
 # health of one model is that of this prefix and its name; that of the whole server is "" or the service's full name
 MODEL_HEALTH = "model/"
 _MOST_BYTES = (1 << 31) - 1  # gRPC's sizes are 32-bit
+# to tell callers how their calls ended
+_LAST_WORDS_S = 0.5
 
 
 class GrpcServer:
@@ -71,18 +73,20 @@ class GrpcServer:
         return f"{shown}:{port}"
 
     async def begin_drain(self, grace_s: float) -> None:
-        """Health says NOT_SERVING, new calls are UNAVAILABLE; returns when those under way are done, or after a while.
+        """Health says NOT_SERVING, new calls are UNAVAILABLE; returns when those under way are done.
 
-        The port stays open meanwhile, so that callers hear why and when to come again.
+        So are those that take longer than `grace_s`. The port stays open meanwhile, so that callers hear why and when
+        to come again.
         """
         self._gate.draining = True
         await self._health.enter_graceful_shutdown()
+        ended = asyncio.wait_for(self._gate.wait_idle(), grace_s + _LAST_WORDS_S)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._gate.wait_idle(), grace_s)
+            await asyncio.gather(self._gate.in_flight.drained(grace_s), ended)
 
     async def stop(self) -> None:
-        """Ends the calls that are left, and the connections."""
-        await self._server.stop(0)
+        """Ends the calls that are left, and the connections; answers that are being sent arrive."""
+        await self._server.stop(_LAST_WORDS_S)
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:

@@ -20,8 +20,8 @@ _DISCARD_S, _PAUSE_S = 10, 0.5
 
 def check_type(headers: Headers, route: Route) -> None:
     given = headers.get("content-type")
-    if given is not None and given.split(";")[0].strip().lower() != route.content_type:
-        raise errors.UnsupportedMediaType(f"this route takes {route.content_type}")
+    if given is not None and given.split(";")[0].strip().lower() not in route.content_types:
+        raise errors.UnsupportedMediaType(f"this route takes {' or '.join(route.content_types)}")
     if given is None and route.content_type != JSON:
         raise errors.UnsupportedMediaType(f"say Content-Type: {route.content_type}")
     if headers.get("content-encoding", "identity").strip().lower() != "identity":

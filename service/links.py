@@ -16,6 +16,7 @@ from identity_reward_client.messages import Image, RequestBase, Video
 from .allowance import Allowance
 from .failures import typed
 from .fetch import Fetcher
+from .media import over
 from .paths import read_path
 from .pictures import refuse_links
 from .settings import Settings
@@ -44,7 +45,9 @@ class Links:
         InputRefused for what the settings don't allow or can't be had, LimitExceeded for too many bytes.
         """
         images = medium.images if isinstance(medium, Video) else None
-        if images is not None and any(map(is_link, images)) and len(images) <= self._settings.max_sent_frames:
+        if images is not None and any(map(is_link, images)):
+            if len(images) > self._settings.max_sent_frames:
+                raise over("frames sent for one video", len(images), "max_sent_frames", self._settings)
             inner = [self.resolve(image, f"frame {i}", allowance) for i, image in enumerate(images)]
             return medium.model_copy(update={"images": inner})
         data = self.bytes_of(medium, what, allowance)
@@ -65,7 +68,7 @@ class Links:
         """The request with its pictures, and its videos, each here or the error that stands in its way; an error of the
         references is raised. Neither is changed where everything is here already."""
         pictures = [] if isinstance(request.references, str) else request.references
-        if not any(map(has_links, (*pictures, *videos))):
+        if not any(map(has_links, pictures)) and not any(map(has_links, videos)):
             return request, videos
         allowance = self.allowance(deadline)
         if pictures:

@@ -32,7 +32,8 @@ from .settings import Settings
 MAX_FPS = 1000.0
 
 
-def _over(what: str, given: float, name: str, limits: Settings) -> LimitExceeded:
+def over(what: str, given: float, name: str, limits: Settings) -> LimitExceeded:
+    """`given` is more than the limit of that name."""
     maximum = getattr(limits, name)
     given = min(given, 1e18)  # an integer of JSON may be too large for a float
     return LimitExceeded(
@@ -112,7 +113,7 @@ def _chosen(
     if not sent:
         raise InvalidMedia("the video is an empty list of pictures")
     if sent > limits.max_sent_frames:
-        raise _over("frames sent for one video", sent, "max_sent_frames", limits)
+        raise over("frames sent for one video", sent, "max_sent_frames", limits)
     picks: Sequence[int]
     if video.num_source_frames is None or video.frame_indices is None:
         count, indices = sent, _sample(sent, fps, sampling, limits)
@@ -151,17 +152,17 @@ def _checked_choice(
 
 def _sample(count: int, fps: float, sampling: FrameSampling, limits: Settings) -> tuple[int, ...]:
     if count > limits.max_source_frames:
-        raise _over("frames of the source", count, "max_source_frames", limits)
+        raise over("frames of the source", count, "max_source_frames", limits)
     if count / fps > limits.max_duration_s:
-        raise _over("seconds of video", count / fps, "max_duration_s", limits)
+        raise over("seconds of video", count / fps, "max_duration_s", limits)
     return sampling.indices(count, fps)
 
 
 def _check_frames(width: int, height: int, count: int, limits: Settings) -> None:
     if width * height > limits.max_frame_pixels:
-        raise _over(f"pixels of a {width}x{height} frame", width * height, "max_frame_pixels", limits)
+        raise over(f"pixels of a {width}x{height} frame", width * height, "max_frame_pixels", limits)
     if count * height * width * 3 > limits.max_decoded_bytes:
-        raise _over(
+        raise over(
             f"bytes of {count} decoded {width}x{height} frames", count * height * width * 3, "max_decoded_bytes", limits
         )
 
@@ -174,7 +175,7 @@ def _checked_probe(
     if not fps or not math.isfinite(fps):
         raise MissingFps("the video file doesn't say how many frames a second it has; send fps with it")
     if probe.duration_s > limits.max_duration_s:
-        raise _over("seconds of video", probe.duration_s, "max_duration_s", limits)
+        raise over("seconds of video", probe.duration_s, "max_duration_s", limits)
     indices = _sample(probe.num_frames, fps, sampling, limits)
     _check_frames(probe.width, probe.height, len(indices), limits)
     return fps, indices

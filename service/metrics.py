@@ -32,6 +32,7 @@ class Metrics:
         self._caches: dict[str, Callable[[], Sequence[CacheCount]]] = {}
         self._queues: dict[str, tuple[Admission, Scheduler]] = {}
         self._bodies: ByteRoom | None = None
+        self._job_items_waiting: Callable[[], int] = lambda: 0
         self.registry.register(self)
 
         def stage(name: str, text: str) -> Histogram:
@@ -51,6 +52,9 @@ class Metrics:
         )
         self.items = Counter(
             "identity_reward_items_total", "Videos scored or failed", ["model", "outcome"], registry=self.registry
+        )
+        self.job_items = Counter(
+            "identity_reward_job_items_total", "Items of jobs with a result", ["outcome"], registry=self.registry
         )
         self.decode_seconds = stage("decode_seconds", "Probing or decoding one video, or decoding a reference set")
         self.preprocess_seconds = stage("preprocess_seconds", "Preparing one sample")
@@ -99,6 +103,9 @@ class Metrics:
         self._bodies = bodies
         self._caches["all"] = caches
 
+    def watch_jobs(self, items_waiting: Callable[[], int]) -> None:
+        self._job_items_waiting = items_waiting
+
     def collect(self) -> Iterator[Metric]:
         yield from self._collect_caches()
         tokens = GaugeMetricFamily(
@@ -115,6 +122,9 @@ class Metrics:
         held = GaugeMetricFamily("identity_reward_body_bytes", "Bodies of requests that are being answered")
         held.add_metric([], self._bodies.bytes if self._bodies else 0)
         yield held
+        jobs = GaugeMetricFamily("identity_reward_job_items_waiting", "Items of jobs without a result")
+        jobs.add_metric([], self._job_items_waiting())
+        yield jobs
 
     def _collect_caches(self) -> Iterator[Metric]:
         labels = ["model", "cache"]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -29,18 +32,16 @@ from .tokens import Scope as TokenScope
 
 def find(path: str, method: str) -> tuple[str, Route | None] | None:
     """(label of the path, its route under this method), or None for a path that isn't ours."""
-    known = [route for route in ROUTES if _fits(route.path, path)]
+    known = [route for route in ROUTES if _pattern(route.path).fullmatch(path)]
     if not known:
         return None
     return known[0].path, next((route for route in known if route.method == method), None)
 
 
-def _fits(template: str, path: str) -> bool:
-    head, brace, _ = template.partition("{")
-    if not brace:
-        return path == template
-    rest = path.removeprefix(head)
-    return path.startswith(head) and bool(rest) and "/" not in rest
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    literals = re.split(r"\{\w+\}", template)
+    return re.compile("[^/]+".join(map(re.escape, literals)))
 
 
 class EdgeMiddleware:
@@ -105,8 +106,10 @@ class EdgeMiddleware:
         self, scope: Scope, headers: Headers, found, receive: Receive, reply: Reply, engine: ScoringEngine | None
     ) -> None:
         exchange = current.get()
-        client = self._identify(headers, found) or (scope.get("client") or ("unknown", 0))[0]
-        exchange.call = read_call(headers, exchange.call.request_id, client, self._settings.request_timeout_s)
+        name = self._identify(headers, found)
+        client = name or (scope.get("client") or ("unknown", 0))[0]
+        call = read_call(headers, exchange.call.request_id, client, self._settings.request_timeout_s)
+        exchange.call = replace(call, admin=self._auth.is_admin(name))
         # further in, nobody needs the token, and nobody can log it
         kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
         scope = {**scope, "headers": kept}
@@ -117,7 +120,7 @@ class EdgeMiddleware:
             return await self._app(scope, receive, reply)
         check_type(headers, route)
         if engine is not None and route.scores:
-            engine.check_room()
+            engine.check_room(exchange.call)
         body = await reply.body.read()
         await _unless_gone(self._app(scope, replay(body, _never), reply), receive)
 

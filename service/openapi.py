@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from identity_reward_client.job_messages import JSONL, NDJSON, JobInfo, JobItem, JobList, JobResult
 from identity_reward_client.messages import (
     API_VERSION,
     CompareRequest,
@@ -47,13 +50,25 @@ class Route:
     scope: Scope = "score"
     # asked by who watches over the process; see the setting open_probes
     probe: bool = False
+    status: int = 200
+    # of bodies and answers of lines, `request` and `response` are the message of a line
+    other_content_type: str | None = None
+    response_type: str = JSON
+    # (name, what it says, its schema)
+    query: tuple[tuple[str, str, dict[str, Any]], ...] = ()
 
     @property
     def scores(self) -> bool:
         """Whether a request waits for a model's turn."""
-        return self.request is not None and issubclass(self.request, RequestBase)
+        return self.request is not None and issubclass(self.request, RequestBase) and self.status != 202
+
+    @property
+    def content_types(self) -> tuple[str, ...]:
+        return (self.content_type,) if self.other_content_type is None else (self.content_type, self.other_content_type)
 
 
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
 _SCORING = (400, 404, 413, 415, 422, 500, 503, 504)
 
 ROUTES = (
@@ -85,6 +100,37 @@ ROUTES = (
     ),
     Route("GET", "/v1/models", "List the served models", ModelList, errors=(503,)),
     Route("GET", "/v1/models/{name}", "Describe a served model", ModelInfo, errors=(404, 503)),
+    Route(
+        "POST", "/v1/jobs", "Score a manifest later", JobInfo, JobItem, NDJSON, status=202, other_content_type=JSONL,
+        errors=(400, 404, 409, 413, 415, 422, 503, 504),
+        description=(
+            "A line of JSON for each video. The answer comes when all of it is on the server's disk: a restart loses "
+            "nothing. With an `Idempotency-Key`, the same manifest sent again is the same job."
+        ),
+    ),
+    Route(
+        "GET", "/v1/jobs", "List jobs", JobList, errors=(400, 404),
+        query=(("after", "id of a job: the list goes on behind it", _TEXT), ("limit", "1 to 1000; 100", _COUNT)),
+    ),
+    Route("GET", "/v1/jobs/{id}", "Progress of a job", JobInfo, errors=(404,)),
+    Route(
+        "DELETE", "/v1/jobs/{id}", "Cancel a job", JobInfo, errors=(404, 503),
+        description=(
+            "Nothing more of it is scored, and its pictures and videos are deleted. Its results stay as long as those "
+            "of any finished job. A job that has finished stays as it is."
+        ),
+    ),
+    Route(
+        "GET", "/v1/jobs/{id}/results", "Results of a job so far", JobResult, errors=(400, 404), response_type=NDJSON,
+        query=(
+            ("after", "the `number` of the last result that is known already; 0", _COUNT),
+            ("limit", "lines of this page, 1 to 1000; 1000", _COUNT),
+        ),
+        description=(
+            "A line of JSON for each result, in the order in which they came: `scored` or `error`. An empty answer: "
+            "there is nothing new yet, or, once the job has finished, nothing more."
+        ),
+    ),
     Route("GET", "/livez", "Is the process alive", TEXT, probe=True),
     Route("GET", "/readyz", "Are the models loaded", TEXT, errors=(503,), probe=True),
     Route("GET", "/metrics", "Metrics for Prometheus", TEXT, scope="admin"),
@@ -138,7 +184,7 @@ def _operation(route: Route, references) -> dict[str, Any]:
     if isinstance(route.response, str):
         content: dict[str, Any] = {route.response: {"schema": {}}}
     else:
-        content = {JSON: {"schema": references[route.response, "serialization"]}}
+        content = {route.response_type: {"schema": references[route.response, "serialization"]}}
     problem = {JSON: {"schema": references[ErrorResponse, "serialization"]}}
     statuses = sorted((401, 403, *route.errors))
     operation: dict[str, Any] = {
@@ -146,18 +192,24 @@ def _operation(route: Route, references) -> dict[str, Any]:
         "summary": route.summary,
         "security": [{"token": [route.scope]}, {}],
         "responses": {
-            "200": {"description": "OK", "content": content},
+            str(route.status): {"description": HTTPStatus(route.status).phrase, "content": content},
             **{str(status): {"description": _STATUS[status], "content": problem} for status in statuses},
             "default": {"description": "Any other error, in the same shape", "content": problem},
         },
     }
     if route.description:
         operation["description"] = route.description
-    if "{name}" in route.path:
-        operation["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": _TEXT} for name in re.findall(r"{(\w+)}", route.path)
+    ]
+    for name, says, kind in route.query:
+        parameters.append({"name": name, "in": "query", "required": False, "description": says, "schema": kind})
+    if parameters:
+        operation["parameters"] = parameters
     if route.request is not None:
-        schema: dict[str, Any] = references[route.request, "validation"] if route.content_type == JSON else {}
-        operation["requestBody"] = {"required": True, "content": {route.content_type: {"schema": schema}}}
+        schema: dict[str, Any] = {} if route.content_type == RAW else references[route.request, "validation"]
+        bodies = {content_type: {"schema": schema} for content_type in route.content_types}
+        operation["requestBody"] = {"required": True, "content": bodies}
     return operation
 
 
@@ -165,12 +217,13 @@ _STATUS = {
     400: "Malformed body, unknown field, wrong type or shape",
     401: "The server asks for a token, and none that it knows came",
     403: "The token's scope doesn't reach this",
-    404: "No such model, or a reference set that is not stored (any more)",
+    404: "No such model or job, or a reference set that is not stored (any more)",
+    409: "The same Idempotency-Key came with another body",
     413: "Body over the server's limit",
     415: "Content type that the route does not take",
     422: "Media, frames or counts that can't be scored as they are",
     500: "The service failed",
-    503: "Overloaded or not ready: try again after Retry-After seconds",
+    503: "Overloaded, not ready or without room: try again after Retry-After seconds",
     504: "Not answered in time",
 }
 

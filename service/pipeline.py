@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -155,7 +156,8 @@ class _Run:
             return self._model.scorer.preprocess(types.Sample(references, video, self._request.prompt))
 
     def _soon(self, number: int, outcome: Outcome) -> None:
-        self._loop.call_soon_threadsafe(self._finish, number, outcome)
+        with suppress(RuntimeError):  # the caller's loop is closed: nobody listens any more
+            self._loop.call_soon_threadsafe(self._finish, number, outcome)
 
     def _finish(self, number: int, outcome: Outcome) -> None:
         if number in self._answers:

@@ -18,6 +18,7 @@ from identity_reward_client.validation import explain
 from .docs_page import page
 from .engine import ScoringEngine
 from .exchange import answer, current
+from .job_routes import JOB_ROUTES
 from .metrics import CONTENT_TYPE, Metrics
 from .openapi import document
 
@@ -74,13 +75,14 @@ async def get_docs(request: Request) -> Response:
 
 
 def build(metrics: Metrics) -> Starlette:
-    """The app; whoever starts the engine sets `state.engine` before it is called."""
+    """The app; whoever starts the engine sets `state.engine` and `state.jobs` before it is called."""
     app = Starlette(
         routes=[
             Route("/v1/reference-sets", put_reference_set, methods=["PUT"]),
             Route("/v1/groups:raw", score_raw_group, methods=["POST"]),
             Route("/v1/models", list_models),
             Route("/v1/models/{name}", get_model),
+            *JOB_ROUTES,
             Route("/metrics", get_metrics),
             Route("/openapi.json", get_document),
             Route("/docs", get_docs),

@@ -80,6 +80,13 @@ class Settings(BaseModel):
     idempotency_lifetime_s: float = Field(
         600.0, gt=0, description="how long the answer to an Idempotency-Key is repeated"
     )
+    jobs_path: Path | None = Field(
+        None, description="file in which bulk jobs are kept, made if it isn't there; unset: this server takes no jobs"
+    )
+    max_job_items: int = Field(100_000, gt=0, description="items of one job")
+    max_jobs_bytes: int = Field(16 << 30, gt=0, description="what all jobs may take on disk; over it 503")
+    max_running_job_items: int = Field(8, gt=0, description="items of jobs that are scored at once")
+    job_lifetime_s: float = Field(7 * 86_400.0, gt=0, description="how long a finished job and its results are kept")
     decode_threads: int = Field(
         default_factory=lambda: max(2, min(8, os.cpu_count() or 2)), gt=0, description="threads that decode and prepare"
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .cli_bulk import bulk
+from .cli_jobs import job
 from .cli_score import compare, models, rank, score
 from .plugins import CommandGroup
 
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 for verb in (score, compare, rank, bulk, models):
     app.command()(verb)
+app.add_typer(job, name="job")
 
 
 def _print_version(wanted: bool):

@@ -71,8 +71,8 @@ async def _run(
         check_same_model(results, info)
         if not where.local:
             await client.close()
-            client = where.open(_PATIENT)
-        with _progress() as progress:
+            client = where.open(_PATIENT, "bulk")
+        with make_progress() as progress:
             task = progress.add_task(info.name, total=total, completed=total - len(todo), failed=0)
             failed = 0
 
@@ -86,7 +86,7 @@ async def _run(
         await client.close()
 
 
-def _progress() -> Progress:
+def make_progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

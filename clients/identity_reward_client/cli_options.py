@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from .base import RewardClient
+from .call_options import Priority
 from .errors import InvalidRequest
 from .fps import check_fps
 from .http_client import DEFAULT_URL, HttpRewardClient
@@ -65,7 +66,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the whole answer as JS
 Details = Annotated[bool, typer.Option("--details", help="Also show what a reward is made of.")]
 
 # someone waits at the shell: a service that isn't there is reported within a second
-_BRIEF = RetryPolicy(max_attempts=3, base_s=0.2, deadline_s=60.0)
+BRIEF = RetryPolicy(max_attempts=3, base_s=0.2, deadline_s=60.0)
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,15 @@ class Where:
         """The model that requests name: in process the only one is the default, whatever its folder calls it."""
         return None if self.local else self.model
 
-    def open(self, retry: RetryPolicy = _BRIEF) -> RewardClient:
+    def open(self, retry: RetryPolicy = BRIEF, priority: Priority = "interactive") -> RewardClient:
         if self.local:
             return local_client(None if self.model is None else [self.model], self.dtype)
         if self.url is not None and self.url.startswith(("grpc://", "grpcs://")):
             from .grpc_client import GrpcRewardClient  # loaded by those who use it
 
-            return GrpcRewardClient(self.url, retry=retry, token=self.token)
-        return HttpRewardClient(DEFAULT_URL if self.url is None else self.url, retry=retry, token=self.token)
+            return GrpcRewardClient(self.url, retry=retry, token=self.token, priority=priority)
+        url = DEFAULT_URL if self.url is None else self.url
+        return HttpRewardClient(url, retry=retry, token=self.token, priority=priority)
 
 
 def ask(where: Where, question: Callable[[RewardClient], Awaitable[T]]) -> T:

@@ -26,6 +26,7 @@ RewardError
 │   ├── NonFiniteReward                the model gave NaN or infinity: never passed on as a number
 │   ├── ScoringFailed                  the forward pass failed
 │   ├── Overloaded                     retryable: more is waiting than the queue holds
+│   ├── StorageFull                    retryable: no room to keep another job
 │   ├── NotReady                       retryable: starting or draining
 │   └── DeadlineExceeded               retryable: not answered within the request's time
 └── TransportError                     seen by the client only
@@ -159,6 +160,10 @@ class ScoringFailed(ServiceError):
 
 class Overloaded(ServiceError):
     code, http_status, grpc_status, retryable = "overloaded", 503, "RESOURCE_EXHAUSTED", True
+
+
+class StorageFull(ServiceError):
+    code, http_status, grpc_status, retryable = "storage_full", 503, "RESOURCE_EXHAUSTED", True
 
 
 class NotReady(ServiceError):

@@ -75,6 +75,8 @@ def test_every_item_is_scored_with_the_clients_own_number(manifest, bulk, files,
     done = bulk()
     assert done.exit_code == 0, done.output
     assert "6 scored, 0 failed, 0 done before" in done.stderr
+    asked = [request.headers["x-priority"] for request in wire.requests if request.path == "/v1/score"]
+    assert asked == ["bulk"] * 6, "it gives way to whoever waits for an answer"
     by_id = {record["id"]: record for record in records(files)}
     assert sorted(by_id) == [f"item-{i}" for i in range(6)]
     for i in range(6):

@@ -57,6 +57,11 @@ class ServeProcess:
         self.family = self.process.children(recursive=True)
         return self
 
+    @property
+    def grpc_target(self) -> str:
+        """HOST:PORT of gRPC, once two lines were waited for."""
+        return self.out[1].rsplit("/", 1)[1].strip()
+
     def end(self, number: int = signal.SIGTERM, timeout_s: float = 15) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -88,7 +93,11 @@ def serve():
 
 @pytest.fixture(scope="session")
 def server(serve) -> ServeProcess:
-    limits = {"IDENTITY_REWARD_MAX_BODY_BYTES": str(MAX_BODY_BYTES), "IDENTITY_REWARD_MAX_SENT_FRAMES": "64"}
+    limits = {
+        "IDENTITY_REWARD_MAX_BODY_BYTES": str(MAX_BODY_BYTES),
+        "IDENTITY_REWARD_MAX_SENT_FRAMES": "64",
+        "IDENTITY_REWARD_RESULT_CACHE_ENTRIES": "0",  # what one test has sent is scored for the next all the same
+    }
     return serve("--model", "arcface", "--model", "tiny", "--port", "0", environment=limits).wait_ready()
 
 
@@ -179,6 +188,13 @@ def serve_slow(serve, tmp_path_factory):
         return serve("--model", "slow", "--port", "0", *arguments, environment=environment)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def both(serve_slow) -> ServeProcess:
+    """The slow model on both ports: room for eight videos, batches of two, no result kept."""
+    server = serve_slow("--grpc-port", "0", max_waiting_tokens=800, max_batch_tokens=200, result_cache_entries=0)
+    return server.wait_ready(lines=2)
 
 
 def grey(level: int, nonce: int = 0) -> dict:

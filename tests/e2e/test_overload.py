@@ -14,7 +14,7 @@ from .conftest import grey, grey_body
 
 @pytest.fixture(scope="module")
 def small(serve_slow):
-    """Room for eight videos, batches of two."""
+    """Room for eight videos, six of them where the call is not a rollout's; batches of two."""
     return serve_slow(max_waiting_tokens=800, max_batch_tokens=200, result_cache_entries=0).wait_ready()
 
 
@@ -46,7 +46,7 @@ def test_every_answer_is_a_reward_or_a_503_with_an_integer_retry_after(client):
         answers = list(pool.map(ask, range(80)))
     scored = [answer for answer in answers if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code != 200]
-    assert len(scored) >= 8
+    assert len(scored) >= 6
     assert all(answer.json()["reward"] == 80 for answer in scored)
     assert refused
     for answer in refused:
@@ -59,7 +59,7 @@ def test_every_answer_is_a_reward_or_a_503_with_an_integer_retry_after(client):
 def test_a_refusal_comes_before_the_body_is_looked_at(client):
     with ThreadPoolExecutor(12) as pool:
         busy = [pool.submit(client.post, "/v1/score", json=grey_body(200, n)) for n in range(12)]
-        while waiting(client) < 640:
+        while waiting(client) < 500:
             time.sleep(0.01)
         seen = {httpx.post(f"{client.base_url}/v1/score", content=b"{" * 100_000).status_code for _ in range(5)}
         for one in busy:
@@ -80,7 +80,7 @@ def test_a_client_that_leaves_frees_its_place(client, small, leave):
         one = socket.create_connection((host, int(port)))
         one.sendall(head.encode() + body)
         callers.append(one)
-    while waiting(client) < 600:
+    while waiting(client) < 500:
         time.sleep(0.01)
     for one in callers:
         if leave == "reset":

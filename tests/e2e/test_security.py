@@ -10,15 +10,23 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import grpc
 import httpx
 import psutil
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from identity_reward_client.errors import Unauthenticated
 from identity_reward_client.http_client import HttpRewardClient
+from identity_reward_client.messages import CompareRequest, GroupRequest, ReferenceSet, ScoreRequest
+from identity_reward_client.proto import identity_reward_pb2 as pb2
+from identity_reward_client.proto.codec import to_proto
+from identity_reward_client.proto.identity_reward_pb2_grpc import RewardServiceStub
 from service import tokens
 from service.openapi import ROUTES
 from tests.e2e.conftest import b64
+from tests.e2e.grpc_calls import PATHS, chunked, refused
 from tests.service.media_host import Authority, answer, redirect
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +63,8 @@ def server(serve, folder, host, made, clip_mp4):
     }  # fmt: skip
     variables = {f"IDENTITY_REWARD_{name}": str(value) for name, value in environment.items()}
     variables["SSL_CERT_FILE"] = str(folder / "ca.pem")
-    return serve("--model", "tiny", "--port", "0", "--verbose", environment=variables).wait_ready()
+    arguments = ("--model", "tiny", "--port", "0", "--grpc-port", "0", "--verbose")
+    return serve(*arguments, environment=variables).wait_ready(lines=2)
 
 
 @pytest.fixture
@@ -129,6 +138,49 @@ def test_a_token_is_revoked_while_the_server_runs(server, folder):
     assert becomes(200)
     tokens.revoke(folder / "tokens", "leaver")
     assert becomes(401)
+
+
+def test_every_method_of_grpc_asks_for_a_token(server, made):
+    """Health, reflection and what is no method too, whatever the call holds."""
+    others = ["/grpc.health.v1.Health/Check", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "/a/B"]
+    with grpc.insecure_channel(server.grpc_target) as channel:
+        for path in [*PATHS, *others]:
+            for given in (None, "", "Bearer", "Bearer wrong", f"Basic {made['admin']}", f"Bearer {made['score']}x"):
+                metadata = () if given is None else (("authorization", given),)
+                with pytest.raises(grpc.RpcError) as caught:
+                    list(channel.stream_stream(path)(iter([b"\xff"]), metadata=metadata, timeout=5))
+                status, error = refused(caught.value)
+                assert (status, error.code) == (grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"), (path, given)
+
+
+@pytest.mark.parametrize("scope", tokens.SCOPES)
+def test_every_method_of_grpc_takes_either_scope(server, made, scope, score_body, http):
+    wanted = http.post("/v1/score", json=score_body).json()["reward"]
+    one = to_proto(ScoreRequest.model_validate(score_body))
+    two = {"references": score_body["references"], "model": "tiny"}
+    videos = {"video_a": score_body["video"], "video_b": score_body["video"]}
+    pair = to_proto(CompareRequest.model_validate(two | videos))
+    group = to_proto(GroupRequest.model_validate(two | {"videos": [score_body["video"]]}))
+    pictures = to_proto(ReferenceSet.model_validate({"images": score_body["references"]}))
+    with grpc.insecure_channel(server.grpc_target) as channel:
+        given = {"metadata": (("authorization", f"Bearer {made[scope]}"),), "timeout": 20}
+        stub = RewardServiceStub(channel)
+        rewards = [stub.Score(one, **given).reward, stub.Compare(pair, **given).a.reward]
+        *_, last = stub.ScoreGroup(group, **given)
+        rewards.append(last.group.items[0].scored.reward)
+        rewards.append(stub.ScoreChunked(chunked(one.SerializeToString(), 5000), **given).reward)
+        rewards.append(stub.CompareChunked(chunked(pair.SerializeToString(), 5000), **given).b.reward)
+        *_, last = stub.ScoreGroupChunked(chunked(group.SerializeToString(), 5000), **given)
+        rewards.append(last.group.items[0].scored.reward)
+        assert rewards == [wanted] * 6
+        set_id = stub.PutReferenceSet(pictures, **given).id
+        assert stub.PutReferenceSetChunked(chunked(pictures.SerializeToString(), 5000), **given).id == set_id
+        assert [model.name for model in stub.ListModels(pb2.ListModelsRequest(), **given).models] == ["tiny"]
+        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), **given)
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
+        ask = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo
+        [listed] = ask(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), **given)
+        assert len(listed.list_services_response.service) == 3
 
 
 def test_urls_and_paths_give_the_reward_of_their_bytes(http, host, folder, score_body, reference_jpeg):
@@ -275,7 +327,7 @@ def test_bentoml_serve_refuses_an_open_address_too(tmp_path):
         with pytest.raises(httpx.TransportError):
             httpx.get(f"http://127.0.0.1:{port}/livez", timeout=2)
     finally:
-        family = served.children(recursive=True)
+        family = served.children(recursive=True) if served.is_running() else []
         served.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired):
             served.wait(10)

@@ -34,24 +34,24 @@ def test_room_is_given_back_whatever_happens():
     assert not admission._by_caller
 
 
-@pytest.mark.parametrize(("priority", "part"), [("rollout", 8 / 9), ("interactive", 4 / 5), ("bulk", 1 / 2)])
-def test_a_caller_alone_leaves_room_for_a_newcomer(priority, part):
+@pytest.mark.parametrize(("priority", "room"), [("rollout", 900), ("interactive", 675), ("bulk", 450)])
+def test_a_caller_alone_leaves_room_for_a_newcomer(priority, room):
     admission = Admission(900)
     with ExitStack() as stack:
-        assert fill(stack, admission, call("greedy", priority)) == pytest.approx(900 * part, abs=10)
+        assert fill(stack, admission, call("greedy", priority), 5) == pytest.approx(room * 8 / 9, abs=10)
         assert fill(stack, admission, call("newcomer", priority)) > 0
 
 
-def test_bulk_never_takes_what_rollouts_need():
+def test_however_many_others_there_are_rollouts_find_room():
     admission = Admission(900)
     with ExitStack() as stack:
         for number in range(50):
             fill(stack, admission, call(f"bulk {number}", "bulk"))
+        assert admission.tokens == 450
+        for number in range(50):
             fill(stack, admission, call(f"person {number}"))
-        assert admission.tokens <= 900
-    with ExitStack() as stack:
-        fill(stack, admission, call("bulk", "bulk"))
-        assert fill(stack, admission, call("trainer", "rollout")) >= 390
+        assert admission.tokens == 670
+        assert fill(stack, admission, call("trainer", "rollout")) >= 200
 
 
 def test_a_request_over_the_whole_room_is_served_alone():
@@ -66,15 +66,15 @@ def test_overload_says_when_to_come_back_by_the_measured_rate():
     drain = Drain(tokens_per_s=10)
     admission = Admission(100, drain)
     with admission.admit(call(), 75):
-        with pytest.raises(Overloaded) as caught, admission.admit(call("b"), 75):
+        with pytest.raises(Overloaded) as caught, admission.admit(call("b", "rollout"), 75):
             pass
         assert caught.value.retry_after_s == 5
-        with pytest.raises(Overloaded) as caught, admission.admit(call("b"), 100_000):
+        with pytest.raises(Overloaded) as caught, admission.admit(call("b", "rollout"), 100_000):
             pass
         assert caught.value.retry_after_s == 60
         for _ in range(100):
             drain.worked(1000, 1.0)
-        with pytest.raises(Overloaded) as caught, admission.admit(call("b"), 75):
+        with pytest.raises(Overloaded) as caught, admission.admit(call("b", "rollout"), 75):
             pass
         assert caught.value.retry_after_s == 1
 
@@ -87,8 +87,10 @@ def test_who_would_be_answered_too_late_is_told_at_once():
             admission.admit(call("b", within_s=20), 1),
         ):
             pass
-        assert caught.value.retry_after_s == pytest.approx(30, abs=1)
-        with admission.admit(call("b", within_s=60), 1):
+        assert caught.value.retry_after_s == pytest.approx(43, abs=2), "a quarter is added to the 50 s"
+        with pytest.raises(Overloaded, match="in the time that is left"):
+            admission.check_room(call("b", within_s=20))
+        with admission.admit(call("b", within_s=70), 1):
             pass
         with admission.admit(call("trainer", "rollout", within_s=20), 1):
             pass  # it does not wait for those
@@ -96,10 +98,13 @@ def test_who_would_be_answered_too_late_is_told_at_once():
 
 def test_a_full_room_is_known_before_a_body_is_read():
     admission = Admission(100)
-    admission.check_room()
-    with admission.admit(call(), 100), pytest.raises(Overloaded):
-        admission.check_room()
-    admission.check_room()
+    admission.check_room(call("b", "bulk"))
+    with admission.admit(call(), 75):
+        admission.check_room(call("b", "rollout"))
+        for priority in ("interactive", "bulk"):
+            with pytest.raises(Overloaded):
+                admission.check_room(call("b", priority))
+    admission.check_room(call("b", "bulk"))
 
 
 def test_the_drain_follows_the_work():

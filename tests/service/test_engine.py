@@ -149,10 +149,10 @@ async def test_overload_is_said_before_anything_is_decoded(make_engine, picture,
         with pytest.raises(Overloaded) as caught:
             await engine.score(ScoreRequest(references=[picture()], video=video(1)))
         with pytest.raises(Overloaded):
-            engine.check_room()
+            engine.check_room(Call())
     assert caught.value.retry_after_s >= 1
     assert admission.tokens == 0
-    engine.check_room()
+    engine.check_room(Call())
 
 
 async def test_concurrent_requests_share_batches_and_get_their_own_answers(engine, picture, video):
@@ -342,7 +342,7 @@ async def test_a_draining_engine_answers_what_it_took_and_takes_no_more(engine, 
             await refused
         assert caught.value.retry_after_s >= 1
     with pytest.raises(NotReady):
-        engine.check_room()
+        engine.check_room(Call())
     scorer.open.set()
     assert (await taken).reward == 0.2
 

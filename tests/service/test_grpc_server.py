@@ -18,7 +18,9 @@ from identity_reward_client.proto.codec import to_proto
 from identity_reward_client.proto.identity_reward_pb2_grpc import RewardServiceStub
 from identity_reward_client.proto.methods import METHODS, SERVICE
 from identity_reward_client.proto.status import DETAILS_KEY, from_details
-from service.grpc_gate import anyone
+from service import tokens
+from service.auth import Authenticator
+from service.grpc_gate import anyone, by_token
 from service.grpc_server import GrpcServer
 from service.settings import Settings
 
@@ -383,9 +385,9 @@ async def test_a_drain_gives_up_waiting_after_its_grace(server, connect, score_r
     started = time.monotonic()
     await server.begin_drain(0.2)
     assert 0.2 <= time.monotonic() - started < 2
+    code, error = await failure(running)
+    assert (code, error.code, error.retry_after_s) == (grpc.StatusCode.UNAVAILABLE, "not_ready", 5.0)
     await server.stop()
-    with pytest.raises(grpc.aio.AioRpcError):
-        await running
     scorer.open.set()
 
 
@@ -413,6 +415,41 @@ async def test_every_method_asks_who_calls_health_and_reflection_too(start, conn
     known = (("authorization", "Bearer secret"),)
     assert (await RewardServiceStub(channel).Score(score_request, metadata=known)).reward == 0.2
     assert seen == ["trainer-7"]
+
+
+@pytest.mark.parametrize("open_probes", [False, True], ids=["closed", "open"])
+async def test_tokens_of_the_file_open_every_method_and_open_probes_health_alone(
+    start, connect, score_request, tmp_path, monkeypatch, open_probes
+):
+    token = tokens.create(tmp_path / "tokens", "trainer-7", "score")
+    server = await start(by_token(Authenticator(tmp_path / "tokens"), open_probes))
+    channel = connect(server)
+    check = health_pb2_grpc.HealthStub(channel).Check
+    if open_probes:
+        assert (await check(health_pb2.HealthCheckRequest())).status == SERVING
+        watched = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watched.read()).status == SERVING
+        watched.cancel()
+    else:
+        code, error = await failure(check(health_pb2.HealthCheckRequest()))
+        assert (code, error.code) == (grpc.StatusCode.UNAUTHENTICATED, "unauthenticated")
+    paths = [path for method in METHODS for path in (method.path, method.chunked_path)]
+    reflects = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    for path in (*paths, reflects, "/grpc.healthy/Check", "/a/B"):
+        code, error = await failure(channel.unary_unary(path)(b""))
+        assert (code, error.code) == (grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"), path
+    seen = []
+    score = server.engine.score
+
+    async def spy(request, call):
+        seen.append(call.client)
+        return await score(request, call)
+
+    monkeypatch.setattr(server.engine, "score", spy)
+    known = (("authorization", f"Bearer {token}"),)
+    assert (await RewardServiceStub(channel).Score(score_request, metadata=known)).reward == 0.2
+    assert seen == ["trainer-7"], "whose share of the server it is"
+    assert (await check(health_pb2.HealthCheckRequest(), metadata=known)).status == SERVING
 
 
 async def test_a_check_that_crashes_lets_nobody_in(start, connect, score_request):

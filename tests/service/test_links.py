@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from identity_reward_client.content import video_id
 from identity_reward_client.errors import InputRefused, LimitExceeded
 from identity_reward_client.messages import GroupRequest, Image, ReferenceSet, ScoreRequest, Video
-from service.media import content_key
 from tests.service.media_host import Authority, answer
 
 
@@ -111,8 +111,7 @@ async def test_off_by_default(engine, host, tmp_path, picture, video):
     assert host.connections == 0
 
 
-def test_what_was_not_brought_in_has_no_key():
-    for medium in (Image(url="https://a.org"), Image(path="/a"), Video(url="https://a.org"), Video(path="/a"),
-                   pictures(Image(path="/a"))):  # fmt: skip
-        with pytest.raises(InputRefused):
-            content_key(medium)
+def test_what_was_not_brought_in_has_no_name():
+    for video in (Video(url="https://a.org"), Video(path="/a"), pictures(Image(path="/a"))):
+        with pytest.raises(ValueError, match="a link has no content"):
+            video_id(video)

@@ -1,0 +1,114 @@
+"""Requests that were encoded beforehand, over plain sockets: a generator that leaves the processors to the service."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Outcome:
+    # 0: no answer came (a connection that broke, or nothing within the client's own patience)
+    status: int
+    started: float
+    seconds: float
+    retry_after: str | None
+    kind: str
+    items: int
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One request's bytes after the request line's host; `kind` names its class in the results."""
+
+    head: bytes
+    body: bytes
+    items: int
+    kind: str = "rollout"
+
+
+def encode(path: str, content_type: str, body: bytes, items: int, priority: str = "rollout", **headers: str) -> Encoded:
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: localhost",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(body)}",
+        f"X-Priority: {priority}",
+        *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items()),
+    ]
+    return Encoded("\r\n".join(lines).encode() + b"\r\n\r\n", body, items, priority)
+
+
+class Connections:
+    """Keep-alive connections to one port; as many as are busy at once."""
+
+    def __init__(self, port: int, patience_s: float = 120.0):
+        self._port = port
+        self._patience_s = patience_s
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def send(self, request: Encoded) -> Outcome:
+        started = time.monotonic()
+        status, retry_after = 0, None
+        try:
+            async with asyncio.timeout(self._patience_s):
+                status, retry_after = await self._exchange(request)
+        except (OSError, EOFError, TimeoutError, ValueError):
+            pass
+        return Outcome(status, started, time.monotonic() - started, retry_after, request.kind, request.items)
+
+    async def _exchange(self, request: Encoded) -> tuple[int, str | None]:
+        if self._idle:
+            reader, writer = self._idle.pop()
+        else:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            writer.write(request.head)
+            writer.write(request.body)
+            await writer.drain()
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+            await reader.readexactly(int(fields["content-length"]))
+        except BaseException:
+            writer.close()
+            raise
+        if fields.get("connection", "").lower() == "close":
+            writer.close()
+        else:
+            self._idle.append((reader, writer))
+        return int(head[0].split()[1]), fields.get("retry-after")
+
+    def close(self) -> None:
+        for _, writer in self._idle:
+            writer.close()
+
+
+async def closed_loop(port: int, requests: Sequence[Encoded], concurrency: int) -> list[Outcome]:
+    """Every request once, `concurrency` at a time."""
+    connections, waiting, outcomes = Connections(port), iter(requests), []
+
+    async def work() -> None:
+        for request in waiting:
+            outcomes.append(await connections.send(request))
+
+    await asyncio.gather(*(work() for _ in range(concurrency)))
+    connections.close()
+    return outcomes
+
+
+async def poisson(port: int, requests: Sequence[Encoded], rate: float, seconds: float, seed: int) -> list[Outcome]:
+    """Requests in turn, at exponential distances, `rate` a second, for `seconds`; nobody waits for anybody's answer."""
+    connections = Connections(port)
+    gaps = np.random.default_rng(seed).exponential(1 / rate, int(rate * seconds * 2) + 10)
+    times = np.cumsum(gaps)
+    begin, tasks = time.monotonic(), []
+    for number, at in enumerate(times[times < seconds]):
+        await asyncio.sleep(max(begin + at - time.monotonic(), 0))
+        tasks.append(asyncio.ensure_future(connections.send(requests[number % len(requests)])))
+    outcomes = await asyncio.gather(*tasks)
+    connections.close()
+    return list(outcomes)

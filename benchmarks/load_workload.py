@@ -1,0 +1,104 @@
+"""What the load benchmark sends: groups of a GRPO step at the geometry of the runner's benchmark, encoded beforehand.
+
+`tiny` weights behind the released model's frame sampling: two references of 1024x1024, 8 clips of 33x240x416 of which
+4 frames travel, 5,000 tokens a group. Every group has its own references and clips.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from identity_reward_client import raw_body
+from identity_reward_client.frame_sampling import FrameSampling
+from identity_reward_client.inputs import to_image, to_video
+from identity_reward_client.messages import GroupRequest, ReferenceSet
+from reward_model import tiny
+from reward_model.checkpoint import entries, save
+from reward_model.config import IDENTITY_GRPO
+from reward_model.faces.arcface import SAMPLING as ARCFACE
+from reward_model.media_decoder import InProcessDecoder
+from reward_model.scorer import Scorer
+from reward_model.types import ReferenceSet as References
+from reward_model.types import Sample, Video
+
+from .handoff import FPS, clip
+from .load_client import Encoded, encode
+
+VIDEOS = 8
+EXAMPLES = Path(__file__).parents[1] / "examples"
+# nothing is found in a cache: groups of a first epoch
+COLD = {
+    "result_cache_entries": 0,
+    "prefix_cache_bytes": 0,
+    "feature_cache_bytes": 0,
+    "max_reference_store_bytes": 1 << 30,
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    references: list[np.ndarray]  # uint8 [1024, 1024, 3]
+    clips: list[np.ndarray]  # uint8 [33, 240, 416, 3]
+    sampling: FrameSampling = IDENTITY_GRPO
+    fps: float = FPS
+
+
+def groups(count: int, seed: int = 0) -> list[Group]:
+    """Clips of a group differ in colour alone: making them costs little, and no two are equal."""
+    made = []
+    for number in range(count):
+        draw = np.random.default_rng(seed * 1000 + number)
+        coarse = draw.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+        pictures = [one.repeat(32, 0).repeat(32, 1) for one in coarse]
+        first = clip(seed * 1000 + number)
+        made.append(Group(pictures, [first ^ np.uint8(9 * v) for v in range(VIDEOS)]))
+    return made
+
+
+def faces() -> list[Group]:
+    """Two groups of two people's clips, for models of faces: those of the examples, decoded."""
+    pictures = [np.asarray(Image.open(EXAMPLES / f"references/{name}.jpg").convert("RGB")) for name in ("anna", "bea")]
+    clips = []
+    for name in ("two_people", "two_people_evening", "two_people_one_missing", "two_people_one_replaced"):
+        data = (EXAMPLES / f"clips/{name}.mp4").read_bytes()
+        with InProcessDecoder().video(data) as file:
+            clips.append(file.frames(range(file.probe.num_frames)))
+            fps = file.probe.fps
+    return [Group(pictures, clips[:2], ARCFACE, fps), Group(pictures, clips[2:], ARCFACE, fps)]
+
+
+def write_model(folder: Path) -> Path:
+    tokenizer = tiny.tiny_tokenizer()
+    config = tiny.tiny_config(tokenizer)
+    model = tiny.tiny_model(config)
+    save(folder, replace(config, name="tiny-w1", frame_sampling=IDENTITY_GRPO), tokenizer, entries(model.state_dict()))
+    return folder
+
+
+def put_references(url: str, group: Group) -> str:
+    body = ReferenceSet(images=[to_image(picture) for picture in group.references])
+    answer = httpx.put(f"{url}/v1/reference-sets", content=body.model_dump_json(exclude_none=True), timeout=120)
+    answer.raise_for_status()
+    return answer.json()["id"]
+
+
+def request(set_id: str, group: Group, **headers: str) -> Encoded:
+    videos = [to_video(frames, group.fps, group.sampling) for frames in group.clips]
+    body = raw_body.encode(GroupRequest(references=set_id, videos=videos))
+    return encode("/v1/groups:raw", raw_body.CONTENT_TYPE, body, len(videos), **headers)
+
+
+def in_process(scorer: Scorer, group: Group) -> list[float]:
+    """The rewards of a group by the runner itself: preprocessing, one forward, postprocessing."""
+    references = References(tuple(group.references))
+    videos = []
+    for frames in group.clips:
+        indices = group.sampling.indices(len(frames), group.fps)
+        videos.append(Video(frames[list(indices)], group.fps, len(frames), indices))
+    prepared = [scorer.preprocess(Sample(references, video)) for video in videos]
+    return [scorer.postprocess(raw).reward for raw in scorer.forward(prepared)]

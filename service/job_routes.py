@@ -1,0 +1,78 @@
+"""The routes of bulk jobs. Handlers of the mounted Starlette application; no logic."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from identity_reward_client.errors import InvalidRequest, NotFound
+from identity_reward_client.job_messages import NDJSON, JobInfo, JobList
+
+from .exchange import answer, current, error_response
+from .failures import typed
+from .jobs import MAX_RESULTS, Jobs
+
+
+def _jobs(request: Request) -> Jobs:
+    jobs = getattr(request.app.state, "jobs", None)
+    if jobs is None:
+        raise NotFound("this server takes no jobs: it is started without jobs_path, a file to keep them in")
+    return jobs
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    """Of the query."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not text.isdecimal() or len(text) > 15:
+        raise InvalidRequest(f"{name} must be a whole number from 0 on")
+    return int(text)
+
+
+async def submit(request: Request) -> Response:
+    async def work() -> JobInfo:
+        return await _jobs(request).submit(await request.body(), current.get().call)
+
+    return await answer(work(), status=202)
+
+
+async def list_jobs(request: Request) -> Response:
+    async def work() -> JobList:
+        limit = _number(request, "limit", 100)
+        return await _jobs(request).list(current.get().call, request.query_params.get("after"), limit)
+
+    return await answer(work())
+
+
+async def get_job(request: Request) -> Response:
+    async def work() -> JobInfo:
+        return await _jobs(request).info(request.path_params["id"], current.get().call)
+
+    return await answer(work())
+
+
+async def cancel(request: Request) -> Response:
+    async def work() -> JobInfo:
+        return await _jobs(request).cancel(request.path_params["id"], current.get().call)
+
+    return await answer(work())
+
+
+async def get_results(request: Request) -> Response:
+    try:
+        after, limit = _number(request, "after", 0), _number(request, "limit", MAX_RESULTS)
+        lines = await _jobs(request).results(request.path_params["id"], current.get().call, after, limit)
+    except Exception as error:
+        return error_response(typed(error))
+    return Response(lines, media_type=NDJSON)
+
+
+JOB_ROUTES = [
+    Route("/v1/jobs", submit, methods=["POST"]),
+    Route("/v1/jobs", list_jobs),
+    Route("/v1/jobs/{id}", get_job),
+    Route("/v1/jobs/{id}", cancel, methods=["DELETE"]),
+    Route("/v1/jobs/{id}/results", get_results),
+]
