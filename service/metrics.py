@@ -56,6 +56,8 @@ class Metrics:
         self.job_items = Counter(
             "identity_reward_job_items_total", "Items of jobs with a result", ["outcome"], registry=self.registry
         )
+        for outcome in ("scored", "failed"):
+            self.job_items.labels(outcome)  # a rate needs its zero
         self.decode_seconds = stage("decode_seconds", "Probing or decoding one video, or decoding a reference set")
         self.preprocess_seconds = stage("preprocess_seconds", "Preparing one sample")
         self.queue_seconds = stage("queue_seconds", "Waiting of a request for its turn and for its forward pass")
