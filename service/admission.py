@@ -198,5 +198,8 @@ class ClientRates:
                 )
             self._buckets[client] = left - videos, now
             if len(self._buckets) > 1024:
-                full_s = self._burst / self._per_s
-                self._buckets = {key: one for key, one in self._buckets.items() if now - one[1] < full_s}
+                self._buckets = {
+                    key: (left, since)
+                    for key, (left, since) in self._buckets.items()
+                    if left + (now - since) * self._per_s < self._burst
+                }

@@ -11,6 +11,8 @@ from identity_reward_client.content import reference_set_id, video_id
 from identity_reward_client.errors import RewardError
 from identity_reward_client.messages import CompareRequest, GroupRequest, Image, RequestBase, Video
 
+from .links import has_links
+
 # hashing less takes no longer than a thread's wake
 _INLINE_BYTES = 1 << 16
 
@@ -32,10 +34,17 @@ class Asked:
             return "score_group"
         return "compare" if isinstance(self.request, CompareRequest) else "score"
 
-    def digest(self) -> str:
-        """Equal for requests that ask the same of the same content. `theta` and the like count, media by their ids."""
+    def digest(self, sent: RequestBase, videos: Sequence[Video]) -> str:
+        """Equal for requests that ask the same of the same content. `theta` and the like count, media by their ids, but
+        what was sent as a link by its text: what it stands for may be there now and not have been before."""
+        pictures = [] if isinstance(sent.references, str) else sent.references
+        linked = any(map(has_links, pictures))
+        references = [one.model_dump_json() for one in pictures] if linked else [self.reference_id or ""]
+        names = [
+            one.model_dump_json() if has_links(one) else name for one, name in zip(videos, self.video_ids, strict=True)
+        ]
         rest = self.request.model_dump_json(exclude={"references", "videos", "video", "video_a", "video_b"})
-        return sha256("\n".join((self.verb, rest, self.reference_id or "", *self.video_ids)).encode()).hexdigest()
+        return sha256("\n".join((self.verb, rest, *references, *names)).encode()).hexdigest()
 
 
 async def name_contents(request: RequestBase, videos: Sequence[Video | RewardError]) -> Asked:

@@ -11,7 +11,10 @@ from .failures import stopping
 
 
 class InFlight:
-    """Requests that are being answered, each with a time limit, which a drain brings forward. For one event loop."""
+    """Requests that are being answered, each with a time limit, which a drain brings forward. For one event loop.
+
+    Those that come during a drain are refused at once and not waited for: a crowd of them never ends.
+    """
 
     def __init__(self) -> None:
         self._timers: set[asyncio.Timeout] = set()
@@ -25,8 +28,9 @@ class InFlight:
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + seconds
         timer = asyncio.timeout_at(ends_at if self._ends_at is None else min(ends_at, self._ends_at))
-        self._timers.add(timer)
-        self._idle.clear()
+        if self._ends_at is None:
+            self._timers.add(timer)
+            self._idle.clear()
         try:
             async with timer:
                 yield
@@ -40,7 +44,7 @@ class InFlight:
                 self._idle.set()
 
     async def drained(self, within_s: float) -> None:
-        """Returns when nothing is in flight any more; what still is after `within_s` is ended."""
+        """Returns when nothing of before is in flight any more; what still is after `within_s` is ended."""
         self._ends_at = asyncio.get_running_loop().time() + within_s
         for timer in self._timers:
             ends_at = timer.when()

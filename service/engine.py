@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from identity_reward_client.content import reference_set_id
-from identity_reward_client.errors import NotReady, Overloaded
+from identity_reward_client.errors import DeadlineExceeded, NotReady, Overloaded
 from identity_reward_client.messages import (
     CompareRequest,
     CompareResponse,
@@ -215,18 +215,25 @@ class ScoringEngine:
         self._check(request, videos, self._models.find(request.model))
         if self._rates is not None:
             self._rates.take(call.client, len(videos))
-        request, here = await self._links.bring(request, videos, call.deadline)
+        sent = request
+        request, here = await self._links.bring(sent, videos, call.deadline)
         named = self._results.entries or call.idempotency_key or len(videos) > 1
         asked = await name_contents(request, here) if named else Asked(request, here)
         if call.idempotency_key is None:
             return await answer(asked)
-        key, digest = call.idempotency_key, asked.digest()
-        return await self._idempotency.run(call.client, key, digest, lambda: answer(asked))
+        key, digest = call.idempotency_key, asked.digest(sent, videos)
+        while True:
+            try:
+                return await self._idempotency.run(call.client, key, digest, lambda: answer(asked))
+            except DeadlineExceeded:
+                if call.remaining_s <= 0:
+                    raise  # else it was that of an earlier call, which this one had joined
 
     async def _run(
         self, asked: Asked, call: Call, known: Known | None = None
     ) -> tuple[ServedModel, list[Answer], Timing]:
         """A score or an error for each video. An error about the request as a whole is raised."""
+        self._check_loaded()
         model = self._models.find(asked.request.model)
         about: dict[str, str | int] = {"model": model.name, "videos": len(asked.videos)}
         with self._tracer.request(asked.verb, call, about) as stage:

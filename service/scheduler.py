@@ -54,6 +54,7 @@ class Scheduler:
         self._window: list[Work] = []  # being prepared or ready, in turn
         self._worked_at = 0.0
         self._closed = False
+        self._lost: DeviceLost | None = None
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=f"score-{scorer.info.name}", daemon=True)
         self._thread.start()
@@ -160,13 +161,17 @@ class Scheduler:
                 if self._closed:
                     return
                 batch = self._take()
-            try:
-                self._score(batch)
-            except BaseException as error:  # the thread lives on, or every later future would wait for ever
-                log.error("the scheduler failed: %s", where(error))
-            finally:
-                for work in batch:
-                    work.fail(InternalError("the scheduler failed; the server's log says where"))
+            self._answer(batch)
+            del batch  # or its videos stay in memory until the next one
+
+    def _answer(self, batch: list[Work]) -> None:
+        try:
+            self._score(batch)
+        except BaseException as error:  # the thread lives on, or every later future would wait for ever
+            log.error("the scheduler failed: %s", where(error))
+        finally:
+            for work in batch:
+                work.fail(InternalError("the scheduler failed; the server's log says where"))
 
     def _take(self) -> list[Work]:
         """Under the lock: ready works, the urgent first, whole, as many as one forward may hold; at least one."""
@@ -207,12 +212,16 @@ class Scheduler:
             _finish(work, started, now - started)
 
     def _forward(self, chunk: list[tuple[Work, int]]) -> None:
+        if self._lost is not None:
+            self._settle(chunk, [self._lost] * len(chunk))
+            return
         try:
             raws = self._scorer.forward([work.items[number] for work, number in chunk])
             if len(raws) != len(chunk):
                 raise RuntimeError(f"forward gave {len(raws)} results for {len(chunk)} samples")
         except DeviceLost as error:
             log.error("the device is lost: %s", error.message)
+            self._lost = error
             self._settle(chunk, [error] * len(chunk))
             self._on_lost(error.message)
             return

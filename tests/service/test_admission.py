@@ -157,3 +157,14 @@ def test_quiet_clients_are_forgotten():
         now[0] += 1.0
         rates.take(f"client {number}", 1)
     assert len(rates._buckets) <= 1025
+
+
+def test_a_debt_outlasts_a_crowd_of_other_clients():
+    now = [0.0]
+    rates = ClientRates(1.0, 10, lambda: now[0])
+    rates.take("a", 64)
+    now[0] += 20
+    for number in range(1100):
+        rates.take(f"client {number}", 1)
+    with pytest.raises(RateLimited):
+        rates.take("a", 1)

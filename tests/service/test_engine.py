@@ -34,6 +34,7 @@ from reward_model.scorer import SCORERS
 from service.call import Call
 from service.engine import ScoringEngine
 from service.settings import Settings
+from tests.service.conftest import pixels
 
 
 async def test_score(engine, picture, video):
@@ -290,6 +291,50 @@ async def test_a_key_runs_once_and_other_content_is_a_conflict(make_engine, pict
         await engine.score(ScoreRequest(references=[picture()], video=video(51)), Call(idempotency_key="k"))
     await engine.score_group(request, Call(client="another", idempotency_key="k"))
     assert len(engine._models.find(None).scorer.batches) == 2
+
+
+async def test_a_key_stands_for_links_by_their_text(make_engine, picture, video, tmp_path):
+    engine = make_engine(path_roots=(str(tmp_path),))
+    clip = tmp_path / "clip.mp4"
+    request = GroupRequest(references=[picture()], videos=[video(51), Video(path=str(clip))])
+    call = Call(idempotency_key="k")
+    first = await engine.score_group(request, call)
+    assert first.items[1].error.code == "input_refused"
+    clip.write_bytes(b"it is there now")
+    assert await engine.score_group(request, call) == first
+    other = request.model_copy(update={"videos": [video(51), Video(path=str(tmp_path / "other.mp4"))]})
+    with pytest.raises(Conflict):
+        await engine.score_group(other, call)
+
+
+async def test_who_joins_a_call_has_its_own_deadline(make_engine, picture, video):
+    engine = make_engine(result_cache_entries=0)
+    scorer = engine._models.find(None).scorer
+    scorer.open.clear()
+    held = asyncio.create_task(engine.score(ScoreRequest(references=[picture()], video=video(51))))
+    await asyncio.sleep(0.05)
+    request = ScoreRequest(references=[picture()], video=video(102))
+    calls = [
+        asyncio.create_task(engine.score(request, Call(deadline=time.monotonic() + s, idempotency_key="k")))
+        for s in (0.1, 20)
+    ]
+    await asyncio.sleep(0.2)
+    scorer.open.set()
+    with pytest.raises(DeadlineExceeded):
+        await calls[0]
+    assert (await calls[1]).reward == pytest.approx(102 / 255)
+    await held
+
+
+async def test_a_request_that_the_end_overtakes_is_told_to_come_back(make_engine, picture):
+    engine = make_engine()
+    frames_THWC = np.full((64, 256, 256, 3), 51, np.uint8)  # large enough to be hashed in a thread
+    clip = Video(frames=pixels(frames_THWC), fps=8)
+    call = asyncio.create_task(engine.score(ScoreRequest(references=[picture()], video=clip)))
+    await asyncio.sleep(0)
+    await engine.close()
+    with pytest.raises(NotReady):
+        await call
 
 
 async def test_a_stream_tells_failures_before_scores_and_ends_with_the_answer(engine, picture, video):

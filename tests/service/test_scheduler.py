@@ -1,5 +1,7 @@
+import gc
 import threading
 import time
+import weakref
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
@@ -234,6 +236,29 @@ def test_a_lost_device_is_told_and_fails_what_it_ran(scorer, make, monkeypatch):
     outcomes = scheduler.submit(work(1.0, 2.0)).result(5).outcomes
     assert all(isinstance(one, DeviceLost) for one in outcomes)
     assert lost == ["cuda:0: an illegal memory access was encountered"]
+
+
+def test_a_lost_device_is_told_once_and_never_used_again(scorer, make, monkeypatch):
+    lost, calls = [], []
+    scheduler = make(batch_tokens=1, on_lost=lost.append)
+
+    def forward(batch):
+        calls.append(batch)
+        raise DeviceLost("cuda:0: an illegal memory access was encountered")
+
+    monkeypatch.setattr(scorer, "forward", forward)
+    for one in (work(1.0, 2.0), work(3.0)):
+        assert all(isinstance(outcome, DeviceLost) for outcome in scheduler.submit(one).result(5).outcomes)
+    assert len(lost) == len(calls) == 1
+
+
+def test_an_answered_work_is_not_kept_until_the_next_one(scorer, make):
+    scheduler = make()
+    one = work(1.0)
+    kept = weakref.ref(one)
+    scheduler.submit(one).result(5)
+    del one
+    until(lambda: gc.collect() is not None and kept() is None)
 
 
 def test_a_cancelled_work_never_reaches_the_model_wherever_it_is(scorer, make):
