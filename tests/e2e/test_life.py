@@ -73,24 +73,6 @@ def test_a_process_that_dies_while_starting_ends_the_start(serve, tmp_path):
     assert not server.out
 
 
-@pytest.mark.slow
-def test_a_worker_that_is_killed_is_replaced(serve):
-    server = serve(*ARCFACE).wait_ready()
-    max(server.family, key=lambda one: one.memory_info().rss).kill()
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{server.url}/v1/models", timeout=5).status_code == 200:
-                break
-        except httpx.TransportError:
-            time.sleep(0.2)
-    else:
-        pytest.fail("not replaced")
-    server.family = server.process.children(recursive=True)
-    assert server.end() == 0
-    assert gone(server.family)
-
-
 @pytest.mark.parametrize(
     ("arguments", "environment", "says"),
     [
