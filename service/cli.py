@@ -76,6 +76,8 @@ def serve(
         if settings.grpc_port is not None:
             check_tls(settings)
             found = check_address(host, settings.grpc_port, "--grpc-port")
+            while found[1] == port and not settings.grpc_port:  # a free one may be the one that was just looked at
+                found = check_address(host, 0, "--grpc-port")
             if found[1] == port:
                 raise Refused(f"HTTP and gRPC can't share port {port}; --grpc-port 0 takes a free one")
             settings = settings.model_copy(update=dict(zip(("grpc_host", "grpc_port"), found, strict=True)))

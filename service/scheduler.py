@@ -199,15 +199,18 @@ class Scheduler:
             chunks = [[(batch[0], number) for number in chunk] for chunk in batch[0].chunks(self._batch_tokens)]
         else:
             chunks = [[(work, number) for work in batch for number in sorted(work.items)]]
+        passes = 0
         for chunk in chunks:
             if not all(work.future.done() or (len(chunks) > 1 and _expired(work)) for work in batch):
                 self._forward(chunk)
+                passes += 1
         now = time.monotonic()
-        tokens = sum(work.tokens for work in batch)
-        self._on_batch(tokens, len(batch))
-        begun = min(work.begun_at for work in batch)
-        self._drain.worked(tokens, now - max(self._worked_at, begun))
-        self._worked_at = now
+        if passes:  # of a group whose caller left on the way, what was scored
+            tokens = sum(work.tokens for work in batch) * passes // len(chunks)
+            self._on_batch(tokens, len(batch))
+            begun = min(work.begun_at for work in batch)
+            self._drain.worked(tokens, now - max(self._worked_at, begun))
+            self._worked_at = now
         for work in batch:
             _finish(work, started, now - started)
 

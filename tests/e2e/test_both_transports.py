@@ -101,7 +101,7 @@ def test_over_grpc_every_answer_is_a_reward_or_says_when_to_come_again(http, stu
         answers = list(pool.map(ask, range(80)))
     refusals = [refused(answer) for answer in answers if isinstance(answer, grpc.RpcError)]
     rewards = [answer for answer in answers if isinstance(answer, list)]
-    assert sum(map(len, rewards)) >= 8
+    assert sum(map(len, rewards)) >= 6, "three quarters of the room are for calls of this class"
     assert {reward for answer in rewards for reward in answer} == {30}
     assert refusals
     for status, error in refusals:

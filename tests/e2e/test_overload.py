@@ -46,7 +46,7 @@ def test_every_answer_is_a_reward_or_a_503_with_an_integer_retry_after(client):
         answers = list(pool.map(ask, range(80)))
     scored = [answer for answer in answers if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code != 200]
-    assert len(scored) >= 6
+    assert len(scored) >= 6, "three quarters of the room are for calls of this class"
     assert all(answer.json()["reward"] == 80 for answer in scored)
     assert refused
     for answer in refused:
