@@ -87,19 +87,26 @@ class Proxy:
 class Replica:
     """One server process, which can be killed and started again on the same ports."""
 
-    def __init__(self, start):
+    def __init__(self, start, jobs_path: Path):
         self._start = start
-        self.port, self.grpc_port = free_port(), free_port()
-        self.address, self.grpc_address = f"127.0.0.1:{self.port}", f"127.0.0.1:{self.grpc_port}"
+        self._jobs_path = jobs_path
+        # HOST:PORT, of free ports at first
+        self.address = self.grpc_address = "127.0.0.1:0"
         self.server: ServeProcess = self.launch()
 
     def launch(self) -> ServeProcess:
         self.server = self._start(
-            "--model", "tiny", "--port", str(self.port), "--grpc-port", str(self.grpc_port),
+            "--model", "tiny", "--port", self.address.split(":")[1],
+            "--grpc-port", self.grpc_address.split(":")[1],
             max_body_bytes=MAX_BODY_BYTES, max_waiting_tokens=800, result_cache_entries=0,
             client_videos_per_s=10, client_burst_videos=150, prefix_cache_bytes=1 << 24,
+            jobs_path=self._jobs_path,
         )  # fmt: skip
         return self.server
+
+    def wait_ready(self) -> None:
+        self.server.wait_ready(lines=2)
+        self.address, self.grpc_address = (line.rsplit("/", 1)[1].strip() for line in self.server.out)
 
     def kill(self) -> None:
         for one in [self.server.process, *self.server.family]:
@@ -113,10 +120,10 @@ class Replica:
 
 
 @pytest.fixture(scope="package")
-def replicas(serve_slow):  # noqa: F811
-    started = [Replica(serve_slow), Replica(serve_slow)]
+def replicas(serve_slow, tmp_path_factory):  # noqa: F811
+    started = [Replica(serve_slow, tmp_path_factory.mktemp("jobs") / "jobs.sqlite") for _ in range(2)]
     for one in started:
-        one.server.wait_ready(lines=2)
+        one.wait_ready()
     return started
 
 

@@ -18,7 +18,7 @@ from service.grpc_gate import PATHS
 from service.openapi import ROUTES
 from tests.e2e.conftest import b64, grey, grey_body
 
-from .conftest import DEPLOY, tool
+from .conftest import DEPLOY, tool, wait_for
 
 # put on by Prometheus, not by the service
 FROM_PROMETHEUS = {"job", "instance", "namespace", "pod"}
@@ -100,6 +100,9 @@ def samples(replicas) -> dict[str, dict[str, set[str]]]:
         pair = {"references": one["references"], "video_a": grey(3), "video_b": grey(4)}
         assert client.post("/v1/compare", json=pair).status_code == 200
         assert client.post("/v1/score", json={}).status_code == 400
+        job = {"content": json.dumps(one), "headers": {"Content-Type": "application/x-ndjson"}}
+        assert client.post("/v1/jobs", **job).status_code == 202
+        wait_for(lambda: replicas[0].count('identity_reward_job_items_total{outcome="scored"}'))
         text = client.get("/metrics").text
     found: dict[str, dict[str, set[str]]] = {}
     for family in text_string_to_metric_families(text):
