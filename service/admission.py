@@ -132,16 +132,20 @@ class ByteRoom:
     def bytes(self) -> int:
         return self._bytes
 
-    def take(self, count: int) -> None:
-        """Overloaded when there is no room; a body that is larger than all of it is let in alone."""
+    def check(self, count: int, mine: int = 0) -> None:
+        """Overloaded when there is no room for `count` more; a body larger than all of it, of which `mine` bytes are
+        here, is let in alone."""
+        if self._bytes > mine and self._bytes + count > self._max_bytes:
+            seconds = max(math.ceil(self._retry_after_s()), 1)
+            raise Overloaded(
+                f"requests of {self._bytes} bytes are being answered and {count} more would be over "
+                f"{self._max_bytes} (max_waiting_bytes); try again in {seconds} s",
+                retry_after_s=seconds,
+            )
+
+    def take(self, count: int, mine: int = 0) -> None:
         with self._lock:
-            if self._bytes and self._bytes + count > self._max_bytes:
-                seconds = max(math.ceil(self._retry_after_s()), 1)
-                raise Overloaded(
-                    f"requests of {self._bytes} bytes are being answered and {count} more would be over "
-                    f"{self._max_bytes} (max_waiting_bytes); try again in {seconds} s",
-                    retry_after_s=seconds,
-                )
+            self.check(count, mine)
             self._bytes += count
 
     def give_back(self, count: int) -> None:
@@ -156,11 +160,16 @@ class HeldBytes:
         self._room = room
         self._count = 0
 
+    def check(self, count: int) -> None:
+        """Overloaded when a body of `count` bytes would find no room now."""
+        if self._room is not None:
+            self._room.check(count - self._count, self._count)
+
     def grow_to(self, count: int) -> None:
         """Overloaded when there is no room for the rest."""
         if count > self._count:
             if self._room is not None:
-                self._room.take(count - self._count)
+                self._room.take(count - self._count, self._count)
             self._count = count
 
     def release(self) -> None:

@@ -52,7 +52,7 @@ class Authenticator:
             return None
         self._look(self._path)
         if authorization is None:
-            raise Unauthenticated("this server asks for a token: send Authorization: Bearer TOKEN")
+            raise Unauthenticated("this server asks for a token: Authorization: Bearer TOKEN, or the command's --token")
         bearer = _BEARER.fullmatch(authorization.strip())
         found = self._find(tokens.digest(bearer[1])) if bearer else None
         if found is None:

@@ -35,7 +35,8 @@ def announced(headers: Headers) -> int | None:
 
 
 class Body:
-    """`most` bytes are taken at most, and `room` is held from the first byte to `release`."""
+    """`most` bytes are taken at most, and `room` is held for what has arrived, until `release`: a body that was
+    only announced holds nothing."""
 
     def __init__(self, headers: Headers, receive: Receive, most: int, room: ByteRoom | None):
         self._headers = headers
@@ -52,7 +53,7 @@ class Body:
         size = announced(self._headers)
         if size is not None:
             self._check(size)
-            self._held.grow_to(size)
+            self._held.check(size)
         chunks: list[bytes] = []
         size = 0
         while not self.done:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from identity_reward_client.errors import Conflict
 
 T = TypeVar("T")
-_MAX_ANSWERS = 4096
+_MAX_ANSWERS = 1024
 
 
 @dataclass(eq=False)

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from identity_reward_client.call_options import IDEMPOTENCY_HEADER, PRIORITIES, PRIORITY_HEADER, TIMEOUT_HEADER
 from identity_reward_client.job_messages import JSONL, NDJSON, JobInfo, JobItem, JobList, JobResult
 from identity_reward_client.messages import (
     API_VERSION,
@@ -69,7 +70,7 @@ class Route:
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
-_SCORING = (400, 404, 413, 415, 422, 500, 503, 504)
+_SCORING = (400, 404, 409, 413, 415, 422, 429, 500, 503, 504)
 
 ROUTES = (
     Route(
@@ -140,6 +141,13 @@ ROUTES = (
 )  # fmt: skip
 
 
+_CALL_HEADERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    (PRIORITY_HEADER, "whose turn is first", {"type": "string", "enum": [*PRIORITIES], "default": "interactive"}),
+    (TIMEOUT_HEADER, "seconds that the answer is waited for", {"type": "number", "exclusiveMinimum": 0}),
+    (IDEMPOTENCY_HEADER, "equal for repeats of one request", {"type": "string", "pattern": r"^[\x21-\x7e]{1,200}$"}),
+)
+
+
 @cache
 def document() -> dict[str, Any]:
     """An OpenAPI 3.1 document of every route."""
@@ -204,6 +212,9 @@ def _operation(route: Route, references) -> dict[str, Any]:
     ]
     for name, says, kind in route.query:
         parameters.append({"name": name, "in": "query", "required": False, "description": says, "schema": kind})
+    if route.scores:
+        for name, says, kind in _CALL_HEADERS:
+            parameters.append({"name": name, "in": "header", "required": False, "description": says, "schema": kind})
     if parameters:
         operation["parameters"] = parameters
     if route.request is not None:
@@ -222,6 +233,7 @@ _STATUS = {
     413: "Body over the server's limit",
     415: "Content type that the route does not take",
     422: "Media, frames or counts that can't be scored as they are",
+    429: "Over this client's rate: try again after Retry-After seconds",
     500: "The service failed",
     503: "Overloaded, not ready or without room: try again after Retry-After seconds",
     504: "Not answered in time",

@@ -144,6 +144,9 @@ async def _wait(client: JobsClient, info: JobInfo) -> JobInfo:
 def _ask(
     url: str | None, token: str | None, question: Callable[[JobsClient], Awaitable[T]], retry: RetryPolicy = BRIEF
 ) -> T:
+    if url is not None and url.startswith(("grpc://", "grpcs://")):
+        raise typer.BadParameter("jobs are asked for over HTTP: give the service's http(s):// URL")
+
     async def run() -> T:
         client = JobsClient(DEFAULT_URL if url is None else url, token=token, retry=retry)
         try:

@@ -170,6 +170,21 @@ def test_bodies_are_bounded_in_bytes(serve_slow):
     server.end()
 
 
+def test_bodies_that_were_only_announced_hold_nothing(serve_slow):
+    server = serve_slow(max_waiting_bytes=3000, result_cache_entries=0).wait_ready()
+    host, port = server.url.removeprefix("http://").split(":")
+    head = b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2900\r\n\r\n{"
+    idlers = [socket.create_connection((host, int(port))) for _ in range(8)]
+    for one in idlers:
+        one.sendall(head)
+    time.sleep(0.2)
+    for n in range(3):
+        assert httpx.post(f"{server.url}/v1/score", json=grey_body(5, n)).status_code == 200
+    for one in idlers:
+        one.close()
+    server.end()
+
+
 def test_a_pair_by_hashes_is_answered_from_what_is_known(serve_slow):
     server = serve_slow().wait_ready()
     with httpx.Client(base_url=server.url, timeout=30) as client:

@@ -74,8 +74,7 @@ def test_half_a_body_over_http(both, route, length, how):
     callers = [socket.create_connection((host, int(port))) for _ in range(3)]
     for one in callers:
         one.sendall(sent)
-    held = len(BODY if length == "announced" else half)
-    until(lambda: metric(both.url, "body_bytes") == 3 * held, "room is taken for what comes")
+    until(lambda: metric(both.url, "body_bytes") == 3 * len(half), "room is taken for what has come")
     for one in callers:
         leave(one, how)
     assert until(lambda: metric(both.url, "body_bytes") == 0, "the room is free") < 1

@@ -94,4 +94,4 @@ async def test_the_number_of_kept_answers_is_bounded():
     work.go.set()
     for number in range(5000):
         await once.run("me", str(number), "content", work)
-    assert len(once) <= 4096
+    assert len(once) <= 1024
