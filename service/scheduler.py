@@ -93,17 +93,17 @@ class Scheduler:
 
     def _advance(self) -> None:
         """Under the lock: begins to prepare the works whose turn is near."""
-        ahead = sum(work.tokens for work in self._window)
         while self._waiting:
             work = self._waiting.peek()
-            if self._window and ahead + work.tokens > 2 * self._batch_tokens:
+            # the less urgent don't count: theirs may be slow to decode
+            ahead = [one.tokens for one in self._window if _rank(one) <= _rank(work)]
+            if ahead and sum(ahead) + work.tokens > 2 * self._batch_tokens:
                 return
             self._waiting.pop()
             if work.future.done() or _expired(work):
                 continue
             work.begun_at = time.monotonic()
             self._window.append(work)
-            ahead += work.tokens
             self._pool.submit(self._resolve, work)
 
     def _resolve(self, work: Work) -> None:
@@ -173,12 +173,13 @@ class Scheduler:
             for work in batch:
                 work.fail(InternalError("the scheduler failed; the server's log says where"))
 
-    def _take(self) -> list[Work]:
-        """Under the lock: ready works, the urgent first, whole, as many as one forward may hold; at least one."""
+    def _take(self, below: int = len(PRIORITIES)) -> list[Work]:
+        """Under the lock: ready works of a rank below, the urgent first, whole, as many as one forward may hold; at
+        least one."""
         batch: list[Work] = []
         room = self._batch_tokens
-        ready = [work for work in self._window if not work.pending]
-        ready.sort(key=lambda work: (work.passed < _MAX_PASSED, PRIORITIES.index(work.call.priority)))
+        ready = [work for work in self._window if not work.pending and _rank(work) < below]
+        ready.sort(key=lambda work: (work.passed < _MAX_PASSED, _rank(work)))
         for number, work in enumerate(ready):
             if batch and work.tokens > room:
                 for passed in ready[number:]:
@@ -200,19 +201,31 @@ class Scheduler:
         else:
             chunks = [[(work, number) for work in batch for number in sorted(work.items)]]
         passes = 0
-        for chunk in chunks:
+        for number, chunk in enumerate(chunks):
+            if number:
+                self._let_pass(batch[0])
             if not all(work.future.done() or (len(chunks) > 1 and _expired(work)) for work in batch):
                 self._forward(chunk)
                 passes += 1
-        now = time.monotonic()
         if passes:  # of a group whose caller left on the way, what was scored
             tokens = sum(work.tokens for work in batch) * passes // len(chunks)
             self._on_batch(tokens, len(batch))
-            begun = min(work.begun_at for work in batch)
-            self._drain.worked(tokens, now - max(self._worked_at, begun))
-            self._worked_at = now
+            self._worked(tokens, min(work.begun_at for work in batch))
         for work in batch:
-            _finish(work, started, now - started)
+            _finish(work, started, time.monotonic() - started)
+
+    def _let_pass(self, large: Work) -> None:
+        """Between two parts of it: one batch of what is ready and more urgent."""
+        with self._changed:
+            batch = self._take(below=_rank(large))
+        if batch:
+            self._worked(0, large.begun_at)
+            self._answer(batch)
+
+    def _worked(self, tokens: int, begun: float) -> None:
+        now = time.monotonic()
+        self._drain.worked(tokens, now - max(self._worked_at, begun))
+        self._worked_at = now
 
     def _forward(self, chunk: list[tuple[Work, int]]) -> None:
         if self._lost is not None:
@@ -252,6 +265,10 @@ class Scheduler:
             return score
         except Exception as error:
             return _reported(error)
+
+
+def _rank(work: Work) -> int:
+    return PRIORITIES.index(work.call.priority)
 
 
 def _finish(work: Work, started: float, forward_s: float) -> None:

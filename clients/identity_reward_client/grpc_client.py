@@ -201,16 +201,19 @@ class GrpcRewardClient(RemoteRewardClient):
                 call = self._channel.stream_stream(method.chunked_path)(
                     chunks(body), timeout=self._timeout_s, metadata=metadata
                 )
+            answer: GroupResponse | None = None
             try:
-                async for data in call:
+                async for data in call:  # to its end: left before, the service would count it as cancelled
                     known = read_event(data)
                     if isinstance(known, Item):
                         on_item(known)
                     elif known is not None:
-                        return known
+                        answer = known
             finally:
                 call.cancel()
-            raise InvalidResponse(f"{self._where} ended the group's answer before its last message")
+            if answer is None:
+                raise InvalidResponse(f"{self._where} ended the group's answer before its last message")
+            return answer
 
         return await self._tried(attempt)
 

@@ -5,8 +5,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import httpx
 import psutil
+
+from identity_reward_client.messages import ScoreRequest
+from identity_reward_client.proto.codec import to_proto
+from identity_reward_client.proto.methods import SCORE
 
 from .conftest import grey_body
 
@@ -55,6 +60,29 @@ def test_nothing_that_was_taken_is_lost_and_what_comes_is_told_to_come_back(serv
     assert before
     assert all(status == 200 for _, status, _ in before), "taken before the signal"
     assert {status for _, status, _ in outcomes} <= {0, 200, 503}
+    assert gone(server.family)
+
+
+def test_a_signal_to_every_process_at_once_loses_nothing(serve_slow):
+    server = serve_slow("--grpc-port", "0", max_batch_tokens=100, result_cache_entries=0).wait_ready(lines=2)
+    target = server.out[1].rsplit(" ", 1)[1].strip()
+
+    def by_grpc(number: int) -> int:
+        body = to_proto(ScoreRequest.model_validate(grey_body(200, number))).SerializeToString()
+        with grpc.insecure_channel(target.removeprefix("grpc://")) as channel:
+            channel.unary_unary(SCORE.path)(body, timeout=20)
+        return 200
+
+    def by_http(number: int) -> int:
+        return httpx.post(f"{server.url}/v1/score", json=grey_body(200, number), timeout=20).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(by_grpc if n % 2 else by_http, n) for n in range(8)]
+        time.sleep(0.5)  # as systemd stops a unit:
+        for one in [*server.family, server.process]:
+            one.send_signal(signal.SIGTERM)
+        assert [call.result() for call in calls] == [200] * 8
+        assert server.wait(20) == 0
     assert gone(server.family)
 
 

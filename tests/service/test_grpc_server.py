@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from identity_reward_client.errors import InternalError, RewardError, Unauthenticated
+from identity_reward_client.grpc_client import GrpcRewardClient
 from identity_reward_client.messages import GroupRequest, ReferenceSet, ScoreRequest
 from identity_reward_client.proto import identity_reward_pb2 as pb2
 from identity_reward_client.proto.codec import to_proto
@@ -183,6 +184,15 @@ async def test_calls_are_counted_by_method_and_status(server, connect, score_req
         assert counted(server, "requests_total", route=f"/{SERVICE}/Score", status=status) == 1
     assert counted(server, "errors_total", code="invalid_request") == 1
     assert counted(server, "request_seconds_count", route=f"/{SERVICE}/Score") == 2
+
+
+async def test_a_group_that_the_client_has_whole_is_counted_as_answered(server):
+    frames_THWC = np.full((6, 8, 8, 3), 51, np.uint8)
+    client = GrpcRewardClient(f"grpc://{server.address}")
+    for _ in range(5):
+        await client.score_group([frames_THWC[0]], [frames_THWC, frames_THWC[:5]], fps=8)
+    await client.close()
+    assert counted(server, "requests_total", route=f"/{SERVICE}/ScoreGroup", status="OK") == 5
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,35 @@ def test_the_urgent_go_first_among_what_is_ready_but_pass_nobody_for_ever(scorer
     assert 2 < order.index(20.0) < 12
 
 
+def test_the_urgent_do_not_wait_for_what_less_urgent_ones_are_slow_to_decode(scorer, make):
+    scheduler = make(batch_tokens=1, threads=8)
+    go = threading.Event()
+    bulk = [work(1.0, prepare=lambda *_: go.wait(10) and 20.0, priority="bulk") for _ in range(3)]
+    for one in bulk:
+        scheduler.submit(one)
+    assert isinstance(scheduler.submit(work(99.0, priority="rollout")).result(5).outcomes[0], Score)
+    go.set()
+    assert all(isinstance(one.future.result(5).outcomes[0], Score) for one in bulk)
+
+
+def test_the_urgent_pass_between_the_parts_of_a_large_group(scorer, make):
+    scheduler = make()
+    large, urgent = work(*[20.0] * 16, priority="bulk"), [work(float(n), priority="rollout") for n in range(40, 44)]
+
+    def forward(batch):
+        scorer.batches.append(list(batch))
+        if len(scorer.batches) == 1:
+            for one in urgent:
+                scheduler.submit(one)
+            until(lambda: not any(one.pending for one in urgent))
+        return [value / 255 for value in batch]
+
+    scorer.forward = forward
+    assert len(scheduler.submit(large).result(5).outcomes) == 16
+    assert [batch[0] for batch in scorer.batches] == [20.0, 40.0, 20.0, 20.0, 20.0]
+    assert [one.future.result(5).outcomes[0].reward for one in urgent] == [n / 255 for n in range(40, 44)]
+
+
 def test_a_group_over_the_budget_is_scored_in_parts_and_told_in_parts(scorer, make):
     scheduler = make()
     told, forwards = [], []
