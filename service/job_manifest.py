@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from identity_reward_client.content import reference_set_id
+from identity_reward_client.content import references_of
 from identity_reward_client.errors import InvalidRequest, LimitExceeded, ModelNotFound
 from identity_reward_client.job_messages import JobItem
 from identity_reward_client.validation import explain
@@ -79,8 +79,8 @@ def _keep(item: JobItem, line: int, sets: dict[str, Any]) -> KeptItem:
     request = _take_out(item.model_dump(exclude_none=True), media)
     if isinstance(item.references, str):
         request["references"] = sets.get(item.references, item.references)
-    elif not any(image.url or image.path for image in item.references):
-        sets.setdefault(reference_set_id(item.references), request["references"])
+    elif (identity := references_of(item)) is not None:
+        sets.setdefault(identity, request["references"])
     return KeptItem(line, json.dumps(request), media)
 
 

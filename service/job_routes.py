@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -69,10 +70,17 @@ async def get_results(request: Request) -> Response:
     return Response(lines, media_type=NDJSON)
 
 
+# one for all methods of a path: of two routes, the Allow of a 405 would name the first one's alone
+class AllJobs(HTTPEndpoint):
+    get, head, post = map(staticmethod, (list_jobs, list_jobs, submit))
+
+
+class OneJob(HTTPEndpoint):
+    get, head, delete = map(staticmethod, (get_job, get_job, cancel))
+
+
 JOB_ROUTES = [
-    Route("/v1/jobs", submit, methods=["POST"]),
-    Route("/v1/jobs", list_jobs),
-    Route("/v1/jobs/{id}", get_job),
-    Route("/v1/jobs/{id}", cancel, methods=["DELETE"]),
+    Route("/v1/jobs", AllJobs),
+    Route("/v1/jobs/{id}", OneJob),
     Route("/v1/jobs/{id}/results", get_results),
 ]

@@ -11,7 +11,7 @@ import httpx
 
 from .answers import check_scored
 from .call_options import IDEMPOTENCY_HEADER
-from .content import reference_set_id
+from .content import references_of
 from .errors import InvalidRequest, InvalidResponse
 from .http_client import DEFAULT_URL
 from .http_errors import broken, from_answer, parse
@@ -26,8 +26,7 @@ def encode_manifest(items: Iterable[JobItem]) -> bytes:
     manifest = bytearray()
     sent: set[str] = set()
     for item in items:
-        if not isinstance(item.references, str) and not any(one.url or one.path for one in item.references):
-            name = reference_set_id(item.references)
+        if (name := references_of(item)) is not None:
             if name in sent:
                 item = item.model_copy(update={"references": name})
             sent.add(name)

@@ -248,8 +248,10 @@ def test_a_job_that_is_not_there(shared):
     for method, tail in (("GET", ""), ("DELETE", ""), ("GET", "/results")):
         answer = httpx.request(method, f"{shared.url}/v1/jobs/nothing{tail}", timeout=20)
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
-    answer = httpx.put(f"{shared.url}/v1/jobs/nothing", timeout=20)
-    assert answer.status_code == 405
+    for path, allowed in (("/v1/jobs", {"GET", "HEAD", "POST"}), ("/v1/jobs/nothing", {"GET", "HEAD", "DELETE"})):
+        answer = httpx.put(f"{shared.url}{path}", timeout=20)
+        assert answer.status_code == 405
+        assert set(answer.headers["Allow"].split(", ")) == allowed
 
 
 def test_a_server_without_a_place_for_jobs_says_so(http):

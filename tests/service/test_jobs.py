@@ -93,6 +93,16 @@ async def test_every_item_has_its_reward_or_its_error(start):
     assert found[1].scored.model.name == "brightness"
 
 
+@pytest.mark.parametrize("link", [{"path": ""}, {"url": ""}, {"path": "/etc/passwd"}])
+async def test_a_link_that_is_not_taken_is_its_items_error(start, link):
+    jobs = await start()
+    job = await jobs.submit(encode_manifest([item(20, references=[Image(**link)]), item(40)]), ANNA)
+    await finished(jobs, job.id)
+    first, second = sorted(await results(jobs, job.id), key=lambda one: one.line)
+    assert first.error.code == "input_refused"
+    assert second.scored.reward == 40 / 255
+
+
 async def test_pages_of_results_join_to_all_of_them(start):
     jobs = await start(max_running_job_items=1)
     sent = await jobs.submit(encode_manifest(item(n) for n in range(20, 30)), ANNA)
