@@ -78,11 +78,11 @@ def test_rollouts_overtake_bulk_on_the_other_transport(both, http, stub, rollout
 
     first, second = (over_grpc, over_http) if rollout == "http" else (over_http, over_grpc)
     with ThreadPoolExecutor(5) as pool:
-        bulk = [pool.submit(first, level, "bulk") for level in (150, 151, 152, 153)]
+        bulk = [pool.submit(first, level, "bulk") for level in (240, 241, 242, 243)]
         until(lambda: metric(both.url, "waiting_tokens") == 400, "they are let in")
         assert pool.submit(second, 2, "rollout").result() == 2
         assert done.count("bulk") <= 2, "only those of the batch that ran"
-        assert [one.result() for one in bulk] == [150, 151, 152, 153]
+        assert [one.result() for one in bulk] == [240, 241, 242, 243]
 
 
 def test_over_grpc_every_answer_is_a_reward_or_says_when_to_come_again(http, stub):

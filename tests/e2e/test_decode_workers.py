@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import psutil
 
@@ -13,9 +14,12 @@ BOX = b"\0\0\0\x08free"
 
 
 def workers(server) -> list[psutil.Process]:
-    family = server.process.children(recursive=True)
-    alive = [one for one in family if one.status() != psutil.STATUS_ZOMBIE]
-    return [one for one in alive if "reward_model.decode_worker" in " ".join(one.cmdline())]
+    found = []
+    for one in server.process.children(recursive=True):
+        with suppress(psutil.Error):  # it ends while it is looked at
+            if one.status() != psutil.STATUS_ZOMBIE and "reward_model.decode_worker" in " ".join(one.cmdline()):
+                found.append(one)
+    return found
 
 
 def test_one_that_is_killed_while_it_has_a_file_costs_that_file(server, http, score_body, clip_mp4, other_mp4):
