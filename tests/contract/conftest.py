@@ -25,7 +25,7 @@ LIMITS = {
 }
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server(serve):  # noqa: F811
     arguments = ("--model", "arcface", "--model", "tiny", "--port", "0", "--grpc-port", "0")
     started = serve(*arguments, environment=LIMITS).wait_ready(lines=2)
@@ -33,7 +33,7 @@ def server(serve):  # noqa: F811
     return started
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def clients(server):
     once = RetryPolicy(max_attempts=1)
     with pytest.MonkeyPatch.context() as environment:

@@ -77,12 +77,12 @@ def test_rollouts_overtake_bulk_on_the_other_transport(both, http, stub, rollout
         return answer.reward
 
     first, second = (over_grpc, over_http) if rollout == "http" else (over_http, over_grpc)
-    with ThreadPoolExecutor(5) as pool:
-        bulk = [pool.submit(first, level, "bulk") for level in (240, 241, 242, 243)]
+    with ThreadPoolExecutor(7) as pool:
+        bulk = [pool.submit(first, level, "bulk") for level in range(240, 244)]
         until(lambda: metric(both.url, "waiting_tokens") == 400, "they are let in")
         assert pool.submit(second, 2, "rollout").result() == 2
-        assert done.count("bulk") <= 2, "only those of the batch that ran"
-        assert [one.result() for one in bulk] == [240, 241, 242, 243]
+        assert done.count("bulk") <= 3, "only those of the batch that ran, and of the next if it was slow to come"
+        assert [one.result() for one in bulk] == list(range(240, 244))
 
 
 def test_over_grpc_every_answer_is_a_reward_or_says_when_to_come_again(http, stub):

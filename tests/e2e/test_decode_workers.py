@@ -22,6 +22,14 @@ def workers(server) -> list[psutil.Process]:
     return found
 
 
+def ended(process: psutil.Process) -> bool:
+    """So that its parent can know of it; one that is still ending has lost its command line, but not more."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_one_that_is_killed_while_it_has_a_file_costs_that_file(server, http, score_body, clip_mp4, other_mp4):
     def reward(clip: bytes) -> float:
         answer = http.post("/v1/score", json=score_body | {"video": {"data": b64(clip)}})
@@ -54,9 +62,10 @@ def test_one_that_is_killed_while_it_has_a_file_costs_that_file(server, http, sc
 
 def test_those_that_are_killed_with_nothing_to_do_cost_nothing(server, http, score_body, clip_mp4):
     before = http.post("/v1/score", json=score_body).json()["reward"]
-    for one in workers(server):
+    killed = workers(server)
+    for one in killed:
         one.kill()
-    until(lambda: not workers(server), "they are gone")
+    until(lambda: all(map(ended, killed)), "they are gone")
     answer = http.post("/v1/score", json=score_body | {"video": {"data": b64(clip_mp4 + 3 * BOX)}})
     assert answer.status_code == 200, answer.text
     assert answer.json()["reward"] == before

@@ -112,7 +112,7 @@ def test_a_deadline_of_the_caller_is_kept(client):
 def test_rollouts_overtake_bulk(client):
     with ThreadPoolExecutor(8) as pool:
         bulk = {"X-Priority": "bulk"}
-        slow = [pool.submit(client.post, "/v1/score", json=grey_body(200, n), headers=bulk) for n in range(4)]
+        slow = [pool.submit(client.post, "/v1/score", json=grey_body(250, n), headers=bulk) for n in range(4)]
         while waiting(client) < 400:
             time.sleep(0.01)
         asked = time.monotonic()
@@ -120,7 +120,7 @@ def test_rollouts_overtake_bulk(client):
         took = time.monotonic() - asked
         assert answer.status_code == 200
         assert all(one.result().status_code == 200 for one in slow)
-    assert took < 0.75, "all before it would take 0.8 s"
+    assert took < 0.9, "all before it would take 1 s"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import io
 import os
 import signal
+import sys
 from dataclasses import replace
 
 import av
@@ -39,8 +40,18 @@ def turned_png() -> bytes:
     return file.getvalue()
 
 
+@pytest.fixture(autouse=True)
+def others(monkeypatch):
+    """Workers of engines that other tests keep."""
+    monkeypatch.setattr(sys.modules[__name__], "_OTHERS", {one.pid for one in workers()})
+
+
+_OTHERS: set[int] = set()
+
+
 def workers() -> list[psutil.Process]:
-    alive = [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
+    children = [one for one in psutil.Process().children() if one.pid not in _OTHERS]
+    alive = [one for one in children if one.status() != psutil.STATUS_ZOMBIE]
     return [one for one in alive if "reward_model.decode_worker" in " ".join(one.cmdline())]
 
 
