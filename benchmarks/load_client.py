@@ -62,10 +62,7 @@ class Connections:
         return Outcome(status, started, time.monotonic() - started, retry_after, request.kind, request.items)
 
     async def _exchange(self, request: Encoded) -> tuple[int, str | None]:
-        if self._idle:
-            reader, writer = self._idle.pop()
-        else:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = await self._connection()
         try:
             writer.write(request.head)
             writer.write(request.body)
@@ -81,6 +78,14 @@ class Connections:
         else:
             self._idle.append((reader, writer))
         return int(head[0].split()[1]), fields.get("retry-after")
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():  # the service closes what was idle for some seconds
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", self._port)
 
     def close(self) -> None:
         for _, writer in self._idle:
