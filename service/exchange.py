@@ -32,7 +32,8 @@ def json_response(message: BaseModel, status: int = 200) -> Response:
 
 
 def error_response(error: RewardError) -> Response:
-    current.get().error = error
+    # without the frames that it came through: they hold the request's bytes
+    current.get().error = error.with_traceback(None)
     response = json_response(ErrorResponse(error=body(error)), error.http_status)
     if error.http_status in (429, 503) or error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or 1)))

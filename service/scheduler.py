@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any
+from weakref import ref
 
 from identity_reward_client.call_options import PRIORITIES
 from identity_reward_client.errors import DeadlineExceeded, InternalError, RewardError
@@ -66,7 +67,13 @@ class Scheduler:
                 raise stopping()
             self._waiting.push(work, work.tokens, work.call.priority, work.call.client)
             self._advance()
-        work.future.add_done_callback(lambda future: self._cancelled(work) if future.cancelled() else None)
+        known = ref(work)  # else work and future hold each other, and the request's bytes, until a full collection
+
+        def done(future: Future[Done]) -> None:
+            if future.cancelled() and (gone := known()) is not None:
+                self._cancelled(gone)
+
+        work.future.add_done_callback(done)
         return work.future
 
     def close(self) -> None:
@@ -96,11 +103,11 @@ class Scheduler:
         while self._waiting:
             work = self._waiting.peek()
             # the less urgent don't count: theirs may be slow to decode
-            ahead = [one.tokens for one in self._window if _rank(one) <= _rank(work)]
+            ahead = [one.tokens for one in self._window if one.rank <= work.rank]
             if ahead and sum(ahead) + work.tokens > 2 * self._batch_tokens:
                 return
             self._waiting.pop()
-            if work.future.done() or _expired(work):
+            if work.future.done() or work.expired():
                 continue
             work.begun_at = time.monotonic()
             self._window.append(work)
@@ -178,15 +185,15 @@ class Scheduler:
         least one."""
         batch: list[Work] = []
         room = self._batch_tokens
-        ready = [work for work in self._window if not work.pending and _rank(work) < below]
-        ready.sort(key=lambda work: (work.passed < _MAX_PASSED, _rank(work)))
+        ready = [work for work in self._window if not work.pending and work.rank < below]
+        ready.sort(key=lambda work: (work.passed < _MAX_PASSED, work.rank))
         for number, work in enumerate(ready):
             if batch and work.tokens > room:
                 for passed in ready[number:]:
                     passed.passed += 1
                 break
             self._window.remove(work)
-            if not _expired(work):
+            if not work.expired():
                 batch.append(work)
                 room -= work.tokens
         self._advance()
@@ -204,7 +211,7 @@ class Scheduler:
         for number, chunk in enumerate(chunks):
             if number:
                 self._let_pass(batch[0])
-            if not all(work.future.done() or (len(chunks) > 1 and _expired(work)) for work in batch):
+            if not all(work.future.done() or (len(chunks) > 1 and work.expired()) for work in batch):
                 self._forward(chunk)
                 passes += 1
         if passes:  # of a group whose caller left on the way, what was scored
@@ -217,7 +224,7 @@ class Scheduler:
     def _let_pass(self, large: Work) -> None:
         """Between two parts of it: one batch of what is ready and more urgent."""
         with self._changed:
-            batch = self._take(below=_rank(large))
+            batch = self._take(below=large.rank)
         if batch:
             self._worked(0, large.begun_at)
             self._answer(batch)
@@ -267,10 +274,6 @@ class Scheduler:
             return _reported(error)
 
 
-def _rank(work: Work) -> int:
-    return PRIORITIES.index(work.call.priority)
-
-
 def _finish(work: Work, started: float, forward_s: float) -> None:
     if not work.claim():
         return
@@ -281,14 +284,6 @@ def _finish(work: Work, started: float, forward_s: float) -> None:
         work.future.set_exception(DeadlineExceeded("the time for this request was over while it was being scored"))
     else:
         work.future.set_result(Done(outcomes, queue_s, forward_s))
-
-
-def _expired(work: Work) -> bool:
-    """True, and its future has the error, when an answer would come too late to be of use."""
-    if work.call.remaining_s > 0:
-        return False
-    work.fail(DeadlineExceeded("the time for this request was over before its turn came", retry_after_s=1))
-    return True
 
 
 def _reported(error: BaseException) -> Exception:

@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from identity_reward_client.call_options import PRIORITIES
+from identity_reward_client.errors import DeadlineExceeded
 from reward_model.types import Price, Score
 
 from .call import Call
@@ -59,6 +61,18 @@ class Work:
     @property
     def tokens(self) -> int:
         return max(price.shared for price in self.prices) + sum(price.own for price in self.prices)
+
+    @property
+    def rank(self) -> int:
+        """0 is the most urgent."""
+        return PRIORITIES.index(self.call.priority)
+
+    def expired(self) -> bool:
+        """True, and the future has the error, when an answer would come too late to be of use."""
+        if self.call.remaining_s > 0:
+            return False
+        self.fail(DeadlineExceeded("the time for this request was over before its turn came", retry_after_s=1))
+        return True
 
     def claim(self) -> bool:
         """True for one caller alone, who then sets the future; never when nobody waits for it any more."""
