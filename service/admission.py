@@ -76,6 +76,11 @@ class Admission:
                 if not self._by_caller[caller]:
                     del self._by_caller[caller]
 
+    @property
+    def wait_s(self) -> float:
+        """Seconds in which all that waits is worked off."""
+        return self._tokens / self.drain.tokens_per_s
+
     def check_room(self, call: Call) -> None:
         """Overloaded when no request of that call, of any size, would be let in now: for before a body is read."""
         room = self._room(call.priority)
@@ -111,7 +116,7 @@ class Admission:
             raise self._overloaded(late_s * self.drain.tokens_per_s, "too many to answer in the time that is left, ")
 
     def _overloaded(self, too_many: float, why: str = "") -> Overloaded:
-        seconds = min(max(math.ceil(too_many / self.drain.tokens_per_s), 1), _MAX_RETRY_S)
+        seconds = _retry_s(too_many / self.drain.tokens_per_s)
         return Overloaded(
             f"{self._tokens} tokens of work are waiting, {why}and the queue holds {self._max_tokens}, some of it for "
             f"more urgent calls; try again in {seconds} s",
@@ -119,12 +124,17 @@ class Admission:
         )
 
 
+def _retry_s(wait_s: float) -> int:
+    return min(max(math.ceil(wait_s), 1), _MAX_RETRY_S)
+
+
 class ByteRoom:
     """Memory for requests' bodies, from their first byte until they are answered."""
 
-    def __init__(self, max_bytes: int, retry_after_s: Callable[[], float] = lambda: 1.0):
+    def __init__(self, max_bytes: int, wait_s: Callable[[], float] = lambda: 1.0):
+        """`wait_s`: in which time what is held is answered."""
         self._max_bytes = max_bytes
-        self._retry_after_s = retry_after_s
+        self._wait_s = wait_s
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -136,7 +146,7 @@ class ByteRoom:
         """Overloaded when there is no room for `count` more; a body larger than all of it, of which `mine` bytes are
         here, is let in alone."""
         if self._bytes > mine and self._bytes + count > self._max_bytes:
-            seconds = max(math.ceil(self._retry_after_s()), 1)
+            seconds = _retry_s(self._wait_s())
             raise Overloaded(
                 f"requests of {self._bytes} bytes are being answered and {count} more would be over "
                 f"{self._max_bytes} (max_waiting_bytes); try again in {seconds} s",

@@ -58,7 +58,7 @@ class ScoringEngine:
         self.settings = settings
         self.metrics = metrics or Metrics()
         # of requests' bodies: transports take it before they read one
-        self.body_room = ByteRoom(settings.max_waiting_bytes)
+        self.body_room = ByteRoom(settings.max_waiting_bytes, lambda: self._models.wait_s)
         self._models = ServedModels()
         self._references = ReferenceStore(settings.max_reference_store_bytes)
         self._results = ResultCache(settings.result_cache_entries)

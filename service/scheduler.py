@@ -30,9 +30,9 @@ _MAX_PASSED = 8
 class Scheduler:
     """Runs `scorer.forward` in a thread of its own on batches of whole groups, within `batch_tokens` tokens.
 
-    Works wait in a fair queue; those whose turn is near are prepared in `pool`, as many as fill two batches, so that
-    the next batch is ready when this one is done. Every future gets its result or an error. A forward that raises
-    fails its own batch; a batch of several works is then run again work by work, so that one caller's samples can't
+    Works wait in a fair queue; those whose turn is near are prepared in `pool`, as many as fill two batches (the less
+    urgent don't count), so that the next batch is ready when this one is done. Every future gets its result or an
+    error. A forward that raises fails its own batch; a batch of several works is then run again work by work, so that one caller's samples can't
     fail another's. A device that is lost fails everything and is told to `on_lost`.
     """
 

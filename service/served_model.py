@@ -79,6 +79,11 @@ class ServedModels:
         """The default first."""
         return sorted(self._models.values(), key=lambda model: model.name != self._default)
 
+    @property
+    def wait_s(self) -> float:
+        """Seconds in which the longest queue is worked off."""
+        return max((model.admission.wait_s for model in self._models.values()), default=0.0)
+
     def describe(self, name: str | None) -> ModelInfo:
         info = self.find(name).scorer.info
         fields = {field: getattr(info, field) for field in ModelInfo.model_fields if field != "default"}

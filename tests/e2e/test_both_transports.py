@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from identity_reward_client.proto import identity_reward_pb2 as pb2
 from identity_reward_client.proto.identity_reward_pb2_grpc import RewardServiceStub
 from tests.e2e.bad_files import PICKLE, Marked
-from tests.e2e.conftest import grey_body
+from tests.e2e.conftest import grey, grey_body
 from tests.e2e.grpc_calls import PATHS, chunked, free, group, metric, refused, score, until
 
 
@@ -62,6 +62,10 @@ def test_a_pair_over_both_in_one_batch(both, http, stub):
     assert metric(both.url, "batch_fill_ratio_count") - before == 2
 
 
+# half a second of a whole batch
+PLUG = {"references": grey_body(0)["references"], "videos": [grey(250), grey(251)]}
+
+
 @pytest.mark.parametrize("rollout", ["http", "grpc"])
 def test_rollouts_overtake_bulk_on_the_other_transport(both, http, stub, rollout):
     done: list[str] = []
@@ -78,11 +82,14 @@ def test_rollouts_overtake_bulk_on_the_other_transport(both, http, stub, rollout
 
     first, second = (over_grpc, over_http) if rollout == "http" else (over_http, over_grpc)
     with ThreadPoolExecutor(7) as pool:
-        bulk = [pool.submit(first, level, "bulk") for level in range(240, 244)]
+        plug = pool.submit(http.post, "/v1/groups", json=PLUG, headers={"X-Priority": "bulk"})
+        until(lambda: metric(both.url, "waiting_tokens") == 200, "the model is busy")
+        bulk = [pool.submit(first, level, "bulk") for level in (150, 151)]
         until(lambda: metric(both.url, "waiting_tokens") == 400, "they are let in")
         assert pool.submit(second, 2, "rollout").result() == 2
-        assert done.count("bulk") <= 3, "only those of the batch that ran, and of the next if it was slow to come"
-        assert [one.result() for one in bulk] == list(range(240, 244))
+        assert done.count("bulk") <= 1, "only the one that shares its batch"
+        assert [one.result() for one in bulk] == [150, 151]
+        assert plug.result().status_code == 200
 
 
 def test_over_grpc_every_answer_is_a_reward_or_says_when_to_come_again(http, stub):
