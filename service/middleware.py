@@ -122,7 +122,7 @@ class EdgeMiddleware:
         if engine is not None and route.scores:
             engine.check_room(exchange.call)
         body = await reply.body.read()
-        await _unless_gone(self._app(scope, replay(body, _never), reply), receive)
+        await _unless_gone(self._app(scope, replay(body), reply), receive)
 
     def _identify(self, headers: Headers, found) -> str | None:
         """The token's name, if tokens are asked for. Raised before anything says which paths there are."""
@@ -153,7 +153,3 @@ async def _unless_gone(answer, receive: Receive) -> None:
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _never():
-    await asyncio.Event().wait()

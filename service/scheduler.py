@@ -32,8 +32,8 @@ class Scheduler:
 
     Works wait in a fair queue; those whose turn is near are prepared in `pool`, as many as fill two batches (the less
     urgent don't count), so that the next batch is ready when this one is done. Every future gets its result or an
-    error. A forward that raises fails its own batch; a batch of several works is then run again work by work, so that one caller's samples can't
-    fail another's. A device that is lost fails everything and is told to `on_lost`.
+    error. A forward that raises fails its own batch; a batch of several works is then run again work by work, so that
+    one caller's samples can't fail another's. A device that is lost fails everything and is told to `on_lost`.
     """
 
     def __init__(
