@@ -1,0 +1,1 @@
+"""Preference records, and the world of rendered people."""
