@@ -1,0 +1,122 @@
+"""Preference records from and to VideoAlign's CSV of pairs and VideoGen-RewardBench's.
+
+VideoAlign (KwaiVGI/VideoAlign, `data.py`): path_A, path_B, prompt, a label column for each dimension (VQ, MQ, TA, ...:
+A, B, same, or anything else for invalid), fps_A, num_frames_A, fps_B, num_frames_B. RewardBench adds A_model, B_model
+and Overall. Neither has references or identities: `ref_paths` (separated by semicolons) and the label column `SA` do.
+`meta` keeps the other columns, so that a file that was read is written back as it was.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from identity_reward_client.preference import Preference
+
+from .records import PreferencePair, RecordError, Reference, Source, Votes, explain
+
+LABEL = "SA"
+_PATHS = ("path_A", "path_B")
+_RATES = ("fps_A", "fps_B")
+_WORDS = {Preference.A: "A", Preference.B: "B", Preference.TIE: "same"}
+_LABELS = {word: label for label, word in _WORDS.items()}
+# columns that a record has a field for
+_OWN = {"path_A", "path_B", "prompt", "ref_paths"}
+
+
+def read_csv(
+    path: Path, label: str = LABEL, *, split: str = "train", source: Source = "human", licence: str = ""
+) -> list[PreferencePair]:
+    """A pair for each row, with one vote for what the column `label` says and none where it says neither A, B nor same.
+
+    A person is named by the path of their picture. The pair's rate is the one in fps_A and fps_B; videos of two rates
+    have to state them in their files. RecordError for a file that lacks a column or whose row is no record.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns, rows = list(reader.fieldnames or ()), list(reader)
+    except FileNotFoundError:
+        raise RecordError(f"{path}: no such file; give a CSV with path_A, path_B, prompt, ref_paths, {label}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RecordError(f"{path}: can't be read as CSV ({error})") from None
+    missing = [name for name in (*_PATHS, "prompt", "ref_paths", label) if name not in columns]
+    if missing:
+        raise RecordError(
+            f"{path}: no column {', '.join(missing)}; it has {', '.join(columns) or 'none'}. "
+            "Identity needs ref_paths, and the label column is chosen by name"
+        )
+    return [_pair(row, f"{path}, row {n}", n, label, split, source, licence) for n, row in enumerate(rows, 1)]
+
+
+def write_csv(path: Path, pairs: Iterable[PreferencePair], label: str = LABEL) -> None:
+    """Votes become their majority, "invalid" where there is none; columns that came with a record come back."""
+    rows = [_row(pair, label) for pair in pairs]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    whole = Path(path).with_name(f".{Path(path).name}.writing")
+    with whole.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(whole, path)
+
+
+def _pair(row: dict, where: str, number: int, label: str, split: str, source: Source, licence: str) -> PreferencePair:
+    if None in row or None in row.values():
+        raise RecordError(f"{where}: {len(row)} columns where the header has another number; quote cells with commas")
+    said = _LABELS.get(row[label].strip())
+    votes = Votes(**{said.value: 1}) if said else Votes()
+    rates = {name: _rate(row.get(name, ""), name, where) for name in _RATES}
+    known = {rate for rate in rates.values() if rate}
+    try:
+        return PreferencePair(
+            pair_id=str(number),
+            prompt=row["prompt"],
+            references=tuple(
+                Reference(path=ref, person=ref) for ref in map(str.strip, row["ref_paths"].split(";")) if ref
+            ),
+            video_a=row["path_A"],
+            video_b=row["path_B"],
+            label=votes.majority,
+            votes=votes,
+            source=source,
+            split=split,
+            fps=known.pop() if len(known) == 1 else None,
+            licence=licence,
+            meta={"columns": {name: cell for name, cell in row.items() if name not in _OWN}},
+        )
+    except ValidationError as error:
+        raise RecordError(f"{where}: {explain(error)}") from None
+
+
+def _rate(cell: str, column: str, where: str) -> float | None:
+    if not cell.strip():
+        return None
+    try:
+        rate = float(cell)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise RecordError(f"{where}: {column} is {cell!r}; frames a second are a positive number, or an empty cell")
+    return rate
+
+
+def _row(pair: PreferencePair, label: str) -> dict[str, str]:
+    kept = dict(pair.meta.get("columns", {}))
+    if pair.fps is not None:
+        for name in _RATES:
+            if not kept.get(name, "").strip():
+                kept[name] = repr(pair.fps)
+    word = _WORDS[pair.label] if pair.label is not None else "invalid"
+    if label in kept and kept[label].strip() not in _LABELS and pair.label is None:
+        word = kept[label]
+    references = ";".join(reference.path for reference in pair.references)
+    return {
+        "path_A": pair.video_a, "path_B": pair.video_b, "prompt": pair.prompt, "ref_paths": references, **kept,
+        label: word,
+    }  # fmt: skip

@@ -1,0 +1,69 @@
+import csv
+
+import pytest
+
+from reward_model.data.csv_formats import read_csv, write_csv
+from reward_model.data.records import RecordError, read_pairs, write_pairs
+
+VIDEOALIGN = """\
+path_A,path_B,prompt,VQ,MQ,SA,ref_paths,fps_A,num_frames_A,fps_B,num_frames_B
+./v/1.mp4,./v/2.mp4,"Two people, in a park.",A,same,B,refs/a.png;refs/b.png,16.0,33.0,16.0,33.0
+./v/3.mp4,./v/4.mp4,One person.,B,A,same,refs/c.png,16.0,33.0,8.0,17.0
+./v/5.mp4,./v/6.mp4,One person.,B,invalid,invalid,refs/c.png,,,,
+"""
+REWARD_BENCH = """\
+path_A,A_model,path_B,B_model,prompt,Overall,ref_paths
+1.mp4,vace,2.mp4,phantom,One person.,A,refs/c.png
+3.mp4,vace,4.mp4,phantom,One person.,B,refs/c.png
+"""
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(("text", "label"), [(VIDEOALIGN, "SA"), (VIDEOALIGN, "MQ"), (REWARD_BENCH, "Overall")])
+def test_round_trip_by_way_of_records(tmp_path, text, label):
+    source, between, back = tmp_path / "a.csv", tmp_path / "a.jsonl", tmp_path / "b.csv"
+    source.write_text(text)
+    pairs = read_csv(source, label)
+    write_pairs(between, pairs)
+    assert read_pairs(between) == pairs
+    write_csv(back, read_pairs(between), label)
+    assert rows(back) == rows(source)
+    assert read_csv(back, label) == pairs
+
+
+def test_labels_rates_and_references(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(VIDEOALIGN)
+    pairs = read_csv(path, split="test", source="vlm", licence="MIT")
+    assert [pair.label for pair in pairs] == ["B", "tie", None]
+    assert [pair.fps for pair in pairs] == [16.0, None, None]  # two rates are no rate of the pair
+    assert [pair.persons for pair in pairs] == [("refs/a.png", "refs/b.png"), ("refs/c.png",), ("refs/c.png",)]
+    assert {(pair.split, pair.source, pair.licence) for pair in pairs} == {("test", "vlm", "MIT")}
+    assert [pair.label for pair in read_csv(path, "VQ")] == ["A", "B", "B"]
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "said"),
+    [
+        (VIDEOALIGN, "TA", "no column TA; it has path_A"),
+        (VIDEOALIGN.replace(",ref_paths", ",refs"), "SA", "no column ref_paths"),
+        (VIDEOALIGN.replace("16.0,33.0,8.0", "fast,33.0,8.0"), "SA", "row 2: fps_A is 'fast'"),
+        (VIDEOALIGN.replace("refs/a.png;refs/b.png", " ; "), "SA", "row 1: references"),
+        (VIDEOALIGN.replace(',"Two people, in a park."', ",Two people, in a park."), "SA", "row 1: .*commas"),
+        (VIDEOALIGN.replace("./v/1.mp4", ""), "SA", "row 1: video_a"),
+    ],
+)
+def test_what_is_no_csv_of_pairs(tmp_path, text, label, said):
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    with pytest.raises(RecordError, match=said):
+        read_csv(path, label)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(RecordError, match="no such file"):
+        read_csv(tmp_path / "none.csv")
