@@ -80,7 +80,11 @@ class Exporter:
         """The arms turned down about their joints (the last two rows): linear, so it serves shapes as well."""
         out, count = points.copy(), len(points) - 6
         for side, joint in (("L", -2), ("R", -1)):
-            arm = self.bone_weight(lambda b, s=side: b.endswith("." + s) and b.startswith(("upperarm", "lowerarm", "wrist", "finger", "metacarpal")))
+            arm = self.bone_weight(
+                lambda b, s=side: (
+                    b.endswith("." + s) and b.startswith(("upperarm", "lowerarm", "wrist", "finger", "metacarpal"))
+                )
+            )
             angle = np.radians(33 if side == "L" else -33)
             turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
             about = points[joint]
@@ -163,7 +167,10 @@ def export(path: Path) -> None:
     shape, action = cut(components), cut(actions)
     touched = np.flatnonzero(np.abs(shape).max((0, 2)) > 2e-5)
     moved = np.flatnonzero(np.abs(action).max((0, 2)) > 2e-5)
-    head, neck = exporter.bone_weight(lambda b: b in ("head", "eye.L", "eye.R")), exporter.bone_weight(lambda b: b in ("neck02", "neck03"))
+    head, neck = (
+        exporter.bone_weight(lambda b: b in ("head", "eye.L", "eye.R")),
+        exporter.bone_weight(lambda b: b in ("neck02", "neck03")),
+    )
     np.savez_compressed(
         path,
         template=camera_axes(template[rows]).astype(np.float32),
