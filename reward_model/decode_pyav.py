@@ -141,9 +141,7 @@ def _scan(container, stream) -> _Scan:
         return _Scan(ordered, tuple(sorted(times)), tuple(keys))
     rate = float(stream.guessed_rate or stream.average_rate or 0)
     if not rate:
-        raise InvalidMedia(
-                f"the video states neither times nor a frame rate for its {len(packets)} frames", no_rate=True
-            )
+        raise InvalidMedia(f"the video states neither times nor a frame rate for its {len(packets)} frames")
     return _Scan(timeline([i / rate for i in range(len(packets))], 1 / rate, rate), None, ())
 
 

@@ -65,8 +65,7 @@ def timeline(starts_s: Sequence[float], last_duration_s: float | None, stated_fp
     duration = starts[-1] - starts[0] + last_duration_s
     if duration <= 0:
         raise InvalidMedia(
-            f"the clip states no usable times or frame rate for its {len(starts)} frames; write it with a frame rate",
-            no_rate=True,
+            f"the clip states no usable times or frame rate for its {len(starts)} frames; write it with a frame rate"
         )
     fps = len(starts) / duration
     return Timeline(starts, duration, fps, variable=not _constant(starts, fps))

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..decode_pool import DecodePool
-from ..errors import InvalidMedia, ScoringError
+from ..errors import ScoringError
 from ..media_decoder import MediaDecoder
 from .packed_clip import SUFFIX, read_packed
 from .records import PreferencePair, RecordError, resolve, scan_pairs
@@ -99,7 +99,7 @@ def check_media(files: Sequence[FileSummary], workers: int = 2, told: Told = lam
     """Files that are missing or can't be decoded, and pairs of a video with itself. In the order of `media_of`.
 
     Each file is read whole; of a video the first frames are decoded, in worker processes, so that a file that ends
-    its decoder is a problem like another.
+    its decoder is a problem like another. A video without a frame rate is one that can't be decoded.
     """
     media = media_of(files)
     digests: dict[Path, str] = {}
@@ -120,7 +120,9 @@ def check_media(files: Sequence[FileSummary], workers: int = 2, told: Told = lam
         for pair in file.pairs:
             a, b = (digests.get(resolve(file.path, video)) for video in (pair.video_a, pair.video_b))
             if a is not None and a == b:
-                problems.append(Problem("equal videos", f"{file.path}: both videos of pair {pair.pair_id} are the same"))
+                problems.append(
+                    Problem("equal videos", f"{file.path}: both videos of pair {pair.pair_id} are the same")
+                )
     return problems
 
 
@@ -140,10 +142,6 @@ def _open(path: Path, kind: str, decoder: MediaDecoder, digests: dict[Path, str]
         else:
             with decoder.video(data, MAX_PIXELS) as video:
                 video.frames(range(min(_FIRST_FRAMES, video.probe.num_frames)))
-    except InvalidMedia as error:
-        if error.details.get("no_rate"):
-            return Problem("no frame rate", error.message)
-        return Problem("unreadable file", error.message)
     except ScoringError as error:
         return Problem("unreadable file", error.message)
     return None
