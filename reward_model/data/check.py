@@ -18,8 +18,6 @@ from .records import PreferencePair, RecordError, resolve, scan_pairs
 MAX_PIXELS = 1 << 26
 # of a video: a file that is cut or damaged further on shows it in its packets
 _FIRST_FRAMES = 4
-# told of a file once, however many pairs name it
-Told = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,9 @@ def media_of(files: Iterable[FileSummary]) -> dict[Path, tuple[str, str]]:
     return media
 
 
-def check_media(files: Sequence[FileSummary], workers: int = 2, told: Told = lambda count: None) -> list[Problem]:
+def check_media(
+    files: Sequence[FileSummary], workers: int = 2, told: Callable[[], None] = lambda: None
+) -> list[Problem]:
     """Files that are missing or can't be decoded, and pairs of a video with itself. In the order of `media_of`.
 
     Each file is read whole; of a video the first frames are decoded, in worker processes, so that a file that ends
@@ -108,7 +108,7 @@ def check_media(files: Sequence[FileSummary], workers: int = 2, told: Told = lam
     def look(path: Path) -> Problem | None:
         kind, pair_id = media[path]
         problem = _open(path, kind, pool, digests)
-        told(1)
+        told()
         return problem and Problem(problem.kind, f"{path} (pair {pair_id}): {problem.what}")
 
     try:

@@ -1,23 +1,23 @@
-"""The ways in which a clip fails the people of its references. Each turns the plan of a good clip into that of a bad one.
+"""The ways in which a clip fails the people of its references: each turns the plan of a good clip into a bad one's.
 
 Severity s is in (0, 1]; below a mode's `least` it isn't used, since nobody would see it. A clip's quality is minus the
 sum of weight x severity over its modes: 0 for an original, whatever its light, camera and compression.
 
 mode           weight  least  what severity means
-wrong-person     1.0    0.3   everybody is somebody else: below 0.7 look-alikes with their hair and colours, whose faces
-                              are further from theirs the higher s is; from 0.7 on anybody
+wrong-person     1.0    0.3   everybody is somebody else: below 0.7 look-alikes with their hair and colours, with a face
+                              the further from theirs the higher s is; from 0.7 on anybody
 one-replaced     0.9    0.3   the same for one of two or three people
-exchanged        0.9    0.4   two people's heads stand on each other's bodies for the last s of the clip; from 0.8 on all of it
+exchanged        0.9    0.4   two heads stand on each other's bodies for the last s of the clip; from 0.8 on all of it
 missing          0.9    0.4   one person is absent for the last s of the clip; from 0.8 on for all of it
-duplicated       0.8    0.4   one person twice, in another's place or as one too many: for the last s; from 0.8 on for all of it
-drift            0.8    0.4   the person becomes another from start to end; by 0.3 + 0.7 s of the way
+duplicated       0.8    0.4   one person twice, in another's place or as one too many, for the last s; from 0.8 on all
+drift            0.8    0.4   from start to end the person becomes another, 0.3 + 0.7 s of the way
 switch           0.9    0.3   in mid-clip the person is another from one frame to the next; s as for wrong-person
 face-damage      0.7    0.4   faces blurred or warped, the stronger and in the more frames; from 0.6 on everybody's
-look-changed     0.6    0.4   hair or clothes in other colours, the further the higher s; above 0.6 another cut or pattern too;
-                              above 0.85 both hair and clothes
-frozen           0.5    0.5   pose and expression of the reference are kept through the clip: s of the way to wholly still
+look-changed     0.6    0.4   hair or clothes in other colours, the further the higher s; above 0.6 another cut or
+                              pattern too; above 0.85 both hair and clothes
+frozen           0.5    0.5   pose and expression are the reference's all the time, s of the way to wholly still
 resolution       0.5    0.5   detail is lost: 1 / (1 + 5 s) of the pixels a side remains
-"""  # fmt: skip
+"""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+
 from identity_reward_client.preference import Preference
 
 from ..records import Source, Votes

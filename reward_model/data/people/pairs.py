@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
+
 from identity_reward_client.preference import Preference
 
 from ..records import PreferencePair, Reference

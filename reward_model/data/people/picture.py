@@ -1,4 +1,4 @@
-"""What is done to drawn pictures: a head blurred or warped, resolution lost, a clip compressed. uint8 RGB throughout."""
+"""What is done to drawn pictures: a head blurred or warped, detail lost, a clip compressed. Pixels are uint8 RGB."""
 
 from __future__ import annotations
 

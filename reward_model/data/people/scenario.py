@@ -89,7 +89,7 @@ def _draw_original(seed: int, name: str, cast: Cast, size: ClipSize) -> ClipPlan
 
 
 def _draw_failures(rng: np.random.Generator, count: int, wanted: int) -> list[dict[str, float]]:
-    """Different modes, each at a severity of its own; some clips have two, some are as bad as another in the same way."""
+    """Different modes, each at a severity of its own; some clips have two, some fail just as another does."""
     possible = [name for name, mode in MODES.items() if count >= mode.needs]
     # modes that need several people are as frequent over all scenarios as the others
     odds = np.array([1 / sum(CAST_SHARES[MODES[name].needs - 1 :]) for name in possible])
@@ -116,5 +116,3 @@ def _prompt(rng: np.random.Generator, portraits: tuple[Portrait, ...]) -> str:
     places = PLACES[len(people) - 1]
     told = ", ".join(f"{place} {person}" for place, person in zip(places, people, strict=True))
     return f"{NUMBERS[len(people) - 1]} {DOING[int(rng.integers(len(DOING)))]}: {told}."
-
-
