@@ -1,1 +1,1 @@
-"""Preferences: what a record holds, and where pairs of videos with a known answer come from."""
+"""Preference records, and the world of rendered people."""
