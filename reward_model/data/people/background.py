@@ -88,8 +88,11 @@ def _bokeh(rng, x, y):
     warm = np.array([[1.0, 0.8, 0.5], [0.6, 0.75, 1.0], [1.0, 0.55, 0.4], [0.7, 0.9, 0.7]])
     for _ in range(40):
         cx, cy, r = rng.uniform(-0.5, 2.2), rng.uniform(-0.3, 1.3), rng.uniform(0.025, 0.1)
-        disc = _smooth(r, r * 0.85, np.hypot(x - cx, y - cy)) * rng.uniform(0.12, 0.5)
-        out = _mix(out, warm[int(rng.integers(4))], disc)
+        rows = slice(*np.searchsorted(y[:, 0], [cy - r, cy + r]))
+        columns = slice(*np.searchsorted(x[0], [cx - r, cx + r]))
+        near = rows, columns
+        disc = _smooth(r, r * 0.85, np.hypot(x[near] - cx, y[near] - cy)) * rng.uniform(0.12, 0.5)
+        out[near] = _mix(out[near], warm[int(rng.integers(4))], disc)
     return out
 
 
