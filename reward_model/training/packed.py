@@ -1,0 +1,119 @@
+"""Rewards that can be differentiated, of many sequences in one forward without padding.
+
+The runner's layout with gradients: what sequences have in common before their videos (references, instruction) is
+computed once, a keyed picture goes through the tower once, and every suffix attends to its own prefix and to itself. A
+preference pair is two sequences with one prefix. The layers are transformers' own, called as modules, so that LoRA,
+gradient checkpointing and the hooks of FSDP and DeepSpeed work; only attention is replaced.
+
+Legend: N sequences, L rows of the packed forward, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLVisionAttention, apply_rotary_pos_emb_vision
+
+from ..model import RewardModel
+from ..runner.attention import packed_attention
+from ..runner.plan import BatchLayout, lay_out
+from ..runner.rows import send
+from ..runner.sequence import Clip, TokenSequence
+
+ATTENTION = "packed_preferences"
+
+
+def _attend(module, query, key, value, attention_mask, packed=None, **kwargs):
+    """transformers' attention interface: [1, heads, L, d] -> [1, L, heads, d]; without a packed batch it is sdpa."""
+    if packed is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    rows = (part[0].transpose(0, 1) for part in (query, key, value))
+    return packed(*rows)[None], None
+
+
+class SegmentedVisionAttention(Qwen2_5_VLVisionAttention):
+    """Neighbouring segments of one length in one call, where transformers makes a call for each."""
+
+    def forward(self, hidden_states, cu_seqlens, position_embeddings=None, max_seqlen=None, **kwargs):
+        qkv = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1))
+        query, key, value = qkv.unbind(1)
+        query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
+        out, start = [], 0
+        for length, run in groupby(cu_seqlens.diff().tolist()):
+            count = len(list(run))
+            rows = slice(start, start + count * length)
+            start = rows.stop
+            q, k, v = (part[rows].unflatten(0, (count, length)).transpose(1, 2) for part in (query, key, value))
+            attended = nn.functional.scaled_dot_product_attention(q, k, v, scale=self.scaling)
+            out.append(attended.transpose(1, 2).reshape(count * length, -1))
+        return self.proj(torch.cat(out))
+
+
+class PackedRewards(nn.Module):
+    """`model` is changed in place (its attention) and stays the same function; its parameters are this module's."""
+
+    def __init__(self, model: RewardModel, patches: Callable[[list[Clip]], torch.Tensor] | None = None):
+        """`patches` gives clips' patches end to end on the model's device, where clips hold something else."""
+        super().__init__()
+        self.model = model
+        self._patches = patches or self._joined
+        AttentionInterface.register(ATTENTION, _attend)
+        body: Any = model.body
+        body.language_model.config._attn_implementation = ATTENTION
+        for block in body.visual.blocks:
+            block.attn.__class__ = SegmentedVisionAttention
+
+    def forward(self, sequences: Sequence[TokenSequence]) -> torch.Tensor:
+        """float32 [N, outputs], in the order of `sequences`. Sequences of one `prefix_key` share its computation."""
+        layout = lay_out(sequences, set())
+        body: Any = self.model.body
+        language, device = body.language_model, self.model.device
+        token_ids = np.concatenate([s.token_ids[start:end] for s, start, end in layout.sources])
+        positions = np.concatenate([s.positions[:, start:end] for s, start, end in layout.sources], axis=1)
+        embedded_LD = self._with_features(language.embed_tokens(send(token_ids, device)), layout)
+        hidden_LD = language(
+            inputs_embeds=embedded_LD[None],
+            position_ids=send(positions, device)[:, None],
+            attention_mask=dict.fromkeys(set(language.config.layer_types)),
+            packed=packed_attention(layout.classes, device, embedded_LD.dtype, deterministic=False),
+            use_cache=False,
+        ).last_hidden_state[0]
+        at, rows = 0, {}
+        for number in layout.order:
+            count = len(sequences[number].reward_indices)
+            rows[number] = layout.reward_rows[at : at + count]
+            at += count
+        wanted = send(np.stack([rows[number] for number in range(len(sequences))]), device)
+        return self.model.rewards(hidden_LD[wanted])
+
+    def _with_features(self, embedded_LD: torch.Tensor, layout: BatchLayout) -> torch.Tensor:
+        """Rows of pictures' and videos' tokens replaced by their vision features; each distinct clip computed once."""
+        distinct: dict[object, tuple[Clip, list[int]]] = {}
+        row = 0
+        for sequence, start, end in layout.sources:
+            for clip in sequence.clips_between(start, end):
+                key = clip.key if clip.key is not None else id(clip)
+                distinct.setdefault(key, (clip, []))[1].append(row + clip.start - start)
+            row += end - start
+        clips = [clip for clip, _ in distinct.values()]
+        grids = torch.tensor([clip.grid for clip in clips], device=embedded_LD.device)
+        tower: Any = self.model.body.visual
+        features = tower(self._patches(clips), grid_thw=grids).pooler_output
+        source, target, first = [], [], 0
+        for clip, starts in distinct.values():
+            for start in starts:
+                source.append(np.arange(first, first + clip.num_tokens))
+                target.append(np.arange(start, start + clip.num_tokens))
+            first += clip.num_tokens
+        source_index, target_index = (send(np.concatenate(part), embedded_LD.device) for part in (source, target))
+        return embedded_LD.index_copy(0, target_index, features[source_index].to(embedded_LD.dtype))
+
+    def _joined(self, clips: list[Clip]) -> torch.Tensor:
+        return torch.cat([clip.patches.to(self.model.device, self.model.dtype, non_blocking=True) for clip in clips])
