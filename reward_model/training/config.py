@@ -29,8 +29,14 @@ class DataConfig(Section):
     dev: str | None = None
     # how the two pools are mixed
     sampler: Literal["random", "staged", "smooth"] = "smooth"
+    # all pairs of a cast in one forward, every video once; `batch` and `micro_batch` then count casts
+    groups: bool = False
     # references in a random order, anew for each draw
     permute_references: bool = False
+    # references and videos mirrored at random
+    mirror: bool = False
+    # best videos of each draw that are shown once more beside other people's pictures, where they are the worse ones
+    foreign_references: Annotated[int, Field(ge=0)] = 0
     # threads that read and decode, and steps that are ready before they are needed
     workers: Count = 2
     prefetch: Count = 2

@@ -1,7 +1,4 @@
-"""Preference pairs to sequences of tokens, read by threads ahead of the step that needs them.
-
-A pair is two sequences that share their prefix: the references are keyed by content, the videos aren't.
-"""
+"""Files of preference pairs, checked, and what is made of them read by threads ahead of the step that needs it."""
 
 from __future__ import annotations
 
@@ -15,14 +12,9 @@ import numpy as np
 
 from identity_reward_client.preference import Preference
 
-from ..data.records import PreferencePair, read_pairs, resolve
-from ..errors import ScoringError
-from ..preprocess import Preprocessor
-from ..runner.sequence import TokenSequence
-from ..types import Sample
-from .draws import generator
+from ..data.records import PreferencePair, read_pairs
 from .errors import TrainingError
-from .media import read_references, read_video, require_files
+from .media import require_files
 
 SIGNS: dict[Preference | None, int] = {Preference.A: 1, Preference.TIE: 0, Preference.B: -1}
 
@@ -39,14 +31,6 @@ class PairFile:
     @property
     def num_ties(self) -> int:
         return sum(pair.label == Preference.TIE for pair in self.pairs)
-
-
-@dataclass(frozen=True)
-class LoadedPair:
-    pair_id: str
-    label: int  # of (a, b): +1, 0, -1
-    a: TokenSequence
-    b: TokenSequence
 
 
 def read_pair_file(path: str | Path) -> PairFile:
@@ -73,32 +57,6 @@ def check_labels(files: Sequence[PairFile], learns_from_ties: bool) -> list[str]
         only = Preference.A if counts[Preference.A] else Preference.B
         warnings.append(f"{names}: every decided pair says {only}; check that the file isn't ordered by mistake")
     return warnings
-
-
-def load_pair(
-    preprocess: Preprocessor, jsonl: Path, pair: PreferencePair, swap: bool = False, order: int | None = None
-) -> LoadedPair:
-    """`swap`: A and B change places, and the label with them. `order`: seed of an order of the references.
-
-    TrainingError names the pair and the file that can't be read.
-    """
-    references = list(pair.references)
-    if order is not None:
-        references = [references[i] for i in generator(order, "references").permutation(len(references))]
-    sampling = preprocess.config.frame_sampling
-    videos = (pair.video_b, pair.video_a) if swap else (pair.video_a, pair.video_b)
-    name = ""
-    try:
-        name = ", ".join(reference.path for reference in references)
-        pictures = read_references([resolve(jsonl, reference.path) for reference in references], sampling)
-        sequences = []
-        for name in videos:
-            video = read_video(resolve(jsonl, name), sampling, pair.fps)
-            sequences.append(preprocess(Sample(pictures, video, pair.prompt)))
-    except (ScoringError, OSError) as error:
-        raise TrainingError(f"pair {pair.pair_id} of {jsonl}: {name}: {error}") from None
-    label = sign(pair)
-    return LoadedPair(pair.pair_id, -label if swap else label, *sequences)
 
 
 def read_ahead(tasks: Iterator, load, workers: int, ahead: int) -> Iterator:

@@ -14,8 +14,9 @@ from identity_reward_client.preference import tie_band
 from ..preprocess import Preprocessor
 from .btt import BradleyTerryWithTies
 from .config import TrainConfig
-from .dataset import PairFile, labels_of, load_pair, read_ahead
+from .dataset import PairFile, labels_of, read_ahead
 from .draws import generator
+from .groups import load_group
 from .statistics import accuracy, best_epsilon, without_ties
 
 
@@ -31,13 +32,13 @@ def measure_dev(
     mine = [number % len(pairs) for number in range(rank, -(-len(pairs) // processes) * processes, processes)]
     found = torch.zeros(2, len(pairs), device=accelerator.device, dtype=torch.float64)
     loaded = read_ahead(
-        ((preprocess, dev.path, pairs[i]) for i in mine), load_pair, config.data.workers, 2 * config.micro_batch
+        ((preprocess, dev.path, (pairs[i],)) for i in mine), load_group, config.data.workers, 2 * config.micro_batch
     )
     with torch.no_grad():
         for start in range(0, len(mine), config.micro_batch):
             numbers = mine[start : start + config.micro_batch]
             batch = [next(loaded) for _ in numbers]
-            rewards = packed([sequence for pair in batch for sequence in (pair.a, pair.b)]).sum(-1).view(-1, 2)
+            rewards = packed([sequence for group in batch for sequence in group.sequences]).sum(-1).view(-1, 2)
             for number, (a, b) in zip(numbers, rewards.double().tolist(), strict=True):
                 found[0, number] += a - b
                 found[1, number] += 1

@@ -99,7 +99,7 @@ class PackedRewards(nn.Module):
         row = 0
         for sequence, start, end in layout.sources:
             for clip in sequence.clips_between(start, end):
-                key = clip.key if clip.key is not None else id(clip)
+                key = clip.key if clip.key is not None else id(clip.patches)
                 distinct.setdefault(key, (clip, []))[1].append(row + clip.start - start)
             row += end - start
         clips = [clip for clip, _ in distinct.values()]

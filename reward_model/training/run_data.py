@@ -10,8 +10,10 @@ from math import ceil
 
 from ..preprocess import Preprocessor
 from .config import TrainConfig
-from .dataset import LoadedPair, PairFile, check_labels, load_pair, read_ahead, read_pair_file, sign
+from .dataset import PairFile, check_labels, read_ahead, read_pair_file, sign
+from .draws import generator
 from .errors import TrainingError
+from .groups import Augmentation, Group, Pairs, by_cast, load_group, unbeaten
 from .samplers import Draw, PairSampler, Pool, slots_of
 
 
@@ -27,7 +29,11 @@ class RunData:
         self.dev = read_pair_file(config.data.dev) if config.data.dev else None
         self.warnings = check_labels([*self.pools.values()], learns_from_ties)
         self._learns_from_ties = learns_from_ties
-        sizes = {pool: len(file.pairs) for pool, file in self.pools.items()}
+        self.units: dict[Pool, list[Pairs]] = {
+            pool: by_cast(file.pairs) if config.data.groups else [(pair,) for pair in file.pairs]
+            for pool, file in self.pools.items()
+        }
+        sizes = {pool: len(units) for pool, units in self.units.items()}
         if config.steps is not None:
             self.num_steps = config.steps
         else:
@@ -42,25 +48,41 @@ class RunData:
         return {pool: sha256(file.path.read_bytes()).hexdigest() for pool, file in self.pools.items()}
 
     def weight(self, step: int) -> int:
-        """How many pairs of the whole batch have a loss: what their sum is divided by, at least 1."""
-        if self._learns_from_ties:
-            return self.config.batch
-        return max(1, sum(sign(self._pair(draw)) != 0 for draw in self.sampler.draws(step)))
+        """How many comparisons of the whole batch have a loss: what their sum is divided by, at least 1."""
+        counted = 0
+        for draw in self.sampler.draws(step):
+            counted += sum(self._learns_from_ties or sign(pair) != 0 for pair in self._unit(draw))
+            counted += self._foreign(draw)
+        return max(1, counted)
 
-    def steps(self, preprocess: Preprocessor, first: int, rank: int, num_processes: int) -> Iterator[list[LoadedPair]]:
-        """This process's pairs of step `first`, first + 1, ..., read ahead by threads."""
+    def steps(self, preprocess: Preprocessor, first: int, rank: int, num_processes: int) -> Iterator[list[Group]]:
+        """This process's groups of step `first`, first + 1, ..., read ahead by threads."""
         slots = slots_of(rank, num_processes, self.config.batch)
         tasks = (
             (self.sampler.draws(step)[slot],) for step in range(first, self.num_steps) for slot in slots
-        )  # an error of one pair is raised in its own step
+        )  # an error of one group is raised in its own step
         data = self.config.data
         loaded = read_ahead(tasks, partial(self._load, preprocess), data.workers, data.prefetch * len(slots))
-        while pairs := list(islice(loaded, len(slots))):
-            yield pairs
+        while groups := list(islice(loaded, len(slots))):
+            yield groups
 
-    def _pair(self, draw: Draw):
-        return self.pools[draw.pool].pairs[draw.index]
+    def _unit(self, draw: Draw) -> Pairs:
+        return self.units[draw.pool][draw.index]
 
-    def _load(self, preprocess: Preprocessor, draw: Draw) -> LoadedPair:
-        order = draw.order if self.config.data.permute_references else None
-        return load_pair(preprocess, self.pools[draw.pool].path, self._pair(draw), draw.swap, order)
+    def _foreign(self, draw: Draw) -> int:
+        """How many videos of this draw are shown beside strangers: none where nobody else is there."""
+        data = self.config.data
+        clusters = {self.units[draw.pool][n][0].cluster for n in (draw.index, self._other(draw))}
+        return data.foreign_references if len(clusters) == 2 and unbeaten(self._unit(draw)) else 0
+
+    def _other(self, draw: Draw) -> int:
+        """The number of another unit of the pool."""
+        count = len(self.units[draw.pool])
+        return (draw.index + 1 + int(generator(draw.seed, "other").integers(max(count - 1, 1)))) % count
+
+    def _load(self, preprocess: Preprocessor, draw: Draw) -> Group:
+        data, path = self.config.data, self.pools[draw.pool].path
+        foreign = self._foreign(draw)
+        others = (path, self.units[draw.pool][self._other(draw)][0]) if foreign else None
+        augmentation = Augmentation(draw.seed, data.permute_references, data.mirror, foreign, others)
+        return load_group(preprocess, path, self._unit(draw), augmentation)

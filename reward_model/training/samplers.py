@@ -32,12 +32,11 @@ SCHEDULES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Draw:
-    """A pair of a step. `swap`: A and B change places; `order`: a number that decides the references' order."""
+    """A pair of a step. `seed` decides what is changed about it: A and B need not, the loss is the same for both."""
 
     pool: Pool
     index: int
-    swap: bool
-    order: int
+    seed: int
 
 
 class PairSampler:
@@ -62,13 +61,13 @@ class PairSampler:
 
     def draws(self, step: int) -> list[Draw]:
         draw = generator(self.seed, "augment", step)
-        swaps, orders = draw.random(self.batch) < 0.5, draw.integers(0, 2**31, self.batch)
-        return [self._draw(step, slot, bool(swaps[slot]), int(orders[slot])) for slot in range(self.batch)]
+        seeds = draw.integers(0, 2**31, self.batch)
+        return [self._draw(step, slot, int(seeds[slot])) for slot in range(self.batch)]
 
-    def _draw(self, step: int, slot: int, swap: bool, order: int) -> Draw:
+    def _draw(self, step: int, slot: int, seed: int) -> Draw:
         pool: Pool = "auto" if self._auto_TB[step, slot] else "clean"
         epoch, place = divmod(int(self._before_TB[step, slot]), self.sizes[pool])
-        return Draw(pool, int(self._permutation(pool, epoch)[place]), swap, order)
+        return Draw(pool, int(self._permutation(pool, epoch)[place]), seed)
 
     def _permuted(self, pool: Pool, epoch: int) -> np.ndarray:
         return generator(self.seed, "epoch", pool, epoch).permutation(self.sizes[pool])

@@ -19,10 +19,10 @@ from ..patches import packed_patches
 from ..preprocess import Preprocessor
 from .btt import preference_loss
 from .config import TrainConfig
-from .dataset import LoadedPair
 from .draws import torch_seed
 from .engine import gather_state, make_accelerator, reset_accelerate, restore, save_state
 from .errors import Interrupted, TrainingError
+from .groups import Group, comparisons
 from .initial import initial_model
 from .interruption import StopRequest
 from .journal import Journal, draw_curves
@@ -106,7 +106,7 @@ class Run:
             self.preprocess, self.done, self.accelerator.process_index, self.accelerator.num_processes
         )
         while self.done < self.data.num_steps:
-            pairs: list[LoadedPair] = []
+            pairs: list[Group] = []
             problem = None
             try:
                 pairs = next(steps)
@@ -135,7 +135,7 @@ class Run:
         if stopped:
             raise Interrupted(f"stopped after step {self.done}; its state is in {self.saved}")
 
-    def _step(self, pairs: list[LoadedPair]) -> dict[str, float]:
+    def _step(self, pairs: list[Group]) -> dict[str, float]:
         config, accelerator, step = self.config, self.accelerator, self.done
         torch.manual_seed(torch_seed(config.seed, "step", step, accelerator.process_index))
         set_rates(self.optimizer, step, self.data.num_steps, config.optimizer)
@@ -147,9 +147,9 @@ class Run:
         norm = 0.0
         for part in parts:
             with accelerator.accumulate(self.packed):
-                rewards = self.packed([sequence for pair in part for sequence in (pair.a, pair.b)]).sum(-1).view(-1, 2)
-                difference = rewards[:, 0] - rewards[:, 1]
-                label = torch.tensor([pair.label for pair in part], device=difference.device)
+                rewards = self.packed([sequence for group in part for sequence in group.sequences]).sum(-1)
+                a, b, label = comparisons(part).to(rewards.device)
+                difference = rewards[a] - rewards[b]
                 loss = self.loss(difference, label).sum()
                 decided = label != 0
                 right = ((difference * label > 0) & decided).sum()
@@ -172,10 +172,10 @@ class Run:
             **{f"rate_{group['name']}": group["lr"] for group in self.optimizer.param_groups},
         }
 
-    def _require_finite(self, value: float, what: str, pairs: list[LoadedPair]) -> None:
+    def _require_finite(self, value: float, what: str, pairs: list[Group]) -> None:
         if isfinite(value):
             return
-        names = ", ".join(pair.pair_id for pair in pairs)
+        names = ", ".join(pair.name for pair in pairs)
         healthy = all(bool(torch.isfinite(p).all()) for p in self.model.parameters() if p.requires_grad)
         if healthy and self.accelerator.num_processes == 1:
             self._save()
