@@ -1,0 +1,124 @@
+"""Slices of clips and their references as patches, with the share that every token has in every head.
+
+Legend: S slices (two frames each), R references, H heads in slices, T tokens of a picture after merging, C the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
+from frame_ops.resize_normalize_patchify.smart_resize import FACTOR, PATCH, TEMPORAL_PATCH, smart_resize
+from identity_reward_client.frame_sampling import FrameSampling, PixelRule
+
+from ...data.records import resolve
+from ..groups import Pairs
+from ..media import read_references, read_video
+from .truth import Head, HeadTruth
+
+# tokens that a head fills count more than those at its edge
+SHARPNESS = 1.5
+
+
+@dataclass(frozen=True)
+class HeadBatch:
+    """patches: slices, then references, end to end. grids: [S + R, 3].
+
+    slice_shares: [H, T of a slice], reference_shares: [R, T of a reference]; rows sum to 1. slice_of: [H].
+    match: [H] the reference that shows the same person, -1 for none.
+    """
+
+    patches: torch.Tensor
+    grids: torch.Tensor
+    slice_shares: torch.Tensor
+    slice_of: torch.Tensor
+    slice_codes: torch.Tensor
+    match: torch.Tensor
+    reference_shares: torch.Tensor
+    reference_codes: torch.Tensor
+
+    @property
+    def num_slices(self) -> int:
+        return len(self.grids) - len(self.reference_codes)
+
+
+def token_shares(box: np.ndarray, grid: tuple[int, int, int], mirrored: bool) -> np.ndarray:
+    """[T] float32 that sum to 1: how much of each merged token's square lies in the box (shares of the sides)."""
+    rows, columns = grid[1] * PATCH // FACTOR, grid[2] * PATCH // FACTOR
+    x0, y0, x1, y1 = box
+    if mirrored:
+        x0, x1 = 1 - x1, 1 - x0
+
+    def covered(low: float, high: float, count: int) -> np.ndarray:
+        edges = np.arange(count + 1)
+        return np.clip(np.minimum(high * count, edges[1:]) - np.maximum(low * count, edges[:-1]), 0, None)
+
+    inside = np.outer(covered(y0, y1, rows), covered(x0, x1, columns)) ** SHARPNESS + 1e-6
+    return (inside / inside.sum()).astype(np.float32).ravel()
+
+
+class HeadLoader:
+    def __init__(self, jsonl: Path, truth: HeadTruth, sampling: FrameSampling, clips_per_cast: int):
+        self.jsonl, self.truth, self.sampling, self.clips_per_cast = jsonl, truth, sampling, clips_per_cast
+
+    def __call__(self, casts: Sequence[Pairs], rng: np.random.Generator) -> HeadBatch:
+        """One slice of some clips of each cast; every picture is mirrored by a coin. ScoringError, OSError: no media."""
+        rule, reference_rule = self.sampling.frame_pixels, self.sampling.reference_pixels
+        assert rule is not None and reference_rule is not None
+        slices, references = _Pictures(rule), _Pictures(reference_rule)
+        codes, reference_codes, match = [], [], []
+        for cast in casts:
+            scenario = self.truth.scenario(cast[0].cluster)
+            first = len(references.frames)
+            paths = [resolve(self.jsonl, reference.path) for reference in cast[0].references]
+            pictures = read_references(paths, self.sampling).images
+            for picture, head in zip(pictures, self.truth.portraits(scenario), strict=True):
+                references.add(picture[None], (head,), rng)
+                reference_codes.append(head.code)
+            names = sorted({name for pair in cast for name in (pair.video_a, pair.video_b)})
+            for number in rng.permutation(len(names))[: self.clips_per_cast].tolist():
+                video = read_video(resolve(self.jsonl, names[number]), self.sampling, cast[0].fps)
+                at = TEMPORAL_PATCH * int(rng.integers(len(video.frames_THWC) // TEMPORAL_PATCH))
+                part = slice(at, at + TEMPORAL_PATCH)
+                heads = self.truth.heads(scenario, Path(names[number]).stem, video.frame_indices[part])
+                if heads:
+                    slices.add(video.frames_THWC[part], heads, rng)
+                    codes += [head.code for head in heads]
+                    match += [-1 if head.reference is None else first + head.reference for head in heads]
+        return HeadBatch(
+            torch.cat([slices.patches(), references.patches()]),
+            torch.tensor(slices.grids + references.grids),
+            torch.from_numpy(np.stack(slices.shares)),
+            torch.tensor(slices.of),
+            torch.from_numpy(np.stack(codes)),
+            torch.tensor(match),
+            torch.from_numpy(np.stack(references.shares)),
+            torch.from_numpy(np.stack(reference_codes)),
+        )
+
+
+class _Pictures:
+    def __init__(self, rule: PixelRule):
+        self.rule = rule
+        self.frames: list[torch.Tensor] = []
+        self.grids: list[tuple[int, int, int]] = []
+        self.shares: list[np.ndarray] = []
+        self.of: list[int] = []
+
+    def add(self, frames_THWC: np.ndarray, heads: Sequence[Head], rng: np.random.Generator) -> None:
+        mirrored = bool(rng.random() < 0.5)
+        height, width = smart_resize(*frames_THWC.shape[1:3], self.rule.min_pixels, self.rule.max_pixels)
+        self.grids.append((1, height // PATCH, width // PATCH))
+        self.shares += [token_shares(head.box, self.grids[-1], mirrored) for head in heads]
+        self.of += [len(self.frames)] * len(heads)
+        frames = frames_THWC[:, :, ::-1] if mirrored else frames_THWC
+        self.frames.append(torch.from_numpy(np.ascontiguousarray(frames)))
+
+    def patches(self) -> torch.Tensor:
+        sizes = [(height * PATCH, width * PATCH) for _, height, width in self.grids]
+        return resize_normalize_patchify(self.frames, sizes, self.rule.resize)

@@ -1,0 +1,167 @@
+"""The run of the first stage: draws, step, what is measured, and a model folder whose language model is still random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from hashlib import sha256
+from math import ceil, isfinite
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+import torch
+
+from ...data.people.code import CODE_SIZE
+from ...errors import ScoringError
+from .. import state
+from ..dataset import read_ahead, read_pair_file
+from ..draws import generator
+from ..errors import Interrupted, TrainingError
+from ..groups import Pairs, by_cast
+from ..initial import initial_model
+from ..interruption import StopRequest
+from ..journal import Journal
+from ..optimizer import factor
+from ..result import RESULT, write_result
+from ..run_folder import open_run
+from .batches import HeadBatch, HeadLoader
+from .config import HeadsConfig
+from .losses import HeadReader
+from .truth import HeadTruth
+
+
+def train_heads(config: HeadsConfig, out: Path, resume: bool = False, allow_changes: bool = False) -> Path:
+    """The folder of the model. Errors and interruption as in `trainer.train`."""
+    if config.data.clean is None:
+        raise TrainingError("no pairs are given: set data.clean to a JSONL, or use --data FOLDER")
+    return HeadsRun(config, out).start(resume, allow_changes)
+
+
+class HeadsRun:
+    def __init__(self, config: HeadsConfig, out: Path):
+        self.config, self.out, self.done = config, out, 0
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def start(self, resume: bool, allow_changes: bool) -> Path:
+        config = self.config
+        clean = read_pair_file(str(config.data.clean))
+        self.casts = by_cast(clean.pairs)
+        batch = min(config.batch, len(self.casts))
+        self.steps_per_epoch = len(self.casts) // batch
+        self.num_steps = ceil(config.epochs * self.steps_per_epoch)
+        hashes = {"clean": sha256(clean.path.read_bytes()).hexdigest()}
+        opened = open_run(self.out, config, hashes, resume, allow_changes, True)
+        if opened.finished:
+            return self.out / RESULT
+        self.model, tokenizer = initial_model(config.model, config.seed)
+        sampling = self.model.config.frame_sampling
+        self.load = HeadLoader(clean.path, HeadTruth(clean.path.parent), sampling, config.data.clips_per_cast)
+        self.dev = self._dev_batches(sampling)
+        torch.manual_seed(config.seed)
+        tower = self.model.body.visual.requires_grad_(True)
+        self.reader = HeadReader(tower, self.model.head.weight.shape[1], CODE_SIZE).to(self.device).train()
+        options = config.optimizer
+        self.optimizer = torch.optim.AdamW(
+            self.reader.parameters(), config.rate, options.betas, options.eps, options.weight_decay
+        )
+        if opened.state is not None:
+            state.read_tensors(opened.state, self.reader, self.optimizer)
+            self.done = state.read_progress(opened.state).step
+        self.journal = Journal(self.out, self.done, self.num_steps)
+        for note in opened.notes:
+            self.journal.say(note)
+        self.journal.say(f"{len(self.casts)} casts; steps {self.done} to {self.num_steps} of {batch} casts")
+        try:
+            with StopRequest() as stop:
+                self._steps(batch, stop, hashes)
+            write_result(
+                self.out / RESULT, self.model.config, tokenizer, self.model.state_dict(), config.model.saved_dtype
+            )
+            self.journal.say(f"{self.out}: the model is in {self.out / RESULT}")
+        finally:
+            self.journal.close()
+        return self.out / RESULT
+
+    def _dev_batches(self, sampling) -> list[HeadBatch]:
+        """The same slices each time."""
+        if self.config.data.dev is None:
+            return []
+        dev = read_pair_file(self.config.data.dev)
+        casts = by_cast(dev.pairs)[: self.config.evaluate_casts]
+        load = HeadLoader(dev.path, HeadTruth(dev.path.parent), sampling, self.config.data.clips_per_cast)
+        size = min(self.config.batch, len(casts))
+        parts = [casts[at : at + size] for at in range(0, len(casts) - size + 1, size)]
+        return [load(part, generator(0, "dev", number)) for number, part in enumerate(parts)]
+
+    def _draw(self, batch: int, step: int) -> tuple[list[Pairs], np.random.Generator]:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = generator(self.config.seed, "epoch", epoch).permutation(len(self.casts))
+        chosen = [self.casts[n] for n in order[place * batch : (place + 1) * batch]]
+        return chosen, generator(self.config.seed, "step", step)
+
+    def _batches(self, batch: int) -> Iterator[HeadBatch]:
+        tasks = (self._draw(batch, step) for step in range(self.done, self.num_steps))
+        return read_ahead(tasks, partial(self.load), self.config.data.workers, self.config.data.prefetch)
+
+    def _steps(self, batch: int, stop: StopRequest, hashes: dict[str, str]) -> None:
+        batches = self._batches(batch)
+        while self.done < self.num_steps:
+            try:
+                drawn = next(batches)
+            except (ScoringError, OSError) as error:
+                where = self._save(hashes)
+                raise TrainingError(f"step {self.done + 1}: {error}. The state before it is in {where}") from None
+            if stop.asked:
+                raise Interrupted(f"stopped after step {self.done}; its state is in {self._save(hashes)}")
+            start = monotonic()
+            numbers = self._step(drawn)
+            self.journal.step(self.done, **numbers, seconds=monotonic() - start)
+            self.done += 1
+            last = self.done == self.num_steps
+            if self.dev and (self.done % self.config.evaluate_every == 0 or last):
+                self._measure()
+            if self.done % self.config.save_every == 0 or last:
+                self._save(hashes)
+
+    def _step(self, batch: HeadBatch) -> dict[str, float]:
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.rate * factor(self.done, self.num_steps, config.optimizer)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            error, matching, similar = self.reader.losses(batch.to(self.device))
+        loss = error + config.matching * matching
+        self.optimizer.zero_grad()
+        loss.backward()
+        norm = float(torch.nn.utils.clip_grad_norm_(self.reader.parameters(), config.optimizer.grad_clip))
+        if not isfinite(norm) or not isfinite(loss.item()):
+            raise TrainingError(f"step {self.done + 1}: loss {loss.item()}, norm of the gradient {norm}; lower `rate`")
+        self.optimizer.step()
+        return {"loss": loss.item(), "code_error": error.item(), "matching": matching.item(), "grad_norm": norm}
+
+    @torch.no_grad()
+    def _measure(self) -> None:
+        """How often a head in a slice is nearest to its own reference, and the area under the ROC of same against
+        other person, by cosine."""
+        same, other, right = [], [], []
+        for batch in self.dev:
+            heads, references = self.reader(batch.to(self.device))
+            similar, match = self.reader.similarities(heads, references).cpu(), batch.match
+            known = match >= 0
+            mine = torch.zeros_like(similar, dtype=torch.bool)
+            mine[known, match[known]] = True
+            same.append(similar[mine])
+            other.append(similar[~mine])
+            right.append(similar[known].argmax(1) == match[known])
+        ordered = torch.cat(other).sort().values
+        area = torch.searchsorted(ordered, torch.cat(same)).double().mean() / len(ordered)
+        values = {"matched": torch.cat(right).double().mean().item(), "same_or_other_auc": area.item()}
+        self.journal.record(self.done - 1, dev=values)
+        self.journal.say(
+            f"step {self.done}, dev: matched {values['matched']:.3f}, AUC of same or other person {area:.4f}"
+        )
+
+    def _save(self, hashes: dict[str, str]) -> Path:
+        partial_folder = state.begin(self.out, self.done)
+        state.write_tensors(partial_folder, self.reader, self.optimizer)
+        return state.finish(partial_folder, state.Progress(self.done, hashes))

@@ -1,0 +1,85 @@
+"""Where every head of a rendered data set is and whose it is, told anew from the data set's seed: nothing is stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...data.people.code import person_code
+from ...data.people.folder import WORLD
+from ...data.people.mesh import camera_matrix
+from ...data.people.scenario import ClipSize, Scenario, draw_scenario
+from ...data.people.scene import Actor, Camera, Pose
+from ..errors import TrainingError
+
+# of a head: its width as a share of its height, face to both sides
+WIDTH = 0.76
+
+
+@dataclass(frozen=True)
+class Head:
+    """box: [4] float32, x0, y0, x1, y1 as shares of the picture's sides. code: [CODE_SIZE] of the person.
+
+    reference: the number of the reference that shows this very person, None where none does.
+    """
+
+    box: np.ndarray
+    code: np.ndarray
+    reference: int | None
+
+
+class HeadTruth:
+    """The plan behind a folder that `identity-reward data people` wrote. TrainingError where it is of something else."""
+
+    def __init__(self, folder: Path):
+        try:
+            arguments = json.loads((folder / WORLD).read_text())["arguments"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise TrainingError(f"{folder} has no {WORLD} of `identity-reward data people`") from None
+        if arguments.get("photos"):
+            raise TrainingError(f"{folder} holds photographs; this stage needs rendered people")
+        self.seed, self.num_clips = int(arguments["seed"]), int(arguments["clips_per_scenario"])
+        self.size = ClipSize(**arguments["size"])
+
+    def scenario(self, name: str) -> Scenario:
+        """By its name, SEED-NUMBER."""
+        return draw_scenario(self.seed, int(name.rpartition("-")[2]), self.size, self.num_clips)
+
+    def portraits(self, scenario: Scenario) -> tuple[Head, ...]:
+        """The head in each reference, a square picture."""
+        return tuple(
+            Head(_box(portrait.pose, Camera(), 1, 1), person_code(portrait.person), number)
+            for number, portrait in enumerate(scenario.portraits)
+        )
+
+    def heads(self, scenario: Scenario, clip: str, frames: Sequence[int]) -> tuple[Head, ...]:
+        """Heads that all of these frames of the clip show: boxes and codes are their means."""
+        plan = next(plan for plan in scenario.clips if plan.name == clip)
+        width, height = self.size.width, self.size.height
+        seen: list[Mapping[int, Actor]] = []
+        boxes: list[dict[int, np.ndarray]] = []
+        for frame in frames:
+            scene, parts = plan.scene(frame)
+            seen.append(dict(zip(parts, scene.actors, strict=True)))
+            boxes.append({n: _box(actor.pose, scene.camera, width, height) for n, actor in seen[-1].items()})
+        heads = []
+        for part in sorted(set.intersection(*(set(actors) for actors in seen))):
+            people = [actors[part].person for actors in seen]
+            same = [n for n, p in enumerate(scenario.portraits) if all(p.person == person for person in people)]
+            code: Any = np.mean([person_code(person) for person in people], axis=0)
+            box: Any = np.mean([one[part] for one in boxes], axis=0)
+            heads.append(Head(box.astype(np.float32), code.astype(np.float32), same[0] if same else None))
+        return tuple(heads)
+
+
+def _box(pose: Pose, camera: Camera, width: int, height: int) -> np.ndarray:
+    matrix = camera_matrix(camera, width, height)
+    x, y = matrix[:, :2] @ np.array([pose.x * width, pose.y * height]) + matrix[:, 2]
+    half = pose.size * height * camera.zoom / 2
+    box = [x - WIDTH * half, y - half, x + WIDTH * half, y + half]
+    return np.array(box, np.float32) / np.array([width, height, width, height], np.float32)
