@@ -13,15 +13,16 @@ import numpy as np
 from .scene import Box
 
 av.logging.set_level(av.logging.PANIC)
+DamageKind = Literal["blur", "warp"]
 
 
-def damaged(picture: np.ndarray, box: Box, kind: Literal["blur", "warp"], strength: float) -> np.ndarray:
+def damaged(picture: np.ndarray, box: Box, kind: DamageKind, strength: float) -> np.ndarray:
     """[H, W, 3] with the head in `box` blurred or warped, fading out around it; strength 0..1."""
     height, width = picture.shape[:2]
     x0, y0, x1, y1 = box
     size = max(x1 - x0, y1 - y0)
     if kind == "blur":
-        other = cv2.GaussianBlur(picture, (0, 0), size * (0.03 + 0.09 * strength))
+        other = cv2.GaussianBlur(picture, (0, 0), size * (0.02 + 0.06 * strength))
     else:
         y, x = np.mgrid[:height, :width].astype(np.float32)
         far, wave = size * (0.04 + 0.07 * strength), 2 * np.pi / (size * 0.55)
@@ -52,7 +53,7 @@ def encode(frames_THWC: np.ndarray, fps: float, crf: int) -> bytes:
     """An MP4 (H.264, 4:2:0) of frames with even sides; the same frames give the same bytes."""
     out = io.BytesIO()
     options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
-    with av.open(out, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    with av.open(out, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
         stream.height, stream.width = frames_THWC.shape[1:3]
         stream.pix_fmt = "yuv420p"
