@@ -17,7 +17,8 @@ from ..records import PreferencePair, Reference
 from .draw import generator
 from .folder import DataFolder
 from .media import ClipWriter, Mp4Writer, PackedWriter, write_picture
-from .options import Options, PeopleError
+from .openpeople import NoPhotos
+from .options import Options, PeopleError, share_out
 from .pairs import choose_pairs, make_pair
 from .renderer import RendererError
 from .source import RenderedPeople, Source
@@ -41,7 +42,7 @@ def generate(out: Path, options: Options, workers: int = 2, steps: Steps | None 
         total = options.num_scenarios
         if steps is not None:
             steps.begin(len(folder.done))
-        splits = options.split_of(total)
+        splits = share_out(options.splits, total)
         todo = [n for n in range(total) if n not in folder.done]
         if todo:
             _run(folder, options, splits, todo, min(workers, len(todo)), steps)
@@ -56,7 +57,7 @@ def _settled(options: Options) -> tuple[str, Options]:
         source = open_source(options)
         kind = source.kind
         source.close()
-    except RendererError as error:
+    except (RendererError, NoPhotos) as error:
         raise PeopleError(str(error)) from None
     if options.packed is not None:
         PackedWriter(options.size, options.packed)
@@ -94,7 +95,7 @@ def _run(
     except BrokenProcessPool:
         raise PeopleError("a worker process died (out of memory?); the same command goes on where it stopped") from None
     except OSError as error:
-        told = f"{folder.out}: {error.strerror or error}; the same command goes on where it stopped"
+        told = f"{error.filename or folder.out}: {error.strerror or error}; the same command goes on where it stopped"
         raise PeopleError(told) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -13,9 +13,10 @@ import numpy as np
 from .scene import Box
 
 av.logging.set_level(av.logging.PANIC)
+DamageKind = Literal["blur", "warp"]
 
 
-def damaged(picture: np.ndarray, box: Box, kind: Literal["blur", "warp"], strength: float) -> np.ndarray:
+def damaged(picture: np.ndarray, box: Box, kind: DamageKind, strength: float) -> np.ndarray:
     """[H, W, 3] with the head in `box` blurred or warped, fading out around it; strength 0..1."""
     height, width = picture.shape[:2]
     x0, y0, x1, y1 = box
