@@ -28,17 +28,24 @@ def train_reward(
     """Train a reward model on preference pairs. Ctrl-C writes the state; --resume goes on from it."""
     from ..data.records import RecordError
     from ..folder import CheckpointError
+    from .config import TrainConfig
     from .config_file import read_config
     from .errors import Interrupted, TrainingError
+    from .heads.config import HeadsConfig
 
     overrides = list(settings or [])
     if data is not None:
         overrides = [*_data_set(data), *overrides]
     try:
         chosen = read_config(config, overrides)
-        from .trainer import train
+        if isinstance(chosen, TrainConfig):
+            from .trainer import train
 
-        train(chosen, out, resume, allow_changes)
+            train(chosen, out, resume, allow_changes)
+        elif isinstance(chosen, HeadsConfig):
+            from .heads.stage import train_heads
+
+            train_heads(chosen, out, resume, allow_changes)
     except Interrupted as stop:
         command = ["identity-reward", "train-reward", str(out / "config.yaml"), "--out", str(out), "--resume"]
         typer.echo(f"identity-reward train-reward: {stop}\nto go on: {shlex.join(command)}", err=True)

@@ -110,6 +110,7 @@ class LossConfig(Section):
 
 
 class TrainConfig(Section):
+    kind: Literal["reward"] = "reward"
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     lora: LoraConfig | None = None

@@ -1,26 +1,33 @@
-"""YAML to a TrainConfig and back: shipped ones by name, overrides of single fields, errors that name the nearest."""
+"""YAML to a config and back: shipped ones by name, overrides of single fields, errors that name the nearest."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from .config import FREE_TO_CHANGE, TrainConfig
+from .config import FREE_TO_CHANGE, Section
 from .errors import TrainingError
 
 SHIPPED = Path(__file__).parent / "configs"
+DEFAULT_KIND = "reward"
+# what a file's `kind` trains -> "module:class" of its config
+KINDS = {
+    "reward": "config:TrainConfig",
+    "heads": "heads.config:HeadsConfig",
+}
 
 
 def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
 
 
-def read_config(name_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig:
+def read_config(name_or_path: str, overrides: Sequence[str] = ()) -> Section:
     """`overrides`: KEY=VALUE, the key with dots, the value as YAML. TrainingError for all that isn't right."""
     path = Path(name_or_path)
     if name_or_path in shipped():
@@ -38,14 +45,19 @@ def read_config(name_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig
     return parse_config(values, str(path))
 
 
-def parse_config(values: dict[str, Any], where: str) -> TrainConfig:
+def parse_config(values: dict[str, Any], where: str) -> Section:
+    kind = values.get("kind", DEFAULT_KIND)
+    if kind not in KINDS:
+        raise TrainingError(f"{where}: kind is {kind!r}; there are {', '.join(KINDS)}")
+    module, _, name = KINDS[kind].partition(":")
+    config_type: type[Section] = getattr(import_module(f".{module}", __package__), name)
     try:
-        return TrainConfig.model_validate(values)
+        return config_type.model_validate(values)
     except ValidationError as error:
-        raise TrainingError(f"{where}: {'; '.join(_explained(error))}") from None
+        raise TrainingError(f"{where}: {'; '.join(_explained(error, config_type))}") from None
 
 
-def config_yaml(config: TrainConfig) -> str:
+def config_yaml(config: Section) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
@@ -58,7 +70,7 @@ def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
+def differences(old: Section, new: Section) -> list[str]:
     """What would make the rest of a run another run, one text for each field."""
     before, after = dict(flat(old.model_dump(mode="json"))), dict(flat(new.model_dump(mode="json")))
     keys = [*before, *(key for key in after if key not in before)]
@@ -87,11 +99,11 @@ def _override(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _explained(error: ValidationError) -> Iterator[str]:
+def _explained(error: ValidationError, config_type: type[BaseModel]) -> Iterator[str]:
     for fault in error.errors(include_url=False):
         place = [str(part) for part in fault["loc"]]
         if fault["type"] == "extra_forbidden":
-            known = list(_section(place[:-1]).model_fields)
+            known = list(_section(config_type, place[:-1]).model_fields)
             near = get_close_matches(place[-1], known, 1, 0.5)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             yield f"{'.'.join(place)} is no field; {hint}"
@@ -101,8 +113,7 @@ def _explained(error: ValidationError) -> Iterator[str]:
             yield f"{'.'.join(place)}: {fault['msg']}, got {fault['input']!r}"
 
 
-def _section(place: Sequence[str]) -> type[BaseModel]:
-    model: type[BaseModel] = TrainConfig
+def _section(model: type[BaseModel], place: Sequence[str]) -> type[BaseModel]:
     for part in place:
         annotation: Any = model.model_fields[part].annotation
         parts = getattr(annotation, "__args__", (annotation,))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from .config import TrainConfig
+from .config import Section
 from .config_file import config_yaml, differences, parse_config
 from .errors import TrainingError
 from .result import RESULT
@@ -26,7 +26,7 @@ class OpenedRun:
 
 
 def open_run(
-    out: Path, config: TrainConfig, hashes: dict[str, str], resume: bool, allow_changes: bool, writes: bool
+    out: Path, config: Section, hashes: dict[str, str], resume: bool, allow_changes: bool, writes: bool
 ) -> OpenedRun:
     """TrainingError where the folder holds something else, or another run than `config` and the pairs describe.
 

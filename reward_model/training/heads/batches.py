@@ -6,7 +6,7 @@ Legend: S slices (two frames each), R references, H heads in slices, T tokens of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,9 @@ class HeadBatch:
     def num_slices(self) -> int:
         return len(self.grids) - len(self.reference_codes)
 
+    def to(self, device: torch.device) -> HeadBatch:
+        return HeadBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
 
 def token_shares(box: np.ndarray, grid: tuple[int, int, int], mirrored: bool) -> np.ndarray:
     """[T] float32 that sum to 1: how much of each merged token's square lies in the box (shares of the sides)."""
@@ -67,11 +70,14 @@ class HeadLoader:
         self.jsonl, self.truth, self.sampling, self.clips_per_cast = jsonl, truth, sampling, clips_per_cast
 
     def __call__(self, casts: Sequence[Pairs], rng: np.random.Generator) -> HeadBatch:
-        """One slice of some clips of each cast; every picture is mirrored by a coin. ScoringError, OSError: no media."""
+        """One slice of some clips of each cast, pictures mirrored by a coin each. ScoringError, OSError: no media."""
         rule, reference_rule = self.sampling.frame_pixels, self.sampling.reference_pixels
-        assert rule is not None and reference_rule is not None
+        assert rule is not None
+        assert reference_rule is not None
         slices, references = _Pictures(rule), _Pictures(reference_rule)
-        codes, reference_codes, match = [], [], []
+        codes: list[np.ndarray] = []
+        reference_codes: list[np.ndarray] = []
+        match: list[int] = []
         for cast in casts:
             scenario = self.truth.scenario(cast[0].cluster)
             first = len(references.frames)
@@ -112,7 +118,8 @@ class _Pictures:
 
     def add(self, frames_THWC: np.ndarray, heads: Sequence[Head], rng: np.random.Generator) -> None:
         mirrored = bool(rng.random() < 0.5)
-        height, width = smart_resize(*frames_THWC.shape[1:3], self.rule.min_pixels, self.rule.max_pixels)
+        _, height, width, _ = frames_THWC.shape
+        height, width = smart_resize(height, width, self.rule.min_pixels, self.rule.max_pixels)
         self.grids.append((1, height // PATCH, width // PATCH))
         self.shares += [token_shares(head.box, self.grids[-1], mirrored) for head in heads]
         self.of += [len(self.frames)] * len(heads)

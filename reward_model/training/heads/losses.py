@@ -44,13 +44,13 @@ class HeadReader(nn.Module):
         heads, references = (functional.normalize(self.embedding(x), dim=-1) for x in (heads_HD, references_RD))
         return heads @ references.T
 
-    def losses(self, batch: HeadBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(squared error of the codes, cross-entropy of matching both ways, [H, R] similarities)."""
+    def losses(self, batch: HeadBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """(squared error of the codes, cross-entropy of matching both ways)."""
         heads, references = self(batch)
         error = functional.mse_loss(self.code(heads), batch.slice_codes)
         error = error + functional.mse_loss(self.code(references), batch.reference_codes)
-        similar = self.similarities(heads, references)
-        return error, matching_loss(similar * self.log_scale.exp(), batch.match), similar
+        logits = self.similarities(heads, references) * self.log_scale.exp()
+        return error, matching_loss(logits, batch.match)
 
 
 def matching_loss(logits_HR: torch.Tensor, match_H: torch.Tensor) -> torch.Tensor:

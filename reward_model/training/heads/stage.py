@@ -1,9 +1,8 @@
-"""The run of the first stage: draws, step, what is measured, and a model folder whose language model is still random."""
+"""The run of the first stage: draws, steps, measurements, and a model folder whose language model is still random."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from hashlib import sha256
 from math import ceil, isfinite
 from pathlib import Path
@@ -102,7 +101,7 @@ class HeadsRun:
 
     def _batches(self, batch: int) -> Iterator[HeadBatch]:
         tasks = (self._draw(batch, step) for step in range(self.done, self.num_steps))
-        return read_ahead(tasks, partial(self.load), self.config.data.workers, self.config.data.prefetch)
+        return read_ahead(tasks, self.load, self.config.data.workers, self.config.data.prefetch)
 
     def _steps(self, batch: int, stop: StopRequest, hashes: dict[str, str]) -> None:
         batches = self._batches(batch)
@@ -129,7 +128,7 @@ class HeadsRun:
         for group in self.optimizer.param_groups:
             group["lr"] = config.rate * factor(self.done, self.num_steps, config.optimizer)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            error, matching, similar = self.reader.losses(batch.to(self.device))
+            error, matching = self.reader.losses(batch.to(self.device))
         loss = error + config.matching * matching
         self.optimizer.zero_grad()
         loss.backward()
@@ -162,6 +161,6 @@ class HeadsRun:
         )
 
     def _save(self, hashes: dict[str, str]) -> Path:
-        partial_folder = state.begin(self.out, self.done)
-        state.write_tensors(partial_folder, self.reader, self.optimizer)
-        return state.finish(partial_folder, state.Progress(self.done, hashes))
+        partial = state.begin(self.out, self.done)
+        state.write_tensors(partial, self.reader, self.optimizer)
+        return state.finish(partial, state.Progress(self.done, hashes))

@@ -34,7 +34,7 @@ class Head:
 
 
 class HeadTruth:
-    """The plan behind a folder that `identity-reward data people` wrote. TrainingError where it is of something else."""
+    """The plan behind a folder that `identity-reward data people` wrote; TrainingError where it is no such folder."""
 
     def __init__(self, folder: Path):
         try:

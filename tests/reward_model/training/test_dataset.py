@@ -5,8 +5,9 @@ from reward_model.data.records import read_pairs, resolve
 from reward_model.errors import FrameIndexMismatch
 from reward_model.preprocess import Preprocessor
 from reward_model.tiny import SAMPLING, tiny_config, tiny_tokenizer
-from reward_model.training.dataset import load_pair, read_ahead
+from reward_model.training.dataset import read_ahead
 from reward_model.training.errors import TrainingError
+from reward_model.training.groups import Augmentation, load_group
 from reward_model.training.media import pick, read_video
 from reward_model.types import Video
 from tests.reward_model.training.pairs import make_data
@@ -31,30 +32,30 @@ def patches(sequence):
 
 
 def test_a_pair_shares_its_references_and_nothing_else(preprocess, two_people):
-    pair = load_pair(preprocess, *two_people)
-    assert pair.label == 1
-    assert pair.a.prefix_key == pair.b.prefix_key
-    for sequence in (pair.a, pair.b):
+    jsonl, pair = two_people
+    group = load_group(preprocess, jsonl, (pair,))
+    assert group.comparisons == ((0, 1, 1),)
+    a, b = group.sequences
+    assert a.prefix_key == b.prefix_key
+    for sequence in (a, b):
         keys = [clip.key for clip in sequence.clips]
         assert None not in keys[:2]
         assert keys[2] is None
-    assert not np.array_equal(pair.a.clips[2].patches, pair.b.clips[2].patches)
-
-
-def test_swapped_videos_take_the_label_with_them(preprocess, two_people):
-    straight, swapped = (load_pair(preprocess, *two_people, swap=swap) for swap in (False, True))
-    assert (straight.label, swapped.label) == (1, -1)
-    for one, other in ((straight.a, swapped.b), (straight.b, swapped.a)):
-        assert np.array_equal(one.clips[2].patches, other.clips[2].patches)
+    assert not np.array_equal(a.clips[2].patches, b.clips[2].patches)
 
 
 def test_references_in_another_order(preprocess, two_people):
-    plain = [clip.key for clip in load_pair(preprocess, *two_people).a.clips[:2]]
-    orders = [tuple(c.key for c in load_pair(preprocess, *two_people, order=n).a.clips[:2]) for n in range(8)]
-    assert set(orders) == {tuple(plain), tuple(plain[::-1])}
-    again = load_pair(preprocess, *two_people, order=3)
-    assert tuple(clip.key for clip in again.a.clips[:2]) == orders[3]
-    assert again.a.prefix_key == again.b.prefix_key
+    jsonl, pair = two_people
+
+    def keys(seed, permute=True):
+        group = load_group(preprocess, jsonl, (pair,), Augmentation(seed, permute_references=permute))
+        assert group.sequences[0].prefix_key == group.sequences[1].prefix_key
+        return tuple(clip.key for clip in group.sequences[0].clips[:2])
+
+    plain = keys(0, permute=False)
+    orders = [keys(seed) for seed in range(8)]
+    assert set(orders) == {plain, plain[::-1]}
+    assert keys(3) == orders[3]
 
 
 def test_video_files_and_their_rate(tmp_path, clip):
@@ -84,9 +85,9 @@ def test_an_error_names_pair_and_file(preprocess, two_people, tmp_path):
     broken.write_bytes(b"no picture")
     reference = pair.references[0].model_copy(update={"path": "references/broken.png"})
     with pytest.raises(TrainingError, match=r"pair train-0-0 of .*references/broken.png.*no picture that can be read"):
-        load_pair(preprocess, jsonl, pair.model_copy(update={"references": (reference,)}))
+        load_group(preprocess, jsonl, (pair.model_copy(update={"references": (reference,)}),))
     with pytest.raises(TrainingError, match=r"clips/gone.mp4"):
-        load_pair(preprocess, jsonl, pair.model_copy(update={"video_a": "clips/gone.mp4"}))
+        load_group(preprocess, jsonl, (pair.model_copy(update={"video_a": "clips/gone.mp4"}),))
 
 
 def test_reading_ahead_keeps_the_order_and_raises_where_it_is_due():

@@ -75,13 +75,6 @@ def test_a_step_is_the_same_whatever_was_asked_before():
     assert late.draws(200) != sampler(seed=4).draws(200)
 
 
-def test_half_of_the_pairs_are_swapped():
-    made = sampler()
-    swaps = Counter(draw.swap for step in range(STEPS) for draw in made.draws(step))
-    assert swaps[True] / (STEPS * BATCH) == pytest.approx(0.5, abs=0.02)
-    assert len(np.unique([draw.order for draw in made.draws(0)])) == BATCH
-
-
 def test_nothing_to_draw_from_and_batches_that_cannot_be_shared():
     with pytest.raises(TrainingError, match="both pools are empty"):
         sampler(clean=0, auto=0)
