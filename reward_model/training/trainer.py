@@ -32,7 +32,7 @@ from .optimizer import build_optimizer, choose_trained, set_rates
 from .packed import PackedRewards
 from .result import RESULT, write_result
 from .run_data import RunData
-from .run_folder import open_run
+from .run_folder import make_run, open_run
 
 
 def train(config: TrainConfig, out: Path, resume: bool = False, allow_changes: bool = False) -> Path:
@@ -57,9 +57,9 @@ class Run:
 
     def start(self, resume: bool, allow_changes: bool) -> Path:
         config, accelerator = self.config, self.accelerator
-        opened = open_run(self.out, config, self.data.hashes(), resume, allow_changes, self.main)
-        accelerator.wait_for_everyone()
+        opened = open_run(self.out, config, self.data.hashes(), resume, allow_changes)
         if opened.finished:
+            accelerator.print(f"{self.out}: finished already; the model is in {self.out / RESULT}")
             return self.out / RESULT
         self.model, self.tokenizer = initial_model(config.model, config.seed)
         settings = self.model.config
@@ -80,6 +80,9 @@ class Run:
         if opened.state is not None:
             self.done = restore(accelerator, opened.state, self.packed, self.optimizer)
             self.saved = opened.state
+        if self.main:
+            make_run(self.out, config)
+        accelerator.wait_for_everyone()
         self.journal = Journal(self.out, self.done, self.data.num_steps, self.main)
         for warning in (*opened.notes, *self.data.warnings):
             self.journal.say(warning)
