@@ -14,16 +14,16 @@ from ..text_tokenizer import TextTokenizer
 from ..tiny import SAMPLING as TINY_SAMPLING
 from ..tiny import tiny_backbone, tiny_tokenizer
 
-# Small enough for a CPU: eight frames of at most 168x168 pixels, references of 112x112.
+# Small enough for a CPU: eight frames, 140x252 pixels of a clip of 416x240 or 832x480; references of 112x112.
 COMPACT_SAMPLING = FrameSampling(
     "compact-uniform-8", num_frames=8, frame_factor=2,
-    frame_pixels=PixelRule(4 * 28 * 28, 36 * 28 * 28), reference_pixels=PixelRule(4 * 28 * 28, 16 * 28 * 28),
+    frame_pixels=PixelRule(4 * 28 * 28, 47 * 28 * 28), reference_pixels=PixelRule(4 * 28 * 28, 16 * 28 * 28),
 )  # fmt: skip
 # by the names that a config may give
 SAMPLINGS = {**FRAME_SAMPLINGS, TINY_SAMPLING.name: TINY_SAMPLING, COMPACT_SAMPLING.name: COMPACT_SAMPLING}
-# no instruction, which a model that reads nothing else needs not be told, and no chat around it
-SHORT = PromptTemplate("short", (Piece("prompt"), Piece("references"), Piece("video"), Piece("reward", REWARD_TOKEN)))
-TEMPLATES = {template.name: template for template in (IDENTITY_FIRST, VIDEO_FIRST, SHORT)}
+# pictures alone: what reads nothing else needs no instruction and no chat around it
+PICTURES = PromptTemplate("pictures", (Piece("references"), Piece("video"), Piece("reward", REWARD_TOKEN)))
+TEMPLATES = {template.name: template for template in (IDENTITY_FIRST, VIDEO_FIRST, PICTURES)}
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,20 @@ class Backbone:
 
 
 def compact_backbone(tokenizer: TextTokenizer) -> dict[str, Any]:
-    """About 7 million parameters: 4 vision blocks of 256 and 4 language layers of 256."""
+    """6.9 million parameters: 6 vision blocks of 192, which look at whole frames, and 4 language layers of 256."""
     arguments = tiny_backbone(tokenizer, width=256, layers=4)
-    heads, head_dim = 4, 64
     arguments["text_config"] |= {
-        "intermediate_size": 576, "num_attention_heads": heads, "num_key_value_heads": heads // 2,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [8, 12, 12]},
-        "head_dim": head_dim,
+        "intermediate_size": 768, "num_attention_heads": 8, "num_key_value_heads": 4,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]},
     }  # fmt: skip
     arguments["vision_config"] |= {
-        "depth": 4, "hidden_size": 256, "intermediate_size": 576, "num_heads": 4, "out_hidden_size": 256,
-        "fullatt_block_indexes": [1, 3],
+        "depth": 6, "hidden_size": 192, "intermediate_size": 512, "num_heads": 6,
+        "fullatt_block_indexes": [0, 1, 2, 3, 4, 5],
     }  # fmt: skip
     return arguments
 
 
 BACKBONES = {
     "tiny": Backbone(tiny_tokenizer, tiny_backbone, TINY_SAMPLING, VIDEO_FIRST),
-    "compact": Backbone(tiny_tokenizer, compact_backbone, COMPACT_SAMPLING, SHORT),
+    "compact": Backbone(tiny_tokenizer, compact_backbone, COMPACT_SAMPLING, PICTURES),
 }

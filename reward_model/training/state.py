@@ -37,9 +37,10 @@ def folders(root: Path) -> list[Path]:
 
 
 def begin(root: Path, step: int) -> Path:
-    """A folder to write into, which `finish` gives its name."""
+    """A folder to write into, which `finish` gives its name. What a kill left half written is removed."""
+    for left in (root / "state").glob(f".{_PREFIX}*.writing"):
+        shutil.rmtree(left, ignore_errors=True)
     partial = root / "state" / f".{_PREFIX}{step:08d}.writing"
-    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     return partial
 

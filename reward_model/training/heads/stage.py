@@ -23,7 +23,7 @@ from ..interruption import StopRequest
 from ..journal import Journal
 from ..optimizer import factor
 from ..result import RESULT, write_result
-from ..run_folder import open_run
+from ..run_folder import make_run, open_run
 from .batches import HeadBatch, HeadLoader
 from .config import HeadsConfig
 from .losses import HeadReader
@@ -50,13 +50,14 @@ class HeadsRun:
         self.steps_per_epoch = len(self.casts) // batch
         self.num_steps = ceil(config.epochs * self.steps_per_epoch)
         hashes = {"clean": sha256(clean.path.read_bytes()).hexdigest()}
-        opened = open_run(self.out, config, hashes, resume, allow_changes, True)
+        opened = open_run(self.out, config, hashes, resume, allow_changes)
         if opened.finished:
             return self.out / RESULT
         self.model, tokenizer = initial_model(config.model, config.seed)
         sampling = self.model.config.frame_sampling
         self.load = HeadLoader(clean.path, HeadTruth(clean.path.parent), sampling, config.data.clips_per_cast)
         self.dev = self._dev_batches(sampling)
+        make_run(self.out, config)
         torch.manual_seed(config.seed)
         tower = self.model.body.visual.requires_grad_(True)
         self.reader = HeadReader(tower, self.model.head.weight.shape[1], CODE_SIZE).to(self.device).train()

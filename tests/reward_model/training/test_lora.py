@@ -48,7 +48,7 @@ def test_the_folded_model_gives_the_same_scores(adapted, noise_sample):
 
 
 def test_what_is_trained_with_lora(adapted):
-    model, token = adapted
+    model, _ = adapted
     choose_trained(model, CONFIG)
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     language = {name for name in trained if "language_model" in name}

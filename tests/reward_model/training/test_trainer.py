@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -167,10 +168,9 @@ def test_two_processes_learn_what_one_learns(four_pairs, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step(four_pairs, tmp_path):
-    result = run(four_pairs, tmp_path / "run", learning_rates__head=1e38, optimizer__grad_clip=1e30, save_every=1)
+    result = run(four_pairs, tmp_path / "run", learning_rates__head=1e36, save_every=1)
     assert result.exit_code == 2
-    assert "the loss of step" in result.output
-    assert "with pairs train-0-" in result.output
+    assert re.search(r"the (loss|norm of the gradient) of step [2-6] is (nan|inf), with pairs train-0-", result.output)
     saved = sorted((tmp_path / "run/state").iterdir())[-1]
     assert f"is in {saved}" in " ".join(result.output.split())
     assert not (tmp_path / "run/model").exists()
