@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from identity_reward_client.preference import Preference
 
+from identity_reward_client.preference import Preference
 from reward_model.data.people.draw import generator
 from reward_model.data.people.failures import MODES, quality
 from reward_model.data.people.labels import APART, TIE_BAND, VISIBLE, exact_label, votes
@@ -11,10 +11,10 @@ from reward_model.data.people.scenario import ClipSize, draw_scenario
 NUM = 400
 
 
-def right(kind, a, b, num=NUM):
+def right(kind, a, b, num=NUM, key=0):
     """How often the majority is the exact label."""
     truth = exact_label(a, b)
-    return np.mean([votes(kind, a, b, generator("test", kind, n)).majority == truth for n in range(num)])
+    return np.mean([votes(kind, a, b, generator("test", kind, key, n)).majority == truth for n in range(num)])
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +44,13 @@ def test_exact_votes_are_the_construction(drawn):
 
 
 def test_people_err_a_little(drawn):
-    agreed = np.mean([right("human", a, b, 3) for a, b in drawn])
+    agreed = np.mean([right("human", a, b, 3, n) for n, (a, b) in enumerate(drawn)])
     assert 0.95 < agreed < 1.0
     assert right("human", {}, {"missing": 1.0}) == 1.0
 
 
 def test_automatic_labels_are_right_in_about_two_thirds(drawn):
-    assert 0.58 < np.mean([right("auto", a, b, 3) for a, b in drawn]) < 0.70
+    assert 0.58 < np.mean([right("auto", a, b, 3, n) for n, (a, b) in enumerate(drawn)]) < 0.70
 
 
 @pytest.mark.parametrize("mode", ["missing", "wrong-person", "face-damage", "resolution", "look-changed"])
