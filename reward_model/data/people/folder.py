@@ -25,8 +25,8 @@ _PACKAGES = ("identity-reward", "numpy", "moderngl", "av", "opencv-python-headle
 class DataFolder:
     """Held by one run at a time."""
 
-    def __init__(self, out: Path, options: Options, kind: str):
-        """`kind`: what draws. PeopleError for a folder of other arguments, or one that another run writes to."""
+    def __init__(self, out: Path, options: Options):
+        """PeopleError for a folder of other arguments, or one that another run writes to."""
         self.out = out
         try:
             for name in ("clips", "references"):
@@ -39,8 +39,7 @@ class DataFolder:
         except OSError:
             self._lock.close()
             raise PeopleError(f"{out}: another run writes there; wait for it, or give another --out") from None
-        arguments = {**options.to_json(), "drawn_by": kind}
-        self._check(arguments)
+        self._check(options.to_json())
         self.done = self._read_done()
         self._file: IO[str] = (out / DONE).open("a", encoding="utf-8")
 

@@ -6,7 +6,7 @@ Boxes of faces are YuNet's, (x, y, width, height) in pixels of the picture at fu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def folder() -> Path:
     return Path(spec.origin).parent / "data/curated"
 
 
-@cache
+@lru_cache(16)
 def photograph(person: str, picture: str) -> np.ndarray:
     """uint8 RGB [H, W, 3], about 2500x1700."""
     with Image.open(folder() / person / "assets" / f"{picture}.jpg") as file:

@@ -31,7 +31,6 @@ FACES = ((0.42, 0.6), (0.34, 0.46))
 
 
 class Photos:
-    kind = "photos"
     licence = "MIT"
 
     def __init__(self, seed: int, size: ClipSize, num_clips: int, splits: dict[str, float]):
