@@ -18,12 +18,15 @@ def _smooth(low: float, high: float, value: np.ndarray) -> np.ndarray:
 
 def _noise(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, cell: float) -> np.ndarray:
     """Smooth noise -1..1 over x, y with a value every `cell`."""
-    values = rng.uniform(-1, 1, (64, 64))
-    i, j = np.floor(x / cell).astype(int), np.floor(y / cell).astype(int)
-    s, t = x / cell - i, y / cell - j
+    values = rng.uniform(-1, 1, (64, 64)).astype(np.float32)
+    u, v = np.floor(x / cell), np.floor(y / cell)
+    s, t = x / cell - u, y / cell - v
     s, t = s * s * (3 - 2 * s), t * t * (3 - 2 * t)
-    top = values[j % 64, i % 64] * (1 - s) + values[j % 64, (i + 1) % 64] * s
-    low = values[(j + 1) % 64, i % 64] * (1 - s) + values[(j + 1) % 64, (i + 1) % 64] * s
+    # rows of 64 end to end: one index for a place and its neighbours
+    i, j = u.astype(np.int32) & 63, (v.astype(np.int32) & 63) << 6
+    right, below, flat = (i + 1) & 63, (j + 64) & 4095, values.ravel()
+    top = flat[j | i] * (1 - s) + flat[j | right] * s
+    low = flat[below | i] * (1 - s) + flat[below | right] * s
     return top * (1 - t) + low * t
 
 
@@ -119,7 +122,8 @@ def background(asked: Background, width: int, height: int) -> np.ndarray:
     wide, high = round(width * (1 + 2 * MARGIN)), round(height * (1 + 2 * MARGIN))
     # in frame heights, 0 at the frame's own top left
     x, y = np.meshgrid(
-        (np.arange(wide) + 0.5) / height - MARGIN * width / height, (np.arange(high) + 0.5) / height - MARGIN
+        ((np.arange(wide) + 0.5) / height - MARGIN * width / height).astype(np.float32),
+        ((np.arange(high) + 0.5) / height - MARGIN).astype(np.float32),
     )
     rgb = PAINTERS[asked.kind](generator("background", asked.kind, asked.seed), x, y)
     return (rgb.clip(0, 1) * 255 + 0.5).astype(np.uint8)
