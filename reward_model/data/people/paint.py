@@ -103,11 +103,9 @@ def beard_mask(style: str, point: np.ndarray) -> np.ndarray:
         return np.maximum(lip, goatee) * front
     # jaw and cheeks: below a line from the sideburn to the corner of the mouth
     cheek = smooth(0.012, 0.002, up - 0.055 * smooth(0.035, 0.075, x)) * smooth(0.030, 0.038, x - 0.2 * up)
-    jaw = (
-        np.maximum(cheek, below)
-        * smooth(chin[1] - 0.02, chin[1] - 0.006, y - 0.12 * (0.1 - z))
-        * smooth(0.02, 0.045, z)
-    )
+    edge = smooth(chin[1] - 0.02, chin[1] - 0.006, y - 0.12 * (0.1 - z))
+    before_ear = smooth(0.044, 0.054, z) * smooth(0.078, 0.073, x)
+    jaw = np.maximum(cheek, below) * edge * before_ear
     return np.maximum(np.maximum(lip, goatee * front), jaw)
 
 
