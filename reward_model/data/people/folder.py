@@ -1,6 +1,6 @@
 """A data set's folder while it is written: which scenarios are done, and whose arguments it belongs to.
 
-`world.json` holds the arguments and versions, `scenarios.jsonl` a line for each scenario that is whole. A run that was
+`world.json` holds the arguments and versions, `scenarios.log` a line for each scenario that is whole. A run that was
 interrupted, however hard, goes on from there; the splits' JSONL files are written when all scenarios are.
 """
 
@@ -18,7 +18,7 @@ from ..records import PreferencePair, write_pairs
 from .media import write_bytes
 from .options import Options, PeopleError
 
-WORLD, DONE = "world.json", "scenarios.jsonl"
+WORLD, DONE = "world.json", "scenarios.log"
 _PACKAGES = ("identity-reward", "numpy", "moderngl", "av", "opencv-python-headless", "openpeople")
 
 

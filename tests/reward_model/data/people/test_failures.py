@@ -11,16 +11,8 @@ from reward_model.data.people.draw import draw_background, draw_clothes, draw_li
 from reward_model.data.people.failures import MODES, Cast, fail
 from reward_model.data.people.motion import draw_camera, draw_head
 from reward_model.data.people.references import draw_portrait
-from reward_model.data.people.renderer import open_renderer
 
 SEED = 5
-
-
-@pytest.fixture(scope="module")
-def gl():
-    renderer = open_renderer("gl")
-    yield renderer
-    renderer.close()
 
 
 def cast_of(count):

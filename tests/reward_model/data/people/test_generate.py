@@ -37,12 +37,12 @@ def content(folder):
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in (".lock", "scenarios.jsonl")
+        if path.is_file() and path.name not in (".lock", "scenarios.log")
     }
 
 
 def pairs_of(folder):
-    return [pair for path in sorted(folder.glob("*.jsonl")) if path.stem != "scenarios" for pair in read_pairs(path)]
+    return [pair for path in sorted(folder.glob("*.jsonl")) for pair in read_pairs(path)]
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_a_killed_run_goes_on_to_the_same_files(written, tmp_path):
     out = tmp_path / "data"
     arguments = ["--out", str(out), *SMALL, "--pairs", str(PAIRS), "--workers", "2"]
     process = subprocess.Popen([*PROGRAM, "people", *arguments], stderr=subprocess.PIPE, text=True)
-    done = out / "scenarios.jsonl"
+    done = out / "scenarios.log"
     deadline = time.monotonic() + 60
     while not (done.exists() and done.read_bytes().count(b"\n")):
         assert process.poll() is None, process.stderr.read()
@@ -129,7 +129,7 @@ def test_interrupted_by_hand(tmp_path):
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while not ((out / "scenarios.jsonl").exists() and (out / "scenarios.jsonl").stat().st_size):
+    while not ((out / "scenarios.log").exists() and (out / "scenarios.log").stat().st_size):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -175,7 +175,7 @@ def test_packed_clips_and_noisy_votes(written, tmp_path):
     packed = ["--frames", "packed", "--packed-frames", 4, "--packed-size", "28x56"]
     done = people(tmp_path, *SMALL, *packed, "--pairs", 12, "--labels", "auto", "--split", "train=1", "--workers", 1)
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["scenarios.jsonl", "train.jsonl"]
+    assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["train.jsonl"]
     pairs = read_pairs(tmp_path / "train.jsonl")
     clean = {pair.pair_id: pair for pair in pairs_of(written)}
     assert [pair.meta["truth"] for pair in pairs] == [clean[pair.pair_id].label for pair in pairs]
