@@ -121,8 +121,8 @@ class Run:
                 numbers = self._step(pairs)
             except torch.OutOfMemoryError:
                 raise TrainingError(
-                    f"{self.accelerator.device} has too little memory for step {self.done + 1}; lower micro_batch, or set "
-                    f"model.gradient_checkpointing, and --resume. {self._where()}"
+                    f"{self.accelerator.device} has too little memory for step {self.done + 1}; lower micro_batch, or "
+                    f"set model.gradient_checkpointing, and --resume. {self._where()}"
                 ) from None
             self.journal.step(self.done, **numbers, seconds=monotonic() - start)
             self.done += 1

@@ -4,7 +4,7 @@ import torch
 from tests.reward_model.training.pairs import make_data
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
