@@ -61,6 +61,9 @@ def people(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write, or to go on with.")],
     pairs: Annotated[int, typer.Option(min=1, help="How many pairs of clips.")],
     seed: Annotated[int, typer.Option(help="The same seed gives the same pixels.")] = 0,
+    per_scenario: Annotated[
+        int, typer.Option("--pairs-per-scenario", min=1, help="Pairs of one cast, of its six clips.")
+    ] = 6,
     labels: Annotated[
         Literal["exact", "human", "auto"],
         typer.Option(help="Votes: exact, three annotators, or the confusions of a vision-language model."),
@@ -97,6 +100,7 @@ def people(
         options = Options(
             pairs=pairs,
             seed=seed,
+            pairs_per_scenario=per_scenario,
             labels=labels,
             splits=parse_splits(split) if split else {"test": 1.0} if photos else dict(SPLITS),
             packed=packed if frames == "packed" else None,
