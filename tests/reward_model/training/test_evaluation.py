@@ -174,6 +174,7 @@ def test_the_command_writes_numbers_a_picture_and_tables(data, tmp_path):
     assert result.exit_code == 0, result.output
     assert "wrong_person" in result.output
     assert "nuisance" in result.output
+    assert "resample 3 cluster(s)" in result.output
     values = json.loads(out.read_text())
     assert (values["num_pairs"], values["num_ties"], values["num_clusters"]) == (5, 1, 3)
     assert values["models"][0]["num_scored"] == 5
