@@ -55,7 +55,13 @@ def shared_video(data):
     """The pairs and one more, which compares two videos of the first pair's references that were in it."""
     pairs = read_pairs(data)
     first = pairs[0]
-    update = {"pair_id": "more", "video_a": first.video_b, "video_b": first.video_a, "label": "B", "votes": LABELS["B"]}
+    update = {
+        "pair_id": "more",
+        "video_a": first.video_b,
+        "video_b": first.video_a,
+        "label": Preference.B,
+        "votes": LABELS["B"],
+    }
     write_pairs(data, [*pairs, first.model_copy(update=update)])
     return read_pairs(data)
 
