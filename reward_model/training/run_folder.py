@@ -11,7 +11,7 @@ from .config import Section
 from .config_file import config_yaml, differences, parse_config
 from .errors import TrainingError
 from .result import RESULT
-from .state import folders, read_progress
+from .state import folders, read_progress, write_whole
 
 CONFIG = "config.yaml"
 
@@ -56,4 +56,4 @@ def open_run(out: Path, config: Section, hashes: dict[str, str], resume: bool, a
 
 def make_run(out: Path, config: Section) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    (out / CONFIG).write_text(config_yaml(config))
+    write_whole(out / CONFIG, config_yaml(config))

@@ -56,6 +56,13 @@ def finish(partial: Path, progress: Progress) -> Path:
     return final
 
 
+def write_whole(path: Path, text: str) -> None:
+    """The file has all of `text`, or what it had."""
+    whole = path.with_name(f".{path.name}.writing")
+    whole.write_text(text, encoding="utf-8")
+    whole.replace(path)
+
+
 def read_progress(folder: Path) -> Progress:
     try:
         return Progress(**loads((folder / "state.json").read_text()))

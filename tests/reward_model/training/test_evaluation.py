@@ -55,7 +55,13 @@ def shared_video(data):
     """The pairs and one more, which compares two videos of the first pair's references that were in it."""
     pairs = read_pairs(data)
     first = pairs[0]
-    update = {"pair_id": "more", "video_a": first.video_b, "video_b": first.video_a, "label": "B", "votes": LABELS["B"]}
+    update = {
+        "pair_id": "more",
+        "video_a": first.video_b,
+        "video_b": first.video_a,
+        "label": Preference.B,
+        "votes": LABELS["B"],
+    }
     write_pairs(data, [*pairs, first.model_copy(update=update)])
     return read_pairs(data)
 
@@ -174,6 +180,7 @@ def test_the_command_writes_numbers_a_picture_and_tables(data, tmp_path):
     assert result.exit_code == 0, result.output
     assert "wrong_person" in result.output
     assert "nuisance" in result.output
+    assert "resample 3 cluster(s)" in result.output
     values = json.loads(out.read_text())
     assert (values["num_pairs"], values["num_ties"], values["num_clusters"]) == (5, 1, 3)
     assert values["models"][0]["num_scored"] == 5

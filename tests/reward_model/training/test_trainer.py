@@ -29,7 +29,7 @@ app = typer.Typer()
 app.command()(train_reward)
 QUICK = {
     "batch": 4, "micro_batch": 4, "steps": 6, "save_every": 2, "evaluate_every": 3, "optimizer.warmup": 0,
-    "optimizer.schedule": "constant_with_warmup",
+    "optimizer.schedule": "constant_with_warmup", "model.frame_sampling": "tiny-uniform-4",
 }  # fmt: skip
 
 
