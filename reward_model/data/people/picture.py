@@ -56,7 +56,9 @@ def lower_resolution(picture: np.ndarray, share: float) -> np.ndarray:
 def encode(frames_THWC: np.ndarray, fps: float, crf: int) -> bytes:
     """An MP4 (H.264, 4:2:0) of frames with even sides; the same frames give the same bytes."""
     out = io.BytesIO()
-    options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
+    # x264's look ahead, on which frame types and sizes depend, varies from run to run with the same frames
+    params = "bframes=0:mbtree=0:rc-lookahead=0:sync-lookahead=0"
+    options = {"crf": str(crf), "preset": "veryfast", "threads": "1", "x264-params": params}
     with av.open(out, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
         stream.height, stream.width = frames_THWC.shape[1:3]
@@ -70,7 +72,7 @@ def encode(frames_THWC: np.ndarray, fps: float, crf: int) -> bytes:
 def _planes(frame: np.ndarray) -> np.ndarray:
     """[H * 3 / 2, W] uint8: the planes of 4:2:0 one under another.
 
-    Not by ffmpeg's own conversion, which reads past the end of rows: of widths like 84 the same pixels give other bytes.
+    By OpenCV: each chroma sample is the mean of its four pixels.
     """
     height, width = frame.shape[:2]
     ycc = cv2.transform(np.ascontiguousarray(frame), BT601)
