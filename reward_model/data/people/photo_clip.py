@@ -14,6 +14,9 @@ from .openpeople import PEOPLE, photograph
 from .picture import damaged, lower_resolution
 from .scenario import ClipSize
 
+# how far strips run into each other, as a share of the frame's width
+FEATHER = 0.08
+
 
 @dataclass(frozen=True)
 class Shot:
@@ -61,7 +64,7 @@ class PhotoPlan:
         width, height = self.size.width, self.size.height
         picture = np.zeros((height, width, 3), np.float32)
         for place, (index, strip) in enumerate(shown):
-            view, box = _view(strip, at, time_s, (place + 0.5) / len(shown), width, height)
+            view, box = _view(strip, at, time_s, place, len(shown), self.size)
             for damage in self.damage:
                 if damage.part == index and damage.span[0] <= at <= damage.span[1]:
                     view = damaged(view, box, damage.kind, damage.strength)
@@ -71,38 +74,53 @@ class PhotoPlan:
         return lower_resolution(lit, self.resolution)
 
 
-def _view(strip: Strip, at: float, time_s: float, x: float, width: int, height: int):
-    """The whole frame filled by one strip's picture, its face around x, and the head's box."""
+def _view(strip: Strip, at: float, time_s: float, place: int, count: int, size: ClipSize):
+    """The whole frame filled by one strip's picture, its face in the middle of the strip, and the head's box."""
     shot, camera = strip.shot(at), strip.camera.at(time_s)
-    face = strip.face * height * camera.zoom
-    middle = ((x + camera.dx) * width, (0.42 + camera.dy) * height)
-    view = _placed(shot.person, shot.picture, face, middle, width, height)
+    middle = ((place + 0.5) / count + camera.dx) * size.width, (0.42 + camera.dy) * size.height
+    edges = (place / count - FEATHER / 2) * size.width, ((place + 1) / count + FEATHER / 2) * size.width
+    face = strip.face * size.height * camera.zoom
+    shown = [(shot.person, shot.picture)] + ([shot.blend_to[:2]] if shot.blend_to is not None else [])
+    # large enough that no picture ends within the strip
+    face = max(face, *(_least_face(*picture, middle, edges, size) for picture in shown))
+    views = [_placed(*picture, face, middle, size.width, size.height) for picture in shown]
+    view = views[0]
     if shot.blend_to is not None:
-        person, picture, reach = shot.blend_to
-        other = _placed(person, picture, face, middle, width, height)
         t = min(max((at - 0.08) / 0.84, 0), 1)
-        view = cv2.addWeighted(view, 1 - reach * t * t * (3 - 2 * t), other, reach * t * t * (3 - 2 * t), 0)
+        share = shot.blend_to[2] * t * t * (3 - 2 * t)
+        view = cv2.addWeighted(view, 1 - share, views[1], share, 0)
     box = (middle[0] - 0.45 * face, middle[1] - 0.65 * face, middle[0] + 0.45 * face, middle[1] + 0.55 * face)
     return view, box
+
+
+def _least_face(
+    person: str, picture: str, middle: tuple[float, float], edges: tuple[float, float], size: ClipSize
+) -> float:
+    """The face's height in pixels of the frame at which the picture just fills the strip."""
+    x, y, box_width, box_height = PEOPLE[person].face(picture)
+    height, width = photograph(person, picture).shape[:2]
+    left, top = x + box_width / 2, y + box_height / 2
+    spans = (
+        (middle[0] - max(edges[0], 0)) / left,
+        (min(edges[1], size.width) - middle[0]) / (width - left),
+        middle[1] / top,
+        (size.height - middle[1]) / (height - top),
+    )
+    return max(spans) * box_height
 
 
 def _placed(person: str, picture: str, face: float, middle: tuple[float, float], width: int, height: int) -> np.ndarray:
     x, y, box_width, box_height = PEOPLE[person].face(picture)
     # drawn at twice the size and averaged, so that nothing flickers as it moves
     scale = 2 * face / box_height
-    matrix = np.array(
-        [
-            [scale, 0, 2 * middle[0] - scale * (x + box_width / 2)],
-            [0, scale, 2 * middle[1] - scale * (y + box_height / 2)],
-        ]
-    )
+    left, top = 2 * middle[0] - scale * (x + box_width / 2), 2 * middle[1] - scale * (y + box_height / 2)
     source = photograph(person, picture)
     while scale < 0.5:
         # a smaller copy of the picture first: interpolation takes only the nearest pixels
         source, scale = _half(person, picture, source.shape[0] // 2), scale * 2
-        matrix[:, :2] *= 2
+    matrix = np.array([[scale, 0, left], [0, scale, top]])
     double = (2 * width, 2 * height)
-    large = cv2.warpAffine(source, matrix, double, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    large = cv2.warpAffine(source, matrix, double, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)
 
 
@@ -119,14 +137,14 @@ def _half(person: str, picture: str, height: int) -> np.ndarray:
     return _halves[key]
 
 
-def _share(place: int, count: int, width: int, feather: float = 0.08) -> np.ndarray:
+def _share(place: int, count: int, width: int) -> np.ndarray:
     """[W]: how much of each column is this strip's; the strips' shares sum to 1."""
     x = (np.arange(width) + 0.5) / width
 
     def after(edge: int) -> np.ndarray:
         if edge in (0, count):
             return np.full(width, 1.0 if edge == 0 else 0.0)
-        t = np.clip((x - edge / count) / feather + 0.5, 0, 1)
+        t = np.clip((x - edge / count) / FEATHER + 0.5, 0, 1)
         return t * t * (3 - 2 * t)
 
     return (after(place) - after(place + 1)).astype(np.float32)

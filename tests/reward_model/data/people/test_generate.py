@@ -21,9 +21,9 @@ from reward_model.decode import decode_frames, probe
 
 PROGRAM = [sys.executable, "-c", "from reward_model.data.cli import app; app()"]
 SIZE = ClipSize(num_frames=5, width=84, height=48)
-SMALL = ["--size", "48x84", "--num-frames", "5", "--seed", "2"]
-PAIRS = 40
-SCENARIOS = 7
+SMALL = ["--size", "48x84", "--num-frames", "5", "--seed", "2", "--split", "train=0.5,dev=0.25,test=0.25"]
+SPLITS = {"train": 0.5, "dev": 0.25, "test": 0.25}
+PAIRS, SCENARIOS = 23, 4
 
 
 def people(out, *arguments):
@@ -48,7 +48,7 @@ def pairs_of(folder):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     out = tmp_path_factory.mktemp("people") / "data"
-    assert sum(generate(out, Options(PAIRS, 2, size=SIZE), workers=1).pairs.values()) == PAIRS
+    assert sum(generate(out, Options(PAIRS, 2, splits=SPLITS, size=SIZE), workers=1).pairs.values()) == PAIRS
     return out
 
 
@@ -103,7 +103,7 @@ def test_a_killed_run_goes_on_to_the_same_files(written, tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     with done.open("a") as file:
-        file.write('{"scenario": 6, "pai')
+        file.write('{"scenario": 3, "pai')
     again = people(out, *SMALL, "--pairs", PAIRS, "--workers", 2)
     assert again.returncode == 0, again.stderr
     assert f"{SCENARIOS - lines} of {SCENARIOS} scenarios" in again.stdout
