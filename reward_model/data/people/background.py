@@ -11,7 +11,7 @@ MARGIN = 0.25  # of the frame's width and height, on every side
 PARALLAX = 0.6  # share of the camera's movement that the background follows
 
 
-def _smooth(low: float, high: float, value: np.ndarray) -> np.ndarray:
+def _smooth(low: float | np.ndarray, high: float | np.ndarray, value: np.ndarray) -> np.ndarray:
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 

@@ -6,6 +6,7 @@ V vertices and 4 joints after them, D = 3 axes of scene.py. Texture coordinates 
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,10 @@ HEAD_UV, FRONT_UV, BACK_UV = (0.0, 0.5, 0.5, 1.0), (0.5, 0.5, 0.75, 1.0), (0.75,
 HAIR_UV, EYE_UV, PLAIN_UV = (0.0, 0.0, 0.5, 0.5), (0.5, 0.0, 0.75, 0.5), (0.75, 0.0, 1.0, 0.5)
 OVERLAP = 1.08  # how far the head's texture goes round
 DROP_M = 2.0  # the trunk goes on downwards, so that it has no lower end in a picture
+
+
+def f32(values: Any) -> np.ndarray:
+    return np.asarray(values, np.float32)
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ class Basis:
     def neutral(self, person: Person) -> np.ndarray:
         """[V + 4, 3] float32: the person's face at rest, and their joints."""
         g, age, weight = person.gender, person.age, person.weight - 0.5
-        points = self.points + np.tensordot(np.float32([g, age, g * age, weight, g * weight]), self.phenotype, 1)
-        points[self.shape_rows] += np.tensordot(np.float32(person.shape), self.shape, 1)
+        points = self.points + np.tensordot(f32([g, age, g * age, weight, g * weight]), self.phenotype, 1)
+        points[self.shape_rows] += np.tensordot(f32(person.shape), self.shape, 1)
         return points
 
 
@@ -80,9 +85,8 @@ def _texture_coordinates(points, faces, part, on_body, eye_l, eye_r) -> np.ndarr
     for side, region in ((normal_z >= 0, FRONT_UV), (normal_z < 0, BACK_UV)):
         chosen = on_body & side
         uv[chosen] = place(region, x[chosen] / 0.6 + 0.5, (y[chosen] - 0.1) / 0.55)
-    for side in (-1, 1):
-        joint = eye_r if side < 0 else eye_l
-        chosen = (part == EYES) & (np.sign(x.mean(1)) == side)
+    for sign, joint in ((-1, eye_r), (1, eye_l)):
+        chosen = (part == EYES) & (np.sign(x.mean(1)) == sign)
         uv[chosen] = place(EYE_UV, (x[chosen] - joint[0]) / 0.029 + 0.5, (y[chosen] - joint[1]) / 0.029 + 0.5)
     uv[part == MOUTH] = place(PLAIN_UV, np.array(0.25), np.array(0.25))
     uv[part == SOCKETS] = place(PLAIN_UV, np.array(0.75), np.array(0.25))

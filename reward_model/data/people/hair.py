@@ -8,11 +8,11 @@ from functools import cache
 
 import numpy as np
 
-from .basis import HAIR_UV, SKIN, Basis, load_basis, place
+from .basis import HAIR_UV, SKIN, Basis, f32, load_basis, place
 from .person import Hair, HairStyle
 from .raster import rasterize
 
-CENTRE = np.float32([0.0, 0.80, 0.045])  # of the skull of the mean head
+CENTRE = f32([0.0, 0.80, 0.045])  # of the skull of the mean head
 COLUMNS, ROWS, HANGING = 72, 15, 8
 ELEVATIONS = np.arange(-70, 90, 2.0)
 
@@ -179,8 +179,8 @@ def hair_mesh(hair: Hair, neutral: np.ndarray, basis: Basis) -> tuple[np.ndarray
     back = surface[0]
     if hair.style == "bun":
         radius = 0.03 + 0.014 * hair.length
-        at = back[ELEVATIONS.searchsorted(48)] + np.float32([0, 0.5, -0.4]) * radius
-        pieces.append(_ball(at, np.float32([1.1, 0.95, 1.0]) * radius))
+        at = back[ELEVATIONS.searchsorted(48)] + f32([0, 0.5, -0.4]) * radius
+        pieces.append(_ball(at, f32([1.1, 0.95, 1.0]) * radius))
     if hair.style == "ponytail":
         pieces.append(_tail(back[ELEVATIONS.searchsorted(24)], 0.12 + 0.14 * hair.length))
     offsets = np.cumsum([0] + [len(p[0]) for p in pieces])

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .basis import ACTIONS, EYES, MOUTH, SOCKETS, Basis, load_basis
+from .basis import ACTIONS, EYES, MOUTH, SOCKETS, Basis, f32, load_basis
 from .glasses import glasses_mesh
 from .hair import hair_mesh
 from .paint import SIZE, beard_mask, cloth_mask, paint
@@ -98,7 +98,7 @@ def build(person: Person, clothes: Clothes, body: Person | None) -> Figure:
     basis = load_basis()
     neutral = basis.neutral(person) if body is None else _exchanged(basis, person, body)
     height = _height(basis, neutral)
-    middle = np.float32([0, (neutral[basis.crown, 1] + neutral[basis.chin, 1]) / 2, neutral[-3, 2]])
+    middle = f32([0, (neutral[basis.crown, 1] + neutral[basis.chin, 1]) / 2, neutral[-3, 2]])
     hair, glasses = hair_mesh(person.hair, neutral, basis), glasses_mesh(person.glasses, neutral, basis)
     skin = neutral[: basis.count]
     order, starts = _corners(basis.faces, basis.count)
@@ -124,7 +124,7 @@ def build(person: Person, clothes: Clothes, body: Person | None) -> Figure:
     # the head's shadow on the throat
     throat = np.clip((chin + 0.01 - rest[:, 1]) / 0.04, 0, 1) * np.clip((rest[:, 1] - 0.575) / 0.05, 0, 1)
     part_shade *= 1 - 0.38 * throat * (rest[:, 2] < 0.105)
-    rigid = np.tile(np.float32([0, 1]), (count - basis.count, 1))
+    rigid = np.tile(f32([0, 1]), (count - basis.count, 1))
     all_faces = np.concatenate(faces)
     order, starts = _corners(all_faces, count)
     return Figure(
@@ -158,7 +158,7 @@ def posed(figure: Figure, actor: Actor) -> np.ndarray:
     """[N, 3] the figure with the actor's expression and pose, in head heights about the centre of the head."""
     basis, expression, pose = load_basis(), actor.expression, actor.pose
     points = figure.points.copy()
-    weights = np.float32([getattr(expression, action) for action in ACTIONS])
+    weights = f32([getattr(expression, action) for action in ACTIONS])
     used = np.flatnonzero(weights)
     if len(used):
         rows = basis.action_rows

@@ -5,7 +5,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from .basis import BACK_UV, EYE_UV, FRONT_UV, HAIR_UV, HEAD_UV, PLAIN_UV, load_basis
+from .basis import BACK_UV, EYE_UV, FRONT_UV, HAIR_UV, HEAD_UV, PLAIN_UV, f32, load_basis
 from .hair import angles_of, hairline
 from .person import Clothes, Person, Rgb
 from .raster import rasterize
@@ -125,20 +125,20 @@ def _mix(under: np.ndarray, over: np.ndarray | Rgb, share: np.ndarray) -> np.nda
 
 
 def _skin(person: Person, ground: Canvas) -> np.ndarray:
-    return np.float32(person.skin) * (1 + 0.025 * ground.grain[..., None] + 0.012 * ground.fine[..., None])
+    return f32(person.skin) * (1 + 0.025 * ground.grain[..., None] + 0.012 * ground.fine[..., None])
 
 
 def _face(person: Person, ground: Canvas) -> np.ndarray:
     x, y, z = np.abs(ground.point[..., 0]), ground.point[..., 1], ground.point[..., 2]
     eye = landmarks()["eye"]
-    skin = np.float32(person.skin)
+    skin = f32(person.skin)
     out = _skin(person, ground)
     face = smooth(0.05, 0.08, z)
 
     def spot(px: float, py: float, sx: float, sy: float) -> np.ndarray:
         return np.exp(-(((x - px) / sx) ** 2) - ((y - py) / sy) ** 2) * face
 
-    blush = skin * np.float32([1.02, 0.80, 0.78])
+    blush = skin * f32([1.02, 0.80, 0.78])
     out = _mix(
         out, blush, 0.40 * spot(0.042, eye[1] - 0.035, 0.02, 0.016) + 0.4 * spot(0, eye[1] - 0.045, 0.014, 0.012)
     )
@@ -148,14 +148,14 @@ def _face(person: Person, ground: Canvas) -> np.ndarray:
         0.45 * spot(eye[0], eye[1] - 0.013, 0.014, 0.005) + 0.25 * spot(eye[0], eye[1] + 0.012, 0.02, 0.008),
     )
     freckles = smooth(0.42, 0.6, ground.fine) * smooth(0.035, 0.015, np.abs(y - eye[1] + 0.035)) * face
-    out = _mix(out, skin * np.float32([0.75, 0.62, 0.55]), np.clip(0.8 * person.freckles, 0, 0.8) * freckles)
+    out = _mix(out, skin * f32([0.75, 0.62, 0.55]), np.clip(0.8 * person.freckles, 0, 0.8) * freckles)
     wrinkle = (
-        smooth(0.35, 0.8, np.float32(person.age))
+        smooth(0.35, 0.8, f32(person.age))
         * spot(0, eye[1] + 0.055, 0.04, 0.02)
         * (0.5 + 0.5 * np.sin(y * 2 * np.pi / 0.009))
     )
     out = _mix(out, skin * 0.72, 0.35 * wrinkle)
-    hair = np.float32(person.hair.colour)
+    hair = f32(person.hair.colour)
     # scalp under the hair, and the shadow of shaven hair
     angle, elevation = angles_of(ground.point)
     scalp = smooth(0, 6, elevation - hairline(angle) - 1.5 * ground.grain)
@@ -182,7 +182,7 @@ def _face(person: Person, ground: Canvas) -> np.ndarray:
 
 def _cloth(clothes: Clothes, ground: Canvas) -> np.ndarray:
     x, y = ground.point[..., 0], ground.point[..., 1]
-    first, second = np.float32(clothes.colour), np.float32(clothes.second)
+    first, second = f32(clothes.colour), f32(clothes.second)
 
     def bands(value: np.ndarray, period: float) -> np.ndarray:
         return smooth(-0.15, 0.15, np.sin(2 * np.pi * value / period))
@@ -206,12 +206,12 @@ def _eye(person: Person, side: int) -> np.ndarray:
     x, y = np.meshgrid(at / 0.96, at / 0.96)
     r = np.hypot(x, y)
     soft = max(0.04, 2.5 / side)
-    out = np.broadcast_to(np.float32([0.90, 0.89, 0.88]), (side, side, 3))
+    out = np.broadcast_to(f32([0.90, 0.89, 0.88]), (side, side, 3))
     out = _mix(out, (0.75, 0.6, 0.58), smooth(0.6, 1.0, r) * 0.6)
     spokes = 0.85 + 0.15 * np.sin(28 * np.arctan2(y, x)) + 0.35 * smooth(0.15, 0.42, r) * (y < 0)
-    iris = np.float32(person.eyes) * spokes[..., None]
+    iris = f32(person.eyes) * spokes[..., None]
     out = _mix(out, iris, smooth(0.44 + soft, 0.44 - soft, r))
-    out = _mix(out, np.float32(person.eyes) * 0.25, smooth(0.1, 0.02, np.abs(r - 0.42)) * 0.6)
+    out = _mix(out, f32(person.eyes) * 0.25, smooth(0.1, 0.02, np.abs(r - 0.42)) * 0.6)
     out = _mix(out, (0.02, 0.02, 0.02), smooth(0.19 + soft, 0.19 - soft, r))
     glint = smooth(0.12 + soft, 0.12 - soft, np.hypot(x + 0.17, y - 0.2))
     return np.concatenate([_mix(out, (1, 1, 1), glint * 0.9), np.full((side, side, 1), EYE_GLOSS)], -1).astype(
@@ -240,13 +240,13 @@ def paint(person: Person, clothes: Clothes, level: int) -> np.ndarray:
     rows, columns = hair.shape[:2]
     streaks = _region(np.repeat(_noise(size, 128 >> max(0, level - 1))[:1], size, 0), (0, 0, 1, 1))[:rows, :columns]
     streaks = streaks + 0.5 * _region(ground.grain, HAIR_UV)
-    hair[..., :3] = np.float32(person.hair.colour) * (1 + 0.28 * streaks[..., None])
+    hair[..., :3] = f32(person.hair.colour) * (1 + 0.28 * streaks[..., None])
     hair[..., 3] = HAIR_GLOSS
     eye = _eye(person, size // 2)
     _region(atlas, EYE_UV)[:] = eye.reshape(size // 2, size // 4, 2, 4).mean(2)
     plain = _region(atlas, PLAIN_UV)
     half_y, half_x = plain.shape[0] // 2, plain.shape[1] // 2
     plain[:half_y, :half_x] = (0.35, 0.13, 0.12, 0.1)
-    plain[:half_y, half_x:, :3], plain[:half_y, half_x:, 3] = np.float32(person.skin) * [0.75, 0.55, 0.5], 0.1
+    plain[:half_y, half_x:, :3], plain[:half_y, half_x:, 3] = f32(person.skin) * [0.75, 0.55, 0.5], 0.1
     plain[half_y:, :, :3], plain[half_y:, :, 3] = (person.glasses.colour if person.glasses else (0, 0, 0)), 0.8
     return (atlas.clip(0, 1) * 255 + 0.5).astype(np.uint8)

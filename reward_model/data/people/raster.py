@@ -18,7 +18,10 @@ def rasterize(corners_FCD: np.ndarray, depth_FC: np.ndarray, width: int, height:
     high = np.minimum(high, [width - 1, height - 1])
     span = (high - low + 1).max(1)
     seen = (high >= low).all(1)
-    indices, triangles, depths, weights = [], [], [], []
+    indices: list[np.ndarray] = []
+    triangles: list[np.ndarray] = []
+    depths: list[np.ndarray] = []
+    weights: list[np.ndarray] = []
     for below, tier in zip((0, *TIERS), TIERS, strict=False):
         chosen = np.flatnonzero(seen & (span > below) & (span <= tier))
         step = max(1, CHUNK // (tier * tier))

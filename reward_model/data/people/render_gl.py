@@ -59,7 +59,8 @@ class GlRenderer:
         try:
             import moderngl
 
-            self._gl: Any = moderngl.create_context(standalone=True, backend="egl", require=330)
+            settings: dict[str, Any] = {"standalone": True, "backend": "egl", "require": 330}
+            self._gl: Any = moderngl.create_context(**settings)
         except Exception as error:  # glcontext raises bare Exception
             raise RendererError(
                 f"no OpenGL 3.3 through EGL here ({str(error).strip() or type(error).__name__}); "

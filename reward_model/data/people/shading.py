@@ -5,11 +5,12 @@ Colours are squared on the way in and rooted on the way out, a cheap stand-in fo
 
 import numpy as np
 
+from .basis import f32
 from .scene import Light
 
 SIDE = 2  # samples along a side of a pixel
 WRAP, SHINE = 0.25, 28.0
-VIEW = np.float32([0, 0, 1])
+VIEW = f32([0, 0, 1])
 
 
 def inverse_rows(matrix: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -51,7 +52,7 @@ void main() {{
 
 def shade(paint: np.ndarray, normal: np.ndarray, occlusion: np.ndarray, light: Light) -> np.ndarray:
     """paint [N, 4] and normal [N, 3], occlusion [N] -> colours [N, 3] 0..1: what the fragment shader computes."""
-    given = {name: np.float32(value) for name, value in light_uniforms(light).items()}
+    given = {name: f32(value) for name, value in light_uniforms(light).items()}
     n = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     n = np.where(n[:, 2:] < 0, -n, n)
     lit = np.maximum(0, (n @ given["towards"] + WRAP) / (1 + WRAP))

@@ -57,7 +57,8 @@ def test_an_exchanged_face_keeps_the_head_and_takes_the_build():
     count = basis.count
     np.testing.assert_allclose(both.points[:count][head], own.points[:count][head], atol=5e-5)
     shift = both.points[:count][trunk] - other.points[:count][trunk]
-    assert np.ptp(shift, axis=0).max() < 1e-4  # the other's trunk as it is, put under this head
+    # the other's trunk put under this head; cloth is as thick in metres on either, not in heads
+    assert np.ptp(shift, axis=0).max() < 5e-3
 
 
 def test_yaw_turns_the_face_and_leaves_the_chest():
