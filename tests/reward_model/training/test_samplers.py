@@ -1,6 +1,3 @@
-from collections import Counter
-
-import numpy as np
 import pytest
 
 from reward_model.training.errors import TrainingError

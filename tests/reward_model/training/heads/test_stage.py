@@ -1,0 +1,80 @@
+"""The stage for real: rendered people, a tiny tower, a run that stops and goes on."""
+
+import pytest
+import torch
+
+from reward_model.data.people.generate import generate
+from reward_model.data.people.options import Options, Packed
+from reward_model.folder import read_config as read_model_config
+from reward_model.training.config_file import read_config
+from reward_model.training.errors import TrainingError
+from reward_model.training.heads.stage import train_heads
+from reward_model.training.journal import read_metrics
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    out = tmp_path_factory.mktemp("people") / "data"
+    packed = Packed(num_frames=8, height=56, width=84)
+    generate(out, Options(pairs=24, seed=5, packed=packed, splits={"train": 0.75, "dev": 0.25}), workers=2)
+    return out
+
+
+def config(people, **settings):
+    settings = {
+        "model.backbone": "tiny", "model.frame_sampling": "compact-uniform-8", "batch": 2, "epochs": 4,
+        "evaluate_every": 3, "save_every": 2, "precision": "fp32", "data.clean": people / "train.jsonl",
+        "data.dev": people / "dev.jsonl", **settings,
+    }  # fmt: skip
+    return read_config("compact-heads", [f"{key}={value}" for key, value in settings.items()])
+
+
+def losses(folder):
+    return [line["loss"] for line in read_metrics(folder) if "loss" in line]
+
+
+def test_a_run_that_stops_goes_on_as_if_it_had_not(people, tmp_path, monkeypatch):
+    whole = train_heads(config(people), tmp_path / "whole")
+    assert read_model_config(whole).domain == "photographs"
+    told = losses(tmp_path / "whole")
+    assert len(told) == 4
+    assert told[-1] < told[0]
+    measured = [line["dev"] for line in read_metrics(tmp_path / "whole") if "dev" in line]
+    assert all(0 <= value <= 1 for values in measured for value in values.values())
+
+    from reward_model.training.heads.stage import HeadsRun
+
+    step = HeadsRun._step
+
+    def die_at_three(run, batch):
+        if run.done == 3:
+            raise MemoryError
+        return step(run, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HeadsRun, "_step", die_at_three)
+        with pytest.raises(MemoryError):
+            train_heads(config(people), tmp_path / "cut")
+    train_heads(config(people), tmp_path / "cut", resume=True)
+    assert losses(tmp_path / "cut") == told
+    weights = [(tmp_path / run / "model" / "model.safetensors").read_bytes() for run in ("whole", "cut")]
+    assert weights[0] == weights[1]
+
+
+def test_what_is_said_of_wrong_input(people, tmp_path):
+    with pytest.raises(TrainingError, match=r"set data.clean to a JSONL"):
+        train_heads(config(people, **{"data.clean": "null"}), tmp_path / "a")
+    with pytest.raises(TrainingError, match=r"lower `rate`"):
+        train_heads(config(people, rate=1e30, **{"optimizer.warmup": 0}), tmp_path / "b")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "something").touch()
+    with pytest.raises(TrainingError, match="exists already"):
+        train_heads(config(people), tmp_path / "c")
