@@ -6,7 +6,7 @@ PYTHON ?= python3
 TORCH ?= pinned
 PORT ?= 3000
 SYSTEM := $(filter system,$(TORCH))
-EXTRAS := serve,faces,dev
+EXTRAS := serve,faces,train,people,dev
 BIN := .venv/bin
 ifeq ($(filter pinned system,$(TORCH)),)
 $(error TORCH is pinned or system, not "$(TORCH)")
