@@ -104,6 +104,15 @@ class ClipReader:
             sample.video.frames_THWC.shape[1:3],
         )
 
+    def warm_up(self) -> ClipFaces:
+        """What would be read of a grey clip in which a face is said to be, after running everything once."""
+        grey_HWC, faces, face = self.reader.made_up()
+        look = look_at(grey_HWC, face)
+        frames, looks = (faces, (face,), (face,)), ((), (look,), (look,))
+        return ClipFaces(
+            (0,), (ReferenceFace(face, 1),), (look,), frames, looks, link(frames, self.rule), (0, 1, 2), grey_HWC.shape[:2]
+        )
+
     def _references(self, given: ReferenceSet, order: Sequence[int]) -> tuple[ReferenceFace, ...]:
         # read as given: an error names a picture by its place there
         found = self.references.read(given)
