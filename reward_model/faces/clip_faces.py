@@ -110,7 +110,14 @@ class ClipReader:
         look = look_at(grey_HWC, face)
         frames, looks = (faces, (face,), (face,)), ((), (look,), (look,))
         return ClipFaces(
-            (0,), (ReferenceFace(face, 1),), (look,), frames, looks, link(frames, self.rule), (0, 1, 2), grey_HWC.shape[:2]
+            (0,),
+            (ReferenceFace(face, 1),),
+            (look,),
+            frames,
+            looks,
+            link(frames, self.rule),
+            (0, 1, 2),
+            grey_HWC.shape[:2],
         )
 
     def _references(self, given: ReferenceSet, order: Sequence[int]) -> tuple[ReferenceFace, ...]:

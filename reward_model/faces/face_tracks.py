@@ -16,8 +16,6 @@ from pathlib import Path
 
 import torch
 
-from identity_reward_client.frame_sampling import FrameSampling
-
 from ..errors import NonFiniteReward
 from ..folder import CheckpointError
 from ..pricing import pixel_price
@@ -26,13 +24,12 @@ from ..types import CacheCount, Price, Sample, Score, Size
 from .arcface import bundled_reader
 from .clip_faces import TRACK_WEIGHT, ClipFaces, ClipReader
 from .face import FaceReader
+from .sampling import FACE_TRACKS as SAMPLING
 from .track_details import track_details
 from .track_features import ClipFeatures, clip_features
 from .track_head import FeatureBatch, TrackHead, load_head
 
 PRESET = Path(__file__).parent.parent / "presets/face_tracks"
-# of a 5 s clip a frame every third of a second: two people in it cost about half a second
-SAMPLING = FrameSampling("uniform-16", num_frames=16)
 # Raise it whenever code that decides a score changes, so that the fingerprint changes too; features have their own.
 REVISION = 1
 

@@ -28,9 +28,7 @@ def track_details(clip: ClipFaces, features: ClipFeatures) -> dict[str, Any]:
             "similarity": float(absent_as_zero(similarity_T).mean()),
             "coverage": float((face_of_T >= 0).mean()),
             "frame_similarities": [None if np.isnan(s) else float(s) for s in similarity_T],
-            "frame_tracks": [
-                None if f < 0 else numbers[f] for f, numbers in zip(face_of_T, clip.tracks, strict=True)
-            ],
+            "frame_tracks": [None if f < 0 else numbers[f] for f, numbers in zip(face_of_T, clip.tracks, strict=True)],
             "margin": _of_known(named["margin_references"][p], np.mean),
             "double": _of_known(named["double"][p], np.max),
             "drift": _one_less(_of_known(named["first_similarity"][p], np.min)),

@@ -79,6 +79,27 @@ class FeatureBatch:
     def __len__(self) -> int:
         return len(self.people_NP)
 
+    def padded(self, num_people: int, num_frames: int) -> FeatureBatch:
+        """To at least these sizes."""
+        more_people = max(num_people - self.people_NP.shape[1], 0)
+        more_frames = max(num_frames - self.frames_NPTF.shape[2], 0)
+        pad = nn.functional.pad
+        return FeatureBatch(
+            pad(self.frames_NPTF, (0, 0, 0, more_frames, 0, more_people), value=torch.nan),
+            pad(self.person_NPC, (0, 0, 0, more_people), value=torch.nan),
+            pad(self.people_NP, (0, more_people)),
+        )
+
+    def with_more(self, other: FeatureBatch) -> FeatureBatch:
+        """Both batches in one, the other's samples after these."""
+        sizes = [max(a, b) for a, b in zip(self.frames_NPTF.shape[1:3], other.frames_NPTF.shape[1:3], strict=True)]
+        a, b = self.padded(*sizes), other.padded(*sizes)
+        return FeatureBatch(
+            torch.cat([a.frames_NPTF, b.frames_NPTF]),
+            torch.cat([a.person_NPC, b.person_NPC]),
+            torch.cat([a.people_NP, b.people_NP]),
+        )
+
 
 class _Member(nn.Module):
     def __init__(self, config: TrackHeadConfig):
