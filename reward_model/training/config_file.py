@@ -1,0 +1,124 @@
+"""YAML to a TrainConfig and back: shipped ones by name, overrides of single fields, errors that name the nearest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from .config import FREE_TO_CHANGE, TrainConfig
+from .errors import TrainingError
+
+SHIPPED = Path(__file__).parent / "configs"
+
+
+def shipped() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
+
+
+def read_config(name_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig:
+    """`overrides`: KEY=VALUE, the key with dots, the value as YAML. TrainingError for all that isn't right."""
+    path = Path(name_or_path)
+    if name_or_path in shipped():
+        path = SHIPPED / f"{name_or_path}.yaml"
+    elif not path.is_file():
+        raise TrainingError(f"{name_or_path} is no file and no shipped config; there are {', '.join(shipped())}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise TrainingError(f"{path} can't be read as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise TrainingError(f"{path} holds a {type(values).__name__}; a config is a table of fields")
+    for override in overrides:
+        _override(values, override)
+    return parse_config(values, str(path))
+
+
+def parse_config(values: dict[str, Any], where: str) -> TrainConfig:
+    try:
+        return TrainConfig.model_validate(_numbers(values))
+    except ValidationError as error:
+        raise TrainingError(f"{where}: {'; '.join(_explained(error))}") from None
+
+
+def config_yaml(config: TrainConfig) -> str:
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """("data.clean", value) of every field."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
+    """What would make the rest of a run another run, one text for each field."""
+    before, after = dict(flat(old.model_dump(mode="json"))), dict(flat(new.model_dump(mode="json")))
+    keys = [*before, *(key for key in after if key not in before)]
+    return [
+        f"{key} was {before.get(key)!r} and is {after.get(key)!r}"
+        for key in keys
+        if key not in FREE_TO_CHANGE and before.get(key) != after.get(key)
+    ]
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise TrainingError(f"--set takes KEY=VALUE, such as learning_rates.vision=1e-5; got {override!r}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise TrainingError(f"--set {key}: {text!r} is no YAML value") from None
+    *path, last = key.split(".")
+    for part in path:
+        if values.get(part) is None:
+            values[part] = {}
+        values = values[part]
+        if not isinstance(values, dict):
+            raise TrainingError(f"--set {key}: {part} is no section")
+    values[last] = value
+
+
+def _numbers(value: Any) -> Any:
+    """YAML 1.1 reads 2e-6 as text, for want of a point."""
+    if isinstance(value, dict):
+        return {key: _numbers(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_numbers(one) for one in value]
+    if isinstance(value, str) and value[:1].isdigit():
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _explained(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors(include_url=False):
+        place = [str(part) for part in fault["loc"]]
+        if fault["type"] == "extra_forbidden":
+            known = list(_section(place[:-1]).model_fields)
+            near = get_close_matches(place[-1], known, 1, 0.5)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            yield f"{'.'.join(place)} is no field; {hint}"
+        elif fault["type"] == "value_error":
+            yield fault["msg"].removeprefix("Value error, ")
+        else:
+            yield f"{'.'.join(place)}: {fault['msg']}, got {fault['input']!r}"
+
+
+def _section(place: Sequence[str]) -> type[BaseModel]:
+    model: type[BaseModel] = TrainConfig
+    for part in place:
+        annotation: Any = model.model_fields[part].annotation
+        parts = getattr(annotation, "__args__", (annotation,))
+        model = next(one for one in parts if isinstance(one, type) and issubclass(one, BaseModel))
+    return model

@@ -1,0 +1,130 @@
+"""Preference pairs to sequences of tokens, read by threads ahead of the step that needs them.
+
+A pair is two sequences that share their prefix: the references are keyed by content, the videos aren't.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from identity_reward_client.preference import Preference
+
+from ..data.records import PreferencePair, read_pairs, resolve
+from ..errors import ScoringError
+from ..preprocess import Preprocessor
+from ..runner.sequence import TokenSequence
+from ..types import Sample
+from .draws import generator
+from .errors import TrainingError
+from .media import read_references, read_video, require_files
+
+SIGNS: dict[Preference | None, int] = {Preference.A: 1, Preference.TIE: 0, Preference.B: -1}
+
+
+@dataclass(frozen=True)
+class PairFile:
+    """The pairs of a JSONL that have a label."""
+
+    path: Path
+    pairs: tuple[PreferencePair, ...]
+    # left out, for want of a majority
+    num_undecided: int
+
+    @property
+    def num_ties(self) -> int:
+        return sum(pair.label == Preference.TIE for pair in self.pairs)
+
+
+@dataclass(frozen=True)
+class LoadedPair:
+    pair_id: str
+    label: int  # of (a, b): +1, 0, -1
+    a: TokenSequence
+    b: TokenSequence
+
+
+def read_pair_file(path: str | Path) -> PairFile:
+    """RecordError for what is no file of pairs; TrainingError where none has a label or a file is missing."""
+    path = Path(path)
+    pairs = read_pairs(path)
+    labelled = tuple(pair for pair in pairs if pair.has_label)
+    if not labelled:
+        raise TrainingError(f"{path}: none of its {len(pairs)} pairs has a majority; there is nothing to learn from")
+    require_files(path, labelled)
+    return PairFile(path, labelled, len(pairs) - len(labelled))
+
+
+def check_labels(files: Sequence[PairFile], learns_from_ties: bool) -> list[str]:
+    """Warnings. TrainingError where the labels can't teach which video is better."""
+    labels = [pair.label for file in files for pair in file.pairs]
+    names = " and ".join(str(file.path) for file in files)
+    if (counts := {label: labels.count(label) for label in Preference})[Preference.TIE] == len(labels):
+        why = "" if learns_from_ties else ", and this loss leaves ties out"
+        raise TrainingError(f"{names}: all {len(labels)} pairs are ties{why}; nothing says which video is better")
+    warnings = [f"{file.path}: {file.num_undecided} pairs without a majority are left out" for file in files
+                if file.num_undecided]  # fmt: skip
+    if 0 in (counts[Preference.A], counts[Preference.B]):
+        only = Preference.A if counts[Preference.A] else Preference.B
+        warnings.append(f"{names}: every decided pair says {only}; check that the file isn't ordered by mistake")
+    return warnings
+
+
+def load_pair(
+    preprocess: Preprocessor, jsonl: Path, pair: PreferencePair, swap: bool = False, order: int | None = None
+) -> LoadedPair:
+    """`swap`: A and B change places, and the label with them. `order`: seed of an order of the references.
+
+    TrainingError names the pair and the file that can't be read.
+    """
+    references = list(pair.references)
+    if order is not None:
+        references = [references[i] for i in generator(order, "references").permutation(len(references))]
+    sampling = preprocess.config.frame_sampling
+    videos = (pair.video_b, pair.video_a) if swap else (pair.video_a, pair.video_b)
+    name = ""
+    try:
+        name = ", ".join(reference.path for reference in references)
+        pictures = read_references([resolve(jsonl, reference.path) for reference in references], sampling)
+        sequences = []
+        for name in videos:
+            video = read_video(resolve(jsonl, name), sampling, pair.fps)
+            sequences.append(preprocess(Sample(pictures, video, pair.prompt)))
+    except (ScoringError, OSError) as error:
+        raise TrainingError(f"pair {pair.pair_id} of {jsonl}: {name}: {error}") from None
+    label = sign(pair)
+    return LoadedPair(pair.pair_id, -label if swap else label, *sequences)
+
+
+def read_ahead(tasks: Iterator, load, workers: int, ahead: int) -> Iterator:
+    """`load(*task)` of every task, in order, computed by threads; an error is raised where its result was due.
+
+    At most `ahead` tasks are under way or waiting, besides those of the consumer.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="pairs") as pool:
+        waiting: deque[Future] = deque()
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(load, *task))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def sign(pair: PreferencePair) -> int:
+    """+1, 0 or -1; KeyError for a pair without a label."""
+    return SIGNS[pair.label]
+
+
+def labels_of(pairs: Sequence[PreferencePair]) -> np.ndarray:
+    """[N] int8 in {+1, 0, -1}."""
+    return np.array([sign(pair) for pair in pairs], np.int8)

@@ -1,0 +1,88 @@
+"""What depends on how many processes there are, and on who holds which part of the model: accelerate's business."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedType, PartialState
+from accelerate.state import AcceleratorState, GradientState
+from accelerate.utils import GradientAccumulationPlugin
+
+from ..model import RewardModel
+from . import state
+from .config import TrainConfig
+from .errors import TrainingError
+from .lora import folded_state
+from .samplers import slots_of
+
+SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """For the processes that `accelerate launch` started, or for this one. TrainingError where the batch can't be
+    shared among them."""
+    on_cpu = not torch.cuda.is_available()
+    processes = PartialState(cpu=on_cpu).num_processes
+    share = len(slots_of(0, processes, config.batch))
+    micro = min(config.micro_batch, share)
+    if share % micro:
+        raise TrainingError(f"{share} pairs of a batch for each process are no multiple of micro_batch {micro}")
+    parts = share // micro
+    accumulation = GradientAccumulationPlugin(parts, sync_with_dataloader=False, adjust_scheduler=False)
+    return Accelerator(
+        cpu=on_cpu,
+        mixed_precision="bf16" if config.precision == "bf16" else "no",
+        gradient_accumulation_plugin=accumulation,
+    )
+
+
+def reset_accelerate() -> None:
+    """accelerate keeps its choices for the whole process; the next run may choose otherwise."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+
+
+def trained_module(packed: Any, accelerator: Accelerator) -> RewardModel:
+    return accelerator.unwrap_model(packed).model
+
+
+def save_state(
+    accelerator: Accelerator, out: Path, step: int, hashes: dict[str, str], packed: Any, optimizer: Any
+) -> Path:
+    """Writes `out/state/step-...`; every process calls it."""
+    final = out / "state" / f"step-{step:08d}"
+    sharded = accelerator.distributed_type in SHARDED
+    partial = final.with_name(f".{final.name}.writing")
+    if accelerator.is_main_process:
+        partial = state.begin(out, step)
+    accelerator.wait_for_everyone()
+    if sharded:
+        accelerator.save_state(str(partial), safe_serialization=True)
+    elif accelerator.is_main_process:
+        state.write_tensors(partial, trained_module(packed, accelerator), optimizer.optimizer)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        state.finish(partial, state.Progress(step, hashes))
+    accelerator.wait_for_everyone()
+    return final
+
+
+def restore(accelerator: Accelerator, folder: Path, packed: Any, optimizer: Any) -> int:
+    """The steps that the state of `folder` has done."""
+    if accelerator.distributed_type in SHARDED:
+        accelerator.load_state(str(folder))
+    else:
+        state.read_tensors(folder, trained_module(packed, accelerator), optimizer.optimizer)
+    return state.read_progress(folder).step
+
+
+def gather_state(accelerator: Accelerator, packed: Any, model: RewardModel) -> dict[str, torch.Tensor]:
+    """RewardModel's whole state with LoRA folded in, on the main process; every process calls it."""
+    if accelerator.distributed_type in SHARDED:
+        whole = accelerator.get_state_dict(packed)
+        if not accelerator.is_main_process:
+            return {}
+        return folded_state(model, {name.removeprefix("model."): value for name, value in whole.items()})
+    return folded_state(trained_module(packed, accelerator))

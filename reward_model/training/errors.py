@@ -1,0 +1,11 @@
+"""What stops a training, and why."""
+
+from __future__ import annotations
+
+
+class TrainingError(Exception):
+    """One message for the person at the terminal: what was wrong, what was given, what would do."""
+
+
+class Interrupted(TrainingError):
+    """Somebody asked the training to stop; its state was written."""

@@ -1,0 +1,67 @@
+"""A quick look at the development pairs while training goes on, every process with its share of them."""
+
+from __future__ import annotations
+
+from math import log
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from identity_reward_client.preference import tie_band
+
+from ..preprocess import Preprocessor
+from .btt import BradleyTerryWithTies
+from .config import TrainConfig
+from .dataset import PairFile, labels_of, load_pair, read_ahead
+from .draws import generator
+from .statistics import accuracy, best_epsilon, without_ties
+
+
+def measure_dev(
+    accelerator: Accelerator, packed: Any, preprocess: Preprocessor, dev: PairFile, config: TrainConfig
+) -> dict[str, float | None]:
+    """Of at most `evaluate_pairs` pairs, the same ones each time. Epsilon is fitted on these very pairs, so that
+    `accuracy_best_epsilon` is a little optimistic; the others have nothing fitted."""
+    chosen = generator(config.seed, "dev").permutation(len(dev.pairs))[: config.evaluate_pairs]
+    pairs = [dev.pairs[i] for i in sorted(chosen)]
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    # as many for each process: with sharded weights all have to run a forward together
+    mine = [number % len(pairs) for number in range(rank, -(-len(pairs) // processes) * processes, processes)]
+    found = torch.zeros(2, len(pairs), device=accelerator.device, dtype=torch.float64)
+    loaded = read_ahead(
+        ((preprocess, dev.path, pairs[i]) for i in mine), load_pair, config.data.workers, 2 * config.micro_batch
+    )
+    with torch.no_grad():
+        for start in range(0, len(mine), config.micro_batch):
+            numbers = mine[start : start + config.micro_batch]
+            batch = [next(loaded) for _ in numbers]
+            rewards = packed([sequence for pair in batch for sequence in (pair.a, pair.b)]).sum(-1).view(-1, 2)
+            for number, (a, b) in zip(numbers, rewards.double().tolist(), strict=True):
+                found[0, number] += a - b
+                found[1, number] += 1
+    differences, counts = accelerator.reduce(found, "sum").cpu().numpy()
+    return summary(differences / counts, labels_of(pairs), config.loss.theta)
+
+
+def summary(differences_N: np.ndarray, labels_N: np.ndarray, theta: float) -> dict[str, float | None]:
+    if not np.isfinite(differences_N).all():
+        return {"not_finite": float((~np.isfinite(differences_N)).sum())}
+    decided = without_ties(differences_N, labels_N)
+    loss = BradleyTerryWithTies(theta)(torch.from_numpy(differences_N), torch.from_numpy(labels_N)).mean().item()
+    epsilon = best_epsilon(differences_N, labels_N)
+    return {
+        "accuracy_without_ties": float(decided.mean()) if len(decided) else None,
+        "accuracy_with_ties": float(accuracy(differences_N, labels_N, tie_band(theta)).mean()),
+        "accuracy_best_epsilon": float(accuracy(differences_N, labels_N, epsilon).mean()),
+        "loss": loss,
+        "loss_of_equal_rewards": _equal(labels_N, theta),
+        "spread": float(differences_N.std()),
+    }
+
+
+def _equal(labels_N: np.ndarray, theta: float) -> float:
+    """What a model that gives every video one reward pays: what there is to beat."""
+    ties = float((labels_N == 0).mean())
+    return (1 - ties) * log(1 + theta) - ties * log((theta - 1) / (theta + 1))

@@ -1,0 +1,78 @@
+"""A record's files to what a model looks at, and a check that all of them are there before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from identity_reward_client.frame_sampling import FrameSampling
+
+from ..data.packed_clip import SUFFIX, read_packed
+from ..data.records import PreferencePair, resolve
+from ..decode import decoder
+from ..decode_picture import decode_picture
+from ..errors import FrameIndexMismatch
+from ..types import ReferenceSet, Video
+from .errors import TrainingError
+
+# of a frame or picture that a record names; its files are trusted more than a request's
+MAX_PIXELS = 1 << 26
+
+
+def read_video(path: Path, sampling: FrameSampling, fps: float | None = None) -> Video:
+    """The frames that `sampling` picks of a video file or of a packed clip. `fps`: where the file states none or a
+    wrong one. ScoringError for what can't be read or doesn't hold those frames; OSError for no file."""
+    if path.suffix == SUFFIX:
+        return pick(read_packed(path), sampling, path)
+    data = path.read_bytes()
+    probe = decoder().probe(data, MAX_PIXELS)
+    rate = fps or probe.fps
+    indices = sampling.indices(probe.num_frames, rate)
+    return Video(decoder().decode(data, indices), rate, probe.num_frames, indices)
+
+
+def pick(video: Video, sampling: FrameSampling, path: Path) -> Video:
+    """The sampling's own frames of a packed clip, which may hold more."""
+    wanted = sampling.indices(video.num_source_frames, video.fps)
+    if wanted == video.frame_indices:
+        return video
+    places = {index: place for place, index in reversed(list(enumerate(video.frame_indices)))}
+    if not places.keys() >= set(wanted):
+        raise FrameIndexMismatch(
+            f"{path} holds frames {list(video.frame_indices)} of {video.num_source_frames}, and frame sampling "
+            f"{sampling.name} looks at {list(wanted)}; pack it with that sampling, or give the video file"
+        )
+    frames = np.ascontiguousarray(video.frames_THWC[[places[index] for index in wanted]])
+    return Video(frames, video.fps, video.num_source_frames, wanted)
+
+
+def read_references(paths: Sequence[Path], sampling: FrameSampling) -> ReferenceSet:
+    """Pictures in the given order. ScoringError for what is no picture; OSError for no file."""
+    rule = sampling.reference_files
+    return ReferenceSet(tuple(decode_picture(path.read_bytes(), str(path), MAX_PIXELS, rule) for path in paths))
+
+
+def files_of(jsonl: Path, pair: PreferencePair) -> list[Path]:
+    names = [*(reference.path for reference in pair.references), pair.video_a, pair.video_b]
+    return [resolve(jsonl, name) for name in names]
+
+
+def require_files(jsonl: Path, pairs: Iterable[PreferencePair]) -> None:
+    """TrainingError that lists the first missing files and the pairs that name them."""
+    missing: dict[Path, str] = {}
+    known: set[Path] = set()
+    for pair in pairs:
+        for path in files_of(jsonl, pair):
+            if path not in known and path not in missing:
+                if path.is_file():
+                    known.add(path)
+                else:
+                    missing[path] = pair.pair_id
+    if missing:
+        listed = "".join(f"\n  {path} (pair {pair_id})" for path, pair_id in list(missing.items())[:10])
+        more = f"\n  and {len(missing) - 10} more" if len(missing) > 10 else ""
+        raise TrainingError(
+            f"{jsonl}: {len(missing)} files that it names aren't there; make them, or remove their pairs:{listed}{more}"
+        )

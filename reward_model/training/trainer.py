@@ -1,0 +1,210 @@
+"""The training itself: draws, packed forward, loss, step; measured, written and stopped so that nothing is lost.
+
+accelerate takes it to many processes (DDP, FSDP2, DeepSpeed, by its own config file): each computes its slots of every
+batch, and what is learned does not depend on how many there are, but for rounding.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from time import monotonic
+
+import torch
+from accelerate import Accelerator
+
+from ..patches import packed_patches
+from ..preprocess import Preprocessor
+from .btt import preference_loss
+from .config import TrainConfig
+from .dataset import LoadedPair
+from .draws import torch_seed
+from .engine import gather_state, make_accelerator, reset_accelerate, restore, save_state
+from .errors import Interrupted, TrainingError
+from .initial import initial_model
+from .interruption import StopRequest
+from .journal import Journal, draw_curves
+from .lora import add_lora
+from .measure import measure_dev
+from .optimizer import build_optimizer, choose_trained, set_rates
+from .packed import PackedRewards
+from .result import RESULT, write_result
+from .run_data import RunData
+from .run_folder import open_run
+
+
+def train(config: TrainConfig, out: Path, resume: bool = False, allow_changes: bool = False) -> Path:
+    """Trains, and gives back the folder of the model. TrainingError, CheckpointError or RecordError stop it before
+    anything is computed, or with its state written; Interrupted when a signal asked for it."""
+    try:
+        loss = preference_loss(config.loss.kind, config.loss.theta, config.loss.margin)
+        data = RunData(config, loss.learns_from_ties)
+        accelerator = make_accelerator(config)
+        run = Run(config, out, data, loss, accelerator)
+        return run.start(resume, allow_changes)
+    finally:
+        reset_accelerate()
+
+
+class Run:
+    def __init__(self, config: TrainConfig, out: Path, data: RunData, loss, accelerator: Accelerator):
+        self.config, self.out, self.data, self.loss, self.accelerator = config, out, data, loss, accelerator
+        self.main = accelerator.is_main_process
+        self.done = 0
+        self.saved: Path | None = None
+
+    def start(self, resume: bool, allow_changes: bool) -> Path:
+        config, accelerator = self.config, self.accelerator
+        opened = open_run(self.out, config, self.data.hashes(), resume, allow_changes, self.main)
+        accelerator.wait_for_everyone()
+        if opened.finished:
+            return self.out / RESULT
+        self.model, self.tokenizer = initial_model(config.model, config.seed)
+        settings = self.model.config
+        if config.lora is not None:
+            tokens = [self.tokenizer.special(token) for token in settings.template.reward_tokens]
+            add_lora(self.model, config.lora, tokens, config.seed)
+        choose_trained(self.model, config)
+        if config.model.gradient_checkpointing:
+            self.model.body.gradient_checkpointing_enable({"use_reentrant": False})
+        on_cpu = accelerator.device.type == "cpu"
+        self.preprocess = Preprocessor(settings, self.tokenizer, patch_later=not on_cpu)
+        dtype = self.model.body.visual.patch_embed.proj.weight.dtype
+        self.model.to(accelerator.device)
+        packed = PackedRewards(
+            self.model, partial(packed_patches, config=settings, device=accelerator.device, dtype=dtype)
+        )
+        self.packed, self.optimizer = accelerator.prepare(packed, build_optimizer(packed, config, "model."))
+        if opened.state is not None:
+            self.done = restore(accelerator, opened.state, self.packed, self.optimizer)
+            self.saved = opened.state
+        self.journal = Journal(self.out, self.done, self.data.num_steps, self.main)
+        for warning in (*opened.notes, *self.data.warnings):
+            self.journal.say(warning)
+        self.journal.say(self._described())
+        try:
+            with StopRequest() as stop:
+                self._steps(stop)
+            return self._finish()
+        finally:
+            self.journal.close()
+
+    def _described(self) -> str:
+        trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        total = sum(p.numel() for p in self.model.parameters())
+        pools = ", ".join(f"{len(file.pairs)} {pool}" for pool, file in self.data.pools.items())
+        return (
+            f"{trained / 1e6:.2f} of {total / 1e6:.2f} million parameters are trained; pairs: {pools}; steps "
+            f"{self.done} to {self.data.num_steps} of {self.config.batch} pairs on {self.accelerator.num_processes} "
+            f"process(es), {self.accelerator.device}, {self.config.precision}"
+        )
+
+    def _steps(self, stop: StopRequest) -> None:
+        steps = self.data.steps(
+            self.preprocess, self.done, self.accelerator.process_index, self.accelerator.num_processes
+        )
+        while self.done < self.data.num_steps:
+            pairs: list[LoadedPair] = []
+            problem = None
+            try:
+                pairs = next(steps)
+            except TrainingError as error:
+                problem = error
+            self._agree_to_go_on(problem, stop.asked)
+            start = monotonic()
+            numbers = self._step(pairs)
+            self.journal.step(self.done, **numbers, seconds=monotonic() - start)
+            self.done += 1
+            if self.data.dev and (self.done % self.config.evaluate_every == 0 or self.done == self.data.num_steps):
+                self._measure()
+            if self.done % self.config.save_every == 0 or self.done == self.data.num_steps:
+                self._save()
+
+    def _agree_to_go_on(self, problem: TrainingError | None, stop: bool) -> None:
+        """All processes stop together, with their state written."""
+        flags = torch.tensor([float(problem is not None), float(stop)], device=self.accelerator.device)
+        failed, stopped = self.accelerator.reduce(flags, "sum").tolist()
+        if failed or stopped:
+            self._save()
+        if problem is not None:
+            raise TrainingError(f"step {self.done + 1}: {problem}. The state of {self.done} steps is in {self.saved}")
+        if failed:
+            raise TrainingError("another process could not read its pairs")
+        if stopped:
+            raise Interrupted(f"stopped after step {self.done}; its state is in {self.saved}")
+
+    def _step(self, pairs: list[LoadedPair]) -> dict[str, float]:
+        config, accelerator, step = self.config, self.accelerator, self.done
+        torch.manual_seed(torch_seed(config.seed, "step", step, accelerator.process_index))
+        set_rates(self.optimizer, step, self.data.num_steps, config.optimizer)
+        self.packed.train()
+        size = min(config.micro_batch, len(pairs))
+        parts = [pairs[start : start + size] for start in range(0, len(pairs), size)]
+        weight = self.data.weight(step)
+        total = torch.zeros(3, device=accelerator.device)
+        norm = 0.0
+        for part in parts:
+            with accelerator.accumulate(self.packed):
+                rewards = self.packed([sequence for pair in part for sequence in (pair.a, pair.b)]).sum(-1).view(-1, 2)
+                difference = rewards[:, 0] - rewards[:, 1]
+                label = torch.tensor([pair.label for pair in part], device=difference.device)
+                loss = self.loss(difference, label).sum()
+                decided = label != 0
+                right = ((difference * label > 0) & decided).sum()
+                total += torch.stack([loss.detach(), right, decided.sum()])
+                self._require_finite(accelerator.reduce(loss.detach(), "sum").item(), "loss", part)
+                # accelerate divides by the number of parts, and averages over processes
+                accelerator.backward(loss / weight * accelerator.num_processes * len(parts))
+                if accelerator.sync_gradients:
+                    norm = float(accelerator.clip_grad_norm_(self.packed.parameters(), config.optimizer.grad_clip) or 0)
+                    self._require_finite(norm, "norm of the gradient", pairs)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+        loss_sum, right_sum, decided_sum = accelerator.reduce(total, "sum").tolist()
+        return {
+            "loss": loss_sum / weight,
+            "accuracy": right_sum / decided_sum if decided_sum else 0.0,
+            "decided": decided_sum,
+            "grad_norm": norm,
+            "auto_share": float(self.data.sampler.alpha_T[step]),
+            **{f"rate_{group['name']}": group["lr"] for group in self.optimizer.param_groups},
+        }
+
+    def _require_finite(self, value: float, what: str, pairs: list[LoadedPair]) -> None:
+        if isfinite(value):
+            return
+        names = ", ".join(pair.pair_id for pair in pairs)
+        healthy = all(bool(torch.isfinite(p).all()) for p in self.model.parameters() if p.requires_grad)
+        if healthy and self.accelerator.num_processes == 1:
+            self._save()
+        where = f"the state of {self.saved.name} is in {self.saved}" if self.saved else "no state was written yet"
+        raise TrainingError(
+            f"the {what} of step {self.done + 1} is {value}, with pairs {names}; it changed nothing; {where}. "
+            "Look at these pairs, or go on with lower rates: --resume --allow-changes --set learning_rates.language=..."
+        )
+
+    def _measure(self) -> None:
+        assert self.data.dev is not None
+        self.packed.eval()
+        values = measure_dev(self.accelerator, self.packed, self.preprocess, self.data.dev, self.config)
+        self.journal.record(self.done - 1, dev=values)
+        shown = {key: value for key, value in values.items() if value is not None}
+        self.journal.say(
+            f"step {self.done}, dev: " + ", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in shown.items())
+        )
+
+    def _save(self) -> None:
+        self.saved = save_state(self.accelerator, self.out, self.done, self.data.hashes(), self.packed, self.optimizer)
+
+    def _finish(self) -> Path:
+        state = gather_state(self.accelerator, self.packed, self.model)
+        folder = self.out / RESULT
+        if self.main:
+            write_result(folder, self.model.config, self.tokenizer, state, self.config.model.saved_dtype)
+            with suppress(ImportError):  # matplotlib isn't needed to train
+                draw_curves(self.out)
+        self.accelerator.wait_for_everyone()
+        self.journal.say(f"{self.out}: the model is in {folder}")
+        return folder
