@@ -1,0 +1,117 @@
+"""`identity-reward data`: look at preference data, and make it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Preference data: check it, or render people to learn from.")
+
+SHOWN = 20
+
+
+@app.command()
+def check(
+    pairs: Annotated[list[Path], typer.Argument(help="JSONL files of one data set, such as DATA/*.jsonl.")],
+    workers: Annotated[int, typer.Option(min=1, help="Processes that decode.")] = 2,
+) -> None:
+    """Look for missing and unreadable files, wrong labels, ids that come twice and people who are in two splits.
+
+    Exit status 1 when there are problems, 2 when a file holds no pairs at all.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from .check import check_media, check_records, media_of, read_files
+    from .progress import progress
+    from .records import RecordError
+
+    try:
+        files, problems = read_files(pairs)
+    except RecordError as error:
+        typer.echo(f"identity-reward data check: {error}", err=True)
+        raise typer.Exit(2) from None
+    problems += check_records(files)
+    with progress("files", len(media_of(files))) as steps:
+        problems += check_media(files, workers, steps.advance)
+    table = Table("file", "splits", "pairs", "A", "B", "tie", "no majority", "people", box=None)
+    for file in files:
+        counts = [str(file.labels[label]) for label in ("A", "B", "tie", "none")]
+        table.add_row(file.path.name, ", ".join(file.splits), str(len(file.pairs)), *counts, str(len(file.people)))
+    Console().print(table)
+    if not problems:
+        typer.echo("no problems")
+        return
+    kinds: dict[str, int] = {}
+    for problem in problems:
+        kinds[problem.kind] = kinds.get(problem.kind, 0) + 1
+    for problem in problems[:SHOWN]:
+        typer.echo(f"{problem.kind}: {problem.what}", err=True)
+    if len(problems) > SHOWN:
+        typer.echo(f"... and {len(problems) - SHOWN} more", err=True)
+    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    typer.echo(f"{len(problems)} problems: {counted}", err=True)
+    raise typer.Exit(1)
+
+
+@app.command()
+def people(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write, or to go on with.")],
+    pairs: Annotated[int, typer.Option(min=1, help="How many pairs of clips.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same pixels.")] = 0,
+    labels: Annotated[
+        Literal["exact", "human", "auto"],
+        typer.Option(help="Votes: exact, three annotators, or the confusions of a vision-language model."),
+    ] = "exact",
+    split: Annotated[str, typer.Option(help="Shares of the splits; nobody is in two.")] = "",
+    frames: Annotated[
+        Literal["mp4", "packed"], typer.Option(help="Video files, or only the frames that a model sees.")
+    ] = "mp4",
+    packed_frames: Annotated[int, typer.Option(min=1, help="Frames of a packed clip, evenly spaced.")] = 8,
+    packed_size: Annotated[str, typer.Option(help="Height x width of packed frames.")] = "140x252",
+    sampling: Annotated[str, typer.Option(help="A model's frame sampling, in place of the two before.")] = "",
+    size: Annotated[str, typer.Option(help="Height x width of clips.")] = "240x416",
+    num_frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 33,
+    fps: Annotated[float, typer.Option(help="Frames a second.")] = 16.0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
+    photos: Annotated[bool, typer.Option("--photos", help="The ten people of OpenPeople, in photographs.")] = False,
+    renderer: Annotated[Literal["auto", "gl", "numpy"], typer.Option(help="gl needs EGL; numpy is slow.")] = "auto",
+) -> None:
+    """Make clips, references and labelled pairs of people whose identities are known; run it again to go on.
+
+    Exit status 2 for arguments that don't go together, 130 when interrupted.
+    """
+    import time
+
+    from .people.generate import generate
+    from .people.options import SPLITS, Options, Packed, PeopleError, parse_size, parse_splits
+    from .people.scenario import ClipSize
+    from .progress import progress
+
+    start = time.monotonic()
+    try:
+        height, width = parse_size(size, "--size")
+        packed = Packed(packed_frames, *parse_size(packed_size, "--packed-size"), sampling or None)
+        options = Options(
+            pairs=pairs,
+            seed=seed,
+            labels=labels,
+            splits=parse_splits(split) if split else {"test": 1.0} if photos else dict(SPLITS),
+            packed=packed if frames == "packed" else None,
+            photos=photos,
+            size=ClipSize(num_frames, fps, width, height),
+            renderer=renderer,
+        )
+        with progress("scenarios", options.num_scenarios) as steps:
+            written = generate(out, options, workers, steps)
+    except PeopleError as error:
+        typer.echo(f"identity-reward data people: {error}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; the same command goes on with {out}", err=True)
+        raise typer.Exit(130) from None
+    counts = ", ".join(f"{split} {count}" for split, count in written.pairs.items())
+    took = f"{written.new_scenarios} of {written.scenarios} scenarios in {time.monotonic() - start:.0f} s"
+    typer.echo(f"{out}: pairs {counts}; {took}")
