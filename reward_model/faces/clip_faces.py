@@ -109,16 +109,8 @@ class ClipReader:
         grey_HWC, faces, face = self.reader.made_up()
         look = look_at(grey_HWC, face)
         frames, looks = (faces, (face,), (face,)), ((), (look,), (look,))
-        return ClipFaces(
-            (0,),
-            (ReferenceFace(face, 1),),
-            (look,),
-            frames,
-            looks,
-            link(frames, self.rule),
-            (0, 1, 2),
-            grey_HWC.shape[:2],
-        )
+        tracks, size = link(frames, self.rule), grey_HWC.shape[:2]
+        return ClipFaces((0,), (ReferenceFace(face, 1),), (look,), frames, looks, tracks, (0, 1, 2), size)
 
     def _references(self, given: ReferenceSet, order: Sequence[int]) -> tuple[ReferenceFace, ...]:
         # read as given: an error names a picture by its place there

@@ -60,8 +60,8 @@ class FaceTracksScorer:
             trained_with = getattr(head.config, f"{part}_sha256")
             if found != trained_with:
                 raise CheckpointError(
-                    f"this face-tracks head was trained with another face {part} (SHA-256 {trained_with or 'not stated'}"
-                    f", here {found}); train one with this {part}: identity-reward train-reward face-tracks"
+                    f"this face-tracks head was trained with another face {part} (SHA-256 {trained_with or 'unknown'}, "
+                    f"here {found}); train one with this {part}: identity-reward train-reward face-tracks"
                 )
         self.head = head
         self._clips = ClipReader(reader)

@@ -8,6 +8,7 @@ N samples, P people, T frames, F frame features, C person features; H hidden.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from json import JSONDecodeError, dumps, loads
@@ -62,7 +63,7 @@ class FeatureBatch:
     people_NP: Tensor  # bool: a person, no padding
 
     @classmethod
-    def of(cls, clips: list[ClipFeatures]) -> FeatureBatch:
+    def of(cls, clips: Sequence[ClipFeatures]) -> FeatureBatch:
         num_people = max(clip.frames_PTF.shape[0] for clip in clips)
         num_frames = max(clip.frames_PTF.shape[1] for clip in clips)
         frames = np.full((len(clips), num_people, num_frames, len(FRAME_FEATURES)), np.nan, np.float32)
@@ -117,7 +118,7 @@ class _Member(nn.Module):
 
     def forward(self, z_NPTF: Tensor, known_NPTF: Tensor, w_NPC: Tensor, people_NP: Tensor) -> Tensor:
         """Standardised numbers with 0 where unknown -> [N]."""
-        N, P, T, F = z_NPTF.shape
+        N, P, T = z_NPTF.shape[:3]
         frames_NPT1 = known_NPTF.any(-1, keepdim=True)
         hidden = nn.functional.gelu(self.embed(z_NPTF)) * frames_NPT1
         moved = self.time(hidden.reshape(N * P, T, -1).transpose(1, 2)).transpose(1, 2).reshape(N, P, T, -1)
@@ -150,6 +151,11 @@ def _pools(z_NPTF: Tensor, known_NPTF: Tensor) -> list[Tensor]:
 
 class TrackHead(nn.Module):
     """All members and the statistics that standardise their input. float32, on the CPU."""
+
+    frame_mean: Tensor
+    frame_std: Tensor
+    person_mean: Tensor
+    person_std: Tensor
 
     def __init__(self, config: TrackHeadConfig):
         super().__init__()

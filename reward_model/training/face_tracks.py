@@ -21,6 +21,7 @@ import torch
 from identity_reward_client.preference import tie_band
 
 from ..checkpoint import entries, write_weights
+from ..data.progress import Steps
 from ..data.progress import progress as shown
 from ..data.records import PreferencePair
 from ..faces.arcface import bundled_reader
@@ -82,6 +83,8 @@ def load_splits(config: FaceTracksConfig, progress: Progress = shown) -> tuple[T
 
 
 def load_dataset(config: FaceTracksConfig, files: Sequence[TrackPairs], progress: Progress = shown) -> TrackDataset:
+    if not files:
+        raise TrainingError("no pairs are given: set train to a list of JSONL files, or use --data FOLDER")
     read = [read_pair_file(file.path) for file in files]
     check_labels(read, learns_from_ties=True)
     rows = [
@@ -121,9 +124,9 @@ def train_heads(
     """The members together in one head, and a line of metrics for each epoch of each."""
     lines: list[dict] = []
     members = []
-    with progress("epochs of heads", config.members * config.epochs) as advance, torch.random.fork_rng(devices=[]):
+    with progress("epochs of heads", config.members * config.epochs) as steps, torch.random.fork_rng(devices=[]):
         for number in range(config.members):
-            member, told = _train_member(config, number, train, dev, advance)
+            member, told = _train_member(config, number, train, dev, steps)
             members.append(member)
             lines += told
     reader = bundled_reader()
@@ -156,7 +159,7 @@ def train_heads(
     return head, lines
 
 
-def _train_member(config: FaceTracksConfig, number: int, train: TrackDataset, dev: TrackDataset, advance):
+def _train_member(config: FaceTracksConfig, number: int, train: TrackDataset, dev: TrackDataset, steps: Steps):
     torch.manual_seed(torch_seed(config.seed, "member", number))
     draw = torch.Generator().manual_seed(torch_seed(config.seed, "draws", number))
     head = TrackHead(TrackHeadConfig(config.hidden, config.person_width))
@@ -165,7 +168,8 @@ def _train_member(config: FaceTracksConfig, number: int, train: TrackDataset, de
     batches = math.ceil(len(train) / config.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * batches)
     loss_of = BradleyTerryWithTies(config.theta)
-    best, best_loss, since, lines = copy.deepcopy(head.state_dict()), math.inf, 0, []
+    best, best_loss, since = copy.deepcopy(head.state_dict()), math.inf, 0
+    lines: list[dict] = []
     for epoch in range(config.epochs):
         head.train()
         total = 0.0
@@ -187,12 +191,12 @@ def _train_member(config: FaceTracksConfig, number: int, train: TrackDataset, de
             total += loss.item() * len(rows)
         told = measure(head.eval(), dev, config.theta)
         lines.append({"step": len(lines), "member": number, "loss": total / len(train), "dev": told})
-        advance(1)
+        steps.advance()
         since += 1
         if told["loss"] < best_loss:
             best, best_loss, since = copy.deepcopy(head.state_dict()), told["loss"], 0
         if since >= config.patience:
-            advance(config.epochs - epoch - 1)
+            steps.advance(config.epochs - epoch - 1)
             break
     head.load_state_dict(best)
     return head.eval(), lines

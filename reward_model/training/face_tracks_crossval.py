@@ -100,8 +100,8 @@ def joined(a: TrackDataset, b: TrackDataset) -> TrackDataset:
 
 
 def report(result: CrossValidation, seed: int = 0) -> dict[str, Any]:
-    """Accuracies of every model with intervals, with ties by its best epsilon and by its own band, per failure mode; and
-    the differences to `face-tracks`."""
+    """Accuracies of every model with intervals: with ties by its best epsilon and by its own band, without ties
+    also per failure mode; and the differences to `face-tracks`."""
     labels = result.label_N
     bootstrap = Bootstrap([pair.cluster for pair in result.pairs], seed)
     decided = labels != 0

@@ -22,7 +22,10 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pose": (("yaw", "pitch", "roll", "pose_reference"), ("reference_yaw", "reference_pitch")),
     "detector": (("detector_score",), ()),
     "motion": (
-        ("pose_previous", "shape_previous", "shape_self", "crop_previous", "crop_self", "eyes_previous", "mouth_previous"),
+        (
+            "pose_previous", "shape_previous", "shape_self", "crop_previous", "crop_self", "eyes_previous",
+            "mouth_previous",
+        ),
         (),
     ),
     "reference pixels": (("shape_reference", "crop_reference"), ()),

@@ -28,11 +28,11 @@ def arcface_differences(
     known: dict[Clip, dict[str, float]] = {}
     with (
         ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
-        progress("arcface on clips", len(unique)) as advance,
+        progress("arcface on clips", len(unique)) as steps,
     ):
         for clip, values in zip(unique, pool.map(_rewards, unique, [folder] * len(unique)), strict=True):
             known[clip] = values
-            advance(1)
+            steps.advance()
     return {
         scorer_name(variant): PREFERENCE_SCALE
         * np.array([known[a][variant] - known[b][variant] for a, b in zip(clips[::2], clips[1::2], strict=True)])

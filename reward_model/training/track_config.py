@@ -40,7 +40,7 @@ class TrackAugmentation(Section):
 
 class FaceTracksConfig(Section):
     kind: Literal["face-tracks"] = "face-tracks"
-    train: tuple[TrackPairs, ...] = Field(min_length=1)
+    train: tuple[TrackPairs, ...] = ()
     # to stop early and to report on; without one, a tenth of the casts of `train`
     dev: tuple[str, ...] = ()
     # folder in which the features of clips are kept

@@ -25,6 +25,7 @@ from safetensors.numpy import save_file
 from identity_reward_client.frame_sampling import FrameSampling
 
 from ..data.packed_clip import read_packed
+from ..data.progress import Steps
 from ..data.records import PreferencePair, resolve
 from ..errors import FrameIndexMismatch, ReferenceWithoutFace, ScoringError
 from ..faces.arcface import bundled_reader
@@ -35,8 +36,8 @@ from ..types import Sample, Video
 from .errors import TrainingError
 from .media import read_references, read_video
 
-# called with what is done and how much there is of it; gives a function that is told how many more are done
-Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+# called with what is done and how much there is of it
+Progress = Callable[[str, int], AbstractContextManager[Steps]]
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _compute(todo: dict[Path, Clip], workers: int, progress: Progress) -> None:
     waiting = list(todo.items())
     with (
         ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
-        progress("faces of clips", len(todo)) as advance,
+        progress("faces of clips", len(todo)) as steps,
     ):
         running: set[Future] = set()
         try:
@@ -150,7 +151,7 @@ def _compute(todo: dict[Path, Clip], workers: int, progress: Progress) -> None:
                 for future in done:
                     if (fault := future.result()) is not None:
                         raise TrainingError(fault)
-                advance(len(done))
+                steps.advance(len(done))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
