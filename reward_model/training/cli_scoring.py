@@ -1,0 +1,146 @@
+"""`identity-reward evaluate-reward` and `filter-pairs`: what scores pairs with a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
+Dtype = Annotated[str | None, typer.Option(help="float32 or bfloat16, for a folder's model; the device's by default.")]
+Batch = Annotated[int, typer.Option(min=1, help="Videos of one forward.")]
+Workers = Annotated[int, typer.Option(min=1, help="Threads that read and prepare.")]
+Predictions = Annotated[
+    Path | None, typer.Option(help="JSONL that keeps what was scored; a second run scores only what it lacks.")
+]
+
+
+def evaluate_reward(
+    pairs: Annotated[Path, typer.Argument(help="JSONL of preference pairs.")],
+    model: Annotated[list[str] | None, typer.Option(help="A model's name or folder; several are compared.")] = None,
+    dev: Annotated[Path | None, typer.Option(help="Other pairs, on which the width of a tie is fitted.")] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write all numbers here.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="PNG of accuracies per mode; beside --json by default.")] = None,
+    predictions: Predictions = None,
+    batch: Batch = 16,
+    workers: Workers = 2,
+    device: Device = "cpu",
+    dtype: Dtype = None,
+    seed: Annotated[int, typer.Option(help="Of the resamples.")] = 0,
+    resamples: Annotated[int, typer.Option(min=100, help="Of the clusters, for the intervals.")] = 4000,
+) -> None:
+    """Accuracy of reward models on preference pairs, with and without ties, per failure mode, with 95 % intervals."""
+    with _told("evaluate-reward"):
+        from ..scorer import DEFAULT_SCORER
+        from .dataset import read_pair_file
+        from .evaluation import Evaluation
+        from .evaluation_output import draw_modes, tables
+        from .predictions import predict
+
+        test, held = read_pair_file(pairs), read_pair_file(dev) if dev is not None else None
+        evaluation = Evaluation(test.pairs, seed, resamples)
+        for name in model or [DEFAULT_SCORER]:
+            scorer = _scorer(name, device, dtype)
+            runs = []
+            for file in (test, held):
+                if file is not None:
+                    with _bar(f"{scorer.info.name}: {file.path.name}") as progress:
+                        options: dict[str, Any] = {"batch": batch, "workers": workers, "progress": progress}
+                        runs.append(predict(scorer, file.path, file.pairs, predictions, **options))
+            evaluation.add(scorer.info, runs[0], (held.pairs, runs[1]) if held is not None else None)
+        console = Console()
+        for table in tables(evaluation):
+            console.print(table)
+        if test.num_undecided:
+            console.print(f"{test.num_undecided} pairs without a majority are left out")
+        if json_path is not None:
+            json_path.write_text(json.dumps({"pairs": str(pairs), **evaluation.to_json()}, indent=1) + "\n")
+        if (picture := plot or (json_path.with_suffix(".png") if json_path else None)) is not None:
+            draw_modes(evaluation, picture)
+
+
+def filter_pairs(
+    pool: Annotated[Path, typer.Argument(help="JSONL of pairs whose labels are to be checked.")],
+    model: Annotated[str, typer.Option(help="The teacher: a model's name or folder, trained on clean pairs.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSONL to write.")],
+    rule: Annotated[
+        str, typer.Option(help="sign: a decided label needs the teacher's sign; verdict: its most likely outcome.")
+    ] = "sign",
+    predictions: Predictions = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the counts here.")] = None,
+    batch: Batch = 16,
+    workers: Workers = 2,
+    device: Device = "cpu",
+    dtype: Dtype = None,
+) -> None:
+    """Keep the pairs on whose label a teacher agrees (arXiv 2510.14256, section 3.2.2)."""
+    if rule not in ("sign", "verdict"):
+        raise typer.BadParameter(f"{rule!r} is neither sign nor verdict", param_hint="--rule")
+    with _told("filter-pairs"):
+        from ..data.records import write_pairs
+        from . import teacher
+        from .dataset import read_pair_file
+        from .errors import TrainingError
+        from .predictions import predict
+
+        if out.exists():
+            raise TrainingError(f"{out} exists already; give another --out, or remove it")
+        file, scorer = read_pair_file(pool), _scorer(model, device, dtype)
+        with _bar(f"{scorer.info.name}: {pool.name}") as progress:
+            found = predict(
+                scorer, pool, file.pairs, predictions, batch=batch, workers=workers, progress=progress
+            )  # fmt: skip
+        kept, report = teacher.filter_pairs(file.pairs, found, scorer.info.preference_scale, rule)  # type: ignore[arg-type]
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_pairs(out, teacher.moved(kept, pool, out))
+        values = teacher.report_json(report, teacher=scorer.info.name, fingerprint=scorer.info.fingerprint, rule=rule)
+        if json_path is not None:
+            json_path.write_text(json.dumps(values, indent=1) + "\n")
+        typer.echo(f"{out}: {report.num_kept} of {report.num_pairs} pairs kept ({report.kept_share:.1%})")
+        if report.precision_before is not None:
+            typer.echo(
+                f"labels that are right: {report.precision_before:.1%} before, {report.precision_after:.1%} after"
+            )
+
+
+def _scorer(name: str, device: str, dtype: str | None):
+    from ..scorer import load_scorer
+    from .errors import TrainingError
+
+    try:
+        return load_scorer(name, device, dtype)
+    except KeyError as error:
+        raise TrainingError(f"{error.args[0]}, or give a model's folder") from None
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Any]:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _told(verb: str) -> Iterator[None]:
+    """What a person can mend, in one message and exit 2; Ctrl-C as 130."""
+    from ..data.records import RecordError
+    from ..errors import ScoringError
+    from ..folder import CheckpointError
+    from .errors import TrainingError
+
+    try:
+        yield
+    except (TrainingError, CheckpointError, RecordError, ScoringError) as error:
+        typer.echo(f"identity-reward {verb}: {error}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo(f"identity-reward {verb}: stopped; what --predictions holds isn't scored again", err=True)
+        raise typer.Exit(130) from None

@@ -1,0 +1,99 @@
+"""An evaluation as tables at the terminal, and as a picture of accuracies per failure mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from .evaluation import READINGS, Comparison, Evaluation, ModelReport
+from .statistics import Interval
+
+_TITLES = {
+    "accuracy_without_ties": "without ties",
+    "accuracy_with_ties": "with ties, own band",
+    "accuracy_fitted_ties": "with ties, fitted",
+}
+
+
+def tables(evaluation: Evaluation) -> Iterator[Table]:
+    reports = evaluation.reports
+    readings = [key for key in READINGS if any(key in report.overall for report in reports)]
+    overall = Table(title=f"{len(evaluation.pairs)} pairs of {evaluation.bootstrap.num_clusters} clusters")
+    for column in ("model", "scored", *(_TITLES[key] for key in readings), "NLL", "calibration error"):
+        overall.add_column(column)
+    for report in reports:
+        cells = (_shown(report.overall.get(key)) for key in readings)
+        overall.add_row(
+            f"{report.label} {report.version}", _scored(report), *cells, 
+            *("-" if one is None else f"{one:.3f}" for one in (report.nll, report.calibration_error)),
+        )  # fmt: skip
+    yield overall
+    modes = Table(title="accuracy per failure mode: decided pairs without ties, ties by the model's own band")
+    modes.add_column("mode")
+    modes.add_column("pairs")
+    for report in reports:
+        modes.add_column(report.label)
+    for mode in _modes(reports):
+        counts = (one.count for report in reports if (one := of_mode(report, mode)))
+        modes.add_row(mode, str(max(counts, default=0)), *(_shown(of_mode(report, mode)) for report in reports))
+    yield modes
+    if comparisons := evaluation.comparisons():
+        yield _compared(comparisons, readings)
+
+
+def of_mode(report: ModelReport, mode: str) -> Interval | None:
+    """Of its decided pairs, or of its ties where it has nothing else."""
+    read = report.modes.get(mode, {})
+    return read.get("accuracy_without_ties") or read.get("accuracy_with_ties")
+
+
+def draw_modes(evaluation: Evaluation, path: Path) -> None:
+    """A PNG: a point with its interval for every model and mode, and for all pairs."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    reports, modes = evaluation.reports, _modes(evaluation.reports)
+    rows = ["overall", *modes]
+    figure = Figure(figsize=(7, 1.2 + 0.32 * len(rows) * max(1, len(reports) ** 0.5)), layout="constrained")
+    axis = figure.subplots()
+    for number, report in enumerate(reports):
+        found = [report.overall["accuracy_without_ties"], *(of_mode(report, mode) for mode in modes)]
+        there = [(row, one) for row, one in enumerate(found) if one is not None]
+        y = np.array([row for row, _ in there]) + 0.6 * ((number + 0.5) / len(reports) - 0.5)
+        x = np.array([one.mean for _, one in there])
+        spans = np.array([[one.mean - one.low, one.high - one.mean] for _, one in there]).T.reshape(2, -1)
+        axis.errorbar(x, y, xerr=np.maximum(spans, 0), fmt="o", markersize=4, capsize=2, label=report.label)
+    axis.set_yticks(range(len(rows)), rows)
+    axis.invert_yaxis()
+    axis.set(xlim=(0, 1.02), xlabel="accuracy, 95 % interval over clusters")
+    axis.axvline(0.5, color="0.7", linewidth=0.8)
+    axis.grid(axis="x", alpha=0.25)
+    axis.legend(fontsize=8)
+    figure.savefig(path, dpi=130)
+
+
+def _compared(comparisons: Sequence[Comparison], readings: Sequence[str]) -> Table:
+    table = Table(title="accuracy of the first above the second's, on pairs that both scored")
+    for column in ("first", "second", "pairs", *(_TITLES[key] for key in readings)):
+        table.add_column(column)
+    for one in comparisons:
+        cells = (_shown(one.differences.get(key), "+.3f") for key in readings)
+        table.add_row(one.first, one.second, str(one.num_pairs), *cells)
+    return table
+
+
+def _modes(reports: Sequence[ModelReport]) -> list[str]:
+    return sorted({mode for report in reports for mode in report.modes})
+
+
+def _shown(interval: Interval | None, form: str = ".3f") -> str:
+    if interval is None:
+        return "-"
+    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
+
+
+def _scored(report: ModelReport) -> str:
+    whys = ", ".join(f"{count} {code}" for code, count in sorted(report.unscored.items()))
+    return f"{report.num_scored} of {report.num_pairs}" + (f" ({whys})" if whys else "")
