@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from PIL import Image
@@ -48,10 +48,11 @@ class PackedWriter:
 
         torch.set_num_threads(1)
         self._torch, self._resize, self._size = torch, resize, size
+        self._rule: Literal["u8", "float", "pillow"] = "u8"
         if packed.sampling is None:
             last = size.num_frames - 1
             self._frames = tuple(int(i) for i in np.linspace(0, last, packed.num_frames).round())
-            self._to, self._rule = (packed.height, packed.width), "u8"
+            self._to = (packed.height, packed.width)
             return
         sampling = FRAME_SAMPLINGS.get(packed.sampling)
         if sampling is None or sampling.frame_pixels is None:

@@ -55,9 +55,8 @@ class HeadMotion:
     blinks_s: tuple[float, ...]
 
     def pose(self, time_s: float) -> Pose:
-        return Pose(
-            *(wave.at(time_s) for wave in (self.yaw, self.pitch, self.roll, self.x, self.y)), self.size, self.turn
-        )
+        yaw, pitch, roll, x, y = (w.at(time_s) for w in (self.yaw, self.pitch, self.roll, self.x, self.y))
+        return Pose(yaw, pitch, roll, x, y, self.size, self.turn)
 
     def expression(self, time_s: float) -> Expression:
         blink = max((1 - abs(time_s - middle) / 0.1 for middle in self.blinks_s), default=0.0)

@@ -33,8 +33,8 @@ def damaged(picture: np.ndarray, box: Box, kind: Literal["blur", "warp"], streng
     mask = np.zeros((height, width), np.float32)
     middle, axes = ((x0 + x1) / 2, (y0 + y1) / 2), ((x1 - x0) * 0.62, (y1 - y0) * 0.58)
     cv2.ellipse(mask, (middle, (axes[0] * 2, axes[1] * 2), 0.0), 1.0, -1)
-    mask = cv2.GaussianBlur(mask, (0, 0), size * 0.05)[..., None]
-    return np.rint(picture * (1 - mask) + other * mask).astype(np.uint8)
+    share = cv2.GaussianBlur(mask, (0, 0), size * 0.05)[..., None]
+    return np.rint(picture * (1 - share) + other * share).astype(np.uint8)
 
 
 def lower_resolution(picture: np.ndarray, share: float) -> np.ndarray:
@@ -64,5 +64,5 @@ def encode(frames_THWC: np.ndarray, fps: float, crf: int) -> bytes:
 
 def compressed(frames_THWC: np.ndarray, fps: float, crf: int) -> np.ndarray:
     """The frames as they come out of `encode`."""
-    with av.open(io.BytesIO(encode(frames_THWC, fps, crf))) as container:
+    with av.open(io.BytesIO(encode(frames_THWC, fps, crf)), "r") as container:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])

@@ -57,7 +57,7 @@ def draw_scenario(seed: int, index: int, size: ClipSize, num_clips: int = 6) -> 
     originals = min(2 + int(rng.uniform() < 0.4), num_clips - 1)
     failures: list[dict[str, float]] = [{} for _ in range(originals)]
     failures += _draw_failures(rng, count, num_clips - originals)
-    clips = []
+    clips: list[ClipPlan] = []
     for n in rng.permutation(num_clips).tolist():
         clip_name = f"{name}-{len(clips)}"
         plan = _draw_original(seed, clip_name, cast, size)
