@@ -59,6 +59,16 @@ class TrackDataset:
         pairs = tuple(self.pairs[i] for i in chosen)
         return TrackDataset(pairs, self.a[rows], self.b[rows], self.label_N[rows], self.weight_N[rows], 0)
 
+    def with_more(self, other: TrackDataset) -> TrackDataset:
+        return TrackDataset(
+            self.pairs + other.pairs,
+            self.a.with_more(other.a),
+            self.b.with_more(other.b),
+            torch.cat([self.label_N, other.label_N]),
+            torch.cat([self.weight_N, other.weight_N]),
+            self.num_without_face + other.num_without_face,
+        )
+
 
 def train_face_tracks(config: FaceTracksConfig, out: Path, progress: Progress = shown) -> Path:
     """Trains and writes the folder `out` (it must not exist), which `face_tracks.load_folder` serves.

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+import yaml
+from pydantic import Field, ValidationError
 
 from identity_reward_client.preference import THETA
 
+from ..data.records import explain
 from .config import Count, Positive, Rate, Section
+from .errors import TrainingError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -61,3 +66,26 @@ class FaceTracksConfig(Section):
     augmentation: TrackAugmentation = TrackAugmentation()
     theta: Annotated[float, Field(gt=1, allow_inf_nan=False)] = THETA
     seed: int = 0
+
+
+def read_track_config(name_or_path: str, overrides: Sequence[str] = ()) -> FaceTracksConfig:
+    """A YAML file, or "face-tracks" for the one that ships. `overrides`: KEY=VALUE, the key with dots, the value as
+    YAML. TrainingError for all that isn't right."""
+    shipped = Path(__file__).parent / "configs/face-tracks.yaml"
+    path = shipped if name_or_path == shipped.stem else Path(name_or_path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for override in overrides:
+            key, _, text = override.partition("=")
+            *sections, last = key.split(".")
+            place: Any = values
+            for section in sections:
+                place = place.setdefault(section, {})
+            place[last] = yaml.safe_load(text)
+        return FaceTracksConfig.model_validate(values)
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path} can't be read: {error}") from None
+    except ValidationError as error:
+        raise TrainingError(f"{path}: {explain(error)}") from None
+    except (yaml.YAMLError, AttributeError, TypeError) as error:
+        raise TrainingError(f"{path}, or a --set, is no table of fields: {' '.join(str(error).split())}") from None
