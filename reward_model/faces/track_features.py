@@ -39,7 +39,7 @@ FRAME_FEATURES: dict[str, tuple[float, float]] = {
     "twin": (-0.2, 1),
     # nobody's faces, each counted by its side over the people's
     "extra_faces": (0, 2),
-    # the face among the person's other faces, against the one before, against the person's first three, and against
+    # the face among the person's other faces, against the one before, against the person's first fifth, and against
     # the person's most similar frame
     "self_similarity": (-0.2, 1),
     "previous_similarity": (-0.2, 1),
@@ -133,7 +133,8 @@ class _Person:
             looks = [self._look(t) for t in self.seen]
             self.embeddings = {t: self._face(t).embedding_D.astype(np.float64) for t in self.seen}
             self.sum_D = np.sum(list(self.embeddings.values()), axis=0)
-            self.first_D = _unit(np.sum([self.embeddings[t] for t in self.seen[:3]], axis=0))
+            first = self.seen[: max(round(len(self.seen) / 5), 1)]
+            self.first_D = _unit(np.sum([self.embeddings[t] for t in first], axis=0))
             self.best = max(self._similarity(t) for t in self.seen)
             self.median_look = _median_look(looks)
 
