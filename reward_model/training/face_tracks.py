@@ -11,7 +11,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -133,30 +134,26 @@ def train_heads(
 ) -> tuple[TrackHead, list[dict]]:
     """The members together in one head, and a line of metrics for each epoch of each."""
     lines: list[dict] = []
-    members = []
-    with progress("epochs of heads", config.members * config.epochs) as steps, torch.random.fork_rng(devices=[]):
-        for number in range(config.members):
-            member, told = _train_member(config, number, train, dev, steps)
-            members.append(member)
-            lines += told
     reader = bundled_reader()
-    best = [min(line["dev"]["loss"] for line in lines if line["member"] == n) for n in range(config.members)]
-    head_config = replace(
-        members[0].config,
-        num_members=config.members,
+    head_config = TrackHeadConfig(
+        config.hidden,
+        config.person_width,
+        config.members,
         detector_sha256=reader.detector.model.sha256,
         embedder_sha256=reader.embedder.model.sha256,
     )
-    head = TrackHead(head_config).eval()
-    head.load_state_dict(
-        {name: value for name, value in members[0].state_dict().items() if not name.startswith("members.")}
-        | {
-            name.replace("members.0.", f"members.{number}.", 1): value
-            for number, member in enumerate(members)
-            for name, value in member.state_dict().items()
-            if name.startswith("members.")
-        }
-    )
+    with (
+        progress("epochs of heads", config.members * config.epochs) as steps,
+        torch.random.fork_rng(devices=[]),
+        _one_thread(),
+    ):
+        head = TrackHead(head_config).eval()
+        head.set_statistics(train.a.with_more(train.b))
+        for number in range(config.members):
+            member, told = _train_member(config, number, train, dev, steps)
+            head.members[number].load_state_dict(member.members[0].state_dict())
+            lines += told
+    best = [min(line["dev"]["loss"] for line in lines if line["member"] == n) for n in range(config.members)]
     training = {
         "seed": config.seed,
         "theta": config.theta,
@@ -167,6 +164,17 @@ def train_heads(
     }
     head.config = replace(head_config, training=training)
     return head, lines
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A step is hundreds of products too small to share: threads that wait for each other cost up to 20 times more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _train_member(config: FaceTracksConfig, number: int, train: TrackDataset, dev: TrackDataset, steps: Steps):

@@ -45,6 +45,9 @@ _SIMILARITIES = _frame("similarity", "margin_references", "margin_faces"), _pers
 _SHARPNESS = _frame("sharpness_reference")
 _SIZES = _frame("side_px", "side_frame")
 _MOTION = _frame(*GROUPS["motion"][0])
+# [groups, F] and [groups, C]: 1 where a group holds a number
+_FRAME_MEMBERS = torch.tensor([[name in of_frame for name in _FRAME] for of_frame, _ in GROUPS.values()]).float()
+_PERSON_MEMBERS = torch.tensor([[name in of_person for name in _PERSON] for _, of_person in GROUPS.values()]).float()
 
 
 def augment(
@@ -76,11 +79,9 @@ def _changed(
     frames[..., _SHARPNESS] += shared["sharpness"]
     frames[..., _SIZES] += shared["size"]
     frames[..., _MOTION] *= shared["motion"]
-    for number, (of_frame, of_person) in enumerate(GROUPS.values()):
-        rows = hidden[:, number].nonzero()[:, 0]
-        for columns, values in ((_frame(*of_frame), frames), (_person(*of_person), person)):
-            for column in columns:
-                values[rows, ..., column] = torch.nan
+    gone_NF, gone_NC = (hidden.float() @ members > 0 for members in (_FRAME_MEMBERS, _PERSON_MEMBERS))
+    frames = frames.masked_fill(gone_NF[:, None, None], torch.nan)
+    person = person.masked_fill(gone_NC[:, None], torch.nan)
     # the share to hide is drawn for each clip; at least four frames stay
     share_N = how.frame_dropout * torch.rand(N, 1, generator=draw)
     order_NT = torch.rand(N, T, generator=draw)
