@@ -42,9 +42,9 @@ class Told:
     def advance(self, count: int = 1) -> None: ...
 
 
-def record(pair_id: str, label: Preference, people=("a",), videos=("a.mp4", "b.mp4"), **meta) -> PreferencePair:
+def record(pair_id: str, label: Preference, persons=("a",), videos=("a.mp4", "b.mp4"), **meta) -> PreferencePair:
     votes = Votes(**{label.value: 3})
-    references = tuple(Reference(path=f"{person}.jpg", person=person) for person in people)
+    references = tuple(Reference(path=f"{person}.jpg", person=person) for person in persons)
     return PreferencePair(
         pair_id=pair_id, prompt="", references=references, video_a=videos[0], video_b=videos[1], label=label,
         votes=votes, source="construction", split="train", meta=meta,
@@ -263,7 +263,26 @@ def test_the_shipped_config_and_overrides(tmp_path):
 
 
 @pytest.mark.slow
-def test_cross_validation_tests_on_people_that_the_head_never_saw(examples, config):
-    own = config.model_copy(update={"train": (), "dev": ()})
-    with pytest.raises(TrainingError, match="none of 3 folds holds all references"):
-        cross_validate(own, examples / "pairs.jsonl", 3, Told())
+def test_cross_validation_tests_each_person_by_a_head_that_never_saw_them(examples, config):
+    single = {
+        "bea": ("two_people", "two_strangers"),
+        "carl": ("two_people_evening", "two_people_one_missing"),
+        "anna": ("one_person", "one_person_replaced"),
+    }
+    pairs = [
+        record(person, Preference.A, videos=tuple(f"clips/{name}.mp4" for name in clips)).model_copy(
+            update={"references": (Reference(path=f"references/{person}.jpg", person=person),)}
+        )
+        for person, clips in single.items()
+    ]
+    write_pairs(examples / "people.jsonl", pairs)
+    own = config.model_copy(update={"train": (), "dev": (), "epochs": 5})
+    evaluation = cross_validate(own, examples / "people.jsonl", 3, Told())
+    assert [report.label for report in evaluation.reports] == [
+        "face-tracks", "arcface", "arcface-minimum", "arcface-best-frame",
+    ]  # fmt: skip
+    assert {pair.pair_id for pair in evaluation.pairs} == set(single)
+    assert all(report.num_scored == 3 for report in evaluation.reports)
+    assert evaluation.reports[1].overall["accuracy_without_ties"].mean == 1
+    with pytest.raises(TrainingError, match="none of 2 folds holds all references"):
+        cross_validate(own, examples / "pairs.jsonl", 2, Told())
