@@ -23,7 +23,7 @@ SHARPNESS_PX = 48
 _AROUND_SIZE = (112, 144)
 _AROUND_52 = (TEMPLATE_52 + np.array([56.0, 48.0])) / 2
 # (top, bottom, left, right) in that picture
-_HAIR, _SKIN, _CLOTHES = (12, 26, 40, 72), (54, 68, 46, 66), (108, 138, 30, 82)
+_HAIR, _SKIN, _CLOTHES = (20, 32, 40, 72), (54, 68, 46, 66), (104, 144, 16, 96)
 _INNER = (slice(14, 110), slice(8, 104))
 _EYES, _MOUTH = slice(4, 12), slice(15, 23)
 
@@ -37,9 +37,10 @@ class Look:
     roll: float  # radians
     side_px: float  # of the face in its picture
     sharpness: float  # log of the Laplacian's variance over the crop's
-    # log colours [3] over the skin's, and the skin's own chroma [2]
-    hair_3: np.ndarray
-    clothes_3: np.ndarray
+    # of the hairline and of the shoulders: mean log colours [3] over the skin's, and their spreads [3]; the skin's own
+    # chroma [2]
+    hair_6: np.ndarray
+    clothes_6: np.ndarray
     skin_2: np.ndarray
 
 
@@ -55,10 +56,12 @@ def look_at(image_HWC: np.ndarray, face: Face) -> Look:
     matrix = similarity_transform(landmarks_52, TEMPLATE_52)
     shape_52 = (landmarks_52 @ matrix[:, :2].T + matrix[:, 2]) / TEMPLATE_SIZE_PX
     yaw, pitch, roll = pose(landmarks_52)
-    hair, skin, clothes = _colours(image_HWC, landmarks_52)
+    hair_6, skin_6, clothes_6 = _colours(image_HWC, landmarks_52)
+    skin = skin_6[:3]
+    over_skin = np.concatenate([skin, np.zeros(3)])
     return Look(
         (tiny - tiny.mean()) / max(float(tiny.std()), 1.0), shape_52, yaw, pitch, roll, side_px(face), sharpness,
-        hair - skin, clothes - skin, np.array([skin[0] - skin[1], skin[2] - skin[1]]),
+        hair_6 - over_skin, clothes_6 - over_skin, np.array([skin[0] - skin[1], skin[2] - skin[1]]),
     )  # fmt: skip
 
 
@@ -76,13 +79,14 @@ def pose(landmarks_52: np.ndarray) -> tuple[float, float, float]:
 
 
 def _colours(image_HWC: np.ndarray, landmarks_52: np.ndarray) -> list[np.ndarray]:
-    """Log mean colours [3] of hair, skin and clothes."""
+    """Mean log colours and their spreads over the pixels, [6] each: of hair, skin and clothes."""
     matrix = similarity_transform(landmarks_52, _AROUND_52)
     around = cv2.warpAffine(
         image_HWC, matrix, _AROUND_SIZE, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     ).astype(np.float64)
-    means = [around[top:bottom, left:right].mean((0, 1)) for top, bottom, left, right in (_HAIR, _SKIN, _CLOTHES)]
-    return [np.log(mean + 8.0) for mean in means]
+    logs = np.log(around + 8.0)
+    regions = [logs[top:bottom, left:right] for top, bottom, left, right in (_HAIR, _SKIN, _CLOTHES)]
+    return [np.concatenate([region.mean((0, 1)), region.std((0, 1))]) for region in regions]
 
 
 def crop_change(a: Look, b: Look, rows: slice = slice(None)) -> float:

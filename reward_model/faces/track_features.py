@@ -175,16 +175,16 @@ class _Person:
             "pose_reference": pose_change(look, self.reference),
             "shape_reference": shape_change(look, self.reference),
             "crop_reference": crop_change(look, self.reference),
-            "hair_reference": colour_distance(look.hair_3, self.reference.hair_3),
-            "clothes_reference": colour_distance(look.clothes_3, self.reference.clothes_3),
+            "hair_reference": colour_distance(look.hair_6, self.reference.hair_6),
+            "clothes_reference": colour_distance(look.clothes_6, self.reference.clothes_6),
         }
         if len(self.seen) > 1:
             values |= {
                 "self_similarity": float((mine_D * _unit(self.sum_D - mine_D)).sum()),
                 "shape_self": shape_change(look, self.median_look),
                 "crop_self": crop_change(look, self.median_look),
-                "hair_self": colour_distance(look.hair_3, self.median_look.hair_3),
-                "clothes_self": colour_distance(look.clothes_3, self.median_look.clothes_3),
+                "hair_self": colour_distance(look.hair_6, self.median_look.hair_6),
+                "clothes_self": colour_distance(look.clothes_6, self.median_look.clothes_6),
                 "skin_self": colour_distance(look.skin_2, self.median_look.skin_2),
             }
         if earlier := [s for s in self.seen if s < t]:
