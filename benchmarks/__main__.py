@@ -13,6 +13,7 @@ NAMES = (
     "group_sharing",
     "mixed_batch",
     "handoff",
+    "train_step",
     "load",
     "reward_overlap",
 )

@@ -10,6 +10,11 @@ from reward_model.runner.sequence import TokenSequence
 @torch.inference_mode()
 def padded_batch(model, sequences: list[TokenSequence]) -> torch.Tensor:
     """[sequences, hidden]: the hidden state at each reward token, after the final norm."""
+    return padded_rows(model, sequences)
+
+
+def padded_rows(model, sequences: list[TokenSequence]) -> torch.Tensor:
+    """The same with gradients where they are asked for."""
     device, longest = model.device, max(map(len, sequences))
     ids = torch.zeros(len(sequences), longest, dtype=torch.long)
     mask = torch.zeros(len(sequences), longest, dtype=torch.long)

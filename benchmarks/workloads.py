@@ -6,6 +6,8 @@ W2: an evaluator's clip, two references, 10 frames of 832x480.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from transformers import Qwen2_5_VLConfig
@@ -45,17 +47,20 @@ def body(text: dict, vision: dict, device: str, dtype: torch.dtype) -> Qwen2_5_V
     return model.eval().requires_grad_(False)
 
 
+# the geometry of tokens is real, the width is a CPU's
+SMALL_TEXT: dict[str, Any] = {
+    "vocab_size": 512, "hidden_size": 128, "intermediate_size": 704, "num_hidden_layers": 4,
+    "num_attention_heads": 8, "num_key_value_heads": 2,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]},
+}  # fmt: skip
+SMALL_VISION: dict[str, Any] = {
+    "depth": 8, "hidden_size": 80, "intermediate_size": 192, "num_heads": 5, "fullatt_block_indexes": [3, 7],
+}  # fmt: skip
+
+
 def small_body() -> Qwen2_5_VLModel:
-    """The geometry of tokens is real, the width is a CPU's: language 128 x 4 layers, tower 80 x 8 blocks."""
-    text = {
-        "vocab_size": 512, "hidden_size": 128, "intermediate_size": 704, "num_hidden_layers": 4,
-        "num_attention_heads": 8, "num_key_value_heads": 2,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]},
-    }  # fmt: skip
-    vision = {
-        "depth": 8, "hidden_size": 80, "intermediate_size": 192, "num_heads": 5, "fullatt_block_indexes": [3, 7],
-    }  # fmt: skip
-    return body(text, vision, "cpu", torch.float32)
+    """Language 128 x 4 layers, tower 80 x 8 blocks."""
+    return body(SMALL_TEXT, SMALL_VISION, "cpu", torch.float32)
 
 
 def full_body(device: str, dtype: torch.dtype) -> Qwen2_5_VLModel:

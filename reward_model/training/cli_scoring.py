@@ -57,6 +57,8 @@ def evaluate_reward(
         console = Console()
         for table in tables(evaluation):
             console.print(table)
+        if (clusters := evaluation.bootstrap.num_clusters) < 10:
+            console.print(f"intervals resample {clusters} cluster(s) of people: too few to rely on")
         if test.num_undecided:
             console.print(f"{test.num_undecided} pairs without a majority are left out")
         if json_path is not None:

@@ -40,7 +40,7 @@ def read_config(name_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig
 
 def parse_config(values: dict[str, Any], where: str) -> TrainConfig:
     try:
-        return TrainConfig.model_validate(_numbers(values))
+        return TrainConfig.model_validate(values)
     except ValidationError as error:
         raise TrainingError(f"{where}: {'; '.join(_explained(error))}") from None
 
@@ -85,20 +85,6 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(values, dict):
             raise TrainingError(f"--set {key}: {part} is no section")
     values[last] = value
-
-
-def _numbers(value: Any) -> Any:
-    """YAML 1.1 reads 2e-6 as text, for want of a point."""
-    if isinstance(value, dict):
-        return {key: _numbers(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_numbers(one) for one in value]
-    if isinstance(value, str) and value[:1].isdigit():
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _explained(error: ValidationError) -> Iterator[str]:

@@ -31,11 +31,15 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         raise TrainingError(f"{share} pairs of a batch for each process are no multiple of micro_batch {micro}")
     parts = share // micro
     accumulation = GradientAccumulationPlugin(parts, sync_with_dataloader=False, adjust_scheduler=False)
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=on_cpu,
         mixed_precision="bf16" if config.precision == "bf16" else "no",
         gradient_accumulation_plugin=accumulation,
     )
+    if (deepspeed := accelerator.state.deepspeed_plugin) is not None:
+        # it asks a data loader for this where there is one
+        deepspeed.deepspeed_config["train_micro_batch_size_per_gpu"] = micro
+    return accelerator
 
 
 def reset_accelerate() -> None:

@@ -33,7 +33,7 @@ def initial_model(config: ModelConfig, seed: int) -> tuple[RewardModel, TextToke
         return _from_scratch(config, seed)
     folder = Path(config.init)
     if not folder.is_dir():
-        raise TrainingError(f"model.init is {config.init!r}: neither scratch nor a folder")
+        raise TrainingError(f"model.init is {config.init!r}: neither scratch nor a folder; --set model.init=FOLDER")
     if (folder / "model_config.json").is_file() or any(folder.glob("checkpoint-*")):
         raise CheckpointError(
             f"{folder} looks like a released checkpoint; run `identity-reward import-checkpoint` first"

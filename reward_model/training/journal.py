@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from .state import write_whole
+
 METRICS = "metrics.jsonl"
 # between two lines where there is no terminal
 LINE_EVERY_S = 10.0
@@ -32,7 +34,7 @@ class Journal:
         if not active:
             return
         kept = [line for line in read_metrics(folder) if line["step"] < first]
-        (folder / METRICS).write_text("".join(json.dumps(line) + "\n" for line in kept))
+        write_whole(folder / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
         from torch.utils.tensorboard import SummaryWriter
 
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first)

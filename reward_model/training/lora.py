@@ -45,11 +45,11 @@ def is_adapter(name: str) -> bool:
 
 
 def folded_state(model: RewardModel, state: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
-    """RewardModel's state without peft's names: W + (alpha / r) B A in float32 where there is LoRA.
+    """RewardModel's state on the CPU without peft's names: W + (alpha / r) B A in float32 where there is LoRA.
 
     `state`: values in place of the model's own, by the names that it has with peft (of shards that were gathered).
     """
-    values = {name: tensor.detach() for name, tensor in (state or model.state_dict()).items()}
+    values = {name: tensor.detach().cpu() for name, tensor in (state or model.state_dict()).items()}
     for name, module in model.named_modules():
         if isinstance(module, LoraLayer):
             a, b = (values.pop(f"{name}.lora_{half}.{ADAPTER}.weight").float() for half in "AB")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 from hashlib import sha256
 from itertools import islice
 from math import ceil
@@ -37,6 +37,7 @@ class RunData:
             sizes.get("clean", 0), sizes.get("auto", 0), config.batch, self.num_steps, config.data.sampler, config.seed
         )
 
+    @cached_property
     def hashes(self) -> dict[str, str]:
         """sha256 of each pool's file: what a resumed run must find again."""
         return {pool: sha256(file.path.read_bytes()).hexdigest() for pool, file in self.pools.items()}

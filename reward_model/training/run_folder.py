@@ -11,7 +11,7 @@ from .config import TrainConfig
 from .config_file import config_yaml, differences, parse_config
 from .errors import TrainingError
 from .result import RESULT
-from .state import folders, read_progress
+from .state import folders, read_progress, write_whole
 
 CONFIG = "config.yaml"
 
@@ -25,12 +25,10 @@ class OpenedRun:
     notes: tuple[str, ...] = ()
 
 
-def open_run(
-    out: Path, config: TrainConfig, hashes: dict[str, str], resume: bool, allow_changes: bool, writes: bool
-) -> OpenedRun:
+def open_run(out: Path, config: TrainConfig, hashes: dict[str, str], resume: bool, allow_changes: bool) -> OpenedRun:
     """TrainingError where the folder holds something else, or another run than `config` and the pairs describe.
 
-    With `allow_changes` what differs is noted instead. `writes`: this process makes the folder.
+    With `allow_changes` what differs is noted instead. Nothing is written.
     """
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise TrainingError(f"{out} exists already; --resume goes on with it, or give another --out")
@@ -53,7 +51,9 @@ def open_run(
         raise TrainingError(f"{out} holds no run: {CONFIG} isn't there; give another --out")
     if resume and state is None:
         notes.append(f"{out} holds no state yet: starting from the beginning")
-    if writes:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / CONFIG).write_text(config_yaml(config))
     return OpenedRun(state, (out / RESULT).is_dir(), tuple(notes))
+
+
+def make_run(out: Path, config: TrainConfig) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / CONFIG, config_yaml(config))

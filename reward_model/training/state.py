@@ -37,9 +37,10 @@ def folders(root: Path) -> list[Path]:
 
 
 def begin(root: Path, step: int) -> Path:
-    """A folder to write into, which `finish` gives its name."""
+    """A folder to write into, which `finish` gives its name. What a kill left half written is removed."""
+    for left in (root / "state").glob(f".{_PREFIX}*.writing"):
+        shutil.rmtree(left, ignore_errors=True)
     partial = root / "state" / f".{_PREFIX}{step:08d}.writing"
-    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     return partial
 
@@ -53,6 +54,13 @@ def finish(partial: Path, progress: Progress) -> Path:
     for old in folders(final.parent.parent)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def write_whole(path: Path, text: str) -> None:
+    """The file has all of `text`, or what it had."""
+    whole = path.with_name(f".{path.name}.writing")
+    whole.write_text(text, encoding="utf-8")
+    whole.replace(path)
 
 
 def read_progress(folder: Path) -> Progress:

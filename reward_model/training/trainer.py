@@ -32,7 +32,7 @@ from .optimizer import build_optimizer, choose_trained, set_rates
 from .packed import PackedRewards
 from .result import RESULT, write_result
 from .run_data import RunData
-from .run_folder import open_run
+from .run_folder import make_run, open_run
 
 
 def train(config: TrainConfig, out: Path, resume: bool = False, allow_changes: bool = False) -> Path:
@@ -57,9 +57,9 @@ class Run:
 
     def start(self, resume: bool, allow_changes: bool) -> Path:
         config, accelerator = self.config, self.accelerator
-        opened = open_run(self.out, config, self.data.hashes(), resume, allow_changes, self.main)
-        accelerator.wait_for_everyone()
+        opened = open_run(self.out, config, self.data.hashes, resume, allow_changes)
         if opened.finished:
+            accelerator.print(f"{self.out}: finished already; the model is in {self.out / RESULT}")
             return self.out / RESULT
         self.model, self.tokenizer = initial_model(config.model, config.seed)
         settings = self.model.config
@@ -80,6 +80,9 @@ class Run:
         if opened.state is not None:
             self.done = restore(accelerator, opened.state, self.packed, self.optimizer)
             self.saved = opened.state
+        if self.main:
+            make_run(self.out, config)
+        accelerator.wait_for_everyone()
         self.journal = Journal(self.out, self.done, self.data.num_steps, self.main)
         for warning in (*opened.notes, *self.data.warnings):
             self.journal.say(warning)
@@ -114,7 +117,13 @@ class Run:
                 problem = error
             self._agree_to_go_on(problem, stop.asked)
             start = monotonic()
-            numbers = self._step(pairs)
+            try:
+                numbers = self._step(pairs)
+            except torch.OutOfMemoryError:
+                raise TrainingError(
+                    f"{self.accelerator.device} has too little memory for step {self.done + 1}; lower micro_batch, or "
+                    f"set model.gradient_checkpointing, and --resume. {self._where()}"
+                ) from None
             self.journal.step(self.done, **numbers, seconds=monotonic() - start)
             self.done += 1
             if self.data.dev and (self.done % self.config.evaluate_every == 0 or self.done == self.data.num_steps):
@@ -129,7 +138,7 @@ class Run:
         if failed or stopped:
             self._save()
         if problem is not None:
-            raise TrainingError(f"step {self.done + 1}: {problem}. The state of {self.done} steps is in {self.saved}")
+            raise TrainingError(f"step {self.done + 1}: {problem}. {self._where()}")
         if failed:
             raise TrainingError("another process could not read its pairs")
         if stopped:
@@ -179,11 +188,13 @@ class Run:
         healthy = all(bool(torch.isfinite(p).all()) for p in self.model.parameters() if p.requires_grad)
         if healthy and self.accelerator.num_processes == 1:
             self._save()
-        where = f"the state of {self.saved.name} is in {self.saved}" if self.saved else "no state was written yet"
         raise TrainingError(
-            f"the {what} of step {self.done + 1} is {value}, with pairs {names}; it changed nothing; {where}. "
+            f"the {what} of step {self.done + 1} is {value}, with pairs {names}; it changed nothing. {self._where()}. "
             "Look at these pairs, or go on with lower rates: --resume --allow-changes --set learning_rates.language=..."
         )
+
+    def _where(self) -> str:
+        return f"The last state is in {self.saved}" if self.saved else "No state was written yet"
 
     def _measure(self) -> None:
         assert self.data.dev is not None
@@ -196,7 +207,7 @@ class Run:
         )
 
     def _save(self) -> None:
-        self.saved = save_state(self.accelerator, self.out, self.done, self.data.hashes(), self.packed, self.optimizer)
+        self.saved = save_state(self.accelerator, self.out, self.done, self.data.hashes, self.packed, self.optimizer)
 
     def _finish(self) -> Path:
         state = gather_state(self.accelerator, self.packed, self.model)
