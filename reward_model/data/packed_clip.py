@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from ..errors import InvalidMedia
 from ..types import Video
@@ -21,7 +20,7 @@ SUFFIX = ".safetensors"
 
 
 def write_packed(path: Path, video: Video) -> None:
-    """The file appears whole or not at all. ValueError for frames that are no clip."""
+    """The file appears whole or not at all; equal clips give equal bytes. ValueError for frames that are no clip."""
     frames = video.frames_THWC
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
         raise ValueError(f"frames are uint8 [T, H, W, 3] with T >= 1, got {frames.dtype} {frames.shape}")
@@ -34,7 +33,11 @@ def write_packed(path: Path, video: Video) -> None:
         "num_source_frames": str(video.num_source_frames),
         "frame_indices": json.dumps([int(i) for i in video.frame_indices]),
     }
-    save_file({"frames": np.ascontiguousarray(frames)}, whole, metadata)
+    tensor = {"dtype": "U8", "shape": list(frames.shape), "data_offsets": [0, frames.nbytes]}
+    # not by the library: it writes metadata in another order in each process, and equal clips shall be equal files
+    header = json.dumps({"__metadata__": metadata, "frames": tensor}, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    whole.write_bytes(len(header).to_bytes(8, "little") + header + np.ascontiguousarray(frames).tobytes())
     os.replace(whole, path)
 
 

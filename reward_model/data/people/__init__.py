@@ -1,1 +1,1 @@
-"""Rendered people: identities, clothes, scenes, and the renderers that draw them. Every draw is a function of its seed."""
+"""Rendered people: identities, clothes, scenes, renderers. Every draw is a function of its seed."""

@@ -40,7 +40,7 @@ def _gradient(rng, x, y):
     angle = rng.uniform(0, 2 * np.pi)
     share = _smooth(-0.7, 0.7, (x - 0.8) * np.cos(angle) + (y - 0.5) * np.sin(angle))
     out = _mix(np.broadcast_to(_muted(rng, 0.25, 0.6), (*x.shape, 3)), _muted(rng, 0.45, 0.85), share)
-    return out * (1 + 0.04 * _noise(rng, x, y, 0.05))[..., None]
+    return out * (1 + 0.02 * _noise(rng, x, y, 0.3))[..., None]
 
 
 def _window(rng, x, y):

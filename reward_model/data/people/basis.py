@@ -60,15 +60,12 @@ class Basis:
         return points
 
 
-def _place(region: tuple[float, float, float, float], x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """x, y in 0..1 of a region -> [.., 2] of the atlas, a margin left so that neighbours don't bleed into each other."""
+def place(region: tuple[float, float, float, float], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x, y in 0..1 of a region -> [.., 2] of the atlas; a margin keeps neighbours from bleeding into each other."""
     x0, y0, x1, y1 = region
     margin = 0.02
     inside = [margin + (1 - 2 * margin) * np.clip(c, 0, 1) for c in (x, y)]
     return np.stack([x0 + (x1 - x0) * inside[0], y0 + (y1 - y0) * inside[1]], -1).astype(np.float32)
-
-
-place = _place
 
 
 def _texture_coordinates(points, faces, part, on_body, eye_l, eye_r) -> np.ndarray:
@@ -78,17 +75,17 @@ def _texture_coordinates(points, faces, part, on_body, eye_l, eye_r) -> np.ndarr
     low, high = y.min(where=(part == SKIN)[:, None] & ~on_body[:, None], initial=9), y.max()
     round_ = (np.arctan2(-x, -(z - 0.065)) / (2 * np.pi)) + 0.5  # 0.5 in front; the seam lies at the back
     wrapped = (np.ptp(round_, axis=1) > 0.5)[:, None] & (round_ < 0.5)
-    uv = _place(HEAD_UV, (round_ + wrapped) / OVERLAP, (y - low) / (high - low))
+    uv = place(HEAD_UV, (round_ + wrapped) / OVERLAP, (y - low) / (high - low))
     normal_z = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])[:, 2]
     for side, region in ((normal_z >= 0, FRONT_UV), (normal_z < 0, BACK_UV)):
         chosen = on_body & side
-        uv[chosen] = _place(region, x[chosen] / 0.6 + 0.5, (y[chosen] - 0.1) / 0.55)
+        uv[chosen] = place(region, x[chosen] / 0.6 + 0.5, (y[chosen] - 0.1) / 0.55)
     for side in (-1, 1):
         joint = eye_r if side < 0 else eye_l
         chosen = (part == EYES) & (np.sign(x.mean(1)) == side)
-        uv[chosen] = _place(EYE_UV, (x[chosen] - joint[0]) / 0.029 + 0.5, (y[chosen] - joint[1]) / 0.029 + 0.5)
-    uv[part == MOUTH] = _place(PLAIN_UV, np.array(0.25), np.array(0.25))
-    uv[part == SOCKETS] = _place(PLAIN_UV, np.array(0.75), np.array(0.25))
+        uv[chosen] = place(EYE_UV, (x[chosen] - joint[0]) / 0.029 + 0.5, (y[chosen] - joint[1]) / 0.029 + 0.5)
+    uv[part == MOUTH] = place(PLAIN_UV, np.array(0.25), np.array(0.25))
+    uv[part == SOCKETS] = place(PLAIN_UV, np.array(0.75), np.array(0.25))
     return uv
 
 
@@ -110,6 +107,9 @@ def load_basis() -> Basis:
     points, faces, part = arrays["template"], arrays["faces"].astype(int), arrays["part"]
     count = len(points) - len(JOINTS)
     low = points[:count, 1].min() + 0.12
+    rim = np.intersect1d(faces[part == SKIN], faces[part == SOCKETS])
+    seen = (part != SOCKETS) | np.isin(faces, rim).any(1)  # the rest of a socket lies behind the eye
+    faces, part = faces[seen], part[seen]
     rows, skirt = _drop(points, faces, part, low)
 
     def extend(values: np.ndarray, lower: float = 0.0) -> np.ndarray:
@@ -129,7 +129,6 @@ def load_basis() -> Basis:
     faces, part = np.concatenate([faces, skirt]), np.concatenate([part, np.full(len(skirt), SKIN, part.dtype)])
     bones, lips = longer(arrays["bones"]), longer(arrays["lips"])
     lid = np.zeros(len(bones), np.float32)
-    rim = np.intersect1d(faces[part == SKIN], faces[part == SOCKETS])
     lid[rim] = 1.0
     on_body = (part == SKIN) & (bones.sum(1)[faces].mean(1) < 0.5)
     uv = _texture_coordinates(points, faces, part, on_body, points[-2], points[-1])

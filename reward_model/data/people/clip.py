@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
 from .draw import blend
 from .motion import CameraMotion, HeadMotion
 from .person import Clothes, Person
-from .picture import damaged, lower_resolution
+from .picture import DamageKind, damaged, lower_resolution
 from .scene import Actor, Background, Expression, Light, Pose, Renderer, Scene
 
 
@@ -78,12 +77,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Damage:
-    """The head of part `part` is blurred or warped within `spans` of the clip; strength 0..1."""
+    """The head of part `part` is blurred or warped within `span` of the clip; strength 0..1."""
 
     part: int
-    kind: Literal["blur", "warp"]
+    kind: DamageKind
     strength: float
-    spans: tuple[tuple[float, float], ...]
+    span: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ class ClipPlan:
         picture, at = drawn.rgb, self.at(number)
         for damage in self.damage:
             box = dict(zip(parts, drawn.heads, strict=True)).get(damage.part)
-            if box is not None and any(start <= at <= end for start, end in damage.spans):
+            if box is not None and damage.span[0] <= at <= damage.span[1]:
                 picture = damaged(picture, box, damage.kind, damage.strength)
         return lower_resolution(picture, self.resolution)
 

@@ -23,7 +23,7 @@ from .person import (
 from .scene import BACKGROUNDS, Background, Light
 
 SKINS: tuple[Rgb, ...] = (
-    (0.96, 0.83, 0.76), (0.93, 0.77, 0.67), (0.88, 0.70, 0.57), (0.80, 0.61, 0.47),
+    (0.93, 0.78, 0.70), (0.90, 0.72, 0.61), (0.85, 0.66, 0.53), (0.80, 0.61, 0.47),
     (0.69, 0.50, 0.37), (0.56, 0.39, 0.28), (0.43, 0.29, 0.21),
 )  # fmt: skip
 HAIRS: tuple[Rgb, ...] = (
@@ -113,7 +113,7 @@ def draw_light(seed: int, name: str) -> Light:
     """From the left, the front or the right and from above, warm to cool."""
     rng = generator("light", seed, name)
     direction = (float(rng.uniform(-0.9, 0.9)), float(rng.uniform(0.1, 0.8)), 0.9)
-    warmth, strength, fill = rng.normal() * 0.05, rng.uniform(0.6, 0.85), rng.uniform(0.32, 0.5)
+    warmth, strength, fill = rng.normal() * 0.05, rng.uniform(0.52, 0.74), rng.uniform(0.3, 0.44)
     return Light(
         direction,
         (float(strength * (1 + warmth)), float(strength), float(strength * (1 - warmth))),

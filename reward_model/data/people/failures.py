@@ -23,11 +23,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
-from .clip import Change, ClipPlan, Damage, Part, Still
+from .clip import Change, ClipPlan, Damage, DamageKind, Part, Still
 from .draw import draw_clothes, draw_person, similar
 from .person import Clothes, Person
 from .references import Portrait
@@ -99,7 +98,8 @@ def _some(plan: ClipPlan, rng: np.random.Generator) -> int:
     return int(rng.choice(whole or list(range(len(plan.parts)))))
 
 
-def _start(severity: float) -> float:
+def start_of(severity: float) -> float:
+    """Where in the clip a failure of this severity begins, if it lasts to the end."""
     return 0.0 if severity >= WHOLE_FROM else 1 - severity
 
 
@@ -120,20 +120,20 @@ def _one_replaced(plan: ClipPlan, cast: Cast, severity: float, rng: np.random.Ge
 
 def _exchanged(plan: ClipPlan, cast: Cast, severity: float, rng: np.random.Generator) -> ClipPlan:
     first, second = (int(n) for n in rng.permutation(len(plan.parts))[:2])
-    start = _start(severity)
+    start = start_of(severity)
     a, b = plan.parts[first].person, plan.parts[second].person
     plan = _put(plan, first, change=Change(b, start, start))
     return _put(plan, second, change=Change(a, start, start))
 
 
 def _missing(plan: ClipPlan, cast: Cast, severity: float, rng: np.random.Generator) -> ClipPlan:
-    index, start = int(rng.integers(len(plan.parts))), _start(severity)
+    index, start = int(rng.integers(len(plan.parts))), start_of(severity)
     # a span before the first frame: never shown
     return _put(plan, index, shown=(0.0, start) if start else (-1.0, -1.0))
 
 
 def _duplicated(plan: ClipPlan, cast: Cast, severity: float, rng: np.random.Generator) -> ClipPlan:
-    start, count = _start(severity), len(plan.parts)
+    start, count = start_of(severity), len(plan.parts)
     twice = int(rng.integers(count))
     person, clothes = plan.parts[twice].person, plan.parts[twice].clothes
     if count > 1 and rng.uniform() < 0.6:
@@ -167,11 +167,17 @@ def _switch(plan: ClipPlan, cast: Cast, severity: float, rng: np.random.Generato
 
 
 def _face_damage(plan: ClipPlan, cast: Cast, severity: float, rng: np.random.Generator) -> ClipPlan:
-    kind: Literal["blur", "warp"] = "blur" if rng.uniform() < 0.5 else "warp"
+    kind, span = face_damage_span(severity, rng)
+    parts = range(len(plan.parts)) if severity >= 0.6 else (_some(plan, rng),)
+    return replace(plan, damage=tuple(Damage(n, kind, severity, span) for n in parts))
+
+
+def face_damage_span(severity: float, rng: np.random.Generator) -> tuple[DamageKind, tuple[float, float]]:
+    """Which damage, and from where to where in the clip."""
+    kind: DamageKind = "blur" if rng.uniform() < 0.5 else "warp"
     share = 0.25 + 0.65 * severity
     start = float(rng.uniform(0, 1 - share))
-    parts = range(len(plan.parts)) if severity >= 0.6 else (_some(plan, rng),)
-    return replace(plan, damage=tuple(Damage(n, kind, severity, ((start, start + share),)) for n in parts))
+    return kind, (start, start + share)
 
 
 def _look_changed(plan: ClipPlan, cast: Cast, severity: float, rng: np.random.Generator) -> ClipPlan:

@@ -1,6 +1,6 @@
 """A data set's folder while it is written: which scenarios are done, and whose arguments it belongs to.
 
-`world.json` holds the arguments and versions, `scenarios.jsonl` a line for each scenario that is whole. A run that was
+`world.json` holds the arguments and versions, `scenarios.log` a line for each scenario that is whole. A run that was
 interrupted, however hard, goes on from there; the splits' JSONL files are written when all scenarios are.
 """
 
@@ -18,15 +18,15 @@ from ..records import PreferencePair, write_pairs
 from .media import write_bytes
 from .options import Options, PeopleError
 
-WORLD, DONE = "world.json", "scenarios.jsonl"
+WORLD, DONE = "world.json", "scenarios.log"
 _PACKAGES = ("identity-reward", "numpy", "moderngl", "av", "opencv-python-headless", "openpeople")
 
 
 class DataFolder:
     """Held by one run at a time."""
 
-    def __init__(self, out: Path, options: Options, kind: str):
-        """`kind`: what draws. PeopleError for a folder of other arguments, or one that another run writes to."""
+    def __init__(self, out: Path, options: Options):
+        """PeopleError for a folder of other arguments, or one that another run writes to."""
         self.out = out
         try:
             for name in ("clips", "references"):
@@ -39,8 +39,7 @@ class DataFolder:
         except OSError:
             self._lock.close()
             raise PeopleError(f"{out}: another run writes there; wait for it, or give another --out") from None
-        arguments = {**options.to_json(), "drawn_by": kind}
-        self._check(arguments)
+        self._check(options.to_json())
         self.done = self._read_done()
         self._file: IO[str] = (out / DONE).open("a", encoding="utf-8")
 

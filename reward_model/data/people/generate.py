@@ -7,19 +7,24 @@ import os
 import signal
 import threading
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import cast
 
 from ..progress import Steps
 from ..records import PreferencePair, Reference
 from .draw import generator
 from .folder import DataFolder
 from .media import ClipWriter, Mp4Writer, PackedWriter, write_picture
-from .options import Options, PeopleError
+from .openpeople import NoPhotos
+from .options import Options, PeopleError, share_out
 from .pairs import choose_pairs, make_pair
-from .renderer import RendererError
+from .renderer import RendererError, RendererKind, open_renderer
 from .source import RenderedPeople, Source
 
 
@@ -35,13 +40,13 @@ def generate(out: Path, options: Options, workers: int = 2, steps: Steps | None 
 
     `steps` counts scenarios. PeopleError for what can't be written.
     """
-    kind, options = _settled(options)
-    folder = DataFolder(out, options, kind)
+    options = _settled(options)
+    folder = DataFolder(out, options)
     try:
         total = options.num_scenarios
         if steps is not None:
             steps.begin(len(folder.done))
-        splits = options.split_of(total)
+        splits = share_out(options.splits, total)
         todo = [n for n in range(total) if n not in folder.done]
         if todo:
             _run(folder, options, splits, todo, min(workers, len(todo)), steps)
@@ -50,17 +55,19 @@ def generate(out: Path, options: Options, workers: int = 2, steps: Steps | None 
         folder.close()
 
 
-def _settled(options: Options) -> tuple[str, Options]:
-    """What draws on this machine; opened once here, so that a fault of it is said before anything is written."""
-    try:
-        source = open_source(options)
-        kind = source.kind
-        source.close()
-    except RendererError as error:
-        raise PeopleError(str(error)) from None
+def _settled(options: Options) -> Options:
+    """With what draws on this machine: opened once here, so that a fault of it is said before anything is written."""
     if options.packed is not None:
         PackedWriter(options.size, options.packed)
-    return kind, options if options.photos else replace(options, renderer=kind)  # type: ignore[arg-type]
+    try:
+        if options.photos:
+            open_source(options).close()
+            return options
+        renderer = open_renderer(options.renderer)
+        renderer.close()
+        return replace(options, renderer=cast(RendererKind, renderer.kind))
+    except (RendererError, NoPhotos) as error:
+        raise PeopleError(str(error)) from None
 
 
 def open_source(options: Options) -> Source:
@@ -81,10 +88,9 @@ def _run(
     running: dict[Future[list[PreferencePair]], int] = {}
     try:
         while True:
-            for n in waiting:
-                running[pool.submit(_scenario, n, splits[n])] = n
-                if len(running) >= 2 * workers:
-                    break
+            with _deaf():
+                for n in islice(waiting, 2 * workers - len(running)):
+                    running[pool.submit(_scenario, n, splits[n])] = n
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -94,10 +100,20 @@ def _run(
     except BrokenProcessPool:
         raise PeopleError("a worker process died (out of memory?); the same command goes on where it stopped") from None
     except OSError as error:
-        told = f"{folder.out}: {error.strerror or error}; the same command goes on where it stopped"
+        told = f"{error.filename or folder.out}: {error.strerror or error}; the same command goes on where it stopped"
         raise PeopleError(told) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started here don't hear Ctrl-C: this one does, and ends them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Worker:
@@ -147,7 +163,6 @@ _worker: _Worker
 
 def _start(out: Path, options: Options) -> None:
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears of it, and tells
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

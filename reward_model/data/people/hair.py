@@ -13,7 +13,7 @@ from .person import Hair, HairStyle
 from .raster import rasterize
 
 CENTRE = np.float32([0.0, 0.80, 0.045])  # of the skull of the mean head
-COLUMNS, ROWS, HANGING = 96, 20, 10
+COLUMNS, ROWS, HANGING = 72, 15, 8
 ELEVATIONS = np.arange(-70, 90, 2.0)
 
 # the hairline: angle from the front -> elevation about CENTRE
@@ -23,7 +23,7 @@ LINE_ELEVATIONS = (44, 43, 38, 27, 12, -4, -4, 12, 12, -18, -38, -44)
 
 @dataclass(frozen=True)
 class Cut:
-    """Millimetres: thickness on top, at the sides and at the edge; hang: how far it hangs below the ears, least and most."""
+    """Millimetres: thickness on top, at the sides and at the edge; hang: least and most length below the ears."""
 
     top: float
     side: float
@@ -174,7 +174,7 @@ def hair_mesh(hair: Hair, neutral: np.ndarray, basis: Basis) -> tuple[np.ndarray
     vertices, share = _skull()
     surface = (neutral[vertices] * share[..., None]).sum(2)
     centre = 0.5 * (surface[:, ELEVATIONS.searchsorted(0)].max(0) + surface[:, ELEVATIONS.searchsorted(0)].min(0))
-    centre = centre + [0, 0.0, 0]
+
     pieces = [_sheet(hair, CUTS[hair.style], surface, centre)]
     back = surface[0]
     if hair.style == "bun":

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .basis import ACTIONS, MOUTH, SOCKETS, Basis, load_basis
+from .basis import ACTIONS, EYES, MOUTH, SOCKETS, Basis, load_basis
 from .glasses import glasses_mesh
 from .hair import hair_mesh
 from .paint import SIZE, beard_mask, cloth_mask, paint
@@ -40,8 +40,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Draw:
-    """What a renderer draws for an actor: vertices [R, 9] float32 (x, y in pixels from the top left, z towards the camera
-    in -1..1, normal, u, v, shade), triangles [F, 3] int32, and the atlas [S, S, 4] uint8 with v = 0 in row 0."""
+    """What a renderer draws for an actor: vertices [R, 9] float32 (x, y in pixels from the top left, z towards the
+    camera in -1..1, normal, u, v, shade), triangles [F, 3] int32, the atlas [S, S, 4] uint8 with v = 0 in row 0."""
 
     vertices: np.ndarray
     triangles: np.ndarray
@@ -69,10 +69,10 @@ def _corners(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=4)
-def _grown(neckline_clothes: Clothes) -> np.ndarray:
+def _grown(clothes: Clothes) -> np.ndarray:
     """[V] how much of the clothes' thickness lies over each vertex."""
     basis = load_basis()
-    return cloth_mask(neckline_clothes, basis.points[: basis.count]).astype(np.float32)
+    return cloth_mask(clothes, basis.points[: basis.count]).astype(np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -120,11 +120,10 @@ def build(person: Person, clothes: Clothes, body: Person | None) -> Figure:
     part_shade = np.ones(len(basis.source), np.float32)
     part_shade[basis.drawn[basis.part == MOUTH]] = 0.45
     part_shade[basis.drawn[basis.part == SOCKETS]] = 0.55
-    rest, canonical = basis.points[: basis.count][basis.source], part_shade
-    throat = np.clip((basis.points[basis.chin, 1] + 0.01 - rest[:, 1]) / 0.04, 0, 1) * np.clip(
-        (rest[:, 1] - 0.575) / 0.05, 0, 1
-    )
-    canonical = canonical * (1 - 0.38 * throat * (rest[:, 2] < 0.105))
+    rest, chin = basis.points[basis.source], basis.points[basis.chin, 1]
+    # the head's shadow on the throat
+    throat = np.clip((chin + 0.01 - rest[:, 1]) / 0.04, 0, 1) * np.clip((rest[:, 1] - 0.575) / 0.05, 0, 1)
+    part_shade *= 1 - 0.38 * throat * (rest[:, 2] < 0.105)
     rigid = np.tile(np.float32([0, 1]), (count - basis.count, 1))
     all_faces = np.concatenate(faces)
     order, starts = _corners(all_faces, count)
@@ -135,7 +134,7 @@ def build(person: Person, clothes: Clothes, body: Person | None) -> Figure:
         faces=all_faces,
         source=np.concatenate(source),
         uv=np.concatenate(uv).astype(np.float32),
-        shade=np.concatenate([canonical, np.ones(places - len(canonical))]).astype(np.float32),
+        shade=np.concatenate([part_shade, np.ones(places - len(part_shade))]).astype(np.float32),
         drawn=np.concatenate(drawn).astype(np.int32),
         corner_order=order,
         corner_starts=starts,
@@ -185,8 +184,6 @@ def posed(figure: Figure, actor: Actor) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _eyeball(side: int) -> np.ndarray:
-    from .basis import EYES
-
     basis = load_basis()
     rows = np.unique(basis.faces[basis.part == EYES])
     return rows[np.sign(basis.points[rows, 0]) == side]
@@ -202,6 +199,17 @@ def camera_matrix(camera: Camera, width: int, height: int, parallax: float = 1.0
     return np.concatenate([turn, shift[:, None]], 1)
 
 
+def _facing(triangles: np.ndarray, vertices: np.ndarray, closed: int, width: int, height: int) -> np.ndarray:
+    """Without those outside the frame, and of the first `closed` ones without those that show their back."""
+    x, y = vertices[:, 0], vertices[:, 1]
+    outside = (y > height) * 1 + (y < 0) * 2 + (x > width) * 4 + (x < 0) * 8
+    a, b, c = triangles.T
+    kept = (outside[a] & outside[b] & outside[c]) == 0
+    a, b, c = a[:closed], b[:closed], c[:closed]
+    kept[:closed] &= (x[b] - x[a]) * (y[c] - y[a]) < (y[b] - y[a]) * (x[c] - x[a])
+    return triangles[kept]
+
+
 def draw(scene: Scene, actor: Actor, width: int, height: int) -> Draw:
     figure = build(actor.person, actor.clothes, actor.body)
     points = posed(figure, actor)
@@ -211,14 +219,15 @@ def draw(scene: Scene, actor: Actor, width: int, height: int) -> Draw:
     flat += [actor.pose.x * width, actor.pose.y * height]
     matrix = camera_matrix(scene.camera, width, height)
     flat = flat @ matrix[:, :2].T + matrix[:, 2]
-    level = int(np.clip(np.floor(np.log2(HEAD_TEXELS / (pixels * scene.camera.zoom))), 0, 3))
+    level = int(np.clip(np.floor(np.log2(HEAD_TEXELS / (pixels * scene.camera.zoom * 1.4))), 0, 3))
     vertices = np.empty((len(figure.source), 9), np.float32)
     vertices[:, :2] = flat[figure.source]
     vertices[:, 2] = points[figure.source, 2] / 16
     vertices[:, 3:6] = normal[figure.source]
     vertices[:, 6:8] = figure.uv
     vertices[:, 8] = figure.shade
+    triangles = _facing(figure.drawn, vertices, len(load_basis().drawn), width, height)
     x0, y0 = flat[figure.skull].min(0).clip(0)
     x1, y1 = np.minimum(flat[figure.skull].max(0), [width, height])
     box = (float(x0), float(y0), float(x1), float(y1)) if x1 > x0 and y1 > y0 else None
-    return Draw(vertices, figure.drawn, paint(actor.person, actor.clothes, level), box)
+    return Draw(vertices, triangles, paint(actor.person, actor.clothes, level), box)

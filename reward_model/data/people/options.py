@@ -61,15 +61,16 @@ class Options:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    def split_of(self, num_scenarios: int) -> list[str]:
-        """The split of each scenario: at any length the shares are met as nearly as whole scenarios allow."""
-        counts = dict.fromkeys(self.splits, 0)
-        order = []
-        for n in range(1, num_scenarios + 1):
-            next_one = max(self.splits, key=lambda name: self.splits[name] * n - counts[name])
-            counts[next_one] += 1
-            order.append(next_one)
-        return order
+
+def share_out(shares: dict[str, float], count: int) -> list[str]:
+    """Who gets each of `count` things: at any length the shares are met as nearly as whole things allow."""
+    given = dict.fromkeys(shares, 0)
+    order = []
+    for n in range(1, count + 1):
+        next_one = max(shares, key=lambda name: shares[name] * n - given[name])
+        given[next_one] += 1
+        order.append(next_one)
+    return order
 
 
 def parse_splits(text: str) -> dict[str, float]:

@@ -1,17 +1,18 @@
-"""The atlas of a person: skin, lips, brows, beard, eyes, hair and clothes, painted as functions of the mean head's space."""
+"""The atlas of a person: skin, lips, brows, beard, eyes, hair and clothes, painted over the space of the mean head."""
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
 
-from .basis import EYE_UV, HAIR_UV, PLAIN_UV, load_basis
+from .basis import BACK_UV, EYE_UV, FRONT_UV, HAIR_UV, HEAD_UV, PLAIN_UV, load_basis
 from .hair import angles_of, hairline
 from .person import Clothes, Person, Rgb
 from .raster import rasterize
 
 SIZE = 1024  # texels of the atlas at level 0
-SKIN_GLOSS, HAIR_GLOSS, CLOTH_GLOSS, EYE_GLOSS = 0.22, 0.3, 0.0, 0.9
+SKIN_GLOSS, HAIR_GLOSS, EYE_GLOSS = 0.18, 0.28, 0.9
+BODY_UV = (FRONT_UV[0], FRONT_UV[1], BACK_UV[2], BACK_UV[3])
 
 
 def smooth(low: float, high: float, value: np.ndarray) -> np.ndarray:
@@ -21,13 +22,17 @@ def smooth(low: float, high: float, value: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Canvas:
-    """What lies under each texel of the atlas: point [H, W, 3] of the mean head, lips, lid and grain [H, W]; skin [H, W] bool."""
+    """What lies under each texel of the atlas: point [S, S, 3] of the mean head; lips and lid (edges of the eyelids)
+    [S, S] 0..1; grain and fine, noise [S, S] of about -1..1."""
 
     point: np.ndarray
     lips: np.ndarray
     lid: np.ndarray
     grain: np.ndarray
     fine: np.ndarray
+
+    def part(self, region: tuple[float, float, float, float]) -> "Canvas":
+        return Canvas(*(_region(values, region) for values in (self.point, self.lips, self.lid, self.grain, self.fine)))
 
 
 def _noise(size: int, cells: int) -> np.ndarray:
@@ -87,12 +92,10 @@ def beard_mask(style: str, point: np.ndarray) -> np.ndarray:
     x, y, z = np.abs(point[..., 0]), point[..., 1], point[..., 2]
     mouth, chin = landmarks()["mouth"], landmarks()["chin"]
     up = y - mouth[1]
-    lip = smooth(0.007, 0.011, up) * smooth(0.024, 0.019, up - 0.15 * x) * smooth(0.034, 0.026, x)
+    lip = smooth(0.004, 0.009, up + 0.2 * x) * smooth(0.024, 0.015, up + 0.2 * x) * smooth(0.036, 0.026, x)
     below = smooth(-0.010, -0.016, up) * smooth(chin[1] - 0.012, chin[1] - 0.002, y)
-    goatee = np.maximum(
-        below * smooth(0.030, 0.022, x),
-        smooth(0.026, 0.029, x) * smooth(0.036, 0.032, x) * smooth(0.014, 0.006, np.abs(up + 0.002)),
-    )
+    side = smooth(0.023, 0.029, x) * smooth(0.038, 0.032, x) * smooth(0.02, 0.01, np.abs(up + 0.008))
+    goatee = np.maximum(below * smooth(0.034, 0.022, x), side)
     front = smooth(0.05, 0.07, z)
     if style == "moustache":
         return lip * front
@@ -100,11 +103,9 @@ def beard_mask(style: str, point: np.ndarray) -> np.ndarray:
         return np.maximum(lip, goatee) * front
     # jaw and cheeks: below a line from the sideburn to the corner of the mouth
     cheek = smooth(0.012, 0.002, up - 0.055 * smooth(0.035, 0.075, x)) * smooth(0.030, 0.038, x - 0.2 * up)
-    jaw = (
-        np.maximum(cheek, below)
-        * smooth(chin[1] - 0.02, chin[1] - 0.006, y - 0.12 * (0.1 - z))
-        * smooth(0.02, 0.045, z)
-    )
+    edge = smooth(chin[1] - 0.02, chin[1] - 0.006, y - 0.12 * (0.1 - z))
+    before_ear = smooth(0.044, 0.054, z) * smooth(0.078, 0.073, x)
+    jaw = np.maximum(cheek, below) * edge * before_ear
     return np.maximum(np.maximum(lip, goatee * front), jaw)
 
 
@@ -116,19 +117,22 @@ def cloth_mask(clothes: Clothes, point: np.ndarray) -> np.ndarray:
     drop = {"crew": 0.030, "v": 0.125, "turtle": 0.015, "wide": 0.055}[clothes.neckline]
     reach = {"crew": 0.075, "v": 0.060, "turtle": 0.07, "wide": 0.105}[clothes.neckline]
     shape = np.clip(1 - x / reach, 0, 1) if clothes.neckline == "v" else np.sqrt(np.clip(1 - (x / reach) ** 2, 0, 1))
-    return smooth(0.003, -0.003, y - (line - drop * shape * forward))
+    return smooth(0.004, -0.004, y - (line - drop * shape * forward))
 
 
 def _mix(under: np.ndarray, over: np.ndarray | Rgb, share: np.ndarray) -> np.ndarray:
     return under + (np.asarray(over, np.float32) - under) * share[..., None]
 
 
+def _skin(person: Person, ground: Canvas) -> np.ndarray:
+    return np.float32(person.skin) * (1 + 0.025 * ground.grain[..., None] + 0.012 * ground.fine[..., None])
+
+
 def _face(person: Person, ground: Canvas) -> np.ndarray:
     x, y, z = np.abs(ground.point[..., 0]), ground.point[..., 1], ground.point[..., 2]
-    marks = landmarks()
-    eye, mouth = marks["eye"], marks["mouth"]
+    eye = landmarks()["eye"]
     skin = np.float32(person.skin)
-    out = skin * (1 + 0.035 * ground.grain[..., None] + 0.02 * ground.fine[..., None])
+    out = _skin(person, ground)
     face = smooth(0.05, 0.08, z)
 
     def spot(px: float, py: float, sx: float, sy: float) -> np.ndarray:
@@ -136,7 +140,7 @@ def _face(person: Person, ground: Canvas) -> np.ndarray:
 
     blush = skin * np.float32([1.02, 0.80, 0.78])
     out = _mix(
-        out, blush, 0.45 * spot(0.042, eye[1] - 0.035, 0.02, 0.016) + 0.4 * spot(0, eye[1] - 0.045, 0.014, 0.012)
+        out, blush, 0.40 * spot(0.042, eye[1] - 0.035, 0.02, 0.016) + 0.4 * spot(0, eye[1] - 0.045, 0.014, 0.012)
     )
     out = _mix(
         out,
@@ -146,7 +150,7 @@ def _face(person: Person, ground: Canvas) -> np.ndarray:
     freckles = smooth(0.42, 0.6, ground.fine) * smooth(0.035, 0.015, np.abs(y - eye[1] + 0.035)) * face
     out = _mix(out, skin * np.float32([0.75, 0.62, 0.55]), np.clip(0.8 * person.freckles, 0, 0.8) * freckles)
     wrinkle = (
-        smooth(0.35, 0.8, person.age)
+        smooth(0.35, 0.8, np.float32(person.age))
         * spot(0, eye[1] + 0.055, 0.04, 0.02)
         * (0.5 + 0.5 * np.sin(y * 2 * np.pi / 0.009))
     )
@@ -156,7 +160,7 @@ def _face(person: Person, ground: Canvas) -> np.ndarray:
     angle, elevation = angles_of(ground.point)
     scalp = smooth(0, 6, elevation - hairline(angle) - 1.5 * ground.grain)
     scalp *= {"bald": 0.12, "buzz": 0.85}.get(person.hair.style, 1.0)
-    out = _mix(out, 0.8 * hair + 0.0 * skin, scalp)
+    out = _mix(out, 0.8 * hair, scalp)
     if person.beard:
         grown = beard_mask(person.beard.style, ground.point)
         strength = person.beard.density * (0.5 if person.beard.style == "stubble" else 0.95)
@@ -167,8 +171,8 @@ def _face(person: Person, ground: Canvas) -> np.ndarray:
         )
     out = _mix(out, person.lips, 0.9 * smooth(0.25, 0.7, ground.lips))
     brow = np.clip((x - 0.010) / 0.046, 0, 1)
-    ridge = eye[1] + 0.0205 + 0.006 * np.sin(np.pi * np.clip(brow * 0.78 + 0.05, 0, 1)) - 0.004 * brow**2
-    half = (0.0022 + 0.0034 * person.brows) * (1 - 0.65 * brow**1.5)
+    ridge = eye[1] + 0.0190 + 0.006 * np.sin(np.pi * np.clip(brow * 0.78 + 0.05, 0, 1)) - 0.004 * brow**2
+    half = (0.0026 + 0.0036 * person.brows) * (1 - 0.65 * brow**1.5)
     share = smooth(1.25, 0.6, np.abs(y - ridge) / half) * smooth(0.008, 0.014, x) * smooth(0.058, 0.052, x) * face
     out = _mix(out, 0.55 * hair + 0.12 * skin, share * (0.8 + 0.15 * ground.fine))
     lash = smooth(0.25, 0.8, ground.lid)
@@ -226,10 +230,12 @@ def paint(person: Person, clothes: Clothes, level: int) -> np.ndarray:
     """[S, S, 4] uint8, S = SIZE >> level, row 0 at v = 0: sRGB colour and gloss."""
     ground = canvas(level)
     size = SIZE >> level
-    cloth = cloth_mask(clothes, ground.point)
     atlas = np.empty((size, size, 4), np.float32)
-    atlas[..., :3] = _mix(_face(person, ground), _cloth(clothes, ground), cloth)
-    atlas[..., 3] = SKIN_GLOSS * (1 - cloth) + CLOTH_GLOSS * cloth
+    for region, painter in ((HEAD_UV, _face), (BODY_UV, _skin)):
+        part, under = _region(atlas, region), ground.part(region)
+        cloth = cloth_mask(clothes, under.point)
+        part[..., :3] = _mix(painter(person, under), _cloth(clothes, under), cloth)
+        part[..., 3] = SKIN_GLOSS * (1 - cloth)
     hair = _region(atlas, HAIR_UV)
     rows, columns = hair.shape[:2]
     streaks = _region(np.repeat(_noise(size, 128 >> max(0, level - 1))[:1], size, 0), (0, 0, 1, 1))[:rows, :columns]

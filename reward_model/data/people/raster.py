@@ -7,7 +7,7 @@ CHUNK = 1 << 21
 
 
 def rasterize(corners_FCD: np.ndarray, depth_FC: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """corners_FCD [F, 3, 2] in samples (sample i, j covers the point i + 0.5, j + 0.5), depth_FC [F, 3], larger in front.
+    """corners_FCD [F, 3, 2] in samples (sample i, j is the point i + 0.5, j + 0.5), depth_FC [F, 3], larger in front.
 
     Returns triangle_HW int32 (-1: none) and weights_HW3 float32, the shares of the corners. At equal depth the later
     triangle wins.

@@ -1,6 +1,7 @@
 """Draws with OpenGL 3.3 through EGL: a GPU's or Mesa's in software (Debian: libegl1, libgl1-mesa-dri)."""
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from .background import PARALLAX, background
 from .mesh import camera_matrix, draw
 from .renderer import RendererError
 from .scene import Frame, Scene
-from .shading import fragment_shader, inverse_rows, light_uniforms
+from .shading import SIDE, fragment_shader, inverse_rows, light_uniforms
 
 VERTEX = """
 #version 330
@@ -21,21 +22,34 @@ void main() {
     v_normal = normal; v_uv = uv; v_shade = shade;
 }
 """
-BACK_VERTEX = """
+WHOLE_VERTEX = """
 #version 330
 in vec2 corner;
 void main() { gl_Position = vec4(corner, 0.0, 1.0); }
 """
 BACK_FRAGMENT = """
 #version 330
-uniform sampler2D picture; uniform vec3 row_x; uniform vec3 row_y;
+uniform sampler2D picture; uniform vec3 row_x; uniform vec3 row_y; uniform float side;
 out vec4 colour;
 void main() {
-    vec3 at = vec3(gl_FragCoord.xy, 1.0);
+    vec3 at = vec3(floor(gl_FragCoord.xy / side) + 0.5, 1.0);  // one look a pixel, as much as a picture holds
     colour = texture(picture, vec2(dot(row_x, at), dot(row_y, at)));
 }
 """
-SAMPLES, TEXTURES = 4, 48
+SHRINK_FRAGMENT = """
+#version 330
+uniform sampler2D samples; uniform vec2 frame;
+out vec4 colour;
+void main() { colour = texture(samples, gl_FragCoord.xy / frame); }  // between four samples: their mean
+"""
+TEXTURES = 48
+
+
+@dataclass(frozen=True)
+class _Target:
+    samples: Any
+    texture: Any
+    frame: Any
 
 
 class GlRenderer:
@@ -52,21 +66,24 @@ class GlRenderer:
                 "it takes the extra `people` and Mesa's libegl1 and libgl1-mesa-dri"
             ) from error
         self._people = self._gl.program(vertex_shader=VERTEX, fragment_shader=fragment_shader())
-        self._back = self._gl.program(vertex_shader=BACK_VERTEX, fragment_shader=BACK_FRAGMENT)
-        corners = self._gl.buffer(np.float32([[-1, -1], [3, -1], [-1, 3]]).tobytes())
+        self._back = self._gl.program(vertex_shader=WHOLE_VERTEX, fragment_shader=BACK_FRAGMENT)
+        self._shrink = self._gl.program(vertex_shader=WHOLE_VERTEX, fragment_shader=SHRINK_FRAGMENT)
+        corners = self._gl.buffer(np.array([[-1, -1], [3, -1], [-1, 3]], np.float32).tobytes())
         self._wall = self._gl.vertex_array(self._back, [(corners, "2f", "corner")])
+        self._whole = self._gl.vertex_array(self._shrink, [(corners, "2f", "corner")])
         self._vertices = self._gl.buffer(reserve=1 << 20, dynamic=True)
         self._triangles = self._gl.buffer(reserve=1 << 20, dynamic=True)
         self._textures: OrderedDict[int, tuple[np.ndarray, Any]] = OrderedDict()
-        self._targets: dict[tuple[int, int], tuple[Any, Any]] = {}
+        self._targets: dict[tuple[int, int], _Target] = {}
 
-    def _target(self, width: int, height: int) -> tuple[Any, Any]:
+    def _target(self, width: int, height: int) -> _Target:
         if (width, height) not in self._targets:
-            size, gl = (width, height), self._gl
-            many = gl.framebuffer(
-                [gl.renderbuffer(size, 4, samples=SAMPLES)], gl.depth_renderbuffer(size, samples=SAMPLES)
+            gl, large = self._gl, (width * SIDE, height * SIDE)
+            texture = gl.texture(large, 4)
+            samples = gl.framebuffer([texture], gl.depth_renderbuffer(large))
+            self._targets[width, height] = _Target(
+                samples, texture, gl.framebuffer([gl.renderbuffer((width, height), 4)])
             )
-            self._targets[width, height] = many, gl.framebuffer([gl.renderbuffer(size, 4)])
         return self._targets[width, height]
 
     def _texture(self, pixels: np.ndarray) -> Any:
@@ -87,11 +104,12 @@ class GlRenderer:
         buffer.write(values.tobytes())
 
     def render(self, scene: Scene, width: int, height: int) -> Frame:
-        gl, (many, one) = self._gl, self._target(width, height)
-        many.use()
+        gl, target = self._gl, self._target(width, height)
+        target.samples.use()
         gl.disable(gl.DEPTH_TEST)
         rows = inverse_rows(camera_matrix(scene.camera, width, height, PARALLAX), width, height)
         self._back["row_x"], self._back["row_y"] = map(tuple, rows.tolist())
+        self._back["side"] = SIDE
         self._texture(background(scene.background, width, height)).use()
         self._wall.render()
         gl.enable(gl.DEPTH_TEST)
@@ -100,7 +118,7 @@ class GlRenderer:
         self._people["frame"] = width, height
         boxes = []
         for actor in scene.actors:
-            self._clear_depth(many)
+            self._clear_depth(target.samples)
             figure = draw(scene, actor, width, height)
             self._fill(self._vertices, figure.vertices)
             self._fill(self._triangles, figure.triangles)
@@ -110,8 +128,12 @@ class GlRenderer:
             array.render(vertices=figure.triangles.size)
             array.release()
             boxes.append(figure.box)
-        gl.copy_framebuffer(one, many)
-        rgb = np.frombuffer(one.read(components=3, alignment=1), np.uint8).reshape(height, width, 3)
+        target.frame.use()
+        gl.disable(gl.DEPTH_TEST)
+        self._shrink["frame"] = width, height
+        target.texture.use()
+        self._whole.render()
+        rgb = np.frombuffer(target.frame.read(components=3, alignment=1), np.uint8).reshape(height, width, 3)
         return Frame(rgb, tuple(boxes))
 
     def _clear_depth(self, target: Any) -> None:

@@ -6,9 +6,7 @@ from .background import PARALLAX, background
 from .mesh import camera_matrix, draw
 from .raster import rasterize
 from .scene import Frame, Scene
-from .shading import inverse_rows, shade
-
-SIDE = 2  # samples along a side of a pixel
+from .shading import SIDE, inverse_rows, shade
 
 
 def bilinear(picture: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ background, camera and compression: those are nuisances, and two clips that diff
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +57,7 @@ def draw_scenario(seed: int, index: int, size: ClipSize, num_clips: int = 6) -> 
     cast = Cast(seed, portraits)
     originals = min(2 + int(rng.uniform() < 0.4), num_clips - 1)
     failures: list[dict[str, float]] = [{} for _ in range(originals)]
-    failures += _draw_failures(rng, count, num_clips - originals)
+    failures += draw_failures(rng, count, num_clips - originals)
     clips: list[ClipPlan] = []
     for n in rng.permutation(num_clips).tolist():
         clip_name = f"{name}-{len(clips)}"
@@ -88,9 +89,11 @@ def _draw_original(seed: int, name: str, cast: Cast, size: ClipSize) -> ClipPlan
     )  # fmt: skip
 
 
-def _draw_failures(rng: np.random.Generator, count: int, wanted: int) -> list[dict[str, float]]:
+def draw_failures(
+    rng: np.random.Generator, count: int, wanted: int, modes: Sequence[str] = tuple(MODES)
+) -> list[dict[str, float]]:
     """Different modes, each at a severity of its own; some clips have two, some fail just as another does."""
-    possible = [name for name, mode in MODES.items() if count >= mode.needs]
+    possible = [name for name in modes if count >= MODES[name].needs]
     # modes that need several people are as frequent over all scenarios as the others
     odds = np.array([1 / sum(CAST_SHARES[MODES[name].needs - 1 :]) for name in possible])
     names = rng.choice(possible, wanted, replace=wanted > len(possible), p=odds / odds.sum()).tolist()

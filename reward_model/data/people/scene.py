@@ -19,7 +19,8 @@ Box = tuple[float, float, float, float]
 class Pose:
     """Where a head is and how it is turned.
 
-    yaw > 0 turns the face to the right of the picture, pitch > 0 up, roll > 0 clockwise in the picture.
+    yaw > 0 turns the face to the right of the picture, pitch > 0 up, roll > 0 clockwise in the picture. The neck
+    takes yaw - turn of up to 70, pitch and roll of up to 35.
     x, y: the head's centre in frame widths from the left and frame heights from the top.
     size: height of the head, chin to crown, as a share of the frame's height.
     turn: the yaw of the shoulders (the head has its own, `yaw`).
@@ -36,7 +37,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Expression:
-    """Weights 0..1 of facial actions; gaze_x (right of the picture) and gaze_y (up) are degrees of the eyes, -25..25."""
+    """Weights 0..1 of facial actions; gaze_x (to the right of the picture), gaze_y (up): degrees, -25..25."""
 
     smile: float = 0.0
     frown: float = 0.0
@@ -68,8 +69,8 @@ class Light:
     """direction: towards the light; its length does not matter. colour and ambient are linear factors, about 0..1.5."""
 
     direction: tuple[float, float, float] = (-0.4, 0.5, 0.8)
-    colour: Rgb = (0.75, 0.74, 0.7)
-    ambient: Rgb = (0.42, 0.43, 0.46)
+    colour: Rgb = (0.66, 0.65, 0.62)
+    ambient: Rgb = (0.38, 0.39, 0.41)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from .scene import Light
 
+SIDE = 2  # samples along a side of a pixel
 WRAP, SHINE = 0.25, 28.0
 VIEW = np.float32([0, 0, 1])
 

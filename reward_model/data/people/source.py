@@ -37,7 +37,6 @@ class Scene:
 class Source(Protocol):
     """Scenario `index` of `split` is a function of source, index and split: the same pixels in any process."""
 
-    kind: str
     licence: str
     size: ClipSize
 
@@ -52,7 +51,6 @@ class RenderedPeople:
     def __init__(self, seed: int, size: ClipSize, num_clips: int, renderer: RendererKind = "auto"):
         self.seed, self.size, self.num_clips = seed, size, num_clips
         self._renderer = open_renderer(renderer)
-        self.kind = self._renderer.kind
 
     def scene(self, index: int, split: str) -> Scene:
         """Nobody is in two scenarios, so any may be in any split."""

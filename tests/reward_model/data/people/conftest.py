@@ -1,0 +1,37 @@
+"""Both renderers, opened once; a machine that runs these tests has EGL (apt.txt)."""
+
+import pytest
+
+from reward_model.data.people.draw import draw_clothes, draw_person
+from reward_model.data.people.renderer import RendererError, open_renderer
+from reward_model.data.people.scene import Actor, Background, Expression, Pose, Scene
+
+
+@pytest.fixture(scope="session")
+def gl():
+    try:
+        renderer = open_renderer("gl")
+    except RendererError as error:
+        pytest.fail(f"{error}; install what apt.txt lists")
+    yield renderer
+    renderer.close()
+
+
+@pytest.fixture(scope="session")
+def numpy_renderer():
+    return open_renderer("numpy")
+
+
+@pytest.fixture
+def two_people():
+    """A scene of two people at 416 x 240, heads about 75 px high."""
+    actors = tuple(
+        Actor(
+            draw_person(3, name),
+            draw_clothes(3, name),
+            Pose(x=x, size=0.31, yaw=yaw, turn=yaw / 2),
+            Expression(smile=0.6, jaw_open=0.1, gaze_x=5),
+        )
+        for name, x, yaw in (("ann", 0.3, 20.0), ("bob", 0.7, -25.0))
+    )
+    return Scene(actors, Background("outdoors", 5))
