@@ -70,6 +70,17 @@ def weights_sha256(tensors: Iterable[Entry]) -> str:
     return digest.hexdigest()
 
 
+def write_weights(path: Path, tensors: Iterable[Entry], wrote: Callable[[int], None] = lambda count: None) -> str:
+    """A safetensors file; its SHA-256. `wrote` is told of every chunk's bytes."""
+    digest = sha256()
+    with path.open("wb") as file:
+        for chunk in _chunks(tensors):
+            file.write(chunk)
+            digest.update(chunk)
+            wrote(len(chunk))
+    return digest.hexdigest()
+
+
 def save(
     folder: Path,
     config: RewardModelConfig,
@@ -91,15 +102,15 @@ def save(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        digest, written = sha256(), 0
-        with (partial / WEIGHTS).open("wb") as file:
-            for chunk in _chunks(tensors):
-                file.write(chunk)
-                digest.update(chunk)
-                written += len(chunk)
-                if progress is not None:
-                    progress(min(written, total), total)
-        config = replace(config, weights_sha256=digest.hexdigest())
+        written = 0
+
+        def wrote(count: int) -> None:
+            nonlocal written
+            written += count
+            if progress is not None:
+                progress(min(written, total), total)
+
+        config = replace(config, weights_sha256=write_weights(partial / WEIGHTS, tensors, wrote))
         (partial / CONFIG).write_text(dumps(config.to_json(), indent=1) + "\n")
         tokenizer.save(partial / TOKENIZER)
         partial.rename(folder)

@@ -74,6 +74,7 @@ SCORERS: dict[str, str] = {
     "arcface": "reward_model.faces.arcface:load",
     "arcface-minimum": "reward_model.faces.arcface:load_minimum",
     "arcface-best-frame": "reward_model.faces.arcface:load_best_frame",
+    "face-tracks": "reward_model.faces.face_tracks:load",
     "tiny": "reward_model.tiny:load",
 }
 DEFAULT_SCORER = "arcface"

@@ -151,11 +151,7 @@ class ArcFaceScorer:
 
     def warm_up(self) -> None:
         """Runs detector, embedder and matching on a grey clip; grey has no face, so the face's place is made up."""
-        grey = np.full((480, 832, 3), 128, np.uint8)
-        faces = self.reader.read(grey)
-        size_px = self.reader.embedder.size_px
-        embedding_D = self.reader.embedder.embed(grey[:size_px, :size_px])
-        face = Face((0.0, 0.0, float(size_px), float(size_px)), 0.0, TEMPLATE_52.astype(np.float32), embedding_D)
+        _, faces, face = self.reader.made_up()
         self.postprocess(self._similarities(SampleFaces((ReferenceFace(face, 1),), (faces, (face,)), (0, 1))))
 
 
@@ -180,14 +176,14 @@ def _fingerprint(reader: FaceReader, variant: str) -> str:
 
 
 @cache
-def _bundled_reader() -> FaceReader:
-    """One for all variants of a process: the network's memory is paid once."""
+def bundled_reader() -> FaceReader:
+    """One for all scorers of a process: the network's memory is paid once."""
     return FaceReader(FaceDetector(), FaceEmbedder.bundled())
 
 
 def load(device: str = "cpu", variant: str = "mean") -> ArcFaceScorer:
     """The bundled YuNet and SFace. They run on the CPU whatever the device. ModelFileError if a file is not right."""
-    return ArcFaceScorer(_bundled_reader(), variant)
+    return ArcFaceScorer(bundled_reader(), variant)
 
 
 def load_minimum(device: str = "cpu") -> ArcFaceScorer:

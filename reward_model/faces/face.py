@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .align import align
+from .align import TEMPLATE_52, align
 from .detect import Detection, FaceDetector
 from .embed import FaceEmbedder
 
@@ -42,6 +42,15 @@ class FaceReader:
         """The largest face (None where there is none) and how many faces the detector found."""
         found = self.detector.detect(image_HWC)
         return (self._embed(image_HWC, found[0]) if found else None), len(found)
+
+    def made_up(self) -> tuple[np.ndarray, tuple[Face, ...], Face]:
+        """For warming up, both networks run once: a grey picture, its faces (none), and one said to be in it."""
+        grey_HWC = np.full((480, 832, 3), 128, np.uint8)
+        size_px = self.embedder.size_px
+        faces = self.read(grey_HWC)
+        embedding_D = self.embedder.embed(grey_HWC[:size_px, :size_px])
+        box = (0.0, 0.0, float(size_px), float(size_px))
+        return grey_HWC, faces, Face(box, 0.0, TEMPLATE_52.astype(np.float32), embedding_D)
 
     def _embed(self, image_HWC: np.ndarray, found: Detection) -> Face:
         crop_HWC = align(image_HWC, found.landmarks_52, self.embedder.size_px)

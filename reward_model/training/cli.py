@@ -12,10 +12,15 @@ INTERRUPTED = 130
 
 
 def train_reward(
-    config: Annotated[str, typer.Argument(help="A YAML file, or one that ships: smoke, compact, paper, release.")],
+    config: Annotated[
+        str,
+        typer.Argument(
+            help="A YAML file, or one that ships: smoke, face-tracks, compact-heads, compact, paper, release."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the run: state, curves, the model.")],
     data: Annotated[
-        Path | None, typer.Option(help="A data set's folder: its train.jsonl is data.clean, its dev.jsonl data.dev.")
+        Path | None, typer.Option(help="A data set's folder: its train.jsonl is learned from, dev.jsonl measured on.")
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A field of the config, its name with dots.")
@@ -32,12 +37,10 @@ def train_reward(
     from .config_file import read_config
     from .errors import Interrupted, TrainingError
     from .heads.config import HeadsConfig
+    from .track_config import FaceTracksConfig
 
-    overrides = list(settings or [])
-    if data is not None:
-        overrides = [*_data_set(data), *overrides]
     try:
-        chosen = read_config(config, overrides)
+        chosen = read_config(config, settings or [], data)
         if isinstance(chosen, TrainConfig):
             from .trainer import train
 
@@ -46,6 +49,11 @@ def train_reward(
             from .heads.stage import train_heads
 
             train_heads(chosen, out, resume, allow_changes)
+        elif isinstance(chosen, FaceTracksConfig):
+            from .face_tracks import train_face_tracks
+            from .result import RESULT
+
+            train_face_tracks(chosen, out / RESULT)
     except Interrupted as stop:
         command = ["identity-reward", "train-reward", str(out / "config.yaml"), "--out", str(out), "--resume"]
         typer.echo(f"identity-reward train-reward: {stop}\nto go on: {shlex.join(command)}", err=True)
@@ -53,11 +61,3 @@ def train_reward(
     except (TrainingError, CheckpointError, RecordError) as error:
         typer.echo(f"identity-reward train-reward: {error}", err=True)
         raise typer.Exit(2) from None
-
-
-def _data_set(folder: Path) -> list[str]:
-    """--set of a data set's folder; a folder without train.jsonl is told of when it is read."""
-    found = [f"data.clean={folder / 'train.jsonl'}"]
-    if (folder / "dev.jsonl").is_file():
-        found.append(f"data.dev={folder / 'dev.jsonl'}")
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -17,6 +18,20 @@ Count = Annotated[int, Field(ge=1)]
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+
+class RunConfig(Section):
+    """A whole file."""
+
+    kind: str
+
+    @classmethod
+    def files_of(cls, folder: Path) -> list[str]:
+        """--set of a data set's folder. One without train.jsonl is told of when it is read."""
+        found = [f"data.clean={folder / 'train.jsonl'}"]
+        if (folder / "dev.jsonl").is_file():
+            found.append(f"data.dev={folder / 'dev.jsonl'}")
+        return found
 
 
 class DataConfig(Section):
@@ -109,7 +124,7 @@ class LossConfig(Section):
     margin: Rate = MARGIN
 
 
-class TrainConfig(Section):
+class TrainConfig(RunConfig):
     kind: Literal["reward"] = "reward"
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from .config import FREE_TO_CHANGE, Section
+from .config import FREE_TO_CHANGE, RunConfig
 from .errors import TrainingError
 
 SHIPPED = Path(__file__).parent / "configs"
@@ -20,6 +20,7 @@ DEFAULT_KIND = "reward"
 KINDS = {
     "reward": "config:TrainConfig",
     "heads": "heads.config:HeadsConfig",
+    "face-tracks": "track_config:FaceTracksConfig",
 }
 
 
@@ -27,8 +28,9 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
 
 
-def read_config(name_or_path: str, overrides: Sequence[str] = ()) -> Section:
-    """`overrides`: KEY=VALUE, the key with dots, the value as YAML. TrainingError for all that isn't right."""
+def read_config(name_or_path: str, overrides: Sequence[str] = (), data: Path | None = None) -> RunConfig:
+    """`overrides`: KEY=VALUE, the key with dots, the value as YAML. `data`: a data set's folder, whose files come before
+    the overrides. TrainingError for all that isn't right."""
     path = Path(name_or_path)
     if name_or_path in shipped():
         path = SHIPPED / f"{name_or_path}.yaml"
@@ -40,24 +42,29 @@ def read_config(name_or_path: str, overrides: Sequence[str] = ()) -> Section:
         raise TrainingError(f"{path} can't be read as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise TrainingError(f"{path} holds a {type(values).__name__}; a config is a table of fields")
-    for override in overrides:
+    files = config_type(values, str(path)).files_of(data) if data is not None else []
+    for override in (*files, *overrides):
         _override(values, override)
     return parse_config(values, str(path))
 
 
-def parse_config(values: dict[str, Any], where: str) -> Section:
+def config_type(values: dict[str, Any], where: str) -> type[RunConfig]:
     kind = values.get("kind", DEFAULT_KIND)
     if kind not in KINDS:
         raise TrainingError(f"{where}: kind is {kind!r}; there are {', '.join(KINDS)}")
     module, _, name = KINDS[kind].partition(":")
-    config_type: type[Section] = getattr(import_module(f".{module}", __package__), name)
+    return getattr(import_module(f".{module}", __package__), name)
+
+
+def parse_config(values: dict[str, Any], where: str) -> RunConfig:
+    chosen = config_type(values, where)
     try:
-        return config_type.model_validate(values)
+        return chosen.model_validate(values)
     except ValidationError as error:
-        raise TrainingError(f"{where}: {'; '.join(_explained(error, config_type))}") from None
+        raise TrainingError(f"{where}: {'; '.join(_explained(error, chosen))}") from None
 
 
-def config_yaml(config: Section) -> str:
+def config_yaml(config: RunConfig) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
@@ -70,7 +77,7 @@ def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-def differences(old: Section, new: Section) -> list[str]:
+def differences(old: RunConfig, new: RunConfig) -> list[str]:
     """What would make the rest of a run another run, one text for each field."""
     before, after = dict(flat(old.model_dump(mode="json"))), dict(flat(new.model_dump(mode="json")))
     keys = [*before, *(key for key in after if key not in before)]
@@ -99,11 +106,11 @@ def _override(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _explained(error: ValidationError, config_type: type[BaseModel]) -> Iterator[str]:
+def _explained(error: ValidationError, chosen: type[BaseModel]) -> Iterator[str]:
     for fault in error.errors(include_url=False):
         place = [str(part) for part in fault["loc"]]
         if fault["type"] == "extra_forbidden":
-            known = list(_section(config_type, place[:-1]).model_fields)
+            known = list(_section(chosen, place[:-1]).model_fields)
             near = get_close_matches(place[-1], known, 1, 0.5)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             yield f"{'.'.join(place)} is no field; {hint}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from .config import Section
+from .config import RunConfig
 from .config_file import config_yaml, differences, parse_config
 from .errors import TrainingError
 from .result import RESULT
@@ -25,7 +25,7 @@ class OpenedRun:
     notes: tuple[str, ...] = ()
 
 
-def open_run(out: Path, config: Section, hashes: dict[str, str], resume: bool, allow_changes: bool) -> OpenedRun:
+def open_run(out: Path, config: RunConfig, hashes: dict[str, str], resume: bool, allow_changes: bool) -> OpenedRun:
     """TrainingError where the folder holds something else, or another run than `config` and the pairs describe.
 
     With `allow_changes` what differs is noted instead. Nothing is written.
@@ -54,6 +54,6 @@ def open_run(out: Path, config: Section, hashes: dict[str, str], resume: bool, a
     return OpenedRun(state, (out / RESULT).is_dir(), tuple(notes))
 
 
-def make_run(out: Path, config: Section) -> None:
+def make_run(out: Path, config: RunConfig) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / CONFIG, config_yaml(config))

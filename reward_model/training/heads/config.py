@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..config import Count, ModelConfig, OptimizerConfig, Positive, Rate, Section
+from ..config import Count, ModelConfig, OptimizerConfig, Positive, Rate, RunConfig, Section
 
 
 class HeadDataConfig(Section):
@@ -18,7 +18,7 @@ class HeadDataConfig(Section):
     prefetch: Count = 2
 
 
-class HeadsConfig(Section):
+class HeadsConfig(RunConfig):
     kind: Literal["heads"]
     data: HeadDataConfig = HeadDataConfig()
     model: ModelConfig = ModelConfig()

@@ -9,6 +9,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import mannwhitneyu
 
 from identity_reward_client.preference import probabilities
+from reward_model.faces import embed
 from reward_model.faces.align import align
 from reward_model.faces.arcface import PREFERENCE_SCALE, load
 from reward_model.faces.detect import FaceDetector
@@ -186,3 +187,12 @@ def test_other_files_are_refused_with_what_is_wrong(tmp_path, data, message):
     (tmp_path / "model.onnx").write_bytes(data)
     with pytest.raises(ModelFileError, match=message):
         FaceEmbedder.from_path(tmp_path / "model.onnx")
+
+
+def test_prelu_spelled_out_keeps_every_bit(embedder, crops, monkeypatch):
+    monkeypatch.setattr(embed, "_spell_out_prelu", lambda proto: None)
+    plain = FaceEmbedder.bundled()
+    assert plain.num_parameters == embedder.num_parameters
+    for person in crops[:3]:
+        for crop in person:
+            assert (plain.embed(crop) == embedder.embed(crop)).all()

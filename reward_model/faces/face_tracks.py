@@ -1,0 +1,131 @@
+"""`face-tracks`: a small trained head over face tracks. Works on photographs, without a GPU.
+
+Faces are found in sampled frames, linked into tracks, embedded and given to the people of the references; a head
+trained on preferences (`reward_model.training.face_tracks`) makes one reward of what that gives over time. So it sees
+what a mean similarity can't: a switch in mid-clip, a double, drift, blurred frames, a frozen copy of the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from json import dumps
+from math import isfinite
+from pathlib import Path
+
+import torch
+
+from ..errors import NonFiniteReward
+from ..folder import CheckpointError
+from ..pricing import pixel_price
+from ..scorer import ScorerInfo
+from ..types import CacheCount, Price, Sample, Score, Size
+from .arcface import bundled_reader
+from .clip_faces import TRACK_WEIGHT, ClipFaces, ClipReader
+from .face import FaceReader
+from .sampling import FACE_TRACKS as SAMPLING
+from .track_details import track_details
+from .track_features import ClipFeatures, clip_features
+from .track_head import FeatureBatch, TrackHead, load_head
+
+PRESET = Path(__file__).parent.parent / "presets/face_tracks"
+# Raise it whenever code that decides a score changes, so that the fingerprint changes too; features have their own.
+REVISION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class SampleTracks:
+    """What `preprocess` gives."""
+
+    clip: ClipFaces
+    features: ClipFeatures
+
+
+@dataclass(frozen=True, eq=False)
+class TrackReward:
+    """What `forward` gives."""
+
+    reward: float
+    clip: ClipFaces
+    features: ClipFeatures
+
+
+class FaceTracksScorer:
+    """A Scorer (reward_model.scorer). Trained with Bradley-Terry-with-Ties: only differences mean something."""
+
+    def __init__(self, reader: FaceReader, head: TrackHead, name: str = "face-tracks"):
+        networks = {"detector": reader.detector.model.sha256, "embedder": reader.embedder.model.sha256}
+        for part, found in networks.items():
+            trained_with = getattr(head.config, f"{part}_sha256")
+            if found != trained_with:
+                raise CheckpointError(
+                    f"this face-tracks head was trained with another face {part} (SHA-256 {trained_with or 'unknown'}, "
+                    f"here {found}); train one with this {part}: identity-reward train-reward face-tracks"
+                )
+        self.head = head
+        self._clips = ClipReader(reader)
+        self.info = ScorerInfo(
+            name=name,
+            version=str(REVISION),
+            fingerprint=_fingerprint(self._clips, head),
+            domain="photographs",
+            description="A small trained head over face tracks: similarity to the references over time, presence, "
+            "drift, doubles, sharpness, motion of the face.",
+            frame_sampling=SAMPLING,
+            num_parameters=reader.embedder.num_parameters + sum(p.numel() for p in head.parameters()),
+        )
+
+    def price(self, references: Sequence[Size], num_frames: int, size: Size, prompt: str | None) -> Price:
+        return pixel_price(references, num_frames, size)
+
+    def preprocess(self, sample: Sample) -> SampleTracks:
+        """Find, link, embed and compare all faces. ReferenceWithoutFace if a reference shows none."""
+        clip = self._clips.read(sample)
+        return SampleTracks(clip, clip_features(clip))
+
+    def forward(self, batch: Sequence[SampleTracks]) -> list[TrackReward]:
+        # one sample at a time: the bits of a batch's products depend on its size
+        with torch.inference_mode():
+            rewards = [float(self.head(FeatureBatch.of([sample.features]))[0]) for sample in batch]
+        return [
+            TrackReward(reward, sample.clip, sample.features) for reward, sample in zip(rewards, batch, strict=True)
+        ]
+
+    def postprocess(self, raw: TrackReward) -> Score:
+        """The reward, and in `details` what was seen of each person, in the order of the references."""
+        if not isfinite(raw.reward):
+            raise NonFiniteReward("the face-tracks head gave no finite reward", reward=str(raw.reward))
+        return Score(raw.reward, track_details(raw.clip, raw.features))
+
+    def caches(self) -> tuple[CacheCount, ...]:
+        return (self._clips.references.count,)
+
+    def warm_up(self) -> None:
+        """Runs networks, tracking and head on a grey clip with a made-up face, as `arcface` does."""
+        clip = self._clips.warm_up()
+        self.postprocess(self.forward([SampleTracks(clip, clip_features(clip))])[0])
+
+
+def _fingerprint(clips: ClipReader, head: TrackHead) -> str:
+    deciding = {
+        "revision": REVISION,
+        "head": head.config.fingerprint,
+        "detection": asdict(clips.reader.detector.config),
+        "size_px": clips.reader.embedder.size_px,
+        "max_faces": clips.reader.max_faces,
+        "tracks": asdict(clips.rule),
+        "track_weight": TRACK_WEIGHT,
+        "frame_sampling": asdict(SAMPLING),
+    }
+    return sha256(dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def load(device: str = "cpu") -> FaceTracksScorer:
+    """The head that ships, on the bundled YuNet and SFace. They run on the CPU whatever the device."""
+    return load_folder(PRESET)
+
+
+def load_folder(folder: str | Path, name: str = "face-tracks") -> FaceTracksScorer:
+    """A head trained here. CheckpointError or ModelFileError if a file is not right."""
+    return FaceTracksScorer(bundled_reader(), load_head(Path(folder)), name)

@@ -1,0 +1,257 @@
+"""Training of the `face-tracks` head: pairs to features, features to a folder that serves.
+
+Features are computed once (`track_extract`), which takes nearly all of the time; heads train in a minute or two.
+Legend: N pairs; d = r_A - r_B; label +1 (A is better), 0 (tie), -1 (B is better).
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from identity_reward_client.preference import tie_band
+
+from ..checkpoint import entries, write_weights
+from ..data.progress import Steps
+from ..data.progress import progress as shown
+from ..data.records import PreferencePair
+from ..faces.arcface import bundled_reader
+from ..faces.track_features import ClipFeatures
+from ..faces.track_head import FeatureBatch, TrackHead, TrackHeadConfig, head_config_json
+from ..folder import CONFIG, WEIGHTS, CheckpointError
+from .btt import BradleyTerryWithTies
+from .dataset import check_labels, labels_of, read_pair_file
+from .draws import generator, torch_seed
+from .errors import TrainingError
+from .statistics import accuracy, without_ties
+from .track_augment import augment
+from .track_config import FaceTracksConfig, TrackPairs
+from .track_extract import Progress, clips_of, extract
+
+METRICS = "metrics.jsonl"
+
+
+@dataclass(frozen=True, eq=False)
+class TrackDataset:
+    """Pairs whose references all show a face, with the features of both clips."""
+
+    pairs: tuple[PreferencePair, ...]
+    a: FeatureBatch
+    b: FeatureBatch
+    label_N: torch.Tensor  # int
+    weight_N: torch.Tensor  # float, what each pair counts
+    num_without_face: int
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def at(self, chosen: Sequence[int]) -> TrackDataset:
+        rows = torch.as_tensor(chosen, dtype=torch.long)
+        pairs = tuple(self.pairs[i] for i in chosen)
+        return TrackDataset(pairs, self.a[rows], self.b[rows], self.label_N[rows], self.weight_N[rows], 0)
+
+    def with_more(self, other: TrackDataset) -> TrackDataset:
+        return TrackDataset(
+            self.pairs + other.pairs,
+            self.a.with_more(other.a),
+            self.b.with_more(other.b),
+            torch.cat([self.label_N, other.label_N]),
+            torch.cat([self.weight_N, other.weight_N]),
+            self.num_without_face + other.num_without_face,
+        )
+
+
+def train_face_tracks(config: FaceTracksConfig, out: Path, progress: Progress = shown) -> Path:
+    """Trains and writes the folder `out` (it must not exist), which `face_tracks.load_folder` serves.
+
+    Stopped while features are computed, it goes on there the next time. TrainingError, RecordError or CheckpointError
+    says what is wrong with what was given.
+    """
+    if out.exists():
+        raise CheckpointError(f"{out} exists already; give a folder that doesn't, or remove it")
+    train, dev = load_splits(config, progress)
+    head, lines = train_heads(config, train, dev, progress)
+    write_head(out, head, lines)
+    return out
+
+
+def load_splits(config: FaceTracksConfig, progress: Progress = shown) -> tuple[TrackDataset, TrackDataset]:
+    """(train, dev); dev is a tenth of the casts where no file is given for it."""
+    train = load_dataset(config, config.train, progress)
+    if config.dev:
+        return train, load_dataset(config, [TrackPairs(path=path) for path in config.dev], progress)
+    return split_by_cluster(train, 0.1, config.seed)
+
+
+def load_dataset(config: FaceTracksConfig, files: Sequence[TrackPairs], progress: Progress = shown) -> TrackDataset:
+    if not files:
+        raise TrainingError("no pairs are given: set train to a list of JSONL files, or use --data FOLDER")
+    read = [read_pair_file(file.path) for file in files]
+    check_labels(read, learns_from_ties=True)
+    rows = [
+        (pair, file.weight, *clips_of(found.path, pair)) for file, found in zip(files, read, strict=True)
+        for pair in found.pairs
+    ]  # fmt: skip
+    features = extract((clip for row in rows for clip in row[2:]), Path(config.cache), config.workers, progress)
+    known: list[tuple[PreferencePair, float, ClipFeatures, ClipFeatures]] = []
+    for pair, weight, clip_a, clip_b in rows:
+        a, b = features[clip_a], features[clip_b]
+        if a is not None and b is not None:
+            known.append((pair, weight, a, b))
+    if not known:
+        names = ", ".join(file.path for file in files)
+        raise TrainingError(f"{names}: no pair whose references all show a face; give pictures of faces")
+    pairs, weights, a_N, b_N = zip(*known, strict=True)
+    return TrackDataset(
+        pairs, FeatureBatch.of(a_N), FeatureBatch.of(b_N), torch.from_numpy(labels_of(pairs).astype(np.int64)),
+        torch.tensor(weights, dtype=torch.float32), len(rows) - len(known),
+    )  # fmt: skip
+
+
+def split_by_cluster(data: TrackDataset, share: float, seed: int) -> tuple[TrackDataset, TrackDataset]:
+    """(the rest, about `share` of the casts), so that no cast is in both."""
+    casts = sorted({pair.cluster for pair in data.pairs})
+    if len(casts) < 2:
+        raise TrainingError(f"all pairs show one cast ({casts[0]}); give a file for dev, or pairs of more people")
+    chosen = generator(seed, "dev casts").permutation(len(casts))[: max(round(share * len(casts)), 1)]
+    held_out = {casts[i] for i in chosen}
+    places = [[i for i, pair in enumerate(data.pairs) if (pair.cluster in held_out) == held] for held in (False, True)]
+    return data.at(places[0]), data.at(places[1])
+
+
+def train_heads(
+    config: FaceTracksConfig, train: TrackDataset, dev: TrackDataset, progress: Progress = shown
+) -> tuple[TrackHead, list[dict]]:
+    """The members together in one head, and a line of metrics for each epoch of each."""
+    lines: list[dict] = []
+    reader = bundled_reader()
+    head_config = TrackHeadConfig(
+        config.hidden,
+        config.person_width,
+        config.members,
+        detector_sha256=reader.detector.model.sha256,
+        embedder_sha256=reader.embedder.model.sha256,
+    )
+    with (
+        progress("epochs of heads", config.members * config.epochs) as steps,
+        torch.random.fork_rng(devices=[]),
+        _one_thread(),
+    ):
+        head = TrackHead(head_config).eval()
+        head.set_statistics(train.a.with_more(train.b))
+        for number in range(config.members):
+            member, told = _train_member(config, number, train, dev, steps)
+            head.members[number].load_state_dict(member.members[0].state_dict())
+            lines += told
+    best = [min(line["dev"]["loss"] for line in lines if line["member"] == n) for n in range(config.members)]
+    training = {
+        "seed": config.seed,
+        "theta": config.theta,
+        "pairs": len(train),
+        "dev_pairs": len(dev),
+        "dev_loss_of_members": [round(loss, 4) for loss in best],
+        "dev": {name: round(value, 4) for name, value in measure(head, dev, config.theta).items()},
+    }
+    head.config = replace(head_config, training=training)
+    return head, lines
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A step is hundreds of products too small to share: threads that wait for each other cost up to 20 times more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train_member(config: FaceTracksConfig, number: int, train: TrackDataset, dev: TrackDataset, steps: Steps):
+    torch.manual_seed(torch_seed(config.seed, "member", number))
+    draw = torch.Generator().manual_seed(torch_seed(config.seed, "draws", number))
+    head = TrackHead(TrackHeadConfig(config.hidden, config.person_width))
+    head.set_statistics(train.a.with_more(train.b))
+    optimizer = torch.optim.AdamW(head.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    batches = math.ceil(len(train) / config.batch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * batches)
+    loss_of = BradleyTerryWithTies(config.theta)
+    best, best_loss, since = copy.deepcopy(head.state_dict()), math.inf, 0
+    lines: list[dict] = []
+    for epoch in range(config.epochs):
+        head.train()
+        total = 0.0
+        for rows in torch.randperm(len(train), generator=draw).split(config.batch):
+            a, b = augment(train.a[rows], train.b[rows], config.augmentation, draw)
+            d = differences(head, a, b)
+            weight = train.weight_N[rows]
+            loss = (loss_of(d, train.label_N[rows]) * weight).sum() / weight.sum()
+            if not torch.isfinite(loss):
+                raise TrainingError(
+                    f"the loss is {loss.item()} in epoch {epoch + 1} of head {number + 1}; a lower learning_rate than "
+                    f"{config.learning_rate} may do"
+                )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            total += loss.item() * len(rows)
+        told = measure(head.eval(), dev, config.theta)
+        lines.append({"step": len(lines), "member": number, "loss": total / len(train), "dev": told})
+        steps.advance()
+        since += 1
+        if told["loss"] < best_loss:
+            best, best_loss, since = copy.deepcopy(head.state_dict()), told["loss"], 0
+        if since >= config.patience:
+            steps.advance(config.epochs - epoch - 1)
+            break
+    head.load_state_dict(best)
+    return head.eval(), lines
+
+
+def differences(head: TrackHead, a: FeatureBatch, b: FeatureBatch) -> torch.Tensor:
+    """[N] r_A - r_B."""
+    rewards = head(a.with_more(b))
+    return rewards[: len(a)] - rewards[len(a) :]
+
+
+def measure(head: TrackHead, data: TrackDataset, theta: float) -> dict[str, float]:
+    """Loss and accuracies, the tie band being the model's own."""
+    with torch.no_grad():
+        d_N = differences(head, data.a, data.b).double()
+    loss = BradleyTerryWithTies(theta)(d_N, data.label_N).mean().item()
+    labels, d = data.label_N.numpy(), d_N.numpy()
+    decided = without_ties(d, labels)
+    return {
+        "loss": loss,
+        "accuracy_without_ties": float(decided.mean()) if len(decided) else math.nan,
+        "accuracy_with_ties": float(accuracy(d, labels, tie_band(theta)).mean()),
+    }
+
+
+def write_head(out: Path, head: TrackHead, lines: Sequence[dict] = ()) -> None:
+    """A new folder, all of it or nothing."""
+    out = Path(out)
+    partial = out.parent / f".{out.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        digest = write_weights(partial / WEIGHTS, entries(head.state_dict()))
+        head.config = replace(head.config, weights_sha256=digest)
+        (partial / CONFIG).write_text(head_config_json(head.config))
+        if lines:
+            (partial / METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+        os.rename(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

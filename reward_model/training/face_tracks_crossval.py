@@ -1,0 +1,123 @@
+"""`face-tracks` on people it never saw: cross-validation over the identities of a file of pairs.
+
+    python -m reward_model.training.face_tracks_crossval PEOPLE.jsonl --config CONFIG.yaml --folds 5 --json OUT.json
+
+For each fold a head is trained on the config's pairs and on those of PEOPLE that show nobody of the fold, and tested on
+the pairs whose references are all of the fold. Every `arcface` variant scores the same pairs. The width of a tie by
+fitting is fitted on the tested pairs themselves, for every model alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from ..data.records import PreferencePair
+from .config_file import read_config
+from .draws import generator
+from .errors import TrainingError
+from .evaluation import Evaluation
+from .face_tracks import (
+    Progress,
+    load_dataset,
+    load_splits,
+    shown,
+    split_by_cluster,
+    train_heads,
+)  # fmt: skip
+from .predictions import Prediction, Scored
+from .track_baselines import arcface_predictions
+from .track_config import FaceTracksConfig, TrackPairs
+
+
+def people_of(pair: PreferencePair) -> frozenset[str]:
+    """Everybody a pair shows, as far as it says: its references, and the others named in `meta["people"]`."""
+    return frozenset(pair.persons) | frozenset(pair.meta.get("people") or ())
+
+
+def folds_of(pairs: Sequence[PreferencePair], folds: int, seed: int) -> list[frozenset[str]]:
+    """Groups of people, as equal in size as can be."""
+    people = sorted({person for pair in pairs for person in people_of(pair)})
+    if not 2 <= folds <= len(people):
+        raise TrainingError(f"{folds} folds of {len(people)} people; give 2 to {len(people)}")
+    order = generator(seed, "folds").permutation(len(people))
+    return [frozenset(people[i] for i in order[start::folds]) for start in range(folds)]
+
+
+def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progress: Progress = shown) -> Evaluation:
+    """`face-tracks`, first of the evaluation's models, and every variant of `arcface` on all tested pairs.
+
+    A config without pairs of its own: heads learn from the other folds alone. Pairs that no fold holds are left out.
+    """
+    from ..faces.face_tracks import FaceTracksScorer, bundled_reader
+
+    data = load_dataset(config, [TrackPairs(path=str(people))], progress)
+    base = load_splits(config, progress) if config.train else None
+    tested: list[PreferencePair] = []
+    predictions: list[Prediction] = []
+    for fold in folds_of(data.pairs, folds, config.seed):
+        test = [i for i, pair in enumerate(data.pairs) if fold.issuperset(pair.persons)]
+        rest = [i for i, pair in enumerate(data.pairs) if not fold & people_of(pair)]
+        if not test or not rest:
+            continue
+        others, dev = split_by_cluster(data.at(rest), 0.15, config.seed)
+        if base is not None:
+            others, dev = base[0].with_more(others), base[1].with_more(dev)
+        head, _ = train_heads(config, others, dev, progress)
+        held_out = data.at(test)
+        with torch.no_grad():
+            a, b = (head(part).tolist() for part in (held_out.a, held_out.b))
+        tested += held_out.pairs
+        predictions += [
+            Prediction(pair.pair_id, Scored(x), Scored(y)) for pair, x, y in zip(held_out.pairs, a, b, strict=True)
+        ]
+    if not tested:
+        raise TrainingError(f"{people}: none of {folds} folds holds all references of a pair; give fewer folds")
+    evaluation = Evaluation(tested, config.seed)
+    info = replace(FaceTracksScorer(bundled_reader(), head).info, fingerprint="one head for each fold")
+    for one, given in [
+        (info, predictions),
+        *arcface_predictions(people, tested, Path(config.cache), config.workers, progress),
+    ]:
+        evaluation.add(one, given, (tested, given))
+    return evaluation
+
+
+def main(
+    people: Annotated[Path, typer.Argument(help="JSONL of the people who are held out in turn.")],
+    config: Annotated[
+        str, typer.Option(help="YAML of kind face-tracks; its pairs are learned from as well.")
+    ] = "face-tracks",
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A field of it.")] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Groups of people.")] = 5,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write all numbers here.")] = None,
+) -> None:
+    """Accuracies with 95 % intervals on held-out people, per failure mode, and against every arcface variant."""
+    from json import dumps
+
+    from rich.console import Console
+
+    from ..data.records import RecordError
+    from .evaluation_output import tables
+
+    try:
+        chosen = read_config(config, settings or ())
+        if not isinstance(chosen, FaceTracksConfig):
+            raise TrainingError(f"{config} is of kind {chosen.kind}; this takes kind face-tracks")
+        evaluation = cross_validate(chosen, people, folds)
+    except (TrainingError, RecordError) as error:
+        typer.echo(f"face_tracks_crossval: {error}", err=True)
+        raise typer.Exit(2) from None
+    for table in tables(evaluation):
+        Console().print(table)
+    if json_path is not None:
+        json_path.write_text(dumps({"pairs": str(people), "folds": folds, **evaluation.to_json()}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,174 @@
+"""Features of face tracks of every clip that pairs name, computed once by worker processes and kept by content.
+
+A cache is a folder of `XX/KEY.safetensors`; KEY hashes the video's and the references' bytes and all that decides the
+features, so that an interrupted run goes on where it was and a changed file is read anew. Imports no torch: workers
+stay small.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from functools import cache
+from hashlib import sha256
+from json import dumps
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from identity_reward_client.frame_sampling import FrameSampling
+
+from ..data.packed_clip import read_packed
+from ..data.progress import Steps
+from ..data.records import PreferencePair, resolve
+from ..errors import FrameIndexMismatch, ReferenceWithoutFace, ScoringError
+from ..faces.arcface import bundled_reader
+from ..faces.clip_faces import TRACK_WEIGHT, ClipReader
+from ..faces.sampling import FACE_TRACKS as SAMPLING
+from ..faces.track_features import FRAME_FEATURES, PERSON_FEATURES, REVISION, ClipFeatures, clip_features
+from ..types import Sample, Video
+from .errors import TrainingError
+from .media import read_references, read_video
+
+# called with what is done and how much there is of it
+Progress = Callable[[str, int], AbstractContextManager[Steps]]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video with its references; their order doesn't matter to the features."""
+
+    video: Path
+    references: tuple[Path, ...]
+    fps: float | None = None
+
+
+def clips_of(jsonl: Path, pair: PreferencePair) -> tuple[Clip, Clip]:
+    references = tuple(sorted(resolve(jsonl, reference.path) for reference in pair.references))
+    return tuple(Clip(resolve(jsonl, name), references, pair.fps) for name in (pair.video_a, pair.video_b))  # type: ignore[return-value]
+
+
+def extract(clips: Iterable[Clip], folder: Path, workers: int, progress: Progress) -> dict[Clip, ClipFeatures | None]:
+    """None for a clip with a reference that shows no face. TrainingError names a file that can't be read."""
+    unique = list(dict.fromkeys(clips))
+    paths = _paths(unique, folder)
+    known = {clip: found for clip in unique if (found := _read(paths[clip])) is not None}
+    todo: dict[Path, Clip] = {paths[clip]: clip for clip in unique if clip not in known}
+    if todo:
+        _compute(todo, workers, progress)
+        for clip in unique:
+            if clip not in known and (found := _read(paths[clip])) is not None:
+                known[clip] = found
+    return {clip: known[clip].features for clip in unique}
+
+
+def read_clip(clip: Clip, sampling: FrameSampling = SAMPLING) -> Sample:
+    """A packed clip that lacks some frames of the sampling gives those that it has, evenly."""
+    try:
+        video = read_video(clip.video, sampling, clip.fps)
+    except FrameIndexMismatch:
+        held = read_packed(clip.video)
+        places = sorted(set(sampling.indices(len(held.frames_THWC), held.fps)))
+        indices = tuple(held.frame_indices[place] for place in places)
+        video = Video(held.frames_THWC[places], held.fps, held.num_source_frames, indices)
+    return Sample(read_references(clip.references, sampling), video)
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    features: ClipFeatures | None
+
+
+def _paths(clips: Sequence[Clip], folder: Path) -> dict[Clip, Path]:
+    reader = ClipReader(bundled_reader())
+    deciding = {
+        "revision": REVISION,
+        "features": [list(FRAME_FEATURES), list(PERSON_FEATURES)],
+        "sampling": asdict(SAMPLING),
+        "tracks": [asdict(reader.rule), TRACK_WEIGHT],
+        "networks": [reader.reader.detector.model.sha256, reader.reader.embedder.model.sha256],
+        "detection": asdict(reader.reader.detector.config),
+    }
+    salt = dumps(deciding, sort_keys=True)
+
+    @cache
+    def digest(path: Path) -> str:
+        return sha256(path.read_bytes()).hexdigest()
+
+    paths = {}
+    for clip in clips:
+        try:
+            content = [digest(clip.video), sorted(map(digest, clip.references)), clip.fps]
+        except OSError as error:
+            raise TrainingError(
+                f"can't read {error.filename}: {error.strerror}; make it, or remove its pairs"
+            ) from None
+        key = sha256((salt + dumps(content)).encode()).hexdigest()
+        paths[clip] = folder / key[:2] / f"{key}.safetensors"
+    return paths
+
+
+def _read(path: Path) -> _Known | None:
+    """None where nothing whole is kept."""
+    try:
+        with safe_open(path, "numpy") as file:
+            if "without_face" in (file.metadata() or {}):
+                return _Known(None)
+            return _Known(ClipFeatures(file.get_tensor("frames"), file.get_tensor("person")))
+    except (OSError, SafetensorError):
+        return None
+
+
+def _write(path: Path, features: ClipFeatures | None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = path.with_name(f".{path.name}.{os.getpid()}")
+    if features is None:
+        save_file({"nothing": np.zeros(1, np.float32)}, whole, {"without_face": "1"})
+    else:
+        save_file({"frames": features.frames_PTF, "person": features.person_PC}, whole)
+    os.replace(whole, path)
+
+
+def _compute(todo: dict[Path, Clip], workers: int, progress: Progress) -> None:
+    waiting = list(todo.items())
+    with (
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        progress("faces of clips", len(todo)) as steps,
+    ):
+        running: set[Future] = set()
+        try:
+            while waiting or running:
+                while waiting and len(running) < 2 * workers:
+                    path, clip = waiting.pop()
+                    running.add(pool.submit(_work, path, clip))
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    if (fault := future.result()) is not None:
+                        raise TrainingError(fault)
+                steps.advance(len(done))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@cache
+def _reader() -> ClipReader:
+    """One for a worker process."""
+    return ClipReader(bundled_reader())
+
+
+def _work(path: Path, clip: Clip) -> str | None:
+    """What is wrong with the clip's files, if anything."""
+    try:
+        _write(path, clip_features(_reader().read(read_clip(clip))))
+    except ReferenceWithoutFace:
+        _write(path, None)
+    except (ScoringError, OSError) as error:
+        return f"{clip.video}: {error}; mend it, or remove its pairs"
+    return None

@@ -1,0 +1,176 @@
+"""The scorer, on a head with random weights where a trained one isn't needed."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from reward_model.errors import NonFiniteReward, ReferenceWithoutFace
+from reward_model.faces.face_tracks import SAMPLING, FaceTracksScorer, TrackReward, load_folder
+from reward_model.faces.track_features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
+from reward_model.faces.track_head import FeatureBatch, TrackHead, TrackHeadConfig, load_head
+from reward_model.folder import CONFIG, WEIGHTS, CheckpointError
+from reward_model.training.face_tracks import write_head
+from reward_model.types import ReferenceSet, Sample
+
+
+@pytest.fixture(scope="module")
+def head(scorer):
+    reader = scorer.reader
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        config = TrackHeadConfig(
+            num_members=2,
+            detector_sha256=reader.detector.model.sha256,
+            embedder_sha256=reader.embedder.model.sha256,
+        )
+        return TrackHead(config).eval()
+
+
+@pytest.fixture(scope="module")
+def tracks(scorer, head):
+    made = FaceTracksScorer(scorer.reader, head)
+    made.warm_up()
+    return made
+
+
+@pytest.fixture(scope="module")
+def folder(head, tmp_path_factory):
+    path = tmp_path_factory.mktemp("heads") / "head"
+    write_head(path, head)
+    return path
+
+
+def random_clip(people: int, frames: int, seed: int) -> ClipFeatures:
+    draw = np.random.Generator(np.random.Philox(seed))
+    frames_PTF = draw.normal(size=(people, frames, len(FRAME_FEATURES))).astype(np.float32)
+    frames_PTF[draw.uniform(size=frames_PTF.shape) < 0.2] = np.nan
+    return ClipFeatures(frames_PTF, draw.normal(size=(people, len(PERSON_FEATURES))).astype(np.float32))
+
+
+@pytest.mark.parametrize("order", [(5, 1, 9), (9, 5, 1), (1, 9, 5)])
+def test_the_order_of_references_changes_no_bit_of_the_reward(sample, score, tracks, order):
+    frames = (1, 5, 8), (5, None, 9), (1, 5, 9)
+    base, other = score(sample((1, 5, 9), *frames), tracks), score(sample(order, *frames), tracks)
+    assert base.reward == other.reward
+    people = dict(zip(order, other.details["people"], strict=True))
+    for index, person in enumerate((1, 5, 9)):
+        assert people[person] == {**base.details["people"][index], "reference_index": order.index(person)}
+
+
+def test_company_in_the_batch_changes_no_bit(tracks, sample):
+    clips = [sample((1, 5), (1, 5)), sample((9,), (1, 5), (9, None)), sample((5, 8, 1), (None, 1), (8, 5))]
+    alone = [tracks.postprocess(tracks.forward([tracks.preprocess(clip)])[0]) for clip in clips]
+    together = tracks.forward([tracks.preprocess(clip) for clip in reversed(clips)])
+    assert [tracks.postprocess(raw) for raw in reversed(together)] == alone
+
+
+def test_details_are_plain_json_and_say_who_was_where(tracks, sample, score):
+    details = score(sample((1, 5), (1, 5), (1, None), (None, None)), tracks).details
+    assert json.loads(json.dumps(details, allow_nan=False)) == details
+    first, second = details["people"]
+    assert [s is None for s in first["frame_similarities"]] == [False, False, True]
+    assert second["frame_tracks"][1:] == [None, None]
+    assert (first["coverage"], second["coverage"]) == pytest.approx((2 / 3, 1 / 3))
+    assert details["num_frame_faces"] == [2, 1, 0]
+    assert details["frame_indices"] == [0, 1, 2]
+    assert len(details["tracks"]) == 2
+    longest = max(details["tracks"], key=lambda track: track["num_frames"])
+    assert longest["num_frames"] == 2
+    assert longest["similarities"][0] > 0.6 > longest["similarities"][1]
+
+
+def test_a_clip_without_any_face_has_a_reward_and_no_coverage(tracks, sample, score):
+    scored = score(sample((1,), (None,), (None,)), tracks)
+    assert np.isfinite(scored.reward)
+    assert scored.details["people"][0]["coverage"] == 0
+    assert scored.details["people"][0]["drift"] is None
+    assert scored.details["tracks"] == []
+
+
+def test_a_reference_without_a_face_is_an_error(tracks, sample):
+    good = sample((1,), (1,))
+    blank = np.full((300, 400, 3), 200, np.uint8)
+    with pytest.raises(ReferenceWithoutFace, match="reference 1"):
+        tracks.preprocess(Sample(ReferenceSet((good.references.images[0], blank)), good.video))
+
+
+def test_a_reward_that_is_not_finite_is_an_error(tracks, sample):
+    raw = tracks.forward([tracks.preprocess(sample((1,), (1,)))])[0]
+    with pytest.raises(NonFiniteReward):
+        tracks.postprocess(TrackReward(float("nan"), raw.clip, raw.features))
+
+
+def test_a_head_is_small_and_comes_back_from_its_folder_as_it_was(folder, head, tracks, sample, score):
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 1 << 20
+    again = load_folder(folder)
+    assert again.info.fingerprint == load_folder(folder).info.fingerprint
+    clip = sample((1, 5), (1, 5), (1, None))
+    assert score(clip, again) == score(clip, tracks)
+    assert again.info.frame_sampling is SAMPLING
+    assert SAMPLING.count(80, 16.0) == 16
+
+
+def test_the_fingerprint_follows_the_weights(folder, head, tmp_path):
+    other = TrackHead(head.config)
+    other.load_state_dict(head.state_dict())
+    with torch.no_grad():
+        other.members[0].embed.weight[0, 0] += 1e-3
+    write_head(tmp_path / "other", other)
+    assert load_folder(tmp_path / "other").info.fingerprint != load_folder(folder).info.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lambda folder: (folder / WEIGHTS).unlink(), r"lacks model\.safetensors"),
+        (lambda folder: (folder / WEIGHTS).write_bytes(b"\0" * 99), "damaged or was replaced"),
+        (lambda folder: (folder / CONFIG).write_text("{"), "isn't a face-tracks head's"),
+        (lambda folder: (folder / CONFIG).write_text('{"kind": "qwen"}'), "\"kind\" is not 'face-tracks'"),
+        (lambda folder: edit(folder, hidden=8), "doesn't fit"),
+        (lambda folder: edit(folder, widht=8), "unknown fields: widht"),
+        (lambda folder: edit(folder, features_revision=0), "other features revision .* train it again"),
+        (lambda folder: edit(folder, embedder_sha256="0" * 64), "trained with another face embedder"),
+    ],
+)
+def test_what_is_wrong_with_a_folder_is_said(folder, tmp_path, harm, told):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in folder.iterdir():
+        (broken / path.name).write_bytes(path.read_bytes())
+    harm(broken)
+    with pytest.raises(CheckpointError, match=told):
+        load_folder(broken)
+
+
+def edit(folder, **changes) -> None:
+    path = folder / CONFIG
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_padding_doesn_t_move_a_reward(head):
+    clips = [random_clip(1, 5, 1), random_clip(3, 16, 2), random_clip(2, 1, 3)]
+    together = head(FeatureBatch.of(clips))
+    alone = torch.cat([head(FeatureBatch.of([clip])) for clip in clips])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_no_features_make_a_reward_that_is_not_finite(head):
+    clip = random_clip(2, 4, 5)
+    nothing = replace(clip, frames_PTF=np.full_like(clip.frames_PTF, np.nan))
+    far = replace(clip, frames_PTF=clip.frames_PTF * 1e6, person_PC=clip.person_PC * 1e6)
+    assert torch.isfinite(head(FeatureBatch.of([nothing, far]))).all()
+
+
+def test_numbers_that_never_change_in_training_are_ignored(folder):
+    head = load_head(folder)
+    clips = [random_clip(2, 4, seed) for seed in range(3)]
+    for clip in clips:
+        clip.frames_PTF[..., 5] = 0.25
+    head.set_statistics(FeatureBatch.of(clips))
+    changed = replace(clips[0], frames_PTF=clips[0].frames_PTF.copy())
+    changed.frames_PTF[..., 5] = 1.0
+    a, b = head(FeatureBatch.of([clips[0], changed]))
+    assert float(a) == pytest.approx(float(b), abs=1e-3)

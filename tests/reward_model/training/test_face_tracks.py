@@ -1,0 +1,291 @@
+"""Training of face-tracks: on made-up features, and from the files of example clips to a scorer that ranks them."""
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from identity_reward_client.preference import Preference
+from reward_model.data.records import PreferencePair, RecordError, Reference, Votes, write_pairs
+from reward_model.faces.face_tracks import load_folder
+from reward_model.faces.track_features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
+from reward_model.faces.track_head import FeatureBatch, read_head_config
+from reward_model.folder import CheckpointError
+from reward_model.training.config_file import read_config
+from reward_model.training.errors import TrainingError
+from reward_model.training.face_tracks import TrackDataset, split_by_cluster, train_face_tracks, train_heads
+from reward_model.training.face_tracks_crossval import cross_validate, folds_of
+from reward_model.training.track_augment import augment
+from reward_model.training.track_config import FaceTracksConfig, TrackAugmentation, TrackPairs
+from reward_model.training.track_extract import clips_of, extract, read_clip
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+SIMILARITY = list(FRAME_FEATURES).index("similarity")
+
+
+class Told:
+    """Remembers what was to be done."""
+
+    def __init__(self):
+        self.work: dict[str, int] = {}
+
+    @contextmanager
+    def __call__(self, what: str, total: int):
+        self.work[what] = self.work.get(what, 0) + total
+        yield self
+
+    def begin(self, done: int) -> None: ...
+
+    def advance(self, count: int = 1) -> None: ...
+
+
+def record(pair_id: str, label: Preference, persons=("a",), videos=("a.mp4", "b.mp4"), **meta) -> PreferencePair:
+    votes = Votes(**{label.value: 3})
+    references = tuple(Reference(path=f"{person}.jpg", person=person) for person in persons)
+    return PreferencePair(
+        pair_id=pair_id, prompt="", references=references, video_a=videos[0], video_b=videos[1], label=label,
+        votes=votes, source="construction", split="train", meta=meta,
+    )  # fmt: skip
+
+
+def made_up(num_pairs: int, seed: int) -> TrackDataset:
+    """The better clip has the higher similarity in its worst frame; all else is noise."""
+    draw = np.random.Generator(np.random.Philox(seed))
+    pairs, labels, a_N, b_N = [], [], [], []
+    for n in range(num_pairs):
+        label = int(draw.choice([1, 0, -1]))
+        sides = []
+        for side in (1, -1):
+            frames = draw.normal(0, 0.3, (2, 8, len(FRAME_FEATURES))).astype(np.float32)
+            frames[..., SIMILARITY] = 0.7 + 0.02 * draw.standard_normal((2, 8))
+            if label == -side:
+                frames[draw.integers(2), draw.integers(8), SIMILARITY] = 0.1
+            frames[..., 0] = 1
+            sides.append(ClipFeatures(frames, draw.normal(size=(2, len(PERSON_FEATURES))).astype(np.float32)))
+        pairs.append(record(str(n), {1: Preference.A, 0: Preference.TIE, -1: Preference.B}[label], (f"p{n % 40}",)))
+        labels.append(label)
+        a_N.append(sides[0])
+        b_N.append(sides[1])
+    batches = FeatureBatch.of(a_N), FeatureBatch.of(b_N)
+    return TrackDataset(tuple(pairs), *batches, torch.tensor(labels), torch.ones(num_pairs), 0)
+
+
+SMALL = FaceTracksConfig(members=2, epochs=12, hidden=12, person_width=8, batch=64, learning_rate=5e-3)
+
+
+def test_heads_learn_what_one_bad_frame_of_one_person_means():
+    head, lines = train_heads(SMALL, made_up(300, 1), made_up(100, 2), Told())
+    dev = head.config.training["dev"]
+    assert dev["accuracy_without_ties"] > 0.9
+    assert dev["accuracy_with_ties"] > 0.75
+    assert {line["member"] for line in lines} == {0, 1}
+    assert head.config.num_members == 2
+
+
+def test_a_seed_gives_one_head_and_leaves_the_process_s_draws_alone():
+    train, dev = split_by_cluster(made_up(120, 3), 0.2, 0)
+    config = SMALL.model_copy(update={"epochs": 2})
+    state = torch.random.get_rng_state()
+    heads = [train_heads(one, train, dev, Told())[0] for one in (config, config, config.model_copy(update={"seed": 1}))]
+    assert torch.equal(state, torch.random.get_rng_state())
+    weights = [torch.cat([p.flatten() for p in head.parameters()]) for head in heads]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_no_cast_is_in_both_parts_of_a_split():
+    train, dev = split_by_cluster(made_up(120, 3), 0.2, 0)
+    assert len(train) + len(dev) == 120
+    assert not {pair.cluster for pair in train.pairs} & {pair.cluster for pair in dev.pairs}
+
+
+def test_a_loss_that_is_not_finite_ends_in_a_message():
+    data = made_up(64, 4)
+    broken = TrackDataset(data.pairs, data.a, data.b, data.label_N, torch.full((64,), torch.inf), 0)
+    with pytest.raises(TrainingError, match="the loss is nan in epoch 1 of head 1"):
+        train_heads(SMALL, broken, data, Told())
+
+
+def test_augmentation_keeps_four_frames_and_changes_both_clips_alike():
+    data = made_up(32, 5)
+    a = data.a
+    a2, b2 = augment(a, a, TrackAugmentation(similarity_noise=0, frame_dropout=1), torch.Generator().manual_seed(0))
+    seen = ~a2.frames_NPTF.isnan().all(-1)
+    assert (seen.any(1).sum(-1) >= 4).all()
+    assert (seen.any(1).sum(-1) < 8).any()
+    shifts = [(x.frames_NPTF - a.frames_NPTF)[..., SIMILARITY].nanmean((1, 2)) for x in (a2, b2)]
+    torch.testing.assert_close(shifts[0], shifts[1])
+    same, _ = augment(
+        a, a,
+        TrackAugmentation(frame_dropout=0, similarity_shift=0, similarity_noise=0, sharpness_shift=0, size_shift=0,
+                          motion_scale=0, group_dropout=0),
+        torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    torch.testing.assert_close(same.frames_NPTF, a.frames_NPTF, equal_nan=True)
+
+
+def test_folds_share_nobody_and_leave_nobody_out():
+    pairs = [record(str(n), Preference.A, (f"p{n}",), people=[f"q{n}"]) for n in range(7)]
+    folds = folds_of(pairs, 3, 0)
+    assert sum(len(fold) for fold in folds) == len(frozenset().union(*folds)) == 14
+    assert max(map(len, folds)) - min(map(len, folds)) <= 1
+    with pytest.raises(TrainingError, match="30 folds of 14 people"):
+        folds_of(pairs, 30, 0)
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory) -> Path:
+    """Pairs of the example clips: kept against lost, and a tie of two clips that keep their people."""
+    folder = tmp_path_factory.mktemp("examples")
+    for name in ("clips", "references"):
+        (folder / name).symlink_to(EXAMPLES / name)
+
+    def pair(number, people, a, b, label):
+        references = tuple(Reference(path=f"references/{person}.jpg", person=person) for person in people)
+        videos = tuple(f"clips/{name}.mp4" for name in (a, b))
+        return record(str(number), label, videos=videos).model_copy(update={"references": references})
+
+    both, anna = ("bea", "carl"), ("anna",)
+    write_pairs(
+        folder / "pairs.jsonl",
+        [
+            pair(0, both, "two_people", "two_people_one_missing", Preference.A),
+            pair(1, both, "two_people_one_missing", "two_people_evening", Preference.B),
+            pair(2, both, "two_people_evening", "two_people", Preference.TIE),
+            pair(3, anna, "one_person_switched", "one_person", Preference.B),
+        ],
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(examples) -> FaceTracksConfig:
+    pairs = str(examples / "pairs.jsonl")
+    return SMALL.model_copy(
+        update={"train": (TrackPairs(path=pairs),), "dev": (pairs,), "cache": str(examples / "cache"), "epochs": 30}
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(config, examples) -> tuple[Path, Told]:
+    told = Told()
+    return train_face_tracks(config, examples / "head", told), told
+
+
+def test_from_files_to_a_scorer_that_ranks_them(trained, config, examples):
+    out, told = trained
+    assert told.work["faces of clips"] == 5
+    scorer = load_folder(out)
+    rewards = {}
+    for name in ("two_people", "two_people_one_missing"):
+        clip = clips_of(examples / "pairs.jsonl", record("x", Preference.A, ("references/bea", "references/carl"),
+                        (f"clips/{name}.mp4", "clips/two_people.mp4")))[0]  # fmt: skip
+        rewards[name] = scorer.forward([scorer.preprocess(read_clip(clip))])[0].reward
+    assert rewards["two_people"] > rewards["two_people_one_missing"] + 0.5
+    assert read_head_config(out).training["pairs"] == 4
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["dev"]["loss"] < lines[0]["dev"]["loss"]
+
+
+def test_features_are_computed_once_and_a_damaged_file_of_them_again(trained, config, examples):
+    jsonl = examples / "pairs.jsonl"
+    pair = record("x", Preference.A, ("references/bea", "references/carl"),
+                  ("clips/two_people.mp4", "clips/two_people_evening.mp4"))  # fmt: skip
+    clips = clips_of(jsonl, pair)
+    told = Told()
+    first = extract(clips, Path(config.cache), 1, told)
+    assert told.work == {}
+    files = sorted(Path(config.cache).rglob("*.safetensors"))
+    assert len(files) == 5
+    for path in files:
+        path.write_bytes(path.read_bytes()[:50])
+    again = extract(clips, Path(config.cache), 1, told)
+    assert told.work == {"faces of clips": 2}
+    for clip in clips:
+        assert first[clip].frames_PTF.tobytes() == again[clip].frames_PTF.tobytes()
+
+
+def test_a_folder_that_exists_is_left_alone(trained, config):
+    with pytest.raises(CheckpointError, match="exists already"):
+        train_face_tracks(config, trained[0], Told())
+
+
+def test_pairs_whose_reference_shows_no_face_are_left_out(tmp_path, config):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.jpg")
+    (tmp_path / "a.mp4").write_bytes((EXAMPLES / "clips/one_person.mp4").read_bytes())
+    write_pairs(tmp_path / "pairs.jsonl", [record("0", Preference.A, videos=("a.mp4", "a.mp4"))])
+    wrong = config.model_copy(update={"train": (TrackPairs(path=str(tmp_path / "pairs.jsonl")),), "workers": 1})
+    with pytest.raises(TrainingError, match="no pair whose references all show a face"):
+        train_face_tracks(wrong, tmp_path / "head", Told())
+
+
+@pytest.mark.parametrize(
+    ("pairs", "error", "told"),
+    [
+        (None, RecordError, "no such file"),
+        ([record("0", Preference.TIE)], TrainingError, "ties"),
+        ([record("0", Preference.A, videos=("no.mp4", "a.mp4"))], TrainingError, "no.mp4"),
+    ],
+)
+def test_what_is_wrong_with_pairs_is_said(tmp_path, config, pairs, error, told):
+    for name in ("a.jpg", "a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(b"x")
+    if pairs is not None:
+        write_pairs(tmp_path / "pairs.jsonl", pairs)
+    wrong = config.model_copy(update={"train": (TrackPairs(path=str(tmp_path / "pairs.jsonl")),)})
+    with pytest.raises(error, match=told):
+        train_face_tracks(wrong, tmp_path / "head", Told())
+    assert not (tmp_path / "head").exists()
+
+
+def test_a_video_that_can_t_be_read_is_named(tmp_path, config):
+    (tmp_path / "a.jpg").write_bytes((EXAMPLES / "references/anna.jpg").read_bytes())
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(b"no video")
+    write_pairs(tmp_path / "pairs.jsonl", [record("0", Preference.A)])
+    wrong = config.model_copy(update={"train": (TrackPairs(path=str(tmp_path / "pairs.jsonl")),), "workers": 1})
+    with pytest.raises(TrainingError, match=r"[ab]\.mp4: .*mend it, or remove its pairs"):
+        train_face_tracks(wrong, tmp_path / "head", Told())
+
+
+def test_the_shipped_config_and_overrides(tmp_path):
+    shipped = read_config("face-tracks", ["augmentation.size_shift=0.1", "seed=3"])
+    assert (shipped.kind, shipped.augmentation.size_shift, shipped.seed) == ("face-tracks", 0.1, 3)
+    with pytest.raises(TrainingError, match="no pairs are given"):
+        train_face_tracks(shipped, tmp_path / "head", Told())
+    with pytest.raises(TrainingError, match=r"epohcs is no field; did you mean epochs\?"):
+        read_config("face-tracks", ["epohcs=3"])
+    (tmp_path / "dev.jsonl").touch()
+    given = read_config("face-tracks", [], tmp_path)
+    assert [pairs.path for pairs in given.train] == [str(tmp_path / "train.jsonl")]
+    assert given.dev == (str(tmp_path / "dev.jsonl"),)
+
+
+@pytest.mark.slow
+def test_cross_validation_tests_each_person_by_a_head_that_never_saw_them(examples, config):
+    single = {
+        "bea": ("two_people", "two_strangers"),
+        "carl": ("two_people_evening", "two_people_one_missing"),
+        "anna": ("one_person", "one_person_replaced"),
+    }
+    pairs = [
+        record(person, Preference.A, videos=tuple(f"clips/{name}.mp4" for name in clips)).model_copy(
+            update={"references": (Reference(path=f"references/{person}.jpg", person=person),)}
+        )
+        for person, clips in single.items()
+    ]
+    write_pairs(examples / "people.jsonl", pairs)
+    own = config.model_copy(update={"train": (), "dev": (), "epochs": 5})
+    evaluation = cross_validate(own, examples / "people.jsonl", 3, Told())
+    assert [report.label for report in evaluation.reports] == [
+        "face-tracks", "arcface", "arcface-minimum", "arcface-best-frame",
+    ]  # fmt: skip
+    assert {pair.pair_id for pair in evaluation.pairs} == set(single)
+    assert all(report.num_scored == 3 for report in evaluation.reports)
+    assert evaluation.reports[1].overall["accuracy_without_ties"].mean == 1
+    with pytest.raises(TrainingError, match="none of 2 folds holds all references"):
+        cross_validate(own, examples / "pairs.jsonl", 2, Told())
