@@ -29,8 +29,8 @@ def shipped() -> tuple[str, ...]:
 
 
 def read_config(name_or_path: str, overrides: Sequence[str] = (), data: Path | None = None) -> RunConfig:
-    """`overrides`: KEY=VALUE, the key with dots, the value as YAML. `data`: a data set's folder, whose files come before
-    the overrides. TrainingError for all that isn't right."""
+    """`overrides`: KEY=VALUE, the key with dots, the value as YAML. `data`: a data set's folder, its files come first.
+    TrainingError for all that isn't right."""
     path = Path(name_or_path)
     if name_or_path in shipped():
         path = SHIPPED / f"{name_or_path}.yaml"

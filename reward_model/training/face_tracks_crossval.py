@@ -90,9 +90,7 @@ def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progr
 
 def main(
     people: Annotated[Path, typer.Argument(help="JSONL of the people who are held out in turn.")],
-    config: Annotated[
-        str, typer.Option(help="YAML of kind face-tracks; its pairs are learned from as well.")
-    ] = "face-tracks",
+    config: Annotated[str, typer.Option(help="Of kind face-tracks; its pairs are learned from too.")] = "face-tracks",
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A field of it.")] = None,
     folds: Annotated[int, typer.Option(min=2, help="Groups of people.")] = 5,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write all numbers here.")] = None,
