@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from .config import FREE_TO_CHANGE, TrainConfig
 from .errors import TrainingError
+
+C = TypeVar("C", bound=BaseModel)
 
 SHIPPED = Path(__file__).parent / "configs"
 
@@ -22,6 +24,12 @@ def shipped() -> tuple[str, ...]:
 
 def read_config(name_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig:
     """`overrides`: KEY=VALUE, the key with dots, the value as YAML. TrainingError for all that isn't right."""
+    return parse_config(*read_values(name_or_path, overrides))
+
+
+def read_values(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], str]:
+    """The fields as they are given, unchecked, and where they stand. A `kind` among them names another config than
+    TrainConfig."""
     path = Path(name_or_path)
     if name_or_path in shipped():
         path = SHIPPED / f"{name_or_path}.yaml"
@@ -35,17 +43,21 @@ def read_config(name_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig
         raise TrainingError(f"{path} holds a {type(values).__name__}; a config is a table of fields")
     for override in overrides:
         _override(values, override)
-    return parse_config(values, str(path))
+    return values, str(path)
 
 
 def parse_config(values: dict[str, Any], where: str) -> TrainConfig:
+    return parse_as(TrainConfig, values, where)
+
+
+def parse_as(model: type[C], values: dict[str, Any], where: str) -> C:
     try:
-        return TrainConfig.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise TrainingError(f"{where}: {'; '.join(_explained(error))}") from None
+        raise TrainingError(f"{where}: {'; '.join(_explained(error, model))}") from None
 
 
-def config_yaml(config: TrainConfig) -> str:
+def config_yaml(config: BaseModel) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
@@ -87,11 +99,11 @@ def _override(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _explained(error: ValidationError) -> Iterator[str]:
+def _explained(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
     for fault in error.errors(include_url=False):
         place = [str(part) for part in fault["loc"]]
         if fault["type"] == "extra_forbidden":
-            known = list(_section(place[:-1]).model_fields)
+            known = list(_section(place[:-1], model).model_fields)
             near = get_close_matches(place[-1], known, 1, 0.5)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             yield f"{'.'.join(place)} is no field; {hint}"
@@ -101,8 +113,7 @@ def _explained(error: ValidationError) -> Iterator[str]:
             yield f"{'.'.join(place)}: {fault['msg']}, got {fault['input']!r}"
 
 
-def _section(place: Sequence[str]) -> type[BaseModel]:
-    model: type[BaseModel] = TrainConfig
+def _section(place: Sequence[str], model: type[BaseModel]) -> type[BaseModel]:
     for part in place:
         annotation: Any = model.model_fields[part].annotation
         parts = getattr(annotation, "__args__", (annotation,))

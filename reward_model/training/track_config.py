@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from identity_reward_client.preference import THETA
 
-from ..data.records import explain
 from .config import Count, Positive, Rate, Section
-from .errors import TrainingError
+from .config_file import parse_as, read_values
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -69,23 +66,5 @@ class FaceTracksConfig(Section):
 
 
 def read_track_config(name_or_path: str, overrides: Sequence[str] = ()) -> FaceTracksConfig:
-    """A YAML file, or "face-tracks" for the one that ships. `overrides`: KEY=VALUE, the key with dots, the value as
-    YAML. TrainingError for all that isn't right."""
-    shipped = Path(__file__).parent / "configs/face-tracks.yaml"
-    path = shipped if name_or_path == shipped.stem else Path(name_or_path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for override in overrides:
-            key, _, text = override.partition("=")
-            *sections, last = key.split(".")
-            place: Any = values
-            for section in sections:
-                place = place.setdefault(section, {})
-            place[last] = yaml.safe_load(text)
-        return FaceTracksConfig.model_validate(values)
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path} can't be read: {error}") from None
-    except ValidationError as error:
-        raise TrainingError(f"{path}: {explain(error)}") from None
-    except (yaml.YAMLError, AttributeError, TypeError) as error:
-        raise TrainingError(f"{path}, or a --set, is no table of fields: {' '.join(str(error).split())}") from None
+    """As `config_file.read_config`."""
+    return parse_as(FaceTracksConfig, *read_values(name_or_path, overrides))

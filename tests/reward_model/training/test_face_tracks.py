@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
+from typer.testing import CliRunner
 
 from identity_reward_client.preference import Preference
 from reward_model.data.records import PreferencePair, RecordError, Reference, Votes, write_pairs
@@ -15,6 +17,7 @@ from reward_model.faces.face_tracks import load_folder
 from reward_model.faces.track_features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
 from reward_model.faces.track_head import FeatureBatch, read_head_config
 from reward_model.folder import CheckpointError
+from reward_model.training.cli import train_reward
 from reward_model.training.errors import TrainingError
 from reward_model.training.face_tracks import TrackDataset, split_by_cluster, train_face_tracks, train_heads
 from reward_model.training.face_tracks_crossval import cross_validate, folds_of
@@ -251,14 +254,29 @@ def test_a_video_that_can_t_be_read_is_named(tmp_path, config):
         train_face_tracks(wrong, tmp_path / "head", Told())
 
 
+def test_the_command_trains_a_head_of_a_data_set_and_says_what_is_wrong(examples, trained, tmp_path):
+    app = typer.Typer()
+    app.command()(train_reward)
+    (examples / "train.jsonl").write_bytes((examples / "pairs.jsonl").read_bytes())
+    (examples / "dev.jsonl").write_bytes((examples / "pairs.jsonl").read_bytes())
+    arguments = ["face-tracks", "--data", str(examples), "--out", str(tmp_path / "head")]
+    small = [f"--set=cache={examples / 'cache'}", "--set=epochs=2", "--set=members=1"]
+    done = CliRunner().invoke(app, [*arguments, *small])
+    assert done.exit_code == 0, done.output
+    assert load_folder(tmp_path / "head").info.name == "face-tracks"
+    again = CliRunner().invoke(app, [*arguments, *small])
+    assert again.exit_code == 2
+    assert "exists already" in again.output
+
+
 def test_the_shipped_config_and_overrides(tmp_path):
     shipped = read_track_config("face-tracks", ["augmentation.size_shift=0.1", "seed=3"])
     assert (shipped.kind, shipped.augmentation.size_shift, shipped.seed) == ("face-tracks", 0.1, 3)
     with pytest.raises(TrainingError, match="no pairs are given"):
         train_face_tracks(shipped, tmp_path / "head", Told())
-    with pytest.raises(TrainingError, match="epohcs"):
+    with pytest.raises(TrainingError, match="epohcs is no field; did you mean epochs"):
         read_track_config("face-tracks", ["epohcs=3"])
-    with pytest.raises(TrainingError, match="can't be read"):
+    with pytest.raises(TrainingError, match="is no file and no shipped config"):
         read_track_config(str(tmp_path / "none.yaml"))
 
 

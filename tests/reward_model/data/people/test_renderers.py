@@ -25,7 +25,8 @@ frame = renderer.render(Scene((actor,), Background("bokeh", 2)), 160, 120)
 print(hashlib.sha256(frame.rgb.tobytes()).hexdigest(), frame.heads)
 """
     told = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in range(2)
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
     ]
     assert told[0] == told[1]
 
