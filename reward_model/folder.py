@@ -14,6 +14,15 @@ class CheckpointError(Exception):
     """A folder or file that can't be read as a reward model; one line that says what is wrong and what would do."""
 
 
+def kind_of(folder: Path) -> str | None:
+    """What a folder says that it holds other than a Qwen2.5-VL reward model: "face-tracks", or None."""
+    try:
+        values = loads((folder / CONFIG).read_text())
+    except (OSError, UnicodeDecodeError, JSONDecodeError):
+        return None
+    return values.get("kind") if isinstance(values, dict) else None
+
+
 def read_config(folder: Path) -> RewardModelConfig:
     """CheckpointError where `folder` isn't a whole reward model."""
     if not folder.is_dir():

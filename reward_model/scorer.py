@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from identity_reward_client.frame_sampling import FrameSampling
 
+from .folder import kind_of
 from .runner.config import RunnerConfig
 from .types import CacheCount, Price, Sample, Score, Size
 
@@ -83,8 +84,8 @@ DEFAULT_SCORER = "arcface"
 def load_scorer(
     name: str, device: str = "cpu", dtype: str | None = None, runner: RunnerConfig = RunnerConfig()
 ) -> Scorer:
-    """The registered scorer of that name, `arcface` with the face network of an .onnx file, or the reward model of a
-    folder; loaded but not warm.
+    """The registered scorer of that name, `arcface` with the face network of an .onnx file, or the reward model or
+    face-tracks head of a folder; loaded but not warm.
 
     An unknown name is a KeyError that lists the known; a folder that holds no whole model is a
     `reward_model.folder.CheckpointError` that says what it lacks (`reward_model.folder.read_config` finds that out
@@ -92,6 +93,8 @@ def load_scorer(
     """
     if name.endswith(".onnx"):
         return import_module("reward_model.faces.arcface").load_onnx(name, device)
+    if name not in SCORERS and kind_of(Path(name)) == "face-tracks":
+        return import_module("reward_model.faces.face_tracks").load_folder(name)
     if name not in SCORERS and Path(name).is_dir():
         return import_module("reward_model.identity_reward").load_folder(name, device, dtype, runner)
     if name not in SCORERS:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from identity_reward_client.errors import InternalError, ModelNotFound
-from reward_model.folder import CheckpointError, read_config
+from reward_model.folder import CheckpointError, kind_of, read_config
 from reward_model.runner.config import RunnerConfig
 from reward_model.scorer import SCORERS, Scorer, load_scorer
 
@@ -29,7 +29,8 @@ def check_names(names: Sequence[str]) -> None:
             known = ", ".join(sorted(SCORERS))
             raise ModelNotFound(f"no model is called {name!r}; there are {known}, folders and .onnx files")
         try:
-            read_config(path)
+            if kind_of(path) != "face-tracks":
+                read_config(path)
         except CheckpointError as error:
             raise ModelNotFound(f"{name} can't be served: {error}") from None
 

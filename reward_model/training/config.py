@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,9 +29,9 @@ class RunConfig(Section):
     @classmethod
     def files_of(cls, folder: Path) -> list[str]:
         """--set of a data set's folder. One without train.jsonl is told of when it is read."""
-        found = [f"data.clean={folder / 'train.jsonl'}"]
+        found = [f"data.clean={dumps(str(folder / 'train.jsonl'))}"]
         if (folder / "dev.jsonl").is_file():
-            found.append(f"data.dev={folder / 'dev.jsonl'}")
+            found.append(f"data.dev={dumps(str(folder / 'dev.jsonl'))}")
         return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -65,7 +66,10 @@ class FaceTracksConfig(RunConfig):
 
     @classmethod
     def files_of(cls, folder: Path) -> list[str]:
-        found = [f"train=[{{path: {folder / 'train.jsonl'}}}]"]
+        found = [
+            f"train=[{{path: {dumps(str(folder / 'train.jsonl'))}}}]",
+            f"cache={dumps(str(folder / '.face-tracks'))}",
+        ]
         if (folder / "dev.jsonl").is_file():
-            found.append(f"dev=[{folder / 'dev.jsonl'}]")
+            found.append(f"dev=[{dumps(str(folder / 'dev.jsonl'))}]")
         return found

@@ -12,6 +12,7 @@ from reward_model.faces.face_tracks import SAMPLING, FaceTracksScorer, TrackRewa
 from reward_model.faces.track_features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
 from reward_model.faces.track_head import FeatureBatch, TrackHead, TrackHeadConfig, load_head
 from reward_model.folder import CONFIG, WEIGHTS, CheckpointError
+from reward_model.scorer import load_scorer
 from reward_model.training.face_tracks import write_head
 from reward_model.types import ReferenceSet, Sample
 
@@ -105,7 +106,7 @@ def test_a_reward_that_is_not_finite_is_an_error(tracks, sample):
 
 def test_a_head_is_small_and_comes_back_from_its_folder_as_it_was(folder, head, tracks, sample, score):
     assert sum(path.stat().st_size for path in folder.iterdir()) < 1 << 20
-    again = load_folder(folder)
+    again = load_scorer(str(folder))
     assert again.info.fingerprint == load_folder(folder).info.fingerprint
     clip = sample((1, 5), (1, 5), (1, None))
     assert score(clip, again) == score(clip, tracks)

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
+from typer.testing import CliRunner
 
 from identity_reward_client.preference import Preference
 from reward_model.data.records import PreferencePair, RecordError, Reference, Votes, write_pairs
@@ -15,6 +17,7 @@ from reward_model.faces.face_tracks import load_folder
 from reward_model.faces.track_features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
 from reward_model.faces.track_head import FeatureBatch, read_head_config
 from reward_model.folder import CheckpointError
+from reward_model.training.cli import train_reward
 from reward_model.training.config_file import read_config
 from reward_model.training.errors import TrainingError
 from reward_model.training.face_tracks import TrackDataset, split_by_cluster, train_face_tracks, train_heads
@@ -250,6 +253,21 @@ def test_a_video_that_can_t_be_read_is_named(tmp_path, config):
     wrong = config.model_copy(update={"train": (TrackPairs(path=str(tmp_path / "pairs.jsonl")),), "workers": 1})
     with pytest.raises(TrainingError, match=r"[ab]\.mp4: .*mend it, or remove its pairs"):
         train_face_tracks(wrong, tmp_path / "head", Told())
+
+
+def test_the_command_trains_a_head_of_a_data_set_and_says_what_is_wrong(examples, trained, tmp_path):
+    app = typer.Typer()
+    app.command()(train_reward)
+    for split in ("train", "dev"):
+        (examples / f"{split}.jsonl").write_bytes((examples / "pairs.jsonl").read_bytes())
+    arguments = ["face-tracks", "--data", str(examples), "--out", str(tmp_path / "run")]
+    small = [f"--set=cache={examples / 'cache'}", "--set=epochs=2", "--set=members=1"]
+    done = CliRunner().invoke(app, [*arguments, *small])
+    assert done.exit_code == 0, done.output
+    assert load_folder(tmp_path / "run" / "model").info.name == "face-tracks"
+    again = CliRunner().invoke(app, [*arguments, *small])
+    assert again.exit_code == 2
+    assert "exists already" in again.output
 
 
 def test_the_shipped_config_and_overrides(tmp_path):
