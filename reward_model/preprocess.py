@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 
@@ -19,9 +21,20 @@ from .positions import Span, position_ids
 from .prompt import TokenLayout
 from .runner.sequence import Clip, TokenSequence
 from .text_tokenizer import TextTokenizer
-from .types import Sample
+from .types import Sample, Video
 
 Grid = tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Medium:
+    """A picture or a video on its way into a sequence. `patches` and `key` as in `Clip`."""
+
+    grid: Grid
+    patches: torch.Tensor
+    key: str | None
+    # of a video: seconds in one temporal patch
+    second_per_grid: float | None = None
 
 
 class Preprocessor:
@@ -36,21 +49,31 @@ class Preprocessor:
         self._salt = repr(config.reference_pixels).encode()
 
     def __call__(self, sample: Sample) -> TokenSequence:
-        video = sample.video
-        grids, patches, keys = [], [], []
-        for number, (image, content) in enumerate(
-            zip(sample.references.images, sample.references.keys, strict=True), 1
-        ):
-            frames, grid = _frames(image[None], self.config.reference_pixels, f"reference picture {number}")
-            keys.append(sha256(self._salt + content.encode()).hexdigest())
-            grids.append(grid)
-            patches.append(self._references.get(keys[-1], partial(self._patches, frames, grid, True)))
+        pictures = [
+            self.reference(image, content, f"reference picture {number}")
+            for number, (image, content) in enumerate(
+                zip(sample.references.images, sample.references.keys, strict=True), 1
+            )
+        ]
+        return self.assemble(pictures, self.video(sample.video), sample.prompt)
+
+    def reference(self, image: np.ndarray, content: str, what: str) -> Medium:
+        """`image`: [H, W, 3] uint8; `content`: its hash; `what`: how errors call it."""
+        frames, grid = _frames(image[None], self.config.reference_pixels, what)
+        key = sha256(self._salt + content.encode()).hexdigest()
+        return Medium(grid, self._references.get(key, partial(self._patches, frames, grid, True)), key)
+
+    def video(self, video: Video) -> Medium:
         frames, grid = _frames(video.frames_THWC, self.config.frame_pixels, "the video")
-        layout = self.config.template.layout(self.tokenizer, [_tokens(g) for g in grids], _tokens(grid), sample.prompt)
         # as transformers computes it: the rate of the sampled frames first
         sampled_fps = len(frames) / video.num_source_frames * video.fps
-        media = [*zip(grids, patches, keys, strict=True), (grid, self._patches(frames, grid, False), None)]
-        return self._sequence(layout, media, TEMPORAL_PATCH / sampled_fps)
+        return Medium(grid, self._patches(frames, grid, False), None, TEMPORAL_PATCH / sampled_fps)
+
+    def assemble(self, references: Sequence[Medium], video: Medium, prompt: str | None) -> TokenSequence:
+        """The sequence of a sample whose media are prepared."""
+        counts = [_tokens(medium.grid) for medium in references]
+        layout = self.config.template.layout(self.tokenizer, counts, _tokens(video.grid), prompt)
+        return self._sequence(layout, references, video)
 
     def _patches(self, frames: torch.Tensor, grid: Grid, reference: bool) -> torch.Tensor:
         if self.patch_later:
@@ -58,17 +81,18 @@ class Preprocessor:
         rule = self.config.reference_pixels if reference else self.config.frame_pixels
         return resize_normalize_patchify([frames], [(grid[1] * PATCH, grid[2] * PATCH)], rule.resize)
 
-    def _sequence(self, layout: TokenLayout, media: list[tuple[Grid, torch.Tensor, str | None]], seconds: float):
-        remaining = iter(media)
+    def _sequence(self, layout: TokenLayout, references: Sequence[Medium], video: Medium) -> TokenSequence:
+        remaining = iter(references)
         clips, spans, at = [], [], 0
         for run in layout.runs:
             if run.kind == "text":
                 spans.append(Span(len(run.ids)))
             else:
-                grid, patches, key = next(remaining) if run.kind == "reference" else media[-1]
-                clips.append(Clip(grid, patches, at, key))
+                medium = next(remaining) if run.kind == "reference" else video
+                grid = medium.grid
+                clips.append(Clip(grid, medium.patches, at, medium.key))
                 merged = grid[0], grid[1] // MERGE, grid[2] // MERGE
-                spans.append(Span(len(run.ids), merged, seconds if run.kind == "video" else None))
+                spans.append(Span(len(run.ids), merged, medium.second_per_grid))
             at += len(run.ids)
         ids = np.fromiter((i for run in layout.runs for i in run.ids), np.int64, at)
         positions = position_ids(spans, self._tokens_per_second, self.config.position_dialect)

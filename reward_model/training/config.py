@@ -53,6 +53,8 @@ class DataConfig(Section):
     mirror: bool = False
     # best videos of each draw that are shown once more beside other people's pictures, where they are the worse ones
     foreign_references: Annotated[int, Field(ge=0)] = 0
+    # with a tower that isn't trained: folder in which its features of all pictures and videos are kept
+    features: str | None = None
     # threads that read and decode, and steps that are ready before they are needed
     workers: Count = 2
     prefetch: Count = 2
@@ -151,12 +153,16 @@ class TrainConfig(RunConfig):
     def _fits(self) -> TrainConfig:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError(f"exactly one of steps and epochs is needed, got {self.steps} and {self.epochs}")
+        if self.data.features is not None and (self.model.train_vision or self.data.mirror):
+            raise ValueError(
+                "data.features wants a tower that stays as it is: model.train_vision and data.mirror false"
+            )
         return self
 
 
 # what may differ between a run and its resumption: none of it changes what is learned
 FREE_TO_CHANGE = frozenset({
-    "data.workers", "data.prefetch", "data.dev", "evaluate_every", "evaluate_pairs", "save_every", "micro_batch",
+    "data.workers", "data.prefetch", "data.dev", "data.features", "evaluate_every", "evaluate_pairs", "save_every", "micro_batch",
     "model.gradient_checkpointing", "model.name", "model.version", "model.domain", "model.description",
     "model.saved_dtype",
 })  # fmt: skip

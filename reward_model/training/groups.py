@@ -7,7 +7,7 @@ however many pairs it is in. References are keyed by content, so that all videos
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,12 @@ import torch
 
 from ..data.records import PreferencePair, resolve
 from ..errors import ScoringError
-from ..preprocess import Preprocessor
-from ..runner.sequence import Clip, TokenSequence
-from ..types import ReferenceSet, Sample
+from ..preprocess import Medium
+from ..runner.sequence import TokenSequence
 from .dataset import sign
 from .draws import generator
 from .errors import TrainingError
-from .media import read_references, read_video
+from .media import MediaSource
 
 Pairs = tuple[PreferencePair, ...]
 
@@ -71,36 +70,32 @@ def unbeaten(pairs: Pairs) -> list[int]:
     return [number for number in range(len(videos)) if number not in beaten]
 
 
-def load_group(
-    preprocess: Preprocessor, jsonl: Path, pairs: Pairs, augmentation: Augmentation = Augmentation(0)
-) -> Group:
+def load_group(media: MediaSource, jsonl: Path, pairs: Pairs, augmentation: Augmentation = Augmentation(0)) -> Group:
     """Pairs of one set of references. TrainingError names the first pair and the file that can't be read."""
     rng = generator(augmentation.seed, "group")
+
+    def coins(count: int) -> list[bool]:
+        return (rng.random(count) < 0.5 * augmentation.mirror).tolist()
+
     videos, known = compared(pairs)
-    name = ", ".join(reference.path for reference in pairs[0].references)
+    prompt, fps = pairs[0].prompt, pairs[0].fps
+    name = ""
     try:
-        references = _references(preprocess, jsonl, pairs[0])
-        if augmentation.mirror:
-            references = [_mirrored(picture) if rng.random() < 0.5 else picture for picture in references]
+        name, paths = _references(jsonl, pairs[0])
+        references = media.references(paths, coins(len(paths)))
         order = rng.permutation(len(references)) if augmentation.permute_references else range(len(references))
         references = [references[number] for number in order]
-        shared = ReferenceSet(tuple(references))
-        samples = []
-        for name in videos:
-            video = read_video(resolve(jsonl, name), preprocess.config.frame_sampling, pairs[0].fps)
-            if augmentation.mirror and rng.random() < 0.5:
-                video = replace(video, frames_THWC=_mirrored(video.frames_THWC))
-            samples.append(Sample(shared, video, pairs[0].prompt))
-        sequences = [preprocess(sample) for sample in samples]
+        clips = []
+        for name, mirrored in zip(videos, coins(len(videos)), strict=True):
+            clips.append(media.video(resolve(jsonl, name), fps, mirrored))
+        sequences = [media.preprocess.assemble(references, clip, prompt) for clip in clips]
         if augmentation.others is not None:
-            other_jsonl, other = augmentation.others
-            name = ", ".join(reference.path for reference in other.references)
-            strangers = _references(preprocess, other_jsonl, other)
+            name, paths = _references(*augmentation.others)
+            strangers = media.references(paths, coins(len(paths)))
             for number in rng.choice(unbeaten(pairs), augmentation.foreign).tolist():
                 changed = _with_strangers(references, strangers, rng)
-                sequence = preprocess(replace(samples[number], references=ReferenceSet(changed)))
                 known.append((number, len(sequences), 1))
-                sequences.append(_same_video(sequence, sequences[number].clips[-1]))
+                sequences.append(media.preprocess.assemble(changed, clips[number], prompt))
     except (ScoringError, OSError) as error:
         raise TrainingError(f"pair {pairs[0].pair_id} of {jsonl}: {name}: {error}") from None
     return Group(pairs[0].pair_id, tuple(sequences), tuple(known))
@@ -115,19 +110,15 @@ def comparisons(groups: Sequence[Group]) -> torch.Tensor:
     return torch.tensor(rows).T
 
 
-def _references(preprocess: Preprocessor, jsonl: Path, pair: PreferencePair) -> list[np.ndarray]:
-    paths = [resolve(jsonl, reference.path) for reference in pair.references]
-    return list(read_references(paths, preprocess.config.frame_sampling).images)
-
-
-def _mirrored(picture: np.ndarray) -> np.ndarray:
-    """[..., W, 3] left to right."""
-    return np.ascontiguousarray(picture[..., ::-1, :])
+def _references(jsonl: Path, pair: PreferencePair) -> tuple[str, list[Path]]:
+    """How errors call them, and where they are."""
+    names = [reference.path for reference in pair.references]
+    return ", ".join(names), [resolve(jsonl, name) for name in names]
 
 
 def _with_strangers(
-    references: Sequence[np.ndarray], strangers: Sequence[np.ndarray], rng: np.random.Generator
-) -> tuple[np.ndarray, ...]:
+    references: Sequence[Medium], strangers: Sequence[Medium], rng: np.random.Generator
+) -> list[Medium]:
     """One of the pictures, or all of them, replaced by other people's, as far as there are enough of those."""
     changed = list(references)
     places = rng.permutation(len(changed)).tolist()
@@ -135,10 +126,4 @@ def _with_strangers(
         places = places[:1]
     for place, stranger in zip(places, strangers, strict=False):
         changed[place] = stranger
-    return tuple(changed)
-
-
-def _same_video(sequence: TokenSequence, video: Clip) -> TokenSequence:
-    """With the very patches of another sequence's video, which the tower then sees once."""
-    own = replace(sequence.clips[-1], patches=video.patches)
-    return replace(sequence, clips=(*sequence.clips[:-1], own))
+    return changed

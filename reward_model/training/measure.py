@@ -11,17 +11,17 @@ from accelerate import Accelerator
 
 from identity_reward_client.preference import tie_band
 
-from ..preprocess import Preprocessor
 from .btt import BradleyTerryWithTies
 from .config import TrainConfig
 from .dataset import PairFile, labels_of, read_ahead
 from .draws import generator
 from .groups import load_group
+from .media import MediaSource
 from .statistics import accuracy, best_epsilon, without_ties
 
 
 def measure_dev(
-    accelerator: Accelerator, packed: Any, preprocess: Preprocessor, dev: PairFile, config: TrainConfig
+    accelerator: Accelerator, packed: Any, media: MediaSource, dev: PairFile, config: TrainConfig
 ) -> dict[str, float | None]:
     """Of at most `evaluate_pairs` pairs, the same ones each time. Epsilon is fitted on these very pairs, so that
     `accuracy_best_epsilon` is a little optimistic; the others have nothing fitted."""
@@ -32,7 +32,7 @@ def measure_dev(
     mine = [number % len(pairs) for number in range(rank, -(-len(pairs) // processes) * processes, processes)]
     found = torch.zeros(2, len(pairs), device=accelerator.device, dtype=torch.float64)
     loaded = read_ahead(
-        ((preprocess, dev.path, (pairs[i],)) for i in mine), load_group, config.data.workers, 2 * config.micro_batch
+        ((media, dev.path, (pairs[i],)) for i in mine), load_group, config.data.workers, 2 * config.micro_batch
     )
     with torch.no_grad():
         for start in range(0, len(mine), config.micro_batch):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -14,11 +16,48 @@ from ..data.records import PreferencePair, resolve
 from ..decode import decoder
 from ..decode_picture import decode_picture
 from ..errors import FrameIndexMismatch
+from ..preprocess import Medium, Preprocessor
 from ..types import ReferenceSet, Video
 from .errors import TrainingError
 
 # of a frame or picture that a record names; its files are trusted more than a request's
 MAX_PIXELS = 1 << 26
+
+
+class MediaSource(Protocol):
+    """Where groups get their pictures and videos from. ScoringError for what can't be read; OSError for no file."""
+
+    preprocess: Preprocessor
+
+    def references(self, paths: Sequence[Path], mirrored: Sequence[bool]) -> list[Medium]: ...
+
+    def video(self, path: Path, fps: float | None, mirrored: bool) -> Medium: ...
+
+
+class FileMedia:
+    """Reads and decodes at every draw."""
+
+    def __init__(self, preprocess: Preprocessor):
+        self.preprocess = preprocess
+
+    def references(self, paths: Sequence[Path], mirrored: Sequence[bool]) -> list[Medium]:
+        images = read_references(paths, self.preprocess.config.frame_sampling).images
+        turned = ReferenceSet(tuple(_mirrored(i) if m else i for i, m in zip(images, mirrored, strict=True)))
+        return [
+            self.preprocess.reference(image, key, str(path))
+            for image, key, path in zip(turned.images, turned.keys, paths, strict=True)
+        ]
+
+    def video(self, path: Path, fps: float | None, mirrored: bool) -> Medium:
+        video = read_video(path, self.preprocess.config.frame_sampling, fps)
+        if mirrored:
+            video = replace(video, frames_THWC=_mirrored(video.frames_THWC))
+        return self.preprocess.video(video)
+
+
+def _mirrored(picture: np.ndarray) -> np.ndarray:
+    """[..., W, 3] left to right."""
+    return np.ascontiguousarray(picture[..., ::-1, :])
 
 
 def read_video(path: Path, sampling: FrameSampling, fps: float | None = None) -> Video:

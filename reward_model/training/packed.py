@@ -102,18 +102,26 @@ class PackedRewards(nn.Module):
                 key = clip.key if clip.key is not None else id(clip.patches)
                 distinct.setdefault(key, (clip, []))[1].append(row + clip.start - start)
             row += end - start
-        clips = [clip for clip, _ in distinct.values()]
-        grids = torch.tensor([clip.grid for clip in clips], device=embedded_LD.device)
-        tower: Any = self.model.body.visual
-        features = tower(self._patches(clips), grid_thw=grids).pooler_output
-        source, target, first = [], [], 0
+        # a frozen tower's features stand in for patches: a row for each token, where patches have four
+        todo = [clip for clip, _ in distinct.values() if len(clip.patches) != clip.num_tokens]
+        known = [clip for clip, _ in distinct.values() if len(clip.patches) == clip.num_tokens]
+        parts = [clip.patches.to(embedded_LD.device, embedded_LD.dtype) for clip in known]
+        if todo:
+            grids = torch.tensor([clip.grid for clip in todo], device=embedded_LD.device)
+            tower: Any = self.model.body.visual
+            parts.append(tower(self._patches(todo), grid_thw=grids).pooler_output.to(embedded_LD.dtype))
+        features = torch.cat(parts)
+        first_rows = dict(
+            zip(map(id, known + todo), np.cumsum([0, *(c.num_tokens for c in known + todo)]), strict=False)
+        )
+        source, target = [], []
         for clip, starts in distinct.values():
+            first = first_rows[id(clip)]
             for start in starts:
                 source.append(np.arange(first, first + clip.num_tokens))
                 target.append(np.arange(start, start + clip.num_tokens))
-            first += clip.num_tokens
         source_index, target_index = (send(np.concatenate(part), embedded_LD.device) for part in (source, target))
-        return embedded_LD.index_copy(0, target_index, features[source_index].to(embedded_LD.dtype))
+        return embedded_LD.index_copy(0, target_index, features[source_index])
 
     def _joined(self, clips: list[Clip]) -> torch.Tensor:
         return torch.cat([clip.patches.to(self.model.device, self.model.dtype, non_blocking=True) for clip in clips])

@@ -7,13 +7,15 @@ from functools import cached_property, partial
 from hashlib import sha256
 from itertools import islice
 from math import ceil
+from pathlib import Path
 
-from ..preprocess import Preprocessor
+from ..data.records import resolve
 from .config import TrainConfig
 from .dataset import PairFile, check_labels, read_ahead, read_pair_file, sign
 from .draws import generator
 from .errors import TrainingError
 from .groups import Augmentation, Group, Pairs, by_cast, load_group, unbeaten
+from .media import MediaSource
 from .samplers import Draw, PairSampler, Pool, slots_of
 
 
@@ -48,6 +50,23 @@ class RunData:
         """sha256 of each pool's file: what a resumed run must find again."""
         return {pool: sha256(file.path.read_bytes()).hexdigest() for pool, file in self.pools.items()}
 
+    @property
+    def _files(self) -> list[PairFile]:
+        return [*self.pools.values(), *([self.dev] if self.dev else [])]
+
+    @property
+    def references(self) -> list[Path]:
+        """Of all pairs, those of dev included."""
+        return [resolve(f.path, one.path) for f in self._files for pair in f.pairs for one in pair.references]
+
+    @property
+    def videos(self) -> list[tuple[Path, float | None]]:
+        """Of all pairs, those of dev included, with the rate that a pair states."""
+        return [
+            (resolve(f.path, name), pair.fps) for f in self._files for pair in f.pairs
+            for name in (pair.video_a, pair.video_b)
+        ]  # fmt: skip
+
     def weight(self, step: int) -> int:
         """How many comparisons of the whole batch have a loss: what their sum is divided by, at least 1."""
         counted = 0
@@ -56,14 +75,14 @@ class RunData:
             counted += self._foreign(draw)
         return max(1, counted)
 
-    def steps(self, preprocess: Preprocessor, first: int, rank: int, num_processes: int) -> Iterator[list[Group]]:
+    def steps(self, media: MediaSource, first: int, rank: int, num_processes: int) -> Iterator[list[Group]]:
         """This process's groups of step `first`, first + 1, ..., read ahead by threads."""
         slots = slots_of(rank, num_processes, self.config.batch)
         tasks = (
             (self.sampler.draws(step)[slot],) for step in range(first, self.num_steps) for slot in slots
         )  # an error of one group is raised in its own step
         data = self.config.data
-        loaded = read_ahead(tasks, partial(self._load, preprocess), data.workers, data.prefetch * len(slots))
+        loaded = read_ahead(tasks, partial(self._load, media), data.workers, data.prefetch * len(slots))
         while groups := list(islice(loaded, len(slots))):
             yield groups
 
@@ -81,9 +100,9 @@ class RunData:
         count = len(self.units[draw.pool])
         return (draw.index + 1 + int(generator(draw.seed, "other").integers(max(count - 1, 1)))) % count
 
-    def _load(self, preprocess: Preprocessor, draw: Draw) -> Group:
+    def _load(self, media: MediaSource, draw: Draw) -> Group:
         data, path = self.config.data, self.pools[draw.pool].path
         foreign = self._foreign(draw)
         others = (path, self.units[draw.pool][self._other(draw)][0]) if foreign else None
         augmentation = Augmentation(draw.seed, data.permute_references, data.mirror, foreign, others)
-        return load_group(preprocess, path, self._unit(draw), augmentation)
+        return load_group(media, path, self._unit(draw), augmentation)

@@ -22,12 +22,14 @@ from .config import TrainConfig
 from .draws import torch_seed
 from .engine import gather_state, make_accelerator, reset_accelerate, restore, save_state
 from .errors import Interrupted, TrainingError
+from .features import FeatureMedia
 from .groups import Group, comparisons
 from .initial import initial_model
 from .interruption import StopRequest
 from .journal import Journal, draw_curves
 from .lora import add_lora
 from .measure import measure_dev
+from .media import FileMedia, MediaSource
 from .optimizer import build_optimizer, choose_trained, set_rates
 from .packed import PackedRewards
 from .result import RESULT, write_result
@@ -70,7 +72,8 @@ class Run:
         if config.model.gradient_checkpointing:
             self.model.body.gradient_checkpointing_enable({"use_reentrant": False})
         on_cpu = accelerator.device.type == "cpu"
-        self.preprocess = Preprocessor(settings, self.tokenizer, patch_later=not on_cpu)
+        keeps_features = config.data.features is not None
+        preprocess = Preprocessor(settings, self.tokenizer, patch_later=not on_cpu and not keeps_features)
         dtype = self.model.body.visual.patch_embed.proj.weight.dtype
         self.model.to(accelerator.device)
         packed = PackedRewards(
@@ -80,6 +83,8 @@ class Run:
         if opened.state is not None:
             self.done = restore(accelerator, opened.state, self.packed, self.optimizer)
             self.saved = opened.state
+        with accelerator.main_process_first():
+            self.media = self._open_media(preprocess)
         if self.main:
             make_run(self.out, config)
         accelerator.wait_for_everyone()
@@ -94,6 +99,13 @@ class Run:
         finally:
             self.journal.close()
 
+    def _open_media(self, preprocess: Preprocessor) -> MediaSource:
+        if self.config.data.features is None:
+            return FileMedia(preprocess)
+        media = FeatureMedia(preprocess, self.model, Path(self.config.data.features))
+        media.prepare(self.data.references, self.data.videos)
+        return media
+
     def _described(self) -> str:
         trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         total = sum(p.numel() for p in self.model.parameters())
@@ -105,9 +117,7 @@ class Run:
         )
 
     def _steps(self, stop: StopRequest) -> None:
-        steps = self.data.steps(
-            self.preprocess, self.done, self.accelerator.process_index, self.accelerator.num_processes
-        )
+        steps = self.data.steps(self.media, self.done, self.accelerator.process_index, self.accelerator.num_processes)
         while self.done < self.data.num_steps:
             pairs: list[Group] = []
             problem = None
@@ -199,7 +209,7 @@ class Run:
     def _measure(self) -> None:
         assert self.data.dev is not None
         self.packed.eval()
-        values = measure_dev(self.accelerator, self.packed, self.preprocess, self.data.dev, self.config)
+        values = measure_dev(self.accelerator, self.packed, self.media, self.data.dev, self.config)
         self.journal.record(self.done - 1, dev=values)
         shown = {key: value for key, value in values.items() if value is not None}
         self.journal.say(

@@ -8,15 +8,15 @@ from reward_model.tiny import SAMPLING, tiny_config, tiny_tokenizer
 from reward_model.training.dataset import read_ahead
 from reward_model.training.errors import TrainingError
 from reward_model.training.groups import Augmentation, load_group
-from reward_model.training.media import pick, read_video
+from reward_model.training.media import FileMedia, pick, read_video
 from reward_model.types import Video
 from tests.reward_model.training.pairs import make_data
 
 
 @pytest.fixture(scope="module")
-def preprocess():
+def media():
     tokenizer = tiny_tokenizer()
-    return Preprocessor(tiny_config(tokenizer), tokenizer)
+    return FileMedia(Preprocessor(tiny_config(tokenizer), tokenizer))
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,9 @@ def patches(sequence):
     return [clip.patches for clip in sequence.clips]
 
 
-def test_a_pair_shares_its_references_and_nothing_else(preprocess, two_people):
+def test_a_pair_shares_its_references_and_nothing_else(media, two_people):
     jsonl, pair = two_people
-    group = load_group(preprocess, jsonl, (pair,))
+    group = load_group(media, jsonl, (pair,))
     assert group.comparisons == ((0, 1, 1),)
     a, b = group.sequences
     assert a.prefix_key == b.prefix_key
@@ -44,11 +44,11 @@ def test_a_pair_shares_its_references_and_nothing_else(preprocess, two_people):
     assert not np.array_equal(a.clips[2].patches, b.clips[2].patches)
 
 
-def test_references_in_another_order(preprocess, two_people):
+def test_references_in_another_order(media, two_people):
     jsonl, pair = two_people
 
     def keys(seed, permute=True):
-        group = load_group(preprocess, jsonl, (pair,), Augmentation(seed, permute_references=permute))
+        group = load_group(media, jsonl, (pair,), Augmentation(seed, permute_references=permute))
         assert group.sequences[0].prefix_key == group.sequences[1].prefix_key
         return tuple(clip.key for clip in group.sequences[0].clips[:2])
 
@@ -79,15 +79,15 @@ def test_more_frames_than_are_looked_at():
         pick(Video(frames[:2], 8.0, 10, (0, 3)), SAMPLING, "clip")
 
 
-def test_an_error_names_pair_and_file(preprocess, two_people, tmp_path):
+def test_an_error_names_pair_and_file(media, two_people, tmp_path):
     jsonl, pair = two_people
     broken = resolve(jsonl, "references/broken.png")
     broken.write_bytes(b"no picture")
     reference = pair.references[0].model_copy(update={"path": "references/broken.png"})
     with pytest.raises(TrainingError, match=r"pair train-0-0 of .*references/broken.png.*no picture that can be read"):
-        load_group(preprocess, jsonl, (pair.model_copy(update={"references": (reference,)}),))
+        load_group(media, jsonl, (pair.model_copy(update={"references": (reference,)}),))
     with pytest.raises(TrainingError, match=r"clips/gone.mp4"):
-        load_group(preprocess, jsonl, (pair.model_copy(update={"video_a": "clips/gone.mp4"}),))
+        load_group(media, jsonl, (pair.model_copy(update={"video_a": "clips/gone.mp4"}),))
 
 
 def test_reading_ahead_keeps_the_order_and_raises_where_it_is_due():

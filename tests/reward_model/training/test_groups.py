@@ -6,15 +6,16 @@ from reward_model.preprocess import Preprocessor
 from reward_model.tiny import tiny_config, tiny_model, tiny_tokenizer
 from reward_model.training.config_file import read_config
 from reward_model.training.groups import Augmentation, by_cast, comparisons, load_group, unbeaten
+from reward_model.training.media import FileMedia
 from reward_model.training.packed import PackedRewards
 from reward_model.training.run_data import RunData
 from tests.reward_model.training.pairs import make_data
 
 
 @pytest.fixture(scope="module")
-def preprocess():
+def media():
     tokenizer = tiny_tokenizer()
-    return Preprocessor(tiny_config(tokenizer), tokenizer)
+    return FileMedia(Preprocessor(tiny_config(tokenizer), tokenizer))
 
 
 @pytest.fixture(scope="module")
@@ -27,33 +28,33 @@ def casts(tmp_path_factory):
     return jsonl
 
 
-def test_a_video_of_several_pairs_is_there_once(preprocess, casts):
+def test_a_video_of_several_pairs_is_there_once(media, casts):
     groups = by_cast(read_pairs(casts))
     assert [len(group) for group in groups] == [2, 1]
     assert unbeaten(groups[0]) == [0]
-    group = load_group(preprocess, casts, groups[0])
+    group = load_group(media, casts, groups[0])
     assert (len(group.sequences), group.comparisons) == (3, ((0, 1, 1), (0, 2, 1)))
     assert len({sequence.prefix_key for sequence in group.sequences}) == 1
-    second = load_group(preprocess, casts, groups[1])
+    second = load_group(media, casts, groups[1])
     a, b, label = comparisons([group, second]).tolist()
     assert (a, b, label) == ([0, 0, 3], [1, 2, 4], [1, 1, 1])
 
 
-def test_a_stranger_beside_a_good_video_is_the_worse_one(preprocess, casts):
+def test_a_stranger_beside_a_good_video_is_the_worse_one(media, casts):
     first, second = by_cast(read_pairs(casts))
-    group = load_group(preprocess, casts, first, Augmentation(5, foreign=1, others=(casts, second[0])))
+    group = load_group(media, casts, first, Augmentation(5, foreign=1, others=(casts, second[0])))
     assert len(group.sequences) == 4
     assert group.comparisons[-1] == (0, 3, 1)
     own, foreign = group.sequences[0], group.sequences[3]
     assert foreign.clips[0].key != own.clips[0].key
     assert foreign.clips[-1].patches is own.clips[-1].patches
-    strangers = load_group(preprocess, casts, second)
+    strangers = load_group(media, casts, second)
     assert foreign.clips[0].key == strangers.sequences[0].clips[0].key
 
 
-def test_the_tower_sees_a_shared_video_once(preprocess, casts):
+def test_the_tower_sees_a_shared_video_once(media, casts):
     first, second = by_cast(read_pairs(casts))
-    group = load_group(preprocess, casts, first, Augmentation(5, foreign=2, others=(casts, second[0])))
+    group = load_group(media, casts, first, Augmentation(5, foreign=2, others=(casts, second[0])))
     packed = PackedRewards(tiny_model(tiny_config(tiny_tokenizer())))
     seen = []
     packed.model.body.visual.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
@@ -66,10 +67,10 @@ def test_the_tower_sees_a_shared_video_once(preprocess, casts):
     assert rewards[3].item() != pytest.approx(rewards[0].item(), abs=1e-4)
 
 
-def test_mirrored_pictures(preprocess, casts):
+def test_mirrored_pictures(media, casts):
     pair = by_cast(read_pairs(casts))[1]
-    plain = load_group(preprocess, casts, pair)
-    made = [load_group(preprocess, casts, pair, Augmentation(seed, mirror=True)) for seed in range(8)]
+    plain = load_group(media, casts, pair)
+    made = [load_group(media, casts, pair, Augmentation(seed, mirror=True)) for seed in range(8)]
     keys = {group.sequences[0].clips[0].key for group in made}
     assert len(keys) == 2
     assert plain.sequences[0].clips[0].key in keys
@@ -77,21 +78,21 @@ def test_mirrored_pictures(preprocess, casts):
         np.array_equal(group.sequences[0].clips[1].patches, plain.sequences[0].clips[1].patches) for group in made
     ]
     assert set(videos) == {True, False}
-    again = load_group(preprocess, casts, pair, Augmentation(3, mirror=True))
+    again = load_group(media, casts, pair, Augmentation(3, mirror=True))
     assert np.array_equal(again.sequences[0].clips[1].patches, made[3].sequences[0].clips[1].patches)
 
 
-def test_a_step_counts_every_comparison(preprocess, casts):
+def test_a_step_counts_every_comparison(media, casts):
     """The sum of losses is divided by what `weight` says: it has to be the number of comparisons that are loaded."""
     settings = ["data.groups=true", "batch=2", "micro_batch=2", "steps=6", f"data.clean={casts}"]
     for foreign in (0, 2):
         data = RunData(read_config("smoke", [*settings, f"data.foreign_references={foreign}"]), True)
-        for step, groups in enumerate(data.steps(preprocess, 0, 0, 1)):
+        for step, groups in enumerate(data.steps(media, 0, 0, 1)):
             assert data.weight(step) == sum(len(group.comparisons) for group in groups) == 3 + 2 * foreign
 
 
-def test_without_another_cast_there_are_no_strangers(preprocess, tmp_path):
+def test_without_another_cast_there_are_no_strangers(media, tmp_path):
     jsonl = make_data(tmp_path, ["A"])
     settings = ["data.groups=true", "batch=1", "micro_batch=1", "steps=2", f"data.clean={jsonl}"]
     data = RunData(read_config("smoke", [*settings, "data.foreign_references=2"]), True)
-    assert [len(groups[0].sequences) for groups in data.steps(preprocess, 0, 0, 1)] == [2, 2]
+    assert [len(groups[0].sequences) for groups in data.steps(media, 0, 0, 1)] == [2, 2]
