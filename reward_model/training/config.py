@@ -162,7 +162,8 @@ class TrainConfig(RunConfig):
 
 # what may differ between a run and its resumption: none of it changes what is learned
 FREE_TO_CHANGE = frozenset({
-    "data.workers", "data.prefetch", "data.dev", "data.features", "evaluate_every", "evaluate_pairs", "save_every", "micro_batch",
+    "data.workers", "data.prefetch", "data.dev", "data.features", "evaluate_every", "evaluate_pairs", "save_every",
+    "micro_batch",
     "model.gradient_checkpointing", "model.name", "model.version", "model.domain", "model.description",
     "model.saved_dtype",
 })  # fmt: skip
