@@ -12,7 +12,7 @@ ifeq ($(filter pinned system,$(TORCH)),)
 $(error TORCH is pinned or system, not "$(TORCH)")
 endif
 
-.PHONY: install demo serve test check bench proto clean
+.PHONY: install demo serve test check bench ablation proto clean
 .DELETE_ON_ERROR:
 
 install: .venv/installed
@@ -53,6 +53,9 @@ check: install  ## style and types
 
 bench: install  ## the CPU benchmarks
 	@$(BIN)/python -m benchmarks
+
+ablation: install  ## the paper's table of data sources and samplers, small: an hour or two, goes on where it stopped
+	@$(BIN)/python -m benchmarks.reward_ablation
 
 proto: install  ## generate the Python code of the .proto anew
 	@cd clients && ../$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --pyi_out=. identity_reward_client/proto/identity_reward.proto

@@ -93,10 +93,14 @@ def main(
     parser.add_argument("--json", type=Path, metavar="OUT", help="where the numbers go")
     arguments = parser.parse_args()
     rows = measure(arguments)
-    report = {"benchmark": benchmark, "machine": machine(), "commit": commit(), "rows": [_plain(row) for row in rows]}
     print(table(rows), flush=True)
     if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(report(benchmark, rows), indent=1) + "\n")
+
+
+def report(benchmark: str, rows: list[Row]) -> dict[str, Any]:
+    """What is written, as JSON has it."""
+    return {"benchmark": benchmark, "machine": machine(), "commit": commit(), "rows": [_plain(row) for row in rows]}
 
 
 def gate(holds: bool, what: str) -> None:

@@ -49,7 +49,22 @@ def compact_backbone(tokenizer: TextTokenizer) -> dict[str, Any]:
     return arguments
 
 
+def small_backbone(tokenizer: TextTokenizer) -> dict[str, Any]:
+    """Two million parameters: what a hundred trainings of an experiment can be made with on a CPU."""
+    arguments = compact_backbone(tokenizer)
+    arguments["text_config"] |= {
+        "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 3, "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }  # fmt: skip
+    arguments["vision_config"] |= {
+        "depth": 4, "hidden_size": 128, "intermediate_size": 384, "num_heads": 4, "out_hidden_size": 128,
+        "fullatt_block_indexes": [0, 1, 2, 3],
+    }  # fmt: skip
+    return arguments
+
+
 BACKBONES = {
     "tiny": Backbone(tiny_tokenizer, tiny_backbone, TINY_SAMPLING, VIDEO_FIRST),
+    "small": Backbone(tiny_tokenizer, small_backbone, COMPACT_SAMPLING, PICTURES),
     "compact": Backbone(tiny_tokenizer, compact_backbone, COMPACT_SAMPLING, PICTURES),
 }
