@@ -2,18 +2,16 @@
 
 Rendered people; clean labels are three annotators with little noise, automatic ones a stand-in for a vision-language
 model's. Every run starts from one tower that was trained to tell heads apart, and trains a small language model on it
-for the same number of steps. A row is the mean accuracy without ties of several seeds on pairs of other people, with a
-95 % interval over casts; the peer's column is the paper's accuracy. `make ablation` takes an hour or two on two cores,
-goes on where it was stopped, and writes its file row by row.
+for the same number of steps. A row is the mean accuracy without ties of several seeds on pairs of other people; its
+spread is a 95 % interval over casts and seeds, and the peer's column is the paper's accuracy. `make ablation` takes an
+hour or two on two cores, goes on where it was stopped, and writes its file row by row.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from itertools import combinations
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +25,7 @@ from reward_model.scorer import load_scorer
 from reward_model.training import teacher
 from reward_model.training.config_file import read_config
 from reward_model.training.dataset import labels_of, read_pair_file
+from reward_model.training.draws import generator
 from reward_model.training.heads.stage import train_heads
 from reward_model.training.predictions import differences_of, predict
 from reward_model.training.statistics import Bootstrap, Interval
@@ -91,8 +90,9 @@ class Ablation:
     def right(self, setting: Setting, seed: int) -> np.ndarray:
         """bool [N] of the test's pairs: whether the trained model has the sign of a decided label."""
         scorer = load_scorer(str(self.model(setting, seed)))
-        found = predict(scorer, self.test.path, self.test.pairs, RUNS / "predictions.jsonl")
-        return np.sign(differences_of(found)) == self.labels_N
+        found = differences_of(predict(scorer, self.test.path, self.test.pairs, RUNS / "predictions.jsonl"))
+        harness.gate(bool(np.isfinite(found).all()), f"{np.isnan(found).sum()} pairs of {setting.name} have no reward")
+        return np.sign(found) == self.labels_N
 
     def model(self, setting: Setting, seed: int) -> Path:
         settings = [f"model.init={self.start}", f"seed={seed}", f"data.sampler={setting.sampler}"]
@@ -115,53 +115,55 @@ class Ablation:
         write_pairs(path, kept)
         return path
 
-    def row(self, setting: Setting) -> tuple[harness.Row, np.ndarray]:
-        right_SN = np.stack([self.right(setting, seed) for seed in SEEDS])
-        mean = self.interval(right_SN.mean(0))
-        more = {"seeds": [round(float(right[self.labels_N != 0].mean()), 4) for right in right_SN]}
+    def rights(self, setting: Setting) -> np.ndarray:
+        """bool [S, N], a row for each seed."""
+        return np.stack([self.right(setting, seed) for seed in SEEDS])
+
+    def row(self, setting: Setting, rights: dict[str, np.ndarray]) -> harness.Row:
+        """`rights`: of the rows that are known; from which of them this one can't be told apart is said."""
+        right_SN = rights[setting.name]
+        mean = self.interval(right_SN)
+        decided_N = self.labels_N != 0
+        more = {"seeds": [round(float(right_N[decided_N].mean()), 4) for right_N in right_SN]}
         if setting.auto == "filtered":
             more["kept_shares"] = [round(self.kept[seed], 4) for seed in SEEDS]
-        return (
-            harness.Row(
-                setting.name, "", "the paper", round(mean.mean, 4), setting.paper,
-                round(mean.mean / setting.paper, 3), spread=(round(mean.low, 3), round(mean.high, 3)), more=more,
-            ),
-            right_SN.mean(0),
+        alike = [name for name, other in rights.items() if name != setting.name and self.alike(right_SN, other)]
+        return harness.Row(
+            setting.name, "", "the paper", round(mean.mean, 4), setting.paper, round(mean.mean / setting.paper, 3),
+            spread=(round(mean.low, 3), round(mean.high, 3)),
+            why=f"not told apart from {'; '.join(alike)}" if alike else None,
+            more=more,
         )  # fmt: skip
 
-    def interval(self, values_N: np.ndarray) -> Interval:
-        found = self.bootstrap.mean(values_N, self.labels_N != 0)
-        assert found is not None
-        return found
+    def alike(self, one_SN: np.ndarray, other_SN: np.ndarray) -> bool:
+        gain = self.interval(one_SN.astype(float) - other_SN)
+        return gain.low <= 0 <= gain.high
 
-
-def unresolved(ablation: Ablation, rights: dict[str, np.ndarray]) -> list[dict]:
-    """Pairs of rows whose difference has an interval with zero in it."""
-    found = []
-    for (one, a), (other, b) in combinations(rights.items(), 2):
-        gain = ablation.interval(a - b)
-        if gain.low <= 0 <= gain.high:
-            found.append({"rows": [one, other], **asdict(gain)})
-    return found
+    def interval(self, values_SN: np.ndarray) -> Interval:
+        """Of decided pairs: casts are resampled, and seeds, which two rows have in common."""
+        decided_N = self.labels_N != 0
+        counts_RC, index_N = self.bootstrap.counts_RC, self.bootstrap.index_N[decided_N]
+        sizes_R = counts_RC @ np.bincount(index_N, minlength=counts_RC.shape[1])
+        means_RS = np.stack([
+            counts_RC @ np.bincount(index_N, values_N[decided_N], counts_RC.shape[1]) / sizes_R
+            for values_N in values_SN
+        ], 1)  # fmt: skip
+        drawn_RS = generator(0, "seeds").integers(len(values_SN), size=means_RS.shape)
+        low, high = np.quantile(np.take_along_axis(means_RS, drawn_RS, 1).mean(1), [0.025, 0.975])
+        return Interval(float(values_SN[:, decided_N].mean()), float(low), float(high), int(decided_N.sum()))
 
 
 def measure(_: argparse.Namespace) -> list[harness.Row]:
     ablation = Ablation()
-    rows: list[harness.Row] = []
     rights: dict[str, np.ndarray] = {}
+    rows: list[harness.Row] = []
     for setting in SETTINGS:
-        row, rights[setting.name] = ablation.row(setting)
-        rows.append(row)
-        write(rows, ablation, rights)
-        print(harness.table(rows[-1:]), flush=True)
+        rights[setting.name] = ablation.rights(setting)
+        rows = [ablation.row(one, rights) for one in SETTINGS if one.name in rights]
+        rows += [harness.Row(s.name, "", "the paper", why=WHY) for s in SETTINGS if s.name not in rights]
+        REPORT.write_text(json.dumps(harness.report("reward_ablation", rows), indent=1) + "\n")
+        print(harness.table(rows), flush=True)
     return rows
-
-
-def write(rows: Sequence[harness.Row], ablation: Ablation, rights: dict[str, np.ndarray]) -> None:
-    done = {row.name for row in rows}
-    waiting = [harness.Row(s.name, "", "the paper", why=WHY) for s in SETTINGS if s.name not in done]
-    report = harness.report("reward_ablation", [*rows, *waiting])
-    REPORT.write_text(json.dumps({**report, "unresolved": unresolved(ablation, rights)}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
