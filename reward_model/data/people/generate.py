@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ from .openpeople import NoPhotos
 from .options import Options, PeopleError, share_out
 from .pairs import choose_pairs, make_pair
 from .renderer import RendererError, RendererKind, open_renderer
-from .source import RenderedPeople, Source
+from .source import RenderedPeople, Scene, Source
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class _Worker:
         )
 
     def write(self, index: int, split: str) -> list[PreferencePair]:
-        """A scenario's files, then its records."""
+        """A scenario's files, and its records."""
         options = self.options
         scene = self.source.scene(index, split)
         references = []
@@ -135,27 +135,45 @@ class _Worker:
             reference = Reference(path=f"references/{scene.name}{'abc'[number]}.png", person=person)
             write_picture(self.out / reference.path, draw())
             references.append(reference)
-        rng = generator("pairs", options.seed, index)
-        chosen = choose_pairs(rng, [clip.modes for clip in scene.clips], options.pairs_per_scenario)
         paths = [f"clips/{clip.name}{self.writer.suffix}" for clip in scene.clips]
-        for n in sorted({n for pair in chosen for n in pair}):
-            self.writer.write(self.out / paths[n], scene.clips[n])
-        return [
-            make_pair(
-                options.seed,
-                f"{scene.name}-{number}",
-                options.labels,
-                prompt=scene.prompt,
-                references=references,
-                clips=(scene.clips[a].modes, scene.clips[b].modes),
-                paths=(paths[a], paths[b]),
-                cluster=scene.cluster,
-                split=split,
-                fps=options.size.fps,
-                licence=self.source.licence,
-            )
-            for number, (a, b) in enumerate(chosen)
-        ]
+        pairs = scene_pairs(options, index, split, scene, references, paths, self.source.licence)
+        used = {path for pair in pairs for path in (pair.video_a, pair.video_b)}
+        for path, clip in zip(paths, scene.clips, strict=True):
+            if path in used:
+                self.writer.write(self.out / path, clip)
+        return pairs
+
+
+def scene_pairs(
+    options: Options,
+    index: int,
+    split: str,
+    scene: Scene,
+    references: Sequence[Reference],
+    paths: Sequence[str],
+    licence: str,
+) -> list[PreferencePair]:
+    """The records of scenario `index`; paths: of its clips. Reads and draws nothing."""
+    rng = generator("pairs", options.seed, index)
+    clips = scene.clips
+    chosen = choose_pairs(rng, [clip.modes for clip in clips], options.pairs_per_scenario)
+    return [
+        make_pair(
+            options.seed,
+            f"{scene.name}-{number}",
+            options.labels,
+            prompt=scene.prompt,
+            references=references,
+            clips=(clips[a].modes, clips[b].modes),
+            people=clips[a].people | clips[b].people,
+            paths=(paths[a], paths[b]),
+            cluster=scene.cluster,
+            split=split,
+            fps=options.size.fps,
+            licence=licence,
+        )
+        for number, (a, b) in enumerate(chosen)
+    ]
 
 
 _worker: _Worker

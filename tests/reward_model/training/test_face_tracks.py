@@ -21,7 +21,7 @@ from reward_model.training.cli import train_reward
 from reward_model.training.config_file import read_config
 from reward_model.training.errors import TrainingError
 from reward_model.training.face_tracks import TrackDataset, split_by_cluster, train_face_tracks, train_heads
-from reward_model.training.face_tracks_crossval import cross_validate, folds_of
+from reward_model.training.face_tracks_crossval import cross_validate
 from reward_model.training.track_augment import augment
 from reward_model.training.track_config import FaceTracksConfig, TrackAugmentation, TrackPairs
 from reward_model.training.track_extract import clips_of, extract, read_clip
@@ -129,15 +129,6 @@ def test_augmentation_keeps_four_frames_and_changes_both_clips_alike():
         torch.Generator().manual_seed(0),
     )  # fmt: skip
     torch.testing.assert_close(same.frames_NPTF, a.frames_NPTF, equal_nan=True)
-
-
-def test_folds_share_nobody_and_leave_nobody_out():
-    pairs = [record(str(n), Preference.A, (f"p{n}",), people=[f"q{n}"]) for n in range(7)]
-    folds = folds_of(pairs, 3, 0)
-    assert sum(len(fold) for fold in folds) == len(frozenset().union(*folds)) == 14
-    assert max(map(len, folds)) - min(map(len, folds)) <= 1
-    with pytest.raises(TrainingError, match="30 folds of 14 people"):
-        folds_of(pairs, 30, 0)
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +282,7 @@ def test_cross_validation_tests_each_person_by_a_head_that_never_saw_them(exampl
         "anna": ("one_person", "one_person_replaced"),
     }
     pairs = [
-        record(person, Preference.A, videos=tuple(f"clips/{name}.mp4" for name in clips)).model_copy(
+        record(person, Preference.A, videos=tuple(f"clips/{name}.mp4" for name in clips), people=[person]).model_copy(
             update={"references": (Reference(path=f"references/{person}.jpg", person=person),)}
         )
         for person, clips in single.items()
@@ -305,5 +296,7 @@ def test_cross_validation_tests_each_person_by_a_head_that_never_saw_them(exampl
     assert {pair.pair_id for pair in evaluation.pairs} == set(single)
     assert all(report.num_scored == 3 for report in evaluation.reports)
     assert evaluation.reports[1].overall["accuracy_without_ties"].mean == 1
-    with pytest.raises(TrainingError, match="none of 2 folds holds all references"):
-        cross_validate(own, examples / "pairs.jsonl", 2, Told())
+    both = [pair.model_copy(update={"meta": {"people": ["anna", "bea", "carl"]}}) for pair in pairs]
+    write_pairs(examples / "everybody.jsonl", both)
+    with pytest.raises(TrainingError, match="none of 2 folds"):
+        cross_validate(own, examples / "everybody.jsonl", 2, Told())
