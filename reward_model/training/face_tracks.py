@@ -31,12 +31,13 @@ from ..faces.track_head import FeatureBatch, TrackHead, TrackHeadConfig, head_co
 from ..folder import CONFIG, WEIGHTS, CheckpointError
 from .btt import BradleyTerryWithTies
 from .dataset import check_labels, labels_of, read_pair_file
-from .draws import generator, torch_seed
+from .draws import torch_seed
 from .errors import TrainingError
 from .statistics import accuracy, without_ties
 from .track_augment import augment
 from .track_config import FaceTracksConfig, TrackPairs
 from .track_extract import Progress, clips_of, extract
+from .track_people import split_people
 
 METRICS = "metrics.jsonl"
 
@@ -86,11 +87,11 @@ def train_face_tracks(config: FaceTracksConfig, out: Path, progress: Progress = 
 
 
 def load_splits(config: FaceTracksConfig, progress: Progress = shown) -> tuple[TrackDataset, TrackDataset]:
-    """(train, dev); dev is a tenth of the casts where no file is given for it."""
+    """(train, dev); dev is about a tenth, of people whom train never shows, where no file is given for it."""
     train = load_dataset(config, config.train, progress)
     if config.dev:
         return train, load_dataset(config, [TrackPairs(path=path) for path in config.dev], progress)
-    return split_by_cluster(train, 0.1, config.seed)
+    return split_by_people(train, 0.1, config.seed)
 
 
 def load_dataset(config: FaceTracksConfig, files: Sequence[TrackPairs], progress: Progress = shown) -> TrackDataset:
@@ -118,15 +119,10 @@ def load_dataset(config: FaceTracksConfig, files: Sequence[TrackPairs], progress
     )  # fmt: skip
 
 
-def split_by_cluster(data: TrackDataset, share: float, seed: int) -> tuple[TrackDataset, TrackDataset]:
-    """(the rest, about `share` of the casts), so that no cast is in both."""
-    casts = sorted({pair.cluster for pair in data.pairs})
-    if len(casts) < 2:
-        raise TrainingError(f"all pairs show one cast ({casts[0]}); give a file for dev, or pairs of more people")
-    chosen = generator(seed, "dev casts").permutation(len(casts))[: max(round(share * len(casts)), 1)]
-    held_out = {casts[i] for i in chosen}
-    places = [[i for i, pair in enumerate(data.pairs) if (pair.cluster in held_out) == held] for held in (False, True)]
-    return data.at(places[0]), data.at(places[1])
+def split_by_people(data: TrackDataset, share: float, seed: int) -> tuple[TrackDataset, TrackDataset]:
+    """(the rest, about `share` of the pairs), so that nobody is in both, impostors included; see `split_people`."""
+    rest, held_out = split_people(data.pairs, share, seed)
+    return data.at(rest), data.at(held_out)
 
 
 def train_heads(

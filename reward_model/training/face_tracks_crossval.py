@@ -5,6 +5,8 @@
 For each fold a head is trained on those of the config's pairs and of PEOPLE that show nobody of the fold, neither as a
 reference nor as an impostor, and tested on the pairs whose references are all of the fold. Every `arcface` variant
 scores the same pairs. The width of a tie by fitting is fitted on the tested pairs themselves, for every model alike.
+Intervals resample folds, not casts: casts of the same people are not independent of each other. `clusters` of the JSON
+says so.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from .face_tracks import (
     load_dataset,
     load_splits,
     shown,
-    split_by_cluster,
+    split_by_people,
     train_heads,
 )  # fmt: skip
 from .predictions import Prediction, Scored
@@ -40,7 +42,8 @@ def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progr
     """`face-tracks`, first of the evaluation's models, and every variant of `arcface` on all tested pairs.
 
     A config without pairs of its own: heads learn from the other folds alone. Pairs that no fold holds are left out.
-    TrainingError for pairs of these people, or of photographs, that don't say whom their clips show.
+    Every pair's cluster is its fold. TrainingError for pairs of these people, or of photographs, that don't say whom
+    their clips show.
     """
     from ..faces.face_tracks import FaceTracksScorer, bundled_reader
 
@@ -52,19 +55,19 @@ def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progr
     base = load_splits(config, progress) if config.train else None
     tested: list[PreferencePair] = []
     predictions: list[Prediction] = []
-    for fold in folds_of(data.pairs, folds, config.seed):
+    for number, fold in enumerate(folds_of(data.pairs, folds, config.seed)):
         test = [i for i, pair in enumerate(data.pairs) if fold.issuperset(pair.persons)]
         rest = without(data, fold)
         if not test or not len(rest):
             continue
-        others, dev = split_by_cluster(rest, 0.15, config.seed)
+        others, dev = split_by_people(rest, 0.15, config.seed)
         if base is not None:
             others, dev = without(base[0], fold).with_more(others), without(base[1], fold).with_more(dev)
         head, _ = train_heads(config, others, dev, progress)
         held_out = data.at(test)
         with torch.no_grad():
             a, b = (head(part).tolist() for part in (held_out.a, held_out.b))
-        tested += held_out.pairs
+        tested += [_in_cluster(pair, f"fold {number}") for pair in held_out.pairs]
         predictions += [
             Prediction(pair.pair_id, Scored(x), Scored(y)) for pair, x, y in zip(held_out.pairs, a, b, strict=True)
         ]
@@ -78,6 +81,10 @@ def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progr
     ]:
         evaluation.add(one, given, (tested, given))
     return evaluation
+
+
+def _in_cluster(pair: PreferencePair, name: str) -> PreferencePair:
+    return pair.model_copy(update={"meta": {**pair.meta, "cluster": name}})
 
 
 def without(data: TrackDataset, people: frozenset[str]) -> TrackDataset:
@@ -111,7 +118,8 @@ def main(
     for table in tables(evaluation):
         Console().print(table)
     if json_path is not None:
-        json_path.write_text(dumps({"pairs": str(people), "folds": folds, **evaluation.to_json()}, indent=1) + "\n")
+        told = {"pairs": str(people), "folds": folds, "clusters": "folds of people", **evaluation.to_json()}
+        json_path.write_text(dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

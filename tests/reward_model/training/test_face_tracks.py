@@ -20,7 +20,7 @@ from reward_model.folder import CheckpointError
 from reward_model.training.cli import train_reward
 from reward_model.training.config_file import read_config
 from reward_model.training.errors import TrainingError
-from reward_model.training.face_tracks import TrackDataset, split_by_cluster, train_face_tracks, train_heads
+from reward_model.training.face_tracks import TrackDataset, split_by_people, train_face_tracks, train_heads
 from reward_model.training.face_tracks_crossval import cross_validate
 from reward_model.training.track_augment import augment
 from reward_model.training.track_config import FaceTracksConfig, TrackAugmentation, TrackPairs
@@ -90,7 +90,7 @@ def test_heads_learn_what_one_bad_frame_of_one_person_means():
 
 
 def test_a_seed_gives_one_head_and_leaves_the_process_s_draws_alone():
-    train, dev = split_by_cluster(made_up(120, 3), 0.2, 0)
+    train, dev = split_by_people(made_up(120, 3), 0.2, 0)
     config = SMALL.model_copy(update={"epochs": 2})
     state = torch.random.get_rng_state()
     heads = [train_heads(one, train, dev, Told())[0] for one in (config, config, config.model_copy(update={"seed": 1}))]
@@ -101,8 +101,9 @@ def test_a_seed_gives_one_head_and_leaves_the_process_s_draws_alone():
 
 
 def test_no_cast_is_in_both_parts_of_a_split():
-    train, dev = split_by_cluster(made_up(120, 3), 0.2, 0)
+    train, dev = split_by_people(made_up(120, 3), 0.2, 0)
     assert len(train) + len(dev) == 120
+    assert 12 <= len(dev) <= 36
     assert not {pair.cluster for pair in train.pairs} & {pair.cluster for pair in dev.pairs}
 
 
@@ -295,6 +296,7 @@ def test_cross_validation_tests_each_person_by_a_head_that_never_saw_them(exampl
     ]  # fmt: skip
     assert {pair.pair_id for pair in evaluation.pairs} == set(single)
     assert all(report.num_scored == 3 for report in evaluation.reports)
+    assert sorted(pair.cluster for pair in evaluation.pairs) == ["fold 0", "fold 1", "fold 2"]
     assert evaluation.reports[1].overall["accuracy_without_ties"].mean == 1
     both = [pair.model_copy(update={"meta": {"people": ["anna", "bea", "carl"]}}) for pair in pairs]
     write_pairs(examples / "everybody.jsonl", both)

@@ -13,7 +13,7 @@ from reward_model.data.records import PreferencePair, Reference, write_pairs
 from reward_model.training.errors import TrainingError
 from reward_model.training.face_tracks_crossval import cross_validate
 from reward_model.training.track_config import FaceTracksConfig, TrackPairs
-from reward_model.training.track_people import folds_of, people_of, require_people
+from reward_model.training.track_people import folds_of, people_of, require_people, split_people
 
 photographs = pytest.mark.skipif(find_spec("openpeople") is None, reason="needs the package openpeople")
 
@@ -57,6 +57,43 @@ def test_folds_share_nobody_and_leave_nobody_out(photos):
         assert len(learned) < sum(not fold & set(pair.persons) for pair in photos)
     with pytest.raises(TrainingError, match="30 folds of 10 people"):
         folds_of(photos, 30, 0)
+
+
+def shown(pairs: list[PreferencePair], places: list[int]) -> frozenset[str]:
+    return frozenset().union(*(people_of(pairs[i]) for i in places))
+
+
+@photographs
+@pytest.mark.parametrize("seed", range(4))
+def test_photographed_people_are_in_one_part_of_a_split(photos, seed):
+    rest, held_out = split_people(photos, 0.15, seed)
+    assert not shown(photos, rest) & shown(photos, held_out)
+    kept = len(rest) + len(held_out)
+    assert 0.15 <= len(held_out) / kept < 0.5
+    # what shows people of both parts is in neither
+    assert 0.3 * len(photos) < kept < len(photos)
+    assert (rest, held_out) == split_people(photos, 0.15, seed)
+
+
+@photographs
+def test_rendered_casts_and_photographs_are_split_each_by_themselves(photos):
+    rendered = [
+        pair.model_copy(update={"references": (Reference(path="r.png", person=f"r{n // 6}"),), "meta": {}})
+        for n, pair in enumerate(photos)
+    ]
+    both = rendered + photos
+    rest, held_out = split_people(both, 0.1, 0)
+    assert not shown(both, rest) & shown(both, held_out)
+    cut = len(rendered)
+    assert sum(i < cut for i in held_out) == 36
+    assert sum(i < cut for i in rest) == 324
+    assert any(i >= cut for i in held_out)
+
+
+def test_people_who_all_hang_together_can_t_be_split(photos):
+    one = [pair.model_copy(update={"meta": {**pair.meta, "people": sorted(PEOPLE)}}) for pair in photos[:20]]
+    with pytest.raises(TrainingError, match="no people can be held out of 20 pairs"):
+        split_people(one, 0.1, 0)
 
 
 @photographs
