@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -51,6 +52,7 @@ class TrackDataset:
     b: FeatureBatch
     label_N: torch.Tensor  # int
     weight_N: torch.Tensor  # float, what each pair counts
+    # left out; of both parts together where the pairs were split
     num_without_face: int
 
     def __len__(self) -> int:
@@ -94,11 +96,16 @@ def load_splits(config: FaceTracksConfig, progress: Progress = shown) -> tuple[T
     return split_by_people(train, 0.1, config.seed)
 
 
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
 def load_dataset(config: FaceTracksConfig, files: Sequence[TrackPairs], progress: Progress = shown) -> TrackDataset:
     if not files:
         raise TrainingError("no pairs are given: set train to a list of JSONL files, or use --data FOLDER")
     read = [read_pair_file(file.path) for file in files]
-    check_labels(read, learns_from_ties=True)
+    for warning in check_labels(read, learns_from_ties=True):
+        say(warning)
     rows = [
         (pair, file.weight, *clips_of(found.path, pair)) for file, found in zip(files, read, strict=True)
         for pair in found.pairs
@@ -112,17 +119,19 @@ def load_dataset(config: FaceTracksConfig, files: Sequence[TrackPairs], progress
     if not known:
         names = ", ".join(file.path for file in files)
         raise TrainingError(f"{names}: no pair whose references all show a face; give pictures of faces")
+    if without_face := len(rows) - len(known):
+        say(f"{without_face} of {len(rows)} pairs are left out: a reference of theirs shows no face")
     pairs, weights, a_N, b_N = zip(*known, strict=True)
     return TrackDataset(
         pairs, FeatureBatch.of(a_N), FeatureBatch.of(b_N), torch.from_numpy(labels_of(pairs).astype(np.int64)),
-        torch.tensor(weights, dtype=torch.float32), len(rows) - len(known),
+        torch.tensor(weights, dtype=torch.float32), without_face,
     )  # fmt: skip
 
 
 def split_by_people(data: TrackDataset, share: float, seed: int) -> tuple[TrackDataset, TrackDataset]:
     """(the rest, about `share` of the pairs), so that nobody is in both, impostors included; see `split_people`."""
     rest, held_out = split_people(data.pairs, share, seed)
-    return data.at(rest), data.at(held_out)
+    return replace(data.at(rest), num_without_face=data.num_without_face), data.at(held_out)
 
 
 def train_heads(
@@ -155,6 +164,7 @@ def train_heads(
         "theta": config.theta,
         "pairs": len(train),
         "dev_pairs": len(dev),
+        "pairs_without_face": train.num_without_face + dev.num_without_face,
         "dev_loss_of_members": [round(loss, 4) for loss in best],
         "dev": {name: round(value, 4) for name, value in measure(head, dev, config.theta).items()},
     }

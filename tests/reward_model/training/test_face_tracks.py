@@ -2,6 +2,7 @@
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from identity_reward_client.preference import Preference
-from reward_model.data.records import PreferencePair, RecordError, Reference, Votes, write_pairs
+from reward_model.data.records import PreferencePair, RecordError, Reference, Votes, read_pairs, write_pairs
 from reward_model.faces.face_tracks import load_folder
 from reward_model.faces.track_features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
 from reward_model.faces.track_head import FeatureBatch, read_head_config
@@ -20,7 +21,7 @@ from reward_model.folder import CheckpointError
 from reward_model.training.cli import train_reward
 from reward_model.training.config_file import read_config
 from reward_model.training.errors import TrainingError
-from reward_model.training.face_tracks import TrackDataset, split_by_people, train_face_tracks, train_heads
+from reward_model.training.face_tracks import TrackDataset, load_splits, split_by_people, train_face_tracks, train_heads
 from reward_model.training.face_tracks_crossval import cross_validate
 from reward_model.training.track_augment import augment
 from reward_model.training.track_config import FaceTracksConfig, TrackAugmentation, TrackPairs
@@ -207,6 +208,30 @@ def test_features_are_computed_once_and_a_damaged_file_of_them_again(trained, co
 def test_a_folder_that_exists_is_left_alone(trained, config):
     with pytest.raises(CheckpointError, match="exists already"):
         train_face_tracks(config, trained[0], Told())
+
+
+def test_what_is_left_out_is_said_and_counted(tmp_path, examples, config, capsys):
+    """Five pairs: one of a picture without a face, one without a majority, and no video B that is better."""
+    for name in ("clips", "references", "cache"):
+        (tmp_path / name).symlink_to(examples / name)
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.jpg")
+    kept = [pair for pair in read_pairs(examples / "pairs.jsonl") if pair.label != Preference.B]
+    faceless = record("4", Preference.A, videos=(kept[0].video_a, kept[0].video_b))
+    undecided = kept[0].model_copy(update={"pair_id": "5", "label": None, "votes": Votes(A=1, B=1, tie=1)})
+    write_pairs(tmp_path / "train.jsonl", [*kept, faceless, undecided])
+    own = config.model_copy(update={"train": (TrackPairs(path=str(tmp_path / "train.jsonl")),), "epochs": 1})
+    train, dev = load_splits(own, Told())
+    told = capsys.readouterr().err
+    assert "1 pairs without a majority are left out" in told
+    assert "every decided pair says A" in told
+    assert "1 of 3 pairs are left out: a reference of theirs shows no face" in told
+    head, _ = train_heads(own, train, dev, Told())
+    assert (head.config.training["pairs"], head.config.training["pairs_without_face"]) == (2, 1)
+
+
+def test_the_count_of_faceless_pairs_outlives_a_split():
+    train, dev = split_by_people(replace(made_up(120, 3), num_without_face=7), 0.2, 0)
+    assert (train.num_without_face, dev.num_without_face) == (7, 0)
 
 
 def test_pairs_whose_reference_shows_no_face_are_left_out(tmp_path, config):
