@@ -8,15 +8,15 @@ stay small.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import sha256
 from json import dumps
-from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -27,6 +27,7 @@ from identity_reward_client.frame_sampling import FrameSampling
 from ..data.packed_clip import read_packed
 from ..data.progress import Steps
 from ..data.records import PreferencePair, resolve
+from ..data.workers import results_of
 from ..errors import FrameIndexMismatch, ReferenceWithoutFace, ScoringError
 from ..faces.arcface import bundled_reader
 from ..faces.clip_faces import TRACK_WEIGHT, ClipReader
@@ -136,25 +137,25 @@ def _write(path: Path, features: ClipFeatures | None) -> None:
 
 
 def _compute(todo: dict[Path, Clip], workers: int, progress: Progress) -> None:
-    waiting = list(todo.items())
     with (
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
         progress("faces of clips", len(todo)) as steps,
+        closing(in_processes(_work, list(todo.items()), workers)) as results,
     ):
-        running: set[Future] = set()
-        try:
-            while waiting or running:
-                while waiting and len(running) < 2 * workers:
-                    path, clip = waiting.pop()
-                    running.add(pool.submit(_work, path, clip))
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    if (fault := future.result()) is not None:
-                        raise TrainingError(fault)
-                steps.advance(len(done))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for _, fault in results:
+            if fault is not None:
+                raise TrainingError(fault)
+            steps.advance()
+
+
+def in_processes(work: Callable[..., Any], tasks: Sequence[tuple], workers: int) -> Iterator[tuple[tuple, Any]]:
+    """`results_of`, and TrainingError where a process died."""
+    try:
+        yield from results_of(work, tasks, min(workers, len(tasks)))
+    except BrokenProcessPool:
+        raise TrainingError(
+            f"a process that reads clips died, of {workers} (out of memory? each takes about 300 MB); what it had read "
+            "is kept: the same command goes on there, with --resume where it has that; fewer `workers` take less"
+        ) from None
 
 
 @cache

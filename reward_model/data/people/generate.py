@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import cast
 
 from ..progress import Steps
 from ..records import PreferencePair, Reference
+from ..workers import results_of
 from .draw import generator
 from .folder import DataFolder
 from .media import ClipWriter, Mp4Writer, PackedWriter, write_picture
@@ -81,20 +76,11 @@ def open_source(options: Options) -> Source:
 def _run(
     folder: DataFolder, options: Options, splits: list[str], todo: list[int], workers: int, steps: Steps | None
 ) -> None:
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_start, initargs=(folder.out, options)
-    )
-    waiting = iter(todo)
-    running: dict[Future[list[PreferencePair]], int] = {}
+    tasks = ((n, splits[n]) for n in todo)
     try:
-        while True:
-            with _deaf():
-                for n in islice(waiting, 2 * workers - len(running)):
-                    running[pool.submit(_scenario, n, splits[n])] = n
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                folder.add(running.pop(future), future.result())
+        with closing(results_of(_scenario, tasks, workers, _start, (folder.out, options))) as results:
+            for (n, _), pairs in results:
+                folder.add(n, pairs)
                 if steps is not None:
                     steps.advance()
     except BrokenProcessPool:
@@ -102,18 +88,6 @@ def _run(
     except OSError as error:
         told = f"{error.filename or folder.out}: {error.strerror or error}; the same command goes on where it stopped"
         raise PeopleError(told) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes that are started here don't hear Ctrl-C: this one does, and ends them."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class _Worker:
@@ -181,17 +155,8 @@ _worker: _Worker
 
 def _start(out: Path, options: Options) -> None:
     global _worker
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     warnings.simplefilter("ignore", RuntimeWarning)  # said once by the parent
     _worker = _Worker(out, options)
-
-
-def _end_with(parent) -> None:
-    """A parent that was killed leaves no workers behind."""
-    parent.join()
-    os._exit(1)
 
 
 def _scenario(index: int, split: str) -> list[PreferencePair]:
