@@ -17,8 +17,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from identity_reward_client.preference import Preference
+from reward_model.data.packed_clip import write_packed
 from reward_model.data.records import PreferencePair, RecordError, Reference, Votes, read_pairs, write_pairs
+from reward_model.decode import decode_frames, probe
 from reward_model.faces.face_tracks import load_folder
+from reward_model.faces.sampling import FACE_TRACKS
 from reward_model.faces.track_features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
 from reward_model.faces.track_head import FeatureBatch, read_head_config
 from reward_model.training.cli import train_reward
@@ -31,6 +34,7 @@ from reward_model.training.track_augment import augment
 from reward_model.training.track_config import FaceTracksConfig, TrackAugmentation, TrackPairs
 from reward_model.training.track_extract import clips_of, extract, in_processes, read_clip
 from reward_model.training.track_run import train_face_tracks
+from reward_model.types import Video
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 SIMILARITY = list(FRAME_FEATURES).index("similarity")
@@ -348,6 +352,32 @@ def test_what_is_wrong_with_pairs_is_said(tmp_path, config, pairs, error, told):
     with pytest.raises(error, match=told):
         train_face_tracks(wrong, tmp_path / "run", progress=Told())
     assert not (tmp_path / "run").exists()
+
+
+def test_packed_clips_need_the_frames_that_the_scorer_looks_at(tmp_path, config):
+    (tmp_path / "a.jpg").write_bytes((EXAMPLES / "references/anna.jpg").read_bytes())
+    data = (EXAMPLES / "clips/one_person.mp4").read_bytes()
+    told = probe(data)
+
+    def pack(name: str, indices: tuple[int, ...]) -> None:
+        frames = decode_frames(data, indices)
+        write_packed(tmp_path / name, Video(frames, told.fps, told.num_frames, indices))
+
+    wanted = FACE_TRACKS.indices(told.num_frames, told.fps)
+    pack("a.safetensors", wanted)
+    pack("b.safetensors", wanted[::2])
+    pair = record("0", Preference.A, videos=("a.safetensors", "a.safetensors"))
+    whole = clips_of(tmp_path / "pairs.jsonl", pair)[0]
+    features = extract([whole], tmp_path / "cache", 1, Told())
+    file = replace(whole, video=EXAMPLES / "clips/one_person.mp4")
+    of_file = extract([file], tmp_path / "cache", 1, Told())
+    assert features[whole].frames_PTF.tobytes() == of_file[file].frames_PTF.tobytes()
+    write_pairs(tmp_path / "pairs.jsonl", [record("0", Preference.A, videos=("a.safetensors", "b.safetensors"))])
+    wrong = config.model_copy(update={"train": (TrackPairs(path=str(tmp_path / "pairs.jsonl")),)})
+    work = Told()
+    with pytest.raises(TrainingError, match=r"b\.safetensors is a packed clip without .* --packed-frames 16 "):
+        train_face_tracks(wrong, tmp_path / "run", progress=work)
+    assert work.work == {}
 
 
 def test_a_video_that_can_t_be_read_is_named(tmp_path, config):
