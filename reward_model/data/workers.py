@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
@@ -19,7 +19,7 @@ def results_of(
     workers: int,
     start: Callable[..., None] | None = None,
     arguments: tuple = (),
-) -> Iterator[tuple[tuple, Any]]:
+) -> Generator[tuple[tuple, Any], None, None]:
     """(task, `work(*task)`) of each as it is done, in no order. `start(*arguments)` is called first in each process.
 
     Closed, or left by an error such as KeyboardInterrupt, it ends its processes after what they are at.

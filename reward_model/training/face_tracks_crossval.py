@@ -47,9 +47,8 @@ def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progr
     """
     from ..faces.face_tracks import FaceTracksScorer, bundled_reader
 
-    given = read_pair_file(people).pairs
-    known = {name for pair in given for name in people_of(pair)}
-    for path in (people, *(file.path for file in config.train), *config.dev):
+    known = {name for pair in read_pair_file(people).pairs for name in people_of(pair)}
+    for path in (str(people), *(file.path for file in config.train), *config.dev):
         require_people(path, read_pair_file(path).pairs, known)
     data = load_dataset(config, [TrackPairs(path=str(people))], progress)
     base = load_splits(config, progress) if config.train else None

@@ -8,7 +8,7 @@ stay small.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass
@@ -155,7 +155,9 @@ def _compute(todo: dict[Path, Clip], workers: int, progress: Progress) -> None:
             steps.advance()
 
 
-def in_processes(work: Callable[..., Any], tasks: Sequence[tuple], workers: int) -> Iterator[tuple[tuple, Any]]:
+def in_processes(
+    work: Callable[..., Any], tasks: Sequence[tuple], workers: int
+) -> Generator[tuple[tuple, Any], None, None]:
     """`results_of`, and TrainingError where a process died."""
     try:
         yield from results_of(work, tasks, min(workers, len(tasks)))

@@ -42,7 +42,8 @@ def split_people(pairs: Sequence[PreferencePair], share: float, seed: int) -> tu
     are held out with the pairs that show them alone; pairs that show both those and others are in neither part.
     TrainingError where no part of the people can be held out.
     """
-    alone, shared = [], []
+    alone: list[list[int]] = []
+    shared: list[list[int]] = []
     for group in _connected(pairs):
         (alone if len({pairs[i].cluster for i in group}) == 1 else shared).append(group)
     draw = generator(seed, "dev casts")

@@ -1,5 +1,6 @@
 """Training of face-tracks: on made-up features, and from the files of example clips to a scorer that ranks them."""
 
+import json
 import os
 import signal
 import subprocess
@@ -28,7 +29,7 @@ from reward_model.training.cli import train_reward
 from reward_model.training.config_file import config_yaml, read_config
 from reward_model.training.errors import Interrupted, TrainingError
 from reward_model.training.face_tracks import TrackDataset, load_splits, split_by_people, train_heads
-from reward_model.training.face_tracks_crossval import cross_validate
+from reward_model.training.face_tracks_crossval import cross_validate, main
 from reward_model.training.journal import read_metrics
 from reward_model.training.track_augment import augment
 from reward_model.training.track_config import FaceTracksConfig, TrackAugmentation, TrackPairs
@@ -444,6 +445,10 @@ def test_cross_validation_tests_each_person_by_a_head_that_never_saw_them(exampl
     assert all(report.num_scored == 3 for report in evaluation.reports)
     assert sorted(pair.cluster for pair in evaluation.pairs) == ["fold 0", "fold 1", "fold 2"]
     assert evaluation.reports[1].overall["accuracy_without_ties"].mean == 1
+    (examples / "own.yaml").write_text(config_yaml(own))
+    main(examples / "people.jsonl", str(examples / "own.yaml"), None, 3, examples / "told.json")
+    told = json.loads((examples / "told.json").read_text())
+    assert (told["clusters"], told["num_clusters"]) == ("folds of people", 3)
     both = [pair.model_copy(update={"meta": {"people": ["anna", "bea", "carl"]}}) for pair in pairs]
     write_pairs(examples / "everybody.jsonl", both)
     with pytest.raises(TrainingError, match="none of 2 folds"):
