@@ -96,7 +96,8 @@ def media_of(files: Iterable[FileSummary]) -> dict[Path, tuple[str, str]]:
 def check_media(
     files: Sequence[FileSummary], workers: int = 2, told: Callable[[], None] = lambda: None
 ) -> list[Problem]:
-    """Files that are missing or can't be decoded, and pairs of a video with itself. In the order of `media_of`.
+    """Files that are missing or can't be decoded, in the order of `media_of`; one picture of people of several names
+    in several splits; pairs of a video with itself.
 
     Each file is read whole; of a video the first frames are decoded, in worker processes, so that a file that ends
     its decoder is a problem like another. A video without a frame rate is one that can't be decoded.
@@ -116,6 +117,7 @@ def check_media(
             problems = [problem for problem in threads.map(look, media) if problem]
     finally:
         pool.close()
+    problems += _shared_pictures(files, digests)
     for file in files:
         for pair in file.pairs:
             a, b = (digests.get(resolve(file.path, video)) for video in (pair.video_a, pair.video_b))
@@ -124,6 +126,21 @@ def check_media(
                     Problem("equal videos", f"{file.path}: both videos of pair {pair.pair_id} are the same")
                 )
     return problems
+
+
+def _shared_pictures(files: Iterable[FileSummary], digests: dict[Path, str]) -> Iterator[Problem]:
+    """Equal pictures under several names of people in several splits: one person under names that hide it."""
+    found: dict[str, dict[tuple[str, str], str]] = defaultdict(dict)
+    for file in files:
+        for pair in file.pairs:
+            for reference in pair.references:
+                digest = digests.get(resolve(file.path, reference.path))
+                if digest is not None:
+                    found[digest].setdefault((pair.split, reference.person), f"{reference.path}, pair {pair.pair_id}")
+    for places in found.values():
+        if len({split for split, _ in places}) > 1 and len({person for _, person in places}) > 1:
+            told = ", ".join(f"{person} in {split} ({where})" for (split, person), where in sorted(places.items()))
+            yield Problem("identity leak", f"one picture is of {told}; a person has one name and belongs to one split")
 
 
 def _open(path: Path, kind: str, decoder: MediaDecoder, digests: dict[Path, str]) -> Problem | None:

@@ -2,7 +2,8 @@
 
 VideoAlign (KwaiVGI/VideoAlign, `data.py`): path_A, path_B, prompt, a label column for each dimension (VQ, MQ, TA, ...:
 A, B, same, or anything else for invalid), fps_A, num_frames_A, fps_B, num_frames_B. RewardBench adds A_model, B_model
-and Overall. Neither has references or identities: `ref_paths` (separated by semicolons) and the label column `SA` do.
+and Overall. Neither has references or identities, so that those files themselves are refused: to judge identity, add a
+column `ref_paths` (pictures of the people, separated by semicolons), and choose the label column, `SA` by default.
 `meta` keeps the other columns, so that a file that was read is written back as it was.
 """
 
@@ -48,8 +49,9 @@ def read_csv(
     missing = [name for name in (*_PATHS, "prompt", "ref_paths", label) if name not in columns]
     if missing:
         raise RecordError(
-            f"{path}: no column {', '.join(missing)}; it has {', '.join(columns) or 'none'}. "
-            "Identity needs ref_paths, and the label column is chosen by name"
+            f"{path}: no column {', '.join(missing)}; it has {', '.join(columns) or 'none'}. VideoAlign's and "
+            "VideoGen-RewardBench's own files name no pictures of people: add a column ref_paths (paths of reference "
+            "pictures, separated by semicolons). The label column is chosen by name"
         )
     return [_pair(row, f"{path}, row {n}", n, label, split, source, licence) for n, row in enumerate(rows, 1)]
 

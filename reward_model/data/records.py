@@ -54,8 +54,9 @@ class PreferencePair(_Record):
     """Two videos of the same references and prompt, and which keeps the identities better.
 
     Paths are relative to the folder of the JSONL (`resolve`). `fps` is needed where a video's file states none.
-    `meta` of the rendered people: `mode`, the failure that decides the pair; `cluster`, the cast; `a` and `b`,
-    each {"modes": {mode: severity}, "quality": number}; `truth`, the exact label.
+    `meta` of the rendered people: `mode`, the failure that decides the pair; `cluster`, the cast; `people`,
+    everybody of the references and in the clips, impostors too; `a` and `b`, each {"modes": {mode: severity},
+    "quality": number}; `truth`, the exact label.
     """
 
     pair_id: _Text

@@ -50,10 +50,9 @@ def train_reward(
 
             train_heads(chosen, out, resume, allow_changes)
         elif isinstance(chosen, FaceTracksConfig):
-            from .face_tracks import train_face_tracks
-            from .result import RESULT
+            from .track_run import train_face_tracks
 
-            train_face_tracks(chosen, out / RESULT)
+            train_face_tracks(chosen, out, resume, allow_changes)
     except Interrupted as stop:
         command = ["identity-reward", "train-reward", str(out / "config.yaml"), "--out", str(out), "--resume"]
         typer.echo(f"identity-reward train-reward: {stop}\nto go on: {shlex.join(command)}", err=True)

@@ -1,4 +1,4 @@
-"""Training of the `face-tracks` head: pairs to features, features to a folder that serves.
+"""Training of the `face-tracks` head: pairs to features, features to heads. `track_run.py` makes a run of it.
 
 Features are computed once (`track_extract`), which takes nearly all of the time; heads train in a minute or two.
 Legend: N pairs; d = r_A - r_B; label +1 (A is better), 0 (tie), -1 (B is better).
@@ -7,11 +7,9 @@ Legend: N pairs; d = r_A - r_B; label +1 (A is better), 0 (tie), -1 (B is better
 from __future__ import annotations
 
 import copy
-import json
 import math
-import os
-import shutil
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,24 +19,31 @@ import torch
 
 from identity_reward_client.preference import tie_band
 
-from ..checkpoint import entries, write_weights
 from ..data.progress import Steps
 from ..data.progress import progress as shown
 from ..data.records import PreferencePair
 from ..faces.arcface import bundled_reader
 from ..faces.track_features import ClipFeatures
-from ..faces.track_head import FeatureBatch, TrackHead, TrackHeadConfig, head_config_json
-from ..folder import CONFIG, WEIGHTS, CheckpointError
+from ..faces.track_head import FeatureBatch, TrackHead, TrackHeadConfig
 from .btt import BradleyTerryWithTies
-from .dataset import check_labels, labels_of, read_pair_file
-from .draws import generator, torch_seed
+from .dataset import PairFile, check_labels, labels_of, read_pair_file
+from .draws import torch_seed
 from .errors import TrainingError
 from .statistics import accuracy, without_ties
 from .track_augment import augment
 from .track_config import FaceTracksConfig, TrackPairs
 from .track_extract import Progress, clips_of, extract
+from .track_people import split_people
 
-METRICS = "metrics.jsonl"
+
+@dataclass(frozen=True)
+class Epoch:
+    """Of one member: the mean loss of its steps, and `measure` on dev after it."""
+
+    member: int
+    number: int
+    loss: float
+    dev: dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +55,7 @@ class TrackDataset:
     b: FeatureBatch
     label_N: torch.Tensor  # int
     weight_N: torch.Tensor  # float, what each pair counts
+    # left out; of both parts together where the pairs were split
     num_without_face: int
 
     def __len__(self) -> int:
@@ -71,33 +77,34 @@ class TrackDataset:
         )
 
 
-def train_face_tracks(config: FaceTracksConfig, out: Path, progress: Progress = shown) -> Path:
-    """Trains and writes the folder `out` (it must not exist), which `face_tracks.load_folder` serves.
-
-    Stopped while features are computed, it goes on there the next time. TrainingError, RecordError or CheckpointError
-    says what is wrong with what was given.
-    """
-    if out.exists():
-        raise CheckpointError(f"{out} exists already; give a folder that doesn't, or remove it")
-    train, dev = load_splits(config, progress)
-    head, lines = train_heads(config, train, dev, progress)
-    write_head(out, head, lines)
-    return out
+def dev_files(config: FaceTracksConfig) -> list[TrackPairs]:
+    return [TrackPairs(path=path) for path in config.dev]
 
 
 def load_splits(config: FaceTracksConfig, progress: Progress = shown) -> tuple[TrackDataset, TrackDataset]:
-    """(train, dev); dev is a tenth of the casts where no file is given for it."""
+    """(train, dev); dev is about a tenth, of people whom train never shows, where no file is given for it."""
     train = load_dataset(config, config.train, progress)
     if config.dev:
-        return train, load_dataset(config, [TrackPairs(path=path) for path in config.dev], progress)
-    return split_by_cluster(train, 0.1, config.seed)
+        return train, load_dataset(config, dev_files(config), progress)
+    return split_by_people(train, 0.1, config.seed)
 
 
-def load_dataset(config: FaceTracksConfig, files: Sequence[TrackPairs], progress: Progress = shown) -> TrackDataset:
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def read_files(files: Sequence[TrackPairs]) -> tuple[list[PairFile], list[str]]:
+    """The records alone, and warnings. RecordError or TrainingError for what nothing can be learned from."""
     if not files:
         raise TrainingError("no pairs are given: set train to a list of JSONL files, or use --data FOLDER")
     read = [read_pair_file(file.path) for file in files]
-    check_labels(read, learns_from_ties=True)
+    return read, check_labels(read, learns_from_ties=True)
+
+
+def load_dataset(config: FaceTracksConfig, files: Sequence[TrackPairs], progress: Progress = shown) -> TrackDataset:
+    read, warnings = read_files(files)
+    for warning in warnings:
+        say(warning)
     rows = [
         (pair, file.weight, *clips_of(found.path, pair)) for file, found in zip(files, read, strict=True)
         for pair in found.pairs
@@ -111,29 +118,30 @@ def load_dataset(config: FaceTracksConfig, files: Sequence[TrackPairs], progress
     if not known:
         names = ", ".join(file.path for file in files)
         raise TrainingError(f"{names}: no pair whose references all show a face; give pictures of faces")
+    if without_face := len(rows) - len(known):
+        say(f"{without_face} of {len(rows)} pairs are left out: a reference of theirs shows no face")
     pairs, weights, a_N, b_N = zip(*known, strict=True)
     return TrackDataset(
         pairs, FeatureBatch.of(a_N), FeatureBatch.of(b_N), torch.from_numpy(labels_of(pairs).astype(np.int64)),
-        torch.tensor(weights, dtype=torch.float32), len(rows) - len(known),
+        torch.tensor(weights, dtype=torch.float32), without_face,
     )  # fmt: skip
 
 
-def split_by_cluster(data: TrackDataset, share: float, seed: int) -> tuple[TrackDataset, TrackDataset]:
-    """(the rest, about `share` of the casts), so that no cast is in both."""
-    casts = sorted({pair.cluster for pair in data.pairs})
-    if len(casts) < 2:
-        raise TrainingError(f"all pairs show one cast ({casts[0]}); give a file for dev, or pairs of more people")
-    chosen = generator(seed, "dev casts").permutation(len(casts))[: max(round(share * len(casts)), 1)]
-    held_out = {casts[i] for i in chosen}
-    places = [[i for i, pair in enumerate(data.pairs) if (pair.cluster in held_out) == held] for held in (False, True)]
-    return data.at(places[0]), data.at(places[1])
+def split_by_people(data: TrackDataset, share: float, seed: int) -> tuple[TrackDataset, TrackDataset]:
+    """(the rest, about `share` of the pairs), so that nobody is in both, impostors included; see `split_people`."""
+    rest, held_out = split_people(data.pairs, share, seed)
+    return replace(data.at(rest), num_without_face=data.num_without_face), data.at(held_out)
 
 
 def train_heads(
-    config: FaceTracksConfig, train: TrackDataset, dev: TrackDataset, progress: Progress = shown
-) -> tuple[TrackHead, list[dict]]:
-    """The members together in one head, and a line of metrics for each epoch of each."""
-    lines: list[dict] = []
+    config: FaceTracksConfig,
+    train: TrackDataset,
+    dev: TrackDataset,
+    progress: Progress = shown,
+    tell: Callable[[Epoch], None] = lambda epoch: None,
+) -> tuple[TrackHead, list[Epoch]]:
+    """The members together in one head, and what each epoch of each gave; `tell` hears of it at once."""
+    lines: list[Epoch] = []
     reader = bundled_reader()
     head_config = TrackHeadConfig(
         config.hidden,
@@ -150,15 +158,16 @@ def train_heads(
         head = TrackHead(head_config).eval()
         head.set_statistics(train.a.with_more(train.b))
         for number in range(config.members):
-            member, told = _train_member(config, number, train, dev, steps)
+            member, told = _train_member(config, number, train, dev, steps, tell)
             head.members[number].load_state_dict(member.members[0].state_dict())
             lines += told
-    best = [min(line["dev"]["loss"] for line in lines if line["member"] == n) for n in range(config.members)]
+    best = [min(line.dev["loss"] for line in lines if line.member == n) for n in range(config.members)]
     training = {
         "seed": config.seed,
         "theta": config.theta,
         "pairs": len(train),
         "dev_pairs": len(dev),
+        "pairs_without_face": train.num_without_face + dev.num_without_face,
         "dev_loss_of_members": [round(loss, 4) for loss in best],
         "dev": {name: round(value, 4) for name, value in measure(head, dev, config.theta).items()},
     }
@@ -177,7 +186,14 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _train_member(config: FaceTracksConfig, number: int, train: TrackDataset, dev: TrackDataset, steps: Steps):
+def _train_member(
+    config: FaceTracksConfig,
+    number: int,
+    train: TrackDataset,
+    dev: TrackDataset,
+    steps: Steps,
+    tell: Callable[[Epoch], None],
+) -> tuple[TrackHead, list[Epoch]]:
     torch.manual_seed(torch_seed(config.seed, "member", number))
     draw = torch.Generator().manual_seed(torch_seed(config.seed, "draws", number))
     head = TrackHead(TrackHeadConfig(config.hidden, config.person_width))
@@ -187,7 +203,7 @@ def _train_member(config: FaceTracksConfig, number: int, train: TrackDataset, de
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * batches)
     loss_of = BradleyTerryWithTies(config.theta)
     best, best_loss, since = copy.deepcopy(head.state_dict()), math.inf, 0
-    lines: list[dict] = []
+    lines: list[Epoch] = []
     for epoch in range(config.epochs):
         head.train()
         total = 0.0
@@ -208,7 +224,8 @@ def _train_member(config: FaceTracksConfig, number: int, train: TrackDataset, de
             schedule.step()
             total += loss.item() * len(rows)
         told = measure(head.eval(), dev, config.theta)
-        lines.append({"step": len(lines), "member": number, "loss": total / len(train), "dev": told})
+        lines.append(Epoch(number, epoch, total / len(train), told))
+        tell(lines[-1])
         steps.advance()
         since += 1
         if told["loss"] < best_loss:
@@ -238,20 +255,3 @@ def measure(head: TrackHead, data: TrackDataset, theta: float) -> dict[str, floa
         "accuracy_without_ties": float(decided.mean()) if len(decided) else math.nan,
         "accuracy_with_ties": float(accuracy(d, labels, tie_band(theta)).mean()),
     }
-
-
-def write_head(out: Path, head: TrackHead, lines: Sequence[dict] = ()) -> None:
-    """A new folder, all of it or nothing."""
-    out = Path(out)
-    partial = out.parent / f".{out.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        digest = write_weights(partial / WEIGHTS, entries(head.state_dict()))
-        head.config = replace(head.config, weights_sha256=digest)
-        (partial / CONFIG).write_text(head_config_json(head.config))
-        if lines:
-            (partial / METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
-        os.rename(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -2,14 +2,15 @@
 
     python -m reward_model.training.face_tracks_crossval PEOPLE.jsonl --config CONFIG.yaml --folds 5 --json OUT.json
 
-For each fold a head is trained on the config's pairs and on those of PEOPLE that show nobody of the fold, and tested on
-the pairs whose references are all of the fold. Every `arcface` variant scores the same pairs. The width of a tie by
-fitting is fitted on the tested pairs themselves, for every model alike.
+For each fold a head is trained on those of the config's pairs and of PEOPLE that show nobody of the fold, neither as a
+reference nor as an impostor, and tested on the pairs whose references are all of the fold. Every `arcface` variant
+scores the same pairs. The width of a tie by fitting is fitted on the tested pairs themselves, for every model alike.
+Intervals resample folds, not casts: casts of the same people are not independent of each other. `clusters` of the JSON
+says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -19,60 +20,53 @@ import typer
 
 from ..data.records import PreferencePair
 from .config_file import read_config
-from .draws import generator
+from .dataset import read_pair_file
 from .errors import TrainingError
 from .evaluation import Evaluation
 from .face_tracks import (
     Progress,
+    TrackDataset,
     load_dataset,
     load_splits,
     shown,
-    split_by_cluster,
+    split_by_people,
     train_heads,
 )  # fmt: skip
 from .predictions import Prediction, Scored
 from .track_baselines import arcface_predictions
 from .track_config import FaceTracksConfig, TrackPairs
-
-
-def people_of(pair: PreferencePair) -> frozenset[str]:
-    """Everybody a pair shows, as far as it says: its references, and the others named in `meta["people"]`."""
-    return frozenset(pair.persons) | frozenset(pair.meta.get("people") or ())
-
-
-def folds_of(pairs: Sequence[PreferencePair], folds: int, seed: int) -> list[frozenset[str]]:
-    """Groups of people, as equal in size as can be."""
-    people = sorted({person for pair in pairs for person in people_of(pair)})
-    if not 2 <= folds <= len(people):
-        raise TrainingError(f"{folds} folds of {len(people)} people; give 2 to {len(people)}")
-    order = generator(seed, "folds").permutation(len(people))
-    return [frozenset(people[i] for i in order[start::folds]) for start in range(folds)]
+from .track_people import folds_of, people_of, require_people
 
 
 def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progress: Progress = shown) -> Evaluation:
     """`face-tracks`, first of the evaluation's models, and every variant of `arcface` on all tested pairs.
 
     A config without pairs of its own: heads learn from the other folds alone. Pairs that no fold holds are left out.
+    Every pair's cluster is its fold. TrainingError for pairs of these people, or of photographs, that don't say whom
+    their clips show.
     """
     from ..faces.face_tracks import FaceTracksScorer, bundled_reader
 
+    known = {name for pair in read_pair_file(people).pairs for name in people_of(pair)}
+    for path in (str(people), *(file.path for file in config.train), *config.dev):
+        require_people(path, read_pair_file(path).pairs, known)
     data = load_dataset(config, [TrackPairs(path=str(people))], progress)
     base = load_splits(config, progress) if config.train else None
     tested: list[PreferencePair] = []
     predictions: list[Prediction] = []
-    for fold in folds_of(data.pairs, folds, config.seed):
+    for number, fold in enumerate(folds_of(data.pairs, folds, config.seed)):
         test = [i for i, pair in enumerate(data.pairs) if fold.issuperset(pair.persons)]
-        rest = [i for i, pair in enumerate(data.pairs) if not fold & people_of(pair)]
-        if not test or not rest:
+        rest = without(data, fold)
+        if not test or not len(rest):
             continue
-        others, dev = split_by_cluster(data.at(rest), 0.15, config.seed)
+        others, dev = split_by_people(rest, 0.15, config.seed)
         if base is not None:
-            others, dev = base[0].with_more(others), base[1].with_more(dev)
+            others, dev = without(base[0], fold).with_more(others), without(base[1], fold).with_more(dev)
         head, _ = train_heads(config, others, dev, progress)
         held_out = data.at(test)
         with torch.no_grad():
             a, b = (head(part).tolist() for part in (held_out.a, held_out.b))
-        tested += held_out.pairs
+        tested += [_in_cluster(pair, f"fold {number}") for pair in held_out.pairs]
         predictions += [
             Prediction(pair.pair_id, Scored(x), Scored(y)) for pair, x, y in zip(held_out.pairs, a, b, strict=True)
         ]
@@ -86,6 +80,15 @@ def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progr
     ]:
         evaluation.add(one, given, (tested, given))
     return evaluation
+
+
+def _in_cluster(pair: PreferencePair, name: str) -> PreferencePair:
+    return pair.model_copy(update={"meta": {**pair.meta, "cluster": name}})
+
+
+def without(data: TrackDataset, people: frozenset[str]) -> TrackDataset:
+    """The pairs that show none of them."""
+    return data.at([i for i, pair in enumerate(data.pairs) if not people & people_of(pair)])
 
 
 def main(
@@ -114,7 +117,8 @@ def main(
     for table in tables(evaluation):
         Console().print(table)
     if json_path is not None:
-        json_path.write_text(dumps({"pairs": str(people), "folds": folds, **evaluation.to_json()}, indent=1) + "\n")
+        told = {"pairs": str(people), "folds": folds, "clusters": "folds of people", **evaluation.to_json()}
+        json_path.write_text(dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import asdict
 from functools import cache
 from hashlib import sha256
-from multiprocessing import get_context
 from pathlib import Path
 
 from ..data.records import PreferencePair
@@ -18,7 +17,7 @@ from ..faces.arcface import SAMPLING, ArcFaceScorer, bundled_reader
 from ..faces.match import VARIANTS
 from ..scorer import ScorerInfo
 from .predictions import Prediction, Scored
-from .track_extract import Clip, Progress, clips_of, read_clip
+from .track_extract import Clip, Progress, clips_of, in_processes, read_clip
 
 
 def arcface_predictions(
@@ -29,10 +28,10 @@ def arcface_predictions(
     unique = list(dict.fromkeys(clips))
     known: dict[Clip, dict[str, Scored]] = {}
     with (
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
         progress("arcface on clips", len(unique)) as steps,
+        closing(in_processes(_score, [(clip, folder) for clip in unique], workers)) as results,
     ):
-        for clip, scored in zip(unique, pool.map(_score, unique, [folder] * len(unique)), strict=True):
+        for (clip, _), scored in results:
             known[clip] = scored
             steps.advance()
     return [

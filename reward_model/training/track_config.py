@@ -43,7 +43,7 @@ class TrackAugmentation(Section):
 class FaceTracksConfig(RunConfig):
     kind: Literal["face-tracks"] = "face-tracks"
     train: tuple[TrackPairs, ...] = ()
-    # to stop early and to report on; without one, a tenth of the casts of `train`
+    # to stop early and to report on; without one, about a tenth of `train`, of people whom the rest doesn't show
     dev: tuple[str, ...] = ()
     # folder in which the features of clips are kept
     cache: str = ".face-tracks"

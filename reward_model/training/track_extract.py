@@ -8,15 +8,15 @@ stay small.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import sha256
 from json import dumps
-from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -24,17 +24,18 @@ from safetensors.numpy import save_file
 
 from identity_reward_client.frame_sampling import FrameSampling
 
-from ..data.packed_clip import read_packed
+from ..data.packed_clip import SUFFIX, read_packed
 from ..data.progress import Steps
 from ..data.records import PreferencePair, resolve
+from ..data.workers import results_of
 from ..errors import FrameIndexMismatch, ReferenceWithoutFace, ScoringError
 from ..faces.arcface import bundled_reader
 from ..faces.clip_faces import TRACK_WEIGHT, ClipReader
 from ..faces.sampling import FACE_TRACKS as SAMPLING
 from ..faces.track_features import FRAME_FEATURES, PERSON_FEATURES, REVISION, ClipFeatures, clip_features
-from ..types import Sample, Video
+from ..types import Sample
 from .errors import TrainingError
-from .media import read_references, read_video
+from .media import pick, read_references, read_video
 
 # called with what is done and how much there is of it
 Progress = Callable[[str, int], AbstractContextManager[Steps]]
@@ -57,6 +58,7 @@ def clips_of(jsonl: Path, pair: PreferencePair) -> tuple[Clip, Clip]:
 def extract(clips: Iterable[Clip], folder: Path, workers: int, progress: Progress) -> dict[Clip, ClipFeatures | None]:
     """None for a clip with a reference that shows no face. TrainingError names a file that can't be read."""
     unique = list(dict.fromkeys(clips))
+    _require_frames(unique)
     paths = _paths(unique, folder)
     known = {clip: found for clip in unique if (found := _read(paths[clip])) is not None}
     todo: dict[Path, Clip] = {paths[clip]: clip for clip in unique if clip not in known}
@@ -69,15 +71,22 @@ def extract(clips: Iterable[Clip], folder: Path, workers: int, progress: Progres
 
 
 def read_clip(clip: Clip, sampling: FrameSampling = SAMPLING) -> Sample:
-    """A packed clip that lacks some frames of the sampling gives those that it has, evenly."""
-    try:
-        video = read_video(clip.video, sampling, clip.fps)
-    except FrameIndexMismatch:
-        held = read_packed(clip.video)
-        places = sorted(set(sampling.indices(len(held.frames_THWC), held.fps)))
-        indices = tuple(held.frame_indices[place] for place in places)
-        video = Video(held.frames_THWC[places], held.fps, held.num_source_frames, indices)
-    return Sample(read_references(clip.references, sampling), video)
+    """ScoringError for what can't be read, or a packed clip without the frames of the sampling; OSError for no file."""
+    return Sample(read_references(clip.references, sampling), read_video(clip.video, sampling, clip.fps))
+
+
+def _require_frames(clips: Iterable[Clip]) -> None:
+    """TrainingError for a packed clip that holds other frames than the scorer looks at: it would refuse them."""
+    for path in dict.fromkeys(clip.video for clip in clips if clip.video.suffix == SUFFIX):
+        try:
+            pick(read_packed(path), SAMPLING, path)
+        except FrameIndexMismatch:
+            raise TrainingError(
+                f"{path} is a packed clip without the frames that face-tracks looks at; make the data with --frames "
+                f"mp4, or with --frames packed --packed-frames {SAMPLING.num_frames} in a size that shows faces"
+            ) from None
+        except (ScoringError, OSError) as error:
+            raise TrainingError(f"{path}: {error}; mend it, or remove its pairs") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,25 +145,27 @@ def _write(path: Path, features: ClipFeatures | None) -> None:
 
 
 def _compute(todo: dict[Path, Clip], workers: int, progress: Progress) -> None:
-    waiting = list(todo.items())
     with (
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
         progress("faces of clips", len(todo)) as steps,
+        closing(in_processes(_work, list(todo.items()), workers)) as results,
     ):
-        running: set[Future] = set()
-        try:
-            while waiting or running:
-                while waiting and len(running) < 2 * workers:
-                    path, clip = waiting.pop()
-                    running.add(pool.submit(_work, path, clip))
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    if (fault := future.result()) is not None:
-                        raise TrainingError(fault)
-                steps.advance(len(done))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for _, fault in results:
+            if fault is not None:
+                raise TrainingError(fault)
+            steps.advance()
+
+
+def in_processes(
+    work: Callable[..., Any], tasks: Sequence[tuple], workers: int
+) -> Generator[tuple[tuple, Any], None, None]:
+    """`results_of`, and TrainingError where a process died."""
+    try:
+        yield from results_of(work, tasks, min(workers, len(tasks)))
+    except BrokenProcessPool:
+        raise TrainingError(
+            f"a process that reads clips died, of {workers} (out of memory? each takes about 300 MB); what it had read "
+            "is kept: the same command goes on there, with --resume where it has that; fewer `workers` take less"
+        ) from None
 
 
 @cache

@@ -104,6 +104,13 @@ class ClipPlan:
     width: int = 416
     height: int = 240
 
+    @property
+    def people(self) -> frozenset[str]:
+        """Names of those who are seen at any time, impostors among them."""
+        parts = [part for part in self.parts if part.shown[1] >= 0]
+        changed = {part.change.person.name for part in parts if part.change is not None}
+        return frozenset(part.person.name for part in parts) | changed
+
     def scene(self, frame: int) -> tuple[Scene, tuple[int, ...]]:
         """What frame number `frame` shows, and the part that each of its actors plays."""
         at, time_s = self.at(frame), frame / self.fps

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import cast
 
 from ..progress import Steps
 from ..records import PreferencePair, Reference
+from ..workers import results_of
 from .draw import generator
 from .folder import DataFolder
 from .media import ClipWriter, Mp4Writer, PackedWriter, write_picture
@@ -25,7 +20,7 @@ from .openpeople import NoPhotos
 from .options import Options, PeopleError, share_out
 from .pairs import choose_pairs, make_pair
 from .renderer import RendererError, RendererKind, open_renderer
-from .source import RenderedPeople, Source
+from .source import RenderedPeople, Scene, Source
 
 
 @dataclass(frozen=True)
@@ -81,20 +76,11 @@ def open_source(options: Options) -> Source:
 def _run(
     folder: DataFolder, options: Options, splits: list[str], todo: list[int], workers: int, steps: Steps | None
 ) -> None:
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_start, initargs=(folder.out, options)
-    )
-    waiting = iter(todo)
-    running: dict[Future[list[PreferencePair]], int] = {}
+    tasks = ((n, splits[n]) for n in todo)
     try:
-        while True:
-            with _deaf():
-                for n in islice(waiting, 2 * workers - len(running)):
-                    running[pool.submit(_scenario, n, splits[n])] = n
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                folder.add(running.pop(future), future.result())
+        with closing(results_of(_scenario, tasks, workers, _start, (folder.out, options))) as results:
+            for (n, _), pairs in results:
+                folder.add(n, pairs)
                 if steps is not None:
                     steps.advance()
     except BrokenProcessPool:
@@ -102,18 +88,6 @@ def _run(
     except OSError as error:
         told = f"{error.filename or folder.out}: {error.strerror or error}; the same command goes on where it stopped"
         raise PeopleError(told) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes that are started here don't hear Ctrl-C: this one does, and ends them."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class _Worker:
@@ -127,7 +101,7 @@ class _Worker:
         )
 
     def write(self, index: int, split: str) -> list[PreferencePair]:
-        """A scenario's files, then its records."""
+        """A scenario's files, and its records."""
         options = self.options
         scene = self.source.scene(index, split)
         references = []
@@ -135,27 +109,45 @@ class _Worker:
             reference = Reference(path=f"references/{scene.name}{'abc'[number]}.png", person=person)
             write_picture(self.out / reference.path, draw())
             references.append(reference)
-        rng = generator("pairs", options.seed, index)
-        chosen = choose_pairs(rng, [clip.modes for clip in scene.clips], options.pairs_per_scenario)
         paths = [f"clips/{clip.name}{self.writer.suffix}" for clip in scene.clips]
-        for n in sorted({n for pair in chosen for n in pair}):
-            self.writer.write(self.out / paths[n], scene.clips[n])
-        return [
-            make_pair(
-                options.seed,
-                f"{scene.name}-{number}",
-                options.labels,
-                prompt=scene.prompt,
-                references=references,
-                clips=(scene.clips[a].modes, scene.clips[b].modes),
-                paths=(paths[a], paths[b]),
-                cluster=scene.cluster,
-                split=split,
-                fps=options.size.fps,
-                licence=self.source.licence,
-            )
-            for number, (a, b) in enumerate(chosen)
-        ]
+        pairs = scene_pairs(options, index, split, scene, references, paths, self.source.licence)
+        used = {path for pair in pairs for path in (pair.video_a, pair.video_b)}
+        for path, clip in zip(paths, scene.clips, strict=True):
+            if path in used:
+                self.writer.write(self.out / path, clip)
+        return pairs
+
+
+def scene_pairs(
+    options: Options,
+    index: int,
+    split: str,
+    scene: Scene,
+    references: Sequence[Reference],
+    paths: Sequence[str],
+    licence: str,
+) -> list[PreferencePair]:
+    """The records of scenario `index`; paths: of its clips. Reads and draws nothing."""
+    rng = generator("pairs", options.seed, index)
+    clips = scene.clips
+    chosen = choose_pairs(rng, [clip.modes for clip in clips], options.pairs_per_scenario)
+    return [
+        make_pair(
+            options.seed,
+            f"{scene.name}-{number}",
+            options.labels,
+            prompt=scene.prompt,
+            references=references,
+            clips=(clips[a].modes, clips[b].modes),
+            people=clips[a].people | clips[b].people,
+            paths=(paths[a], paths[b]),
+            cluster=scene.cluster,
+            split=split,
+            fps=options.size.fps,
+            licence=licence,
+        )
+        for number, (a, b) in enumerate(chosen)
+    ]
 
 
 _worker: _Worker
@@ -163,17 +155,8 @@ _worker: _Worker
 
 def _start(out: Path, options: Options) -> None:
     global _worker
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     warnings.simplefilter("ignore", RuntimeWarning)  # said once by the parent
     _worker = _Worker(out, options)
-
-
-def _end_with(parent) -> None:
-    """A parent that was killed leaves no workers behind."""
-    parent.join()
-    os._exit(1)
 
 
 def _scenario(index: int, split: str) -> list[PreferencePair]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -55,13 +55,14 @@ def make_pair(
     prompt: str,
     references: Sequence[Reference],
     clips: tuple[Modes, Modes],
+    people: Iterable[str],
     paths: tuple[str, str],
     cluster: str,
     split: str,
     fps: float,
     licence: str,
 ) -> PreferencePair:
-    """A record whose votes are a function of seed, kind and id."""
+    """A record whose votes are a function of seed, kind and id. `people`: everybody whom the clips show."""
     a, b = clips
     given = votes(kind, a, b, generator("votes", kind, seed, pair_id))
     return PreferencePair(
@@ -79,6 +80,7 @@ def make_pair(
         meta={
             "mode": deciding_mode(a, b),
             "cluster": cluster,
+            "people": sorted({*people, *(reference.person for reference in references)}),
             "compared": " and ".join("generated" if modes else "original" for modes in clips),
             "truth": exact_label(a, b).value,
             "a": {"modes": a, "quality": round(quality(a), 6)},

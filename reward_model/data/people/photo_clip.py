@@ -54,6 +54,13 @@ class PhotoPlan:
     resolution: float = 1.0
     modes: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def people(self) -> frozenset[str]:
+        """Everybody who is seen at any time, impostors among them."""
+        shots = [shot for strip in self.strips if strip.shown[1] >= 0 for shot in strip.shots]
+        blended = {shot.blend_to[0] for shot in shots if shot.blend_to is not None}
+        return frozenset(shot.person for shot in shots) | blended
+
     def draw(self, frames: Sequence[int]) -> np.ndarray:
         """uint8 RGB [T, H, W, 3] of the frames with these numbers, before compression."""
         return np.stack([self._frame(number) for number in frames])

@@ -62,7 +62,7 @@ class Photos:
             clip_rng = generator("photo clip", self.seed, index, n)
             plan = _draw_plan(clip_rng, f"{name}-{n}", cast, self.size)
             plan = failing.fail(plan, failures[which], clip_rng)
-            clips.append(Clip(plan.name, plan.modes, plan.crf, plan.draw))
+            clips.append(Clip(plan.name, plan.modes, plan.people, plan.crf, plan.draw))
         references = tuple((person, partial(head_and_shoulders, person)) for person in cast)
         return Scene(name, "+".join(sorted(cast)), _prompt(cast), references, tuple(clips))
 

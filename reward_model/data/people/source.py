@@ -15,10 +15,14 @@ from .scenario import ClipSize, draw_scenario
 
 @dataclass(frozen=True)
 class Clip:
-    """`draw` takes frame numbers and gives uint8 RGB [T, H, W, 3] with even sides, before compression by `crf`."""
+    """`draw` takes frame numbers and gives uint8 RGB [T, H, W, 3] with even sides, before compression by `crf`.
+
+    people: everybody who is seen in it; a look-alike has a name of its own.
+    """
 
     name: str
     modes: dict[str, float]
+    people: frozenset[str]
     crf: int
     draw: Callable[[Sequence[int]], np.ndarray]
 
@@ -60,7 +64,7 @@ class RenderedPeople:
             scenario.name,
             scenario.prompt,
             tuple((p.person.name, partial(p.draw, self._renderer)) for p in scenario.portraits),
-            tuple(Clip(c.name, c.modes, c.crf, partial(c.draw, self._renderer)) for c in scenario.clips),
+            tuple(Clip(c.name, c.modes, c.people, c.crf, partial(c.draw, self._renderer)) for c in scenario.clips),
         )
 
     def close(self) -> None:

@@ -49,7 +49,8 @@ def data_set(folder, *pairs, name="train.jsonl"):
 def test_a_sound_data_set(folder):
     votes = {"A": 1, "B": 1, "tie": 1}
     train = data_set(folder, pair("1"), pair("2", votes=votes), pair("3", votes={"tie": 2, "B": 1}))
-    done = check(train, data_set(folder, pair("4", "test", "bo"), name="test.jsonl"))
+    Image.new("RGB", (28, 28)).save(folder / "bo.png")
+    done = check(train, data_set(folder, pair("4", "test", "bo", reference="bo.png"), name="test.jsonl"))
     assert done.exit_code == 0, done.output
     assert "no problems" in done.stdout
     header, first, second = (line.split() for line in done.stdout.splitlines()[:3])
@@ -104,6 +105,20 @@ def test_a_planted_fault_is_found(folder, clip, plant, kind, said):
     assert f"{kind}: " in done.stderr
     assert said in done.stderr
     assert f"1 problems: 1 {kind}" in done.stderr
+
+
+def test_one_picture_under_two_names_in_two_splits(folder):
+    """Found by what is in the files, whatever they are called; two names within one split leak nothing."""
+    shutil.copy(folder / "anna.png", folder / "x.png")
+    train = data_set(folder, pair("1"), pair("2", person="anne", reference="x.png"))
+    assert check(train).exit_code == 0
+    done = check(train, data_set(folder, pair("3", "test", "bo", reference="x.png"), name="test.jsonl"))
+    assert done.exit_code == 1
+    assert "1 problems: 1 identity leak" in done.stderr
+    assert (
+        "one picture is of bo in test (x.png, pair 3), anna in train (anna.png, pair 1), anne in train (x"
+        in done.stderr
+    )
 
 
 def test_a_label_against_its_votes(folder):

@@ -1,7 +1,13 @@
 """Training of face-tracks: on made-up features, and from the files of example clips to a scorer that ranks them."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +18,24 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from identity_reward_client.preference import Preference
-from reward_model.data.records import PreferencePair, RecordError, Reference, Votes, write_pairs
+from reward_model.data.packed_clip import write_packed
+from reward_model.data.records import PreferencePair, RecordError, Reference, Votes, read_pairs, write_pairs
+from reward_model.decode import decode_frames, probe
 from reward_model.faces.face_tracks import load_folder
+from reward_model.faces.sampling import FACE_TRACKS
 from reward_model.faces.track_features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
 from reward_model.faces.track_head import FeatureBatch, read_head_config
-from reward_model.folder import CheckpointError
 from reward_model.training.cli import train_reward
-from reward_model.training.config_file import read_config
-from reward_model.training.errors import TrainingError
-from reward_model.training.face_tracks import TrackDataset, split_by_cluster, train_face_tracks, train_heads
-from reward_model.training.face_tracks_crossval import cross_validate, folds_of
+from reward_model.training.config_file import config_yaml, read_config
+from reward_model.training.errors import Interrupted, TrainingError
+from reward_model.training.face_tracks import TrackDataset, load_splits, split_by_people, train_heads
+from reward_model.training.face_tracks_crossval import cross_validate, main
+from reward_model.training.journal import read_metrics
 from reward_model.training.track_augment import augment
 from reward_model.training.track_config import FaceTracksConfig, TrackAugmentation, TrackPairs
-from reward_model.training.track_extract import clips_of, extract, read_clip
+from reward_model.training.track_extract import clips_of, extract, in_processes, read_clip
+from reward_model.training.track_run import train_face_tracks
+from reward_model.types import Video
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 SIMILARITY = list(FRAME_FEATURES).index("similarity")
@@ -85,12 +96,12 @@ def test_heads_learn_what_one_bad_frame_of_one_person_means():
     dev = head.config.training["dev"]
     assert dev["accuracy_without_ties"] > 0.9
     assert dev["accuracy_with_ties"] > 0.75
-    assert {line["member"] for line in lines} == {0, 1}
+    assert {line.member for line in lines} == {0, 1}
     assert head.config.num_members == 2
 
 
 def test_a_seed_gives_one_head_and_leaves_the_process_s_draws_alone():
-    train, dev = split_by_cluster(made_up(120, 3), 0.2, 0)
+    train, dev = split_by_people(made_up(120, 3), 0.2, 0)
     config = SMALL.model_copy(update={"epochs": 2})
     state = torch.random.get_rng_state()
     heads = [train_heads(one, train, dev, Told())[0] for one in (config, config, config.model_copy(update={"seed": 1}))]
@@ -101,8 +112,9 @@ def test_a_seed_gives_one_head_and_leaves_the_process_s_draws_alone():
 
 
 def test_no_cast_is_in_both_parts_of_a_split():
-    train, dev = split_by_cluster(made_up(120, 3), 0.2, 0)
+    train, dev = split_by_people(made_up(120, 3), 0.2, 0)
     assert len(train) + len(dev) == 120
+    assert 12 <= len(dev) <= 36
     assert not {pair.cluster for pair in train.pairs} & {pair.cluster for pair in dev.pairs}
 
 
@@ -129,15 +141,6 @@ def test_augmentation_keeps_four_frames_and_changes_both_clips_alike():
         torch.Generator().manual_seed(0),
     )  # fmt: skip
     torch.testing.assert_close(same.frames_NPTF, a.frames_NPTF, equal_nan=True)
-
-
-def test_folds_share_nobody_and_leave_nobody_out():
-    pairs = [record(str(n), Preference.A, (f"p{n}",), people=[f"q{n}"]) for n in range(7)]
-    folds = folds_of(pairs, 3, 0)
-    assert sum(len(fold) for fold in folds) == len(frozenset().union(*folds)) == 14
-    assert max(map(len, folds)) - min(map(len, folds)) <= 1
-    with pytest.raises(TrainingError, match="30 folds of 14 people"):
-        folds_of(pairs, 30, 0)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +179,7 @@ def config(examples) -> FaceTracksConfig:
 @pytest.fixture(scope="module")
 def trained(config, examples) -> tuple[Path, Told]:
     told = Told()
-    return train_face_tracks(config, examples / "head", told), told
+    return train_face_tracks(config, examples / "run", progress=told), told
 
 
 def test_from_files_to_a_scorer_that_ranks_them(trained, config, examples):
@@ -190,8 +193,6 @@ def test_from_files_to_a_scorer_that_ranks_them(trained, config, examples):
         rewards[name] = scorer.forward([scorer.preprocess(read_clip(clip))])[0].reward
     assert rewards["two_people"] > rewards["two_people_one_missing"] + 0.5
     assert read_head_config(out).training["pairs"] == 4
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert lines[-1]["dev"]["loss"] < lines[0]["dev"]["loss"]
 
 
 def test_features_are_computed_once_and_a_damaged_file_of_them_again(trained, config, examples):
@@ -212,9 +213,118 @@ def test_features_are_computed_once_and_a_damaged_file_of_them_again(trained, co
         assert first[clip].frames_PTF.tobytes() == again[clip].frames_PTF.tobytes()
 
 
-def test_a_folder_that_exists_is_left_alone(trained, config):
-    with pytest.raises(CheckpointError, match="exists already"):
-        train_face_tracks(config, trained[0], Told())
+def test_a_finished_run_says_so_and_another_s_folder_is_left_alone(trained, config, capsys):
+    out, run = trained[0], trained[0].parent
+    written = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(TrainingError, match="exists already; --resume goes on with it"):
+        train_face_tracks(config, run, progress=Told())
+    told = Told()
+    assert train_face_tracks(config, run, resume=True, progress=told) == out
+    assert "finished already; the model is in" in capsys.readouterr().err
+    assert told.work == {}
+    changed = config.model_copy(update={"seed": 5})
+    with pytest.raises(TrainingError, match="holds another run: seed was 0 and is 5"):
+        train_face_tracks(changed, run, resume=True, progress=told)
+    assert written == {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_it_without_a_traceback_and_resume_reads_the_other_clips(examples, tmp_path):
+    """SIGINT to all processes, as a terminal does, while clips are read."""
+    for name in ("clips", "references", "pairs.jsonl"):
+        (tmp_path / name).symlink_to(examples / name)
+    pairs, out, cache = str(tmp_path / "pairs.jsonl"), tmp_path / "run", tmp_path / "cache"
+    config = SMALL.model_copy(
+        update={"train": (TrackPairs(path=pairs),), "dev": (pairs,), "cache": str(cache), "epochs": 1, "workers": 1}
+    )
+    (tmp_path / "config.yaml").write_text(config_yaml(config))
+    command = [sys.executable, "-m", "reward_model.training", str(tmp_path / "config.yaml"), "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(cache.rglob("*.safetensors")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert f"to go on: identity-reward train-reward {out / 'config.yaml'} --out {out} --resume" in said
+    assert "Traceback" not in said
+    told = Told()
+    done = len(list(cache.rglob("*.safetensors")))
+    assert 1 <= done < 5
+    train_face_tracks(config, out, resume=True, progress=told)
+    assert told.work["faces of clips"] == 5 - done
+    assert load_folder(out / "model").info.name == "face-tracks"
+
+
+def test_an_interruption_leaves_a_run_that_resume_goes_on_with(config, tmp_path):
+    class Stopped(Told):
+        def __call__(self, what: str, total: int):
+            raise KeyboardInterrupt
+
+    fresh = config.model_copy(update={"cache": str(tmp_path / "cache")})
+    with pytest.raises(Interrupted, match=r"stopped; what was read of clips is kept in .*cache"):
+        train_face_tracks(fresh, tmp_path / "run", progress=Stopped())
+    assert read_config(str(tmp_path / "run" / "config.yaml")) == fresh
+    with pytest.raises(Interrupted):
+        train_face_tracks(fresh, tmp_path / "run", resume=True, progress=Stopped())
+
+
+def test_reading_processes_don_t_hear_ctrl_c():
+    assert [heard for _, heard in in_processes(signal.getsignal, [(signal.SIGINT,)], 1)] == [signal.SIG_IGN]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_run_leaves_metrics_curves_and_scalars(trained, config):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = trained[0].parent
+    lines = read_metrics(run)
+    losses = {line["step"]: line["loss"] for line in lines if "loss" in line}
+    dev = {line["step"]: line["dev"] for line in lines if "dev" in line}
+    assert losses.keys() == dev.keys()
+    assert {line["member"] for line in lines if "dev" in line} == {0, 1}
+    assert len(losses) > config.epochs >= len([step for step in losses if step < config.epochs])
+    assert dev[max(dev)]["loss"] < dev[0]["loss"]
+    assert {"accuracy_without_ties", "accuracy_with_ties"} < dev[0].keys()
+    with Image.open(run / "curves.png") as picture:
+        assert picture.format == "PNG"
+    board = EventAccumulator(str(run / "tensorboard")).Reload()
+    assert {"loss", "dev/accuracy_without_ties", "dev/loss"} <= set(board.Tags()["scalars"])
+    assert len(board.Scalars("loss")) == len(losses)
+    assert sorted(path.name for path in trained[0].iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_a_reading_process_that_dies_is_told_of():
+    with pytest.raises(TrainingError, match="a process that reads clips died, of 2"):
+        list(in_processes(os._exit, [(9,)], 2))
+
+
+def test_what_is_left_out_is_said_and_counted(tmp_path, examples, config, capsys):
+    """Five pairs: one of a picture without a face, one without a majority, and no video B that is better."""
+    for name in ("clips", "references", "cache"):
+        (tmp_path / name).symlink_to(examples / name)
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.jpg")
+    kept = [pair for pair in read_pairs(examples / "pairs.jsonl") if pair.label != Preference.B]
+    faceless = record("4", Preference.A, videos=(kept[0].video_a, kept[0].video_b))
+    undecided = kept[0].model_copy(update={"pair_id": "5", "label": None, "votes": Votes(A=1, B=1, tie=1)})
+    write_pairs(tmp_path / "train.jsonl", [*kept, faceless, undecided])
+    own = config.model_copy(
+        update={"train": (TrackPairs(path=str(tmp_path / "train.jsonl")),), "epochs": 1, "workers": 1}
+    )
+    train, dev = load_splits(own, Told())
+    told = capsys.readouterr().err
+    assert "1 pairs without a majority are left out" in told
+    assert "every decided pair says A" in told
+    assert "1 of 3 pairs are left out: a reference of theirs shows no face" in told
+    head, _ = train_heads(own, train, dev, Told())
+    assert (head.config.training["pairs"], head.config.training["pairs_without_face"]) == (2, 1)
+
+
+def test_the_count_of_faceless_pairs_outlives_a_split():
+    train, dev = split_by_people(replace(made_up(120, 3), num_without_face=7), 0.2, 0)
+    assert (train.num_without_face, dev.num_without_face) == (7, 0)
 
 
 def test_pairs_whose_reference_shows_no_face_are_left_out(tmp_path, config):
@@ -223,7 +333,7 @@ def test_pairs_whose_reference_shows_no_face_are_left_out(tmp_path, config):
     write_pairs(tmp_path / "pairs.jsonl", [record("0", Preference.A, videos=("a.mp4", "a.mp4"))])
     wrong = config.model_copy(update={"train": (TrackPairs(path=str(tmp_path / "pairs.jsonl")),), "workers": 1})
     with pytest.raises(TrainingError, match="no pair whose references all show a face"):
-        train_face_tracks(wrong, tmp_path / "head", Told())
+        train_face_tracks(wrong, tmp_path / "run", progress=Told())
 
 
 @pytest.mark.parametrize(
@@ -241,8 +351,34 @@ def test_what_is_wrong_with_pairs_is_said(tmp_path, config, pairs, error, told):
         write_pairs(tmp_path / "pairs.jsonl", pairs)
     wrong = config.model_copy(update={"train": (TrackPairs(path=str(tmp_path / "pairs.jsonl")),)})
     with pytest.raises(error, match=told):
-        train_face_tracks(wrong, tmp_path / "head", Told())
-    assert not (tmp_path / "head").exists()
+        train_face_tracks(wrong, tmp_path / "run", progress=Told())
+    assert not (tmp_path / "run").exists()
+
+
+def test_packed_clips_need_the_frames_that_the_scorer_looks_at(tmp_path, config):
+    (tmp_path / "a.jpg").write_bytes((EXAMPLES / "references/anna.jpg").read_bytes())
+    data = (EXAMPLES / "clips/one_person.mp4").read_bytes()
+    told = probe(data)
+
+    def pack(name: str, indices: tuple[int, ...]) -> None:
+        frames = decode_frames(data, indices)
+        write_packed(tmp_path / name, Video(frames, told.fps, told.num_frames, indices))
+
+    wanted = FACE_TRACKS.indices(told.num_frames, told.fps)
+    pack("a.safetensors", wanted)
+    pack("b.safetensors", wanted[::2])
+    pair = record("0", Preference.A, videos=("a.safetensors", "a.safetensors"))
+    whole = clips_of(tmp_path / "pairs.jsonl", pair)[0]
+    features = extract([whole], tmp_path / "cache", 1, Told())
+    file = replace(whole, video=EXAMPLES / "clips/one_person.mp4")
+    of_file = extract([file], tmp_path / "cache", 1, Told())
+    assert features[whole].frames_PTF.tobytes() == of_file[file].frames_PTF.tobytes()
+    write_pairs(tmp_path / "pairs.jsonl", [record("0", Preference.A, videos=("a.safetensors", "b.safetensors"))])
+    wrong = config.model_copy(update={"train": (TrackPairs(path=str(tmp_path / "pairs.jsonl")),)})
+    work = Told()
+    with pytest.raises(TrainingError, match=r"b\.safetensors is a packed clip without .* --packed-frames 16 "):
+        train_face_tracks(wrong, tmp_path / "run", progress=work)
+    assert work.work == {}
 
 
 def test_a_video_that_can_t_be_read_is_named(tmp_path, config):
@@ -252,7 +388,7 @@ def test_a_video_that_can_t_be_read_is_named(tmp_path, config):
     write_pairs(tmp_path / "pairs.jsonl", [record("0", Preference.A)])
     wrong = config.model_copy(update={"train": (TrackPairs(path=str(tmp_path / "pairs.jsonl")),), "workers": 1})
     with pytest.raises(TrainingError, match=r"[ab]\.mp4: .*mend it, or remove its pairs"):
-        train_face_tracks(wrong, tmp_path / "head", Told())
+        train_face_tracks(wrong, tmp_path / "run", progress=Told())
 
 
 def test_the_command_trains_a_head_of_a_data_set_and_says_what_is_wrong(examples, trained, tmp_path):
@@ -268,13 +404,16 @@ def test_the_command_trains_a_head_of_a_data_set_and_says_what_is_wrong(examples
     again = CliRunner().invoke(app, [*arguments, *small])
     assert again.exit_code == 2
     assert "exists already" in again.output
+    resumed = CliRunner().invoke(app, [*arguments, *small, "--resume"])
+    assert resumed.exit_code == 0
+    assert "finished already" in resumed.output
 
 
 def test_the_shipped_config_and_overrides(tmp_path):
     shipped = read_config("face-tracks", ["augmentation.size_shift=0.1", "seed=3"])
     assert (shipped.kind, shipped.augmentation.size_shift, shipped.seed) == ("face-tracks", 0.1, 3)
     with pytest.raises(TrainingError, match="no pairs are given"):
-        train_face_tracks(shipped, tmp_path / "head", Told())
+        train_face_tracks(shipped, tmp_path / "run", progress=Told())
     with pytest.raises(TrainingError, match=r"epohcs is no field; did you mean epochs\?"):
         read_config("face-tracks", ["epohcs=3"])
     (tmp_path / "dev.jsonl").touch()
@@ -291,7 +430,7 @@ def test_cross_validation_tests_each_person_by_a_head_that_never_saw_them(exampl
         "anna": ("one_person", "one_person_replaced"),
     }
     pairs = [
-        record(person, Preference.A, videos=tuple(f"clips/{name}.mp4" for name in clips)).model_copy(
+        record(person, Preference.A, videos=tuple(f"clips/{name}.mp4" for name in clips), people=[person]).model_copy(
             update={"references": (Reference(path=f"references/{person}.jpg", person=person),)}
         )
         for person, clips in single.items()
@@ -304,6 +443,13 @@ def test_cross_validation_tests_each_person_by_a_head_that_never_saw_them(exampl
     ]  # fmt: skip
     assert {pair.pair_id for pair in evaluation.pairs} == set(single)
     assert all(report.num_scored == 3 for report in evaluation.reports)
+    assert sorted(pair.cluster for pair in evaluation.pairs) == ["fold 0", "fold 1", "fold 2"]
     assert evaluation.reports[1].overall["accuracy_without_ties"].mean == 1
-    with pytest.raises(TrainingError, match="none of 2 folds holds all references"):
-        cross_validate(own, examples / "pairs.jsonl", 2, Told())
+    (examples / "own.yaml").write_text(config_yaml(own))
+    main(examples / "people.jsonl", str(examples / "own.yaml"), None, 3, examples / "told.json")
+    told = json.loads((examples / "told.json").read_text())
+    assert (told["clusters"], told["num_clusters"]) == ("folds of people", 3)
+    both = [pair.model_copy(update={"meta": {"people": ["anna", "bea", "carl"]}}) for pair in pairs]
+    write_pairs(examples / "everybody.jsonl", both)
+    with pytest.raises(TrainingError, match="none of 2 folds"):
+        cross_validate(own, examples / "everybody.jsonl", 2, Told())

@@ -1,0 +1,115 @@
+"""Who is seen in pairs: parts of a data set that share nobody, impostors included."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..data.people.openpeople import PEOPLE as PHOTOGRAPHED
+from ..data.records import PreferencePair
+from .draws import generator
+from .errors import TrainingError
+
+# of the people to hold out; one that keeps most pairs is taken
+_DRAWS = 24
+
+
+def people_of(pair: PreferencePair) -> frozenset[str]:
+    """Everybody a pair shows: its references, and whoever else is in the clips, as `meta["people"]` says."""
+    return frozenset(pair.persons) | frozenset(pair.meta.get("people") or ())
+
+
+def require_people(path: str | Path, pairs: Iterable[PreferencePair], held_out: Iterable[str]) -> None:
+    """TrainingError for a pair that doesn't say who is in its clips although those may be people of `held_out`, or
+    OpenPeople's, who stand in for each other."""
+    known = {*PHOTOGRAPHED, *held_out}
+    for pair in pairs:
+        if not pair.meta.get("people") and known.intersection(pair.persons):
+            raise TrainingError(
+                f"{path}: pair {pair.pair_id} of {', '.join(pair.persons)} lacks meta.people, everybody whom its clips "
+                "show, so nobody can be held out; make photographs again with this version's identity-reward data "
+                "people --photos, or add the names"
+            )
+
+
+def split_people(pairs: Sequence[PreferencePair], share: float, seed: int) -> tuple[list[int], list[int]]:
+    """(places of the rest, places of about `share` of the pairs), so that nobody is in both parts.
+
+    Casts that share nobody with others are held out whole. Where casts share people, as photographs' do, some people
+    are held out with the pairs that show them alone; pairs that show both those and others are in neither part.
+    TrainingError where no part of the people can be held out.
+    """
+    alone: list[list[int]] = []
+    shared: list[list[int]] = []
+    for group in _connected(pairs):
+        (alone if len({pairs[i].cluster for i in group}) == 1 else shared).append(group)
+    draw = generator(seed, "dev casts")
+    order = draw.permutation(len(alone))
+    count = max(round(share * len(alone)), 1) if len(alone) > 1 else 0
+    rest = [i for n in order[count:] for i in alone[n]]
+    held_out = [i for n in order[:count] for i in alone[n]]
+    for group in shared:
+        outside, inside = _split_group([people_of(pairs[i]) for i in group], share, draw)
+        rest += [group[n] for n in outside]
+        held_out += [group[n] for n in inside]
+    if not held_out or not rest:
+        casts = sorted({pair.cluster for pair in pairs})
+        raise TrainingError(
+            f"no people can be held out of {len(pairs)} pairs of {len(casts)} casts ({', '.join(casts[:3])}...): all "
+            "hang together; give a file for dev, or pairs of more people"
+        )
+    return sorted(rest), sorted(held_out)
+
+
+def _connected(pairs: Sequence[PreferencePair]) -> list[list[int]]:
+    """Places of pairs, together where a chain of shared people or casts joins them; in the order of the pairs."""
+    root: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def find(key: tuple[str, str]) -> tuple[str, str]:
+        while root.setdefault(key, key) != key:
+            root[key] = root[root[key]]
+            key = root[key]
+        return key
+
+    for pair in pairs:
+        for person in people_of(pair):
+            root[find(("person", person))] = find(("cast", pair.cluster))
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, pair in enumerate(pairs):
+        groups[find(("cast", pair.cluster))].append(place)
+    return list(groups.values())
+
+
+def _split_group(
+    people: Sequence[frozenset[str]], share: float, draw: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    """(without, with nobody but) some people: the fewest that give `share`, of several draws those that keep the most
+    pairs; all of the pairs and none where no draw does."""
+    names = sorted(frozenset().union(*people))
+    pairs_of = {name: [n for n, shown in enumerate(people) if name in shown] for name in names}
+    sizes = np.array([len(shown) for shown in people])
+    best: tuple[list[int], list[int]] = list(range(len(people))), []
+    most = 0
+    for _ in range(_DRAWS):
+        held_N = np.zeros(len(people), int)
+        for place in draw.permutation(len(names)):
+            held_N[pairs_of[names[place]]] += 1
+            outside, inside = np.flatnonzero(held_N == 0), np.flatnonzero(held_N == sizes)
+            kept = len(outside) + len(inside)
+            if len(inside) >= share * kept:
+                if len(outside) and kept > most:
+                    best, most = (outside.tolist(), inside.tolist()), kept
+                break
+    return best
+
+
+def folds_of(pairs: Sequence[PreferencePair], folds: int, seed: int) -> list[frozenset[str]]:
+    """Groups of people, as equal in size as can be."""
+    people = sorted({person for pair in pairs for person in people_of(pair)})
+    if not 2 <= folds <= len(people):
+        raise TrainingError(f"{folds} folds of {len(people)} people; give 2 to {len(people)}")
+    order = generator(seed, "folds").permutation(len(people))
+    return [frozenset(people[i] for i in order[start::folds]) for start in range(folds)]
