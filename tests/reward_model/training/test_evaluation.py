@@ -98,6 +98,22 @@ def test_a_file_of_predictions_goes_on_where_it_was_cut(tiny, data, tmp_path):
         predict(tiny, data, pairs, file)
 
 
+def test_files_of_the_same_name_with_other_content_are_scored(tiny, data, tmp_path):
+    file = tmp_path / "predictions.jsonl"
+    predict(tiny, data, read_pairs(data), file)
+    other = make_data(tmp_path / "other", ["A", "B", "tie", "A", "B"])
+    pairs = read_pairs(other)
+    assert predict(counting := Counting(tiny), other, pairs, file) == predict(tiny, data, read_pairs(data))
+    assert counting.count == 0
+    for path in (pairs[0].references[0].path, pairs[1].video_b):
+        resolve(other, path).write_bytes(resolve(other, pairs[2].references[0].path).read_bytes())
+    changed = predict(counting := Counting(tiny), other, pairs, file)
+    # both videos beside the changed reference, and what of the changed video can be: it is a picture now
+    assert counting.count == 3
+    assert changed[1].b.reward is None
+    assert changed[0] != predict(tiny, data, read_pairs(data))[0]
+
+
 def test_what_cannot_be_scored_is_counted_and_is_no_number(data, clip, tmp_path):
     """`arcface` finds no face in noise."""
     folder = data.parent
