@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import log
 from typing import Any
 
@@ -15,7 +16,8 @@ from .btt import BradleyTerryWithTies
 from .config import TrainConfig
 from .dataset import PairFile, labels_of, read_ahead
 from .draws import generator
-from .groups import load_group
+from .errors import TrainingError
+from .groups import Group, comparisons, load_group
 from .media import MediaSource
 from .statistics import accuracy, best_epsilon, without_ties
 
@@ -24,7 +26,8 @@ def measure_dev(
     accelerator: Accelerator, packed: Any, media: MediaSource, dev: PairFile, config: TrainConfig
 ) -> dict[str, float | None]:
     """Of at most `evaluate_pairs` pairs, the same ones each time. Epsilon is fitted on these very pairs, so that
-    `accuracy_best_epsilon` is a little optimistic; the others have nothing fitted."""
+    `accuracy_best_epsilon` is a little optimistic; the others have nothing fitted. TrainingError in all processes
+    where one of them can't read a pair."""
     chosen = generator(config.seed, "dev").permutation(len(dev.pairs))[: config.evaluate_pairs]
     pairs = [dev.pairs[i] for i in sorted(chosen)]
     rank, processes = accelerator.process_index, accelerator.num_processes
@@ -37,13 +40,30 @@ def measure_dev(
     with torch.no_grad():
         for start in range(0, len(mine), config.micro_batch):
             numbers = mine[start : start + config.micro_batch]
-            batch = [next(loaded) for _ in numbers]
-            rewards = packed([sequence for group in batch for sequence in group.sequences]).sum(-1).view(-1, 2)
-            for number, (a, b) in zip(numbers, rewards.double().tolist(), strict=True):
-                found[0, number] += a - b
+            batch = _together(accelerator, loaded, len(numbers))
+            rewards = packed([sequence for group in batch for sequence in group.sequences]).sum(-1).double()
+            a, b, _ = comparisons(batch).to(rewards.device)
+            for number, difference in zip(numbers, (rewards[a] - rewards[b]).tolist(), strict=True):
+                found[0, number] += difference
                 found[1, number] += 1
     differences, counts = accelerator.reduce(found, "sum").cpu().numpy()
     return summary(differences / counts, labels_of(pairs), config.loss.theta)
+
+
+def _together(accelerator: Accelerator, loaded: Iterator[Group], count: int) -> list[Group]:
+    """The next groups of this process; an error of one is one of all, so that none waits for another."""
+    problem = None
+    batch: list[Group] = []
+    try:
+        batch = [next(loaded) for _ in range(count)]
+    except TrainingError as error:
+        problem = error
+    failed = accelerator.reduce(torch.tensor(float(problem is not None), device=accelerator.device), "sum").item()
+    if problem is not None:
+        raise problem
+    if failed:
+        raise TrainingError("another process could not read its pairs")
+    return batch
 
 
 def summary(differences_N: np.ndarray, labels_N: np.ndarray, theta: float) -> dict[str, float | None]:

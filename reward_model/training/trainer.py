@@ -56,6 +56,7 @@ class Run:
         self.main = accelerator.is_main_process
         self.done = 0
         self.saved: Path | None = None
+        self._saved_step = -1
 
     def start(self, resume: bool, allow_changes: bool) -> Path:
         config, accelerator = self.config, self.accelerator
@@ -136,10 +137,11 @@ class Run:
                 ) from None
             self.journal.step(self.done, **numbers, seconds=monotonic() - start)
             self.done += 1
-            if self.data.dev and (self.done % self.config.evaluate_every == 0 or self.done == self.data.num_steps):
-                self._measure()
-            if self.done % self.config.save_every == 0 or self.done == self.data.num_steps:
+            last = self.done == self.data.num_steps
+            if self.done % self.config.save_every == 0 or last:
                 self._save()
+            if self.data.dev and (self.done % self.config.evaluate_every == 0 or last):
+                self._measure()
 
     def _agree_to_go_on(self, problem: TrainingError | None, stop: bool) -> None:
         """All processes stop together, with their state written."""
@@ -209,7 +211,11 @@ class Run:
     def _measure(self) -> None:
         assert self.data.dev is not None
         self.packed.eval()
-        values = measure_dev(self.accelerator, self.packed, self.media, self.data.dev, self.config)
+        try:
+            values = measure_dev(self.accelerator, self.packed, self.media, self.data.dev, self.config)
+        except TrainingError as error:
+            self._save()
+            raise TrainingError(f"measuring on dev after step {self.done}: {error}. {self._where()}") from None
         self.journal.record(self.done - 1, dev=values)
         shown = {key: value for key, value in values.items() if value is not None}
         self.journal.say(
@@ -217,7 +223,10 @@ class Run:
         )
 
     def _save(self) -> None:
-        self.saved = save_state(self.accelerator, self.out, self.done, self.data.hashes, self.packed, self.optimizer)
+        if self._saved_step != self.done:
+            hashes = self.data.hashes
+            self.saved = save_state(self.accelerator, self.out, self.done, hashes, self.packed, self.optimizer)
+            self._saved_step = self.done
 
     def _finish(self) -> Path:
         state = gather_state(self.accelerator, self.packed, self.model)

@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from reward_model.data.packed_clip import write_packed
-from reward_model.data.records import read_pairs, resolve
+from reward_model.data.records import read_pairs, resolve, write_pairs
 from reward_model.identity_reward import load_folder
 from reward_model.training.cli import train_reward
 from reward_model.training.journal import read_metrics
@@ -193,6 +193,37 @@ def test_a_file_that_cannot_be_read_is_named_and_nothing_is_lost(tmp_path):
     assert result.exit_code == 0, result.output
     assert run(data, tmp_path / "whole", **fields).exit_code == 0
     assert losses(out) == losses(tmp_path / "whole")
+
+
+def test_a_bad_clip_of_dev_loses_no_training(tmp_path):
+    data = tmp_path / "data"
+    make_data(data, ["A", "B", "A", "B"])
+    dev = make_data(data, ["A", "B"], "dev.jsonl", seed=1)
+    pair = read_pairs(dev)[1]
+    clip = resolve(dev, pair.video_b)
+    whole = clip.read_bytes()
+    clip.write_bytes(whole[:100])
+    out, fields = tmp_path / "run", {"save_every": 100}
+    result = run(data, out, **fields)
+    assert result.exit_code == 2
+    assert f"measuring on dev after step 3: pair {pair.pair_id} of {dev}" in result.output
+    assert f"The last state is in {out}/state/step-00000003" in result.output
+    clip.write_bytes(whole)
+    result = run(data, out, "--resume", **fields)
+    assert result.exit_code == 0, result.output
+    assert len(losses(out)) == 6
+
+
+def test_a_dev_pair_of_one_video_twice(tmp_path):
+    data = tmp_path / "data"
+    make_data(data, ["A", "B", "A", "B"])
+    dev = make_data(data, ["A", "tie", "B"], "dev.jsonl", seed=1)
+    pairs = read_pairs(dev)
+    pairs[1] = pairs[1].model_copy(update={"video_b": pairs[1].video_a})
+    write_pairs(dev, pairs)
+    result = run(data, tmp_path / "run", steps=3)
+    assert result.exit_code == 0, result.output
+    assert any("dev" in line for line in read_metrics(tmp_path / "run"))
 
 
 def test_a_packed_clip_of_other_frames(tmp_path):
