@@ -52,6 +52,17 @@ def test_another_tower_has_features_of_its_own(data, tmp_path):
     assert len(list((tmp_path / "features").glob("*.safetensors"))) == 2 * (4 + 8)
 
 
+def test_features_are_of_a_rate(tmp_path, clip):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(clip(frames=30, fps=10))
+    _, files, features = media_of(1, tmp_path / "features")
+    rates = (None, 5.0, 20.0)
+    features.prepare([], [(path, fps) for fps in rates])
+    for fps in rates:
+        assert features.video(path, fps, False).second_per_grid == files.video(path, fps, False).second_per_grid
+    assert len(list((tmp_path / "features").glob("*.safetensors"))) == 3
+
+
 def test_what_is_said(data, tmp_path):
     run, _ = data
     _, _, features = media_of(1, tmp_path / "features")
