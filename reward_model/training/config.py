@@ -51,7 +51,7 @@ class DataConfig(Section):
     permute_references: bool = False
     # references and videos mirrored at random
     mirror: bool = False
-    # best videos of each draw that are shown once more beside other people's pictures, where they are the worse ones
+    # good videos of each draw that are shown once more beside other people's pictures, where they are the worse ones
     foreign_references: Annotated[int, Field(ge=0)] = 0
     # with a tower that isn't trained: folder in which its features of all pictures and videos are kept
     features: str | None = None
