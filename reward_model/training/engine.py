@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator, DistributedType, PartialState
 from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import GradientAccumulationPlugin
+from torch.distributed.tensor import DTensor
 
 from ..model import RewardModel
 from . import state
@@ -50,6 +51,14 @@ def reset_accelerate() -> None:
 
 def trained_module(packed: Any, accelerator: Accelerator) -> RewardModel:
     return accelerator.unwrap_model(packed).model
+
+
+def all_finite(accelerator: Accelerator, packed: Any) -> bool:
+    """Of all that is trained, in all processes; every one calls it."""
+    trained = (parameter for parameter in packed.parameters() if parameter.requires_grad)
+    here = (parameter.to_local() if isinstance(parameter, DTensor) else parameter for parameter in trained)
+    odd = torch.tensor(sum(not bool(torch.isfinite(part).all()) for part in here), device=accelerator.device)
+    return accelerator.reduce(odd, "sum").item() == 0
 
 
 def save_state(

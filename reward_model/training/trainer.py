@@ -13,14 +13,14 @@ from pathlib import Path
 from time import monotonic
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 
 from ..patches import packed_patches
 from ..preprocess import Preprocessor
 from .btt import preference_loss
 from .config import TrainConfig
 from .draws import torch_seed
-from .engine import gather_state, make_accelerator, reset_accelerate, restore, save_state
+from .engine import all_finite, gather_state, make_accelerator, reset_accelerate, restore, save_state
 from .errors import Interrupted, TrainingError
 from .features import FeatureMedia
 from .groups import Group, comparisons
@@ -57,6 +57,8 @@ class Run:
         self.done = 0
         self.saved: Path | None = None
         self._saved_step = -1
+        # what is trained may be between two steps
+        self._stepping = False
 
     def start(self, resume: bool, allow_changes: bool) -> Path:
         config, accelerator = self.config, self.accelerator
@@ -131,10 +133,14 @@ class Run:
             try:
                 numbers = self._step(pairs)
             except torch.OutOfMemoryError:
+                # others may wait in this step, so that nothing can be written together
+                if self.accelerator.num_processes == 1 and not self._stepping:
+                    self._save()
                 raise TrainingError(
                     f"{self.accelerator.device} has too little memory for step {self.done + 1}; lower micro_batch, or "
                     f"set model.gradient_checkpointing, and --resume. {self._where()}"
                 ) from None
+            self._stepping = False
             self.journal.step(self.done, **numbers, seconds=monotonic() - start)
             self.done += 1
             last = self.done == self.data.num_steps
@@ -180,7 +186,9 @@ class Run:
                 accelerator.backward(loss / weight * accelerator.num_processes * len(parts))
                 if accelerator.sync_gradients:
                     norm = float(accelerator.clip_grad_norm_(self.packed.parameters(), config.optimizer.grad_clip) or 0)
+                    self._stepping = accelerator.distributed_type == DistributedType.DEEPSPEED
                     self._require_finite(norm, "norm of the gradient", pairs)
+                self._stepping = accelerator.sync_gradients
                 self.optimizer.step()
                 self.optimizer.zero_grad()
         loss_sum, right_sum, decided_sum = accelerator.reduce(total, "sum").tolist()
@@ -197,12 +205,13 @@ class Run:
         if isfinite(value):
             return
         names = ", ".join(pair.name for pair in pairs)
-        healthy = all(bool(torch.isfinite(p).all()) for p in self.model.parameters() if p.requires_grad)
-        if healthy and self.accelerator.num_processes == 1:
+        # `value` is the same in all processes, so all of them come here
+        if all_finite(self.accelerator, self.packed) and not self._stepping:
             self._save()
+        unchanged = "" if self._stepping else "; it changed nothing"
         raise TrainingError(
-            f"the {what} of step {self.done + 1} is {value}, with pairs {names}; it changed nothing. {self._where()}. "
-            "Look at these pairs, or go on with lower rates: --resume --allow-changes --set learning_rates.language=..."
+            f"the {what} of step {self.done + 1} is {value}, with pairs {names}{unchanged}. {self._where()}. Look at "
+            "these pairs, or go on with lower rates: --resume --allow-changes --set learning_rates.language=..."
         )
 
     def _where(self) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from reward_model.data.records import read_pairs, resolve, write_pairs
 from reward_model.identity_reward import load_folder
 from reward_model.training.cli import train_reward
 from reward_model.training.journal import read_metrics
+from reward_model.training.packed import PackedRewards
 from reward_model.training.predictions import predict
 from reward_model.types import Video
 from tests.reward_model.training.pairs import make_data
@@ -113,6 +115,7 @@ def test_a_signal_writes_the_state_and_tells_how_to_go_on(four_pairs, tmp_path, 
             time.sleep(0.005)
         os.kill(os.getpid(), number)
 
+    before = signal.getsignal(number)
     thread = threading.Thread(target=stop_after_three)
     thread.start()
     result = run(four_pairs, out, steps=1000, save_every=1000)
@@ -121,7 +124,7 @@ def test_a_signal_writes_the_state_and_tells_how_to_go_on(four_pairs, tmp_path, 
     done = len(losses(out))
     assert [path.name for path in (out / "state").iterdir()] == [f"step-{done:08d}"]
     assert f"identity-reward train-reward {out}/config.yaml --out {out} --resume" in result.output
-    assert signal.getsignal(number) != signal.SIG_IGN
+    assert signal.getsignal(number) is before
 
 
 def test_another_micro_batch_learns_the_same(four_pairs, tmp_path):
@@ -151,16 +154,40 @@ def test_lora_trains_adapters_vision_head_and_the_reward_token(four_pairs, overf
     assert {"head.weight", "norm.weight", "body.visual.merger.ln_q.weight"} < changed
 
 
+def two_processes(*given, **fields):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_addr=127.0.0.1",
+        f"--master_port={port}", "-m", "reward_model.training", *arguments(*given, **fields),
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_with_their_state(tmp_path):
+    data, out = tmp_path / "data", tmp_path / "run"
+    make_data(data, ["A", "B", "A", "B"])
+    dev = make_data(data, ["A", "B", "A", "B"], "dev.jsonl", seed=1)
+    resolve(dev, read_pairs(dev)[1].video_b).write_bytes(b"no clip")
+    done = two_processes(data, out, micro_batch=2, save_every=100)
+    assert done.returncode != 0
+    assert "measuring on dev after step 3: another process could not read its pairs" in done.stderr
+    assert [path.name for path in (out / "state").iterdir()] == ["step-00000003"]
+    out = tmp_path / "nan"
+    done = two_processes(data, out, micro_batch=2, save_every=100, evaluate_every=100, learning_rates__head=1e36)
+    assert "with pairs train-0-" in done.stderr
+    saved = [path.name for path in (out / "state").iterdir()]
+    assert saved == ["step-00000001"]
+    assert f"The last state is in {out}/state/{saved[0]}" in done.stderr
+
+
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns(four_pairs, tmp_path):
     fields = {"micro_batch": 2, "loss__kind": "bt"}
     assert run(four_pairs, tmp_path / "one", **fields).exit_code == 0
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_addr=127.0.0.1",
-        "--master_port=29533", "-m", "reward_model.training", *arguments(four_pairs, tmp_path / "two", **fields),
-    ]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
+    done = two_processes(four_pairs, tmp_path / "two", **fields)
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), atol=1e-4)
     dev = [[line["dev"]["loss"] for line in read_metrics(tmp_path / n) if "dev" in line] for n in ("one", "two")]
@@ -174,6 +201,27 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(four_pairs, tmp_path):
     saved = sorted((tmp_path / "run/state").iterdir())[-1]
     assert f"is in {saved}" in " ".join(result.output.split())
     assert not (tmp_path / "run/model").exists()
+
+
+def test_too_little_memory_loses_nothing(four_pairs, tmp_path, monkeypatch):
+    forward, calls = PackedRewards.forward, []
+
+    def too_little_in_the_third(packed, sequences):
+        calls.append(1)
+        if len(calls) == 3:
+            raise torch.OutOfMemoryError
+        return forward(packed, sequences)
+
+    out, fields = tmp_path / "run", {"save_every": 100, "evaluate_every": 100}
+    with monkeypatch.context() as patch:
+        patch.setattr(PackedRewards, "forward", too_little_in_the_third)
+        result = run(four_pairs, out, **fields)
+    assert result.exit_code == 2
+    assert "has too little memory for step 3; lower micro_batch" in result.output
+    assert f"The last state is in {out}/state/step-00000002" in result.output
+    assert run(four_pairs, out, "--resume", **fields).exit_code == 0
+    assert run(four_pairs, tmp_path / "whole", **fields).exit_code == 0
+    assert losses(out) == losses(tmp_path / "whole")
 
 
 def test_a_file_that_cannot_be_read_is_named_and_nothing_is_lost(tmp_path):
