@@ -189,7 +189,7 @@ def test_a_difference_is_judged_on_common_resamples(tiny):
 
 
 def test_the_command_writes_numbers_a_picture_and_tables(data, tmp_path):
-    out = tmp_path / "out.json"
+    out = tmp_path / "new/deeper/out.json"
     result = invoke(
         "evaluate-reward", data, "--model", "tiny", "--dev", data, "--json", out, "--predictions", tmp_path / "p.jsonl"
     )
@@ -197,11 +197,21 @@ def test_the_command_writes_numbers_a_picture_and_tables(data, tmp_path):
     assert "wrong_person" in result.output
     assert "nuisance" in result.output
     assert "resample 3 cluster(s)" in result.output
+    assert "show the same persons (person of train-0-0, person of train-0-1," in result.output
     values = json.loads(out.read_text())
     assert (values["num_pairs"], values["num_ties"], values["num_clusters"]) == (5, 1, 3)
     assert values["models"][0]["num_scored"] == 5
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 5
+
+
+def test_what_cannot_be_written_is_told_before_anything_is_scored(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    for option in ("--json", "--plot", "--predictions"):
+        result = invoke("evaluate-reward", data, "--model", "nope", option, tmp_path / "file/below/out")
+        assert result.exit_code == 2
+        assert f"identity-reward evaluate-reward: {tmp_path}/file" in result.output
+        assert "can't be read or written" in result.output
 
 
 @pytest.mark.parametrize(
@@ -263,5 +273,8 @@ def test_a_filtered_file_leads_to_the_same_files(data, tmp_path):
         assert resolve(out, pair.video_a).read_bytes() == resolve(data, original.video_a).read_bytes()
         with Image.open(resolve(out, pair.references[0].path)) as picture:
             assert picture.size == (56, 56)
+    resolve(data, noisy[0].video_a).write_bytes(b"no clip")
+    result = invoke("filter-pairs", data, "--model", "tiny", "--out", tmp_path / "less.jsonl")
+    assert "1 pairs have a video that couldn't be scored" in result.output
     assert "exists already" in invoke("filter-pairs", data, "--model", "tiny", "--out", out).output
     assert invoke("filter-pairs", data, "--model", "tiny", "--out", tmp_path / "x", "--rule", "none").exit_code == 2
