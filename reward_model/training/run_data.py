@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..data.records import resolve
 from .config import TrainConfig
-from .dataset import PairFile, check_labels, read_ahead, read_pair_file, sign
+from .dataset import PairFile, check_labels, read_ahead, read_pair_file, require_held_out, sign
 from .draws import generator
 from .errors import TrainingError
 from .groups import Augmentation, Group, Pairs, by_cast, good_videos, load_group, persons_of
@@ -29,6 +29,9 @@ class RunData:
         if not self.pools:
             raise TrainingError("no pairs are given: set data.clean or data.auto to a JSONL, or use --data FOLDER")
         self.dev = read_pair_file(config.data.dev) if config.data.dev else None
+        for file in self.pools.values():
+            if self.dev is not None:
+                require_held_out(file, self.dev)
         self.warnings = check_labels([*self.pools.values()], learns_from_ties)
         self._learns_from_ties = learns_from_ties
         self.units: dict[Pool, list[Pairs]] = {

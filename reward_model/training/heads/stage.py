@@ -12,9 +12,11 @@ from time import monotonic
 import numpy as np
 import torch
 
+from identity_reward_client.frame_sampling import FrameSampling
+
 from ...data.people.code import CODE_SIZE
 from .. import state
-from ..dataset import read_ahead, read_pair_file
+from ..dataset import PairFile, read_ahead, read_pair_file, require_held_out
 from ..draws import generator
 from ..errors import Interrupted, TrainingError
 from ..groups import Pairs, by_cast
@@ -56,7 +58,7 @@ class HeadsRun:
         self.model, tokenizer = initial_model(config.model, config.seed)
         sampling = self.model.config.frame_sampling
         self.load = HeadLoader(clean.path, HeadTruth(clean.path.parent), sampling, config.data.clips_per_cast)
-        self.dev = self._dev_batches(sampling)
+        self.dev = self._dev_batches(clean, sampling)
         make_run(self.out, config)
         torch.manual_seed(config.seed)
         tower = self.model.body.visual.requires_grad_(True)
@@ -85,11 +87,12 @@ class HeadsRun:
             self.journal.close()
         return self.out / RESULT
 
-    def _dev_batches(self, sampling) -> list[HeadBatch]:
+    def _dev_batches(self, clean: PairFile, sampling: FrameSampling) -> list[HeadBatch]:
         """The same slices each time."""
         if self.config.data.dev is None:
             return []
         dev = read_pair_file(self.config.data.dev)
+        require_held_out(clean, dev)
         casts = by_cast(dev.pairs)[: self.config.evaluate_casts]
         load = HeadLoader(dev.path, HeadTruth(dev.path.parent), sampling, self.config.data.clips_per_cast)
         size = min(self.config.batch, len(casts))
@@ -120,8 +123,6 @@ class HeadsRun:
                 numbers = self._step(drawn)
             except TrainingError as error:
                 raise self._stopped(str(error), hashes) from None
-            except torch.OutOfMemoryError:
-                raise self._stopped(f"{self.device} has too little memory; lower `batch`", hashes) from None
             self.journal.step(self.done, **numbers, seconds=monotonic() - start)
             self.done += 1
             last = self.done == self.num_steps
@@ -133,20 +134,25 @@ class HeadsRun:
     def _stopped(self, why: str, hashes: dict[str, str]) -> TrainingError:
         """With the state of the steps before, where it is a sound one."""
         sound = all(bool(torch.isfinite(parameter).all()) for parameter in self.reader.parameters())
-        where = (
-            f"The state before it is in {self._save(hashes)}" if sound else "Go on from an earlier state by --resume"
-        )
+        if sound:
+            where = f"The state before it is in {self._save(hashes)}"
+        else:
+            found = state.folders(self.out)
+            where = f"The last state is in {found[-1]}" if found else "No state was written yet"
         return TrainingError(f"step {self.done + 1}: {why}. {where}")
 
     def _step(self, batch: HeadBatch) -> dict[str, float]:
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = config.rate * factor(self.done, self.num_steps, config.optimizer)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            error, matching = self.reader.losses(batch.to(self.device))
-        loss = error + config.matching * matching
         self.optimizer.zero_grad()
-        loss.backward()
+        try:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                error, matching = self.reader.losses(batch.to(self.device))
+            loss = error + config.matching * matching
+            loss.backward()
+        except torch.OutOfMemoryError:
+            raise TrainingError(f"{self.device} has too little memory; lower `batch`") from None
         norm = float(torch.nn.utils.clip_grad_norm_(self.reader.parameters(), config.optimizer.grad_clip))
         if not isfinite(norm) or not isfinite(loss.item()):
             raise TrainingError(f"loss {loss.item()}, norm of the gradient {norm}; lower `rate`")

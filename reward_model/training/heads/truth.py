@@ -52,8 +52,8 @@ class HeadTruth:
         seed, _, number = name.rpartition("-")
         if seed != str(self.seed) or not number.isdecimal():
             raise TrainingError(
-                f"{self.folder} holds scenarios of seed {self.seed}, and pairs of {name!r} are asked for; give pairs in "
-                "the folder that they were made in"
+                f"{self.folder} holds scenarios of seed {self.seed}, and pairs of {name!r} are asked for; give pairs "
+                "in the folder that they were made in"
             )
         return draw_scenario(self.seed, int(number), self.size, self.num_clips)
 

@@ -317,6 +317,17 @@ def test_labels_that_teach_nothing(tmp_path):
     assert "none of its 1 pairs has a majority" in run(tmp_path / "none", tmp_path / "other").output
 
 
+def test_persons_of_training_and_of_dev(tmp_path):
+    data = tmp_path / "data"
+    train = make_data(data, ["A", "B"])
+    dev = make_data(data, ["A", "B"], "dev.jsonl", seed=1)
+    write_pairs(dev, [*read_pairs(dev), read_pairs(train)[1]])
+    result = run(data, tmp_path / "run")
+    assert result.exit_code == 2
+    assert f"{train} and {dev} show the same persons: person of train-0-1; " in result.output
+    assert not (tmp_path / "run").exists()
+
+
 def test_folders_that_hold_something_else(four_pairs, tmp_path):
     out = tmp_path / "run"
     assert run(four_pairs, out, steps=2).exit_code == 0

@@ -114,6 +114,8 @@ def test_what_is_said_of_wrong_input(people, tmp_path):
     saved = re.escape(f"The state before it is in {tmp_path / 'b' / 'state' / 'step-00000001'}")
     with pytest.raises(TrainingError, match=rf"step 2: .*lower `rate`\. {saved}"):
         train_heads(config(people, rate=1e18, save_every=100, **{"optimizer.warmup": 0}), tmp_path / "b")
+    with pytest.raises(TrainingError, match=r"show the same persons"):
+        train_heads(config(people, **{"data.dev": people / "train.jsonl"}), tmp_path / "d")
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "something").touch()
     with pytest.raises(TrainingError, match="exists already"):
