@@ -160,7 +160,8 @@ class TrainConfig(RunConfig):
         return self
 
 
-# what may differ between a run and its resumption: none of it changes what is learned
+# what may differ between a run and its resumption: none of it changes what is learned (micro_batch does where LoRA has
+# dropout, whose draws are those of a forward)
 FREE_TO_CHANGE = frozenset({
     "data.workers", "data.prefetch", "data.dev", "data.features", "evaluate_every", "evaluate_pairs", "save_every",
     "micro_batch",
