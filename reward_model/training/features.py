@@ -40,7 +40,7 @@ class FeatureMedia:
             digest.update(name.encode())
             digest.update(value.float().cpu().contiguous().numpy().tobytes())
         self._salt = digest.digest()
-        self._names: dict[tuple[Path, bool, float | None], str] = {}
+        self._names: dict[tuple[Path, float | None, bool], str] = {}
 
     def prepare(self, references: Iterable[Path], videos: Iterable[tuple[Path, float | None]]) -> None:
         """Computes what isn't there yet. TrainingError names the file that can't be read."""

@@ -82,12 +82,13 @@ class Run:
         packed = PackedRewards(
             self.model, partial(packed_patches, config=settings, device=accelerator.device, dtype=dtype)
         )
+        # while the whole tower is here: shards of it couldn't be called by one process
+        with accelerator.main_process_first():
+            self.media = self._open_media(preprocess)
         self.packed, self.optimizer = accelerator.prepare(packed, build_optimizer(packed, config, "model."))
         if opened.state is not None:
             self.done = restore(accelerator, opened.state, self.packed, self.optimizer)
             self.saved = opened.state
-        with accelerator.main_process_first():
-            self.media = self._open_media(preprocess)
         if self.main:
             make_run(self.out, config)
         accelerator.wait_for_everyone()
@@ -160,7 +161,8 @@ class Run:
         if failed:
             raise TrainingError("another process could not read its pairs")
         if stopped:
-            raise Interrupted(f"stopped after step {self.done}; its state is in {self.saved}")
+            told = f"stopped after step {self.done}; its state is in {self.saved}"
+            raise Interrupted(told, self.accelerator.num_processes)
 
     def _step(self, pairs: list[Group]) -> dict[str, float]:
         config, accelerator, step = self.config, self.accelerator, self.done
@@ -194,7 +196,7 @@ class Run:
         loss_sum, right_sum, decided_sum = accelerator.reduce(total, "sum").tolist()
         return {
             "loss": loss_sum / weight,
-            "accuracy": right_sum / decided_sum if decided_sum else 0.0,
+            **({"accuracy": right_sum / decided_sum} if decided_sum else {}),
             "decided": decided_sum,
             "grad_norm": norm,
             "auto_share": float(self.data.sampler.alpha_T[step]),
@@ -208,6 +210,7 @@ class Run:
         # `value` is the same in all processes, so all of them come here
         if all_finite(self.accelerator, self.packed) and not self._stepping:
             self._save()
+        # DeepSpeed steps in its backward pass, before its norm is known
         unchanged = "" if self._stepping else "; it changed nothing"
         raise TrainingError(
             f"the {what} of step {self.done + 1} is {value}, with pairs {names}{unchanged}. {self._where()}. Look at "
@@ -226,7 +229,7 @@ class Run:
             self._save()
             raise TrainingError(f"measuring on dev after step {self.done}: {error}. {self._where()}") from None
         self.journal.record(self.done - 1, dev=values)
-        shown = {key: value for key, value in values.items() if value is not None}
+        shown = {key: value for key, value in values.items() if isinstance(value, float)}
         self.journal.say(
             f"step {self.done}, dev: " + ", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in shown.items())
         )

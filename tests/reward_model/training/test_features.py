@@ -1,5 +1,6 @@
 import pytest
 import torch
+from accelerate import Accelerator
 
 from reward_model.data.records import read_pairs
 from reward_model.preprocess import Preprocessor
@@ -76,6 +77,23 @@ def test_what_is_said(data, tmp_path):
         fresh.prepare(run.references, run.videos)
     with pytest.raises(TrainingError, match=r"model.train_vision and data.mirror false"):
         read_config("smoke", ["data.features=somewhere"])
+
+
+def test_features_are_there_before_the_model_is_shared_out(tmp_path, monkeypatch):
+    jsonl, folder = make_data(tmp_path, ["A", "B"]), tmp_path / "features"
+    settings = [
+        f"data.clean={jsonl}", "steps=1", "batch=2", "model.train_vision=false", f"data.features={folder}",
+        "model.frame_sampling=tiny-uniform-4",
+    ]  # fmt: skip
+    prepare, found = Accelerator.prepare, []
+
+    def seen(accelerator, *objects):
+        found.append(len(list(folder.glob("*.safetensors"))))
+        return prepare(accelerator, *objects)
+
+    monkeypatch.setattr(Accelerator, "prepare", seen)
+    train(read_config("smoke", settings), tmp_path / "run")
+    assert found == [2 + 4]
 
 
 def test_a_training_with_features_leaves_the_tower_alone(tmp_path):

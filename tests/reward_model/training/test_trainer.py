@@ -20,6 +20,7 @@ from reward_model.data.packed_clip import write_packed
 from reward_model.data.records import read_pairs, resolve, write_pairs
 from reward_model.identity_reward import load_folder
 from reward_model.training.cli import train_reward
+from reward_model.training.errors import Interrupted
 from reward_model.training.journal import read_metrics
 from reward_model.training.packed import PackedRewards
 from reward_model.training.predictions import predict
@@ -163,6 +164,40 @@ def two_processes(*given, **fields):
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
+
+
+def test_how_to_go_on_in_several_processes(four_pairs, tmp_path, monkeypatch):
+    def stopped(*given):
+        raise Interrupted("stopped", num_processes=2)
+
+    monkeypatch.setattr("reward_model.training.trainer.train", stopped)
+    result = run(four_pairs, out := tmp_path / "run")
+    assert (
+        f"to go on: accelerate launch -m reward_model.training {out}/config.yaml --out {out} --resume" in result.output
+    )
+
+
+def test_a_state_of_shards_is_not_for_one_process(four_pairs, tmp_path):
+    out = tmp_path / "run"
+    assert run(four_pairs, out, steps=2, micro_batch=4).exit_code == 0
+    (out / "model").rename(tmp_path / "model")
+    told = out / "state/step-00000002/state.json"
+    values = json.loads(told.read_text())
+    assert values["written"] == "whole"
+    told.write_text(json.dumps({**values, "written": "FSDP"}))
+    result = run(four_pairs, out, "--resume", steps=2)
+    assert result.exit_code == 2
+    assert "was written under FSDP; resume with the same accelerate config: accelerate launch" in result.output
+    assert "remove" not in result.output
+
+
+def test_a_batch_without_a_decided_pair_has_no_accuracy(tmp_path):
+    data, out = tmp_path / "data", tmp_path / "run"
+    make_data(data, ["A", "tie", "B", "tie"])
+    assert run(data, out, batch=1, steps=8).exit_code == 0
+    lines = [line for line in read_metrics(out) if "loss" in line]
+    assert {line["decided"] for line in lines} == {0, 1}
+    assert all(("accuracy" in line) == (line["decided"] > 0) for line in lines)
 
 
 @pytest.mark.slow
