@@ -35,6 +35,12 @@ def losses(out):
 
 
 def two_processes(*given, **fields):
+    done = start_two(*given, **fields)
+    _, told = done.communicate(timeout=200)
+    return subprocess.CompletedProcess(done.args, done.returncode, None, told)
+
+
+def start_two(*given, **fields):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [
@@ -42,4 +48,4 @@ def two_processes(*given, **fields):
         f"--master_port={port}", "-m", "reward_model.training", *arguments(*given, **fields),
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from reward_model.training.errors import Interrupted
 from reward_model.training.journal import read_metrics
 from reward_model.training.packed import PackedRewards
 from tests.reward_model.training.pairs import make_data
-from tests.reward_model.training.runs import losses, run, two_processes
+from tests.reward_model.training.runs import losses, run, start_two, two_processes
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step(four_pairs, tmp_path):
@@ -118,6 +119,21 @@ def test_a_state_of_shards_is_not_for_one_process(four_pairs, tmp_path):
     assert result.exit_code == 2
     assert "was written under FSDP; resume with the same accelerate config: accelerate launch" in result.output
     assert "remove" not in result.output
+
+
+@pytest.mark.slow
+def test_a_signal_to_two_processes(four_pairs, tmp_path):
+    out = tmp_path / "run"
+    process = start_two(four_pairs, out, micro_batch=2, steps=5000, save_every=5000, evaluate_every=5000)
+    deadline = time.monotonic() + 100
+    while len(losses(out)) < 3:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.terminate()
+    _, told = process.communicate(timeout=100)
+    assert [path.name for path in (out / "state").iterdir()] == [f"step-{len(losses(out)):08d}"]
+    assert f"to go on: accelerate launch -m reward_model.training {out}/config.yaml" in told
 
 
 @pytest.mark.slow
