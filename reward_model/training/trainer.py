@@ -134,13 +134,7 @@ class Run:
             try:
                 numbers = self._step(pairs)
             except torch.OutOfMemoryError:
-                # others may wait in this step, so that nothing can be written together
-                if self.accelerator.num_processes == 1 and not self._stepping:
-                    self._save()
-                raise TrainingError(
-                    f"{self.accelerator.device} has too little memory for step {self.done + 1}; lower micro_batch, or "
-                    f"set model.gradient_checkpointing, and --resume. {self._where()}"
-                ) from None
+                raise self._too_little_memory(f"step {self.done + 1}") from None
             self._stepping = False
             self.journal.step(self.done, **numbers, seconds=monotonic() - start)
             self.done += 1
@@ -217,6 +211,15 @@ class Run:
             "these pairs, or go on with lower rates: --resume --allow-changes --set learning_rates.language=..."
         )
 
+    def _too_little_memory(self, what: str) -> TrainingError:
+        # with several processes others may wait in a forward, so that nothing can be written together
+        if self.accelerator.num_processes == 1 and not self._stepping:
+            self._save()
+        return TrainingError(
+            f"{self.accelerator.device} has too little memory for {what}; lower micro_batch, or set "
+            f"model.gradient_checkpointing, and --resume. {self._where()}"
+        )
+
     def _where(self) -> str:
         return f"The last state is in {self.saved}" if self.saved else "No state was written yet"
 
@@ -228,6 +231,8 @@ class Run:
         except TrainingError as error:
             self._save()
             raise TrainingError(f"measuring on dev after step {self.done}: {error}. {self._where()}") from None
+        except torch.OutOfMemoryError:
+            raise self._too_little_memory(f"measuring on dev after step {self.done}") from None
         self.journal.record(self.done - 1, dev=values)
         shown = {key: value for key, value in values.items() if isinstance(value, float)}
         self.journal.say(

@@ -25,7 +25,8 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(four_pairs, tmp_path):
     assert not (tmp_path / "run/model").exists()
 
 
-def test_too_little_memory_loses_nothing(four_pairs, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("evaluate_every", "what"), [(100, "step 3"), (2, "measuring on dev after step 2")])
+def test_too_little_memory_loses_nothing(four_pairs, tmp_path, monkeypatch, evaluate_every, what):
     forward, calls = PackedRewards.forward, []
 
     def too_little_in_the_third(packed, sequences):
@@ -34,12 +35,12 @@ def test_too_little_memory_loses_nothing(four_pairs, tmp_path, monkeypatch):
             raise torch.OutOfMemoryError
         return forward(packed, sequences)
 
-    out, fields = tmp_path / "run", {"save_every": 100, "evaluate_every": 100}
+    out, fields = tmp_path / "run", {"save_every": 100, "evaluate_every": evaluate_every}
     with monkeypatch.context() as patch:
         patch.setattr(PackedRewards, "forward", too_little_in_the_third)
         result = run(four_pairs, out, **fields)
     assert result.exit_code == 2
-    assert "has too little memory for step 3; lower micro_batch" in result.output
+    assert f"has too little memory for {what}; lower micro_batch" in result.output
     assert f"The last state is in {out}/state/step-00000002" in result.output
     assert run(four_pairs, out, "--resume", **fields).exit_code == 0
     assert run(four_pairs, tmp_path / "whole", **fields).exit_code == 0
