@@ -1,7 +1,8 @@
 """What a reward must do whatever it was trained on: `python -m benchmarks.reward_probes TEST.jsonl --model compact`.
 
-For one good clip of each cast: one reference replaced by another cast's person must lower the reward; the references in
-another order must not move it by more than the tie band. A row's number is the share of casts; its peer is the goal.
+For one good clip of each cast that has one (it wins, never loses, and nothing is known to fail in it): one reference
+replaced by a stranger must lower the reward; the references in another order must not move it by more than the tie
+band. A row's number is the share of casts, those left out that the model can't score; its peer is the goal.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import numpy as np
 from identity_reward_client.preference import tie_band
 from reward_model.data.progress import progress
 from reward_model.data.records import resolve
+from reward_model.errors import ScoringError
 from reward_model.scorer import Scorer, load_scorer
 from reward_model.training.dataset import read_pair_file
-from reward_model.training.groups import Pairs, by_cast, compared, unbeaten
+from reward_model.training.groups import Pairs, by_cast, compared, good_videos, persons_of
 from reward_model.training.media import read_references, read_video
 from reward_model.types import ReferenceSet, Sample, Video
 
@@ -35,7 +37,7 @@ def probe(scorer: Scorer, jsonl: Path, cast: Pairs, other: Pairs) -> tuple[float
     """(how much a stranger's picture in place of the first one lowers the reward; how far the reverse order moves it,
     None for a single reference)."""
     pair, sampling = cast[0], scorer.info.frame_sampling
-    name = compared(cast)[0][unbeaten(cast)[0]]
+    name = compared(cast)[0][good_videos(cast)[0]]
     video = read_video(resolve(jsonl, name), sampling, pair.fps)
     images, stranger = (
         read_references([resolve(jsonl, one.path) for one in chosen], sampling).images
@@ -47,34 +49,44 @@ def probe(scorer: Scorer, jsonl: Path, cast: Pairs, other: Pairs) -> tuple[float
     return lowered * scorer.info.preference_scale, moved and moved * scorer.info.preference_scale
 
 
+def stranger_to(cast: Pairs, casts: Sequence[Pairs]) -> Pairs | None:
+    """The first cast with none of this one's persons."""
+    return next((other for other in casts if persons_of(other).isdisjoint(persons_of(cast))), None)
+
+
 def measure(arguments: argparse.Namespace) -> list[harness.Row]:
     file = read_pair_file(arguments.pairs)
-    casts = [cast for cast in by_cast(file.pairs) if unbeaten(cast)]
+    everybody = by_cast(file.pairs)
+    casts = [(cast, other) for cast in everybody if good_videos(cast) and (other := stranger_to(cast, everybody))]
     rows = []
     for name in arguments.model:
         scorer = load_scorer(name)
-        lowered, moved = [], []
+        lowered: list[bool] = []
+        moved: list[bool] = []
+        unscored = 0
         with progress(name, len(casts)) as steps:
-            for number, cast in enumerate(casts):
-                down, shift = probe(scorer, file.path, cast, casts[number - 1])
-                lowered.append(down > 0)
-                if shift is not None:
-                    moved.append(shift <= tie_band())
+            for cast, other in casts:
+                try:
+                    down, shift = probe(scorer, file.path, cast, other)
+                except ScoringError:
+                    unscored += 1
+                else:
+                    lowered.append(down > 0)
+                    if shift is not None:
+                        moved.append(shift <= tie_band())
                 steps.advance()
         for what, found in (("a stranger's picture lowers it", lowered), ("the order of pictures leaves it", moved)):
-            share = float(np.mean(found))
-            rows.append(
-                harness.Row(
-                    f"{name}: {what}",
-                    f"of {len(found)}",
-                    "the goal",
-                    round(share, 4),
-                    GOAL,
-                    round(share / GOAL, 3),
-                    1.0,
-                )
-            )
+            rows.append(_row(f"{name}: {what}", found, unscored))
     return rows
+
+
+def _row(name: str, found: Sequence[bool], unscored: int) -> harness.Row:
+    more = {"casts that can't be scored": unscored}
+    if not found:
+        return harness.Row(name, "of 0", "the goal", goal=1.0, why="no cast that it can be told of", more=more)
+    share = float(np.mean(found))
+    values = round(share, 4), GOAL, round(share / GOAL, 3), 1.0
+    return harness.Row(name, f"of {len(found)}", "the goal", *values, more=more)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,10 @@ def train_reward(
 
             train_face_tracks(chosen, out, resume, allow_changes)
     except Interrupted as stop:
-        command = ["identity-reward", "train-reward", str(out / "config.yaml"), "--out", str(out), "--resume"]
+        command = ["identity-reward", "train-reward"]
+        if stop.num_processes > 1:
+            command = ["accelerate", "launch", "-m", "reward_model.training"]
+        command += [str(out / "config.yaml"), "--out", str(out), "--resume"]
         typer.echo(f"identity-reward train-reward: {stop}\nto go on: {shlex.join(command)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except (TrainingError, CheckpointError, RecordError) as error:

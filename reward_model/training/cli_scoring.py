@@ -38,12 +38,17 @@ def evaluate_reward(
     """Accuracy of reward models on preference pairs, with and without ties, per failure mode, with 95 % intervals."""
     with _told("evaluate-reward"):
         from ..scorer import DEFAULT_SCORER
-        from .dataset import read_pair_file
+        from .dataset import read_pair_file, shared_persons
         from .evaluation import Evaluation
         from .evaluation_output import draw_modes, tables
         from .predictions import predict
 
+        picture = plot or (json_path.with_suffix(".png") if json_path else None)
+        _make_folders(json_path, picture, predictions)
         test, held = read_pair_file(pairs), read_pair_file(dev) if dev is not None else None
+        if held is not None and (shared := shared_persons(test.pairs, held.pairs)):
+            same = f"{dev} and {pairs} show the same persons ({shared})"
+            typer.echo(f"{same}: the width of a tie is fitted on people who are tested on", err=True)
         evaluation = Evaluation(test.pairs, seed, resamples)
         for name in model or [DEFAULT_SCORER]:
             scorer = _scorer(name, device, dtype)
@@ -63,7 +68,7 @@ def evaluate_reward(
             console.print(f"{test.num_undecided} pairs without a majority are left out")
         if json_path is not None:
             json_path.write_text(json.dumps({"pairs": str(pairs), **evaluation.to_json()}, indent=1) + "\n")
-        if (picture := plot or (json_path.with_suffix(".png") if json_path else None)) is not None:
+        if picture is not None:
             draw_modes(evaluation, picture)
 
 
@@ -93,18 +98,20 @@ def filter_pairs(
 
         if out.exists():
             raise TrainingError(f"{out} exists already; give another --out, or remove it")
+        _make_folders(out, json_path, predictions)
         file, scorer = read_pair_file(pool), _scorer(model, device, dtype)
         with _bar(f"{scorer.info.name}: {pool.name}") as progress:
             found = predict(
                 scorer, pool, file.pairs, predictions, batch=batch, workers=workers, progress=progress
             )  # fmt: skip
         kept, report = teacher.filter_pairs(file.pairs, found, scorer.info.preference_scale, rule)  # type: ignore[arg-type]
-        out.parent.mkdir(parents=True, exist_ok=True)
         write_pairs(out, teacher.moved(kept, pool, out))
         values = teacher.report_json(report, teacher=scorer.info.name, fingerprint=scorer.info.fingerprint, rule=rule)
         if json_path is not None:
             json_path.write_text(json.dumps(values, indent=1) + "\n")
         typer.echo(f"{out}: {report.num_kept} of {report.num_pairs} pairs kept ({report.kept_share:.1%})")
+        if report.num_unscored:
+            typer.echo(f"{report.num_unscored} pairs have a video that couldn't be scored; none of them is kept")
         if report.precision_before is not None:
             typer.echo(
                 f"labels that are right: {report.precision_before:.1%} before, {report.precision_after:.1%} after"
@@ -119,6 +126,13 @@ def _scorer(name: str, device: str, dtype: str | None):
         return load_scorer(name, device, dtype)
     except KeyError as error:
         raise TrainingError(f"{error.args[0]}, or give a model's folder") from None
+
+
+def _make_folders(*files: Path | None) -> None:
+    """Those that what is written in the end goes into, before anything is computed for it."""
+    for file in files:
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
@@ -142,6 +156,10 @@ def _told(verb: str) -> Iterator[None]:
         yield
     except (TrainingError, CheckpointError, RecordError, ScoringError) as error:
         typer.echo(f"identity-reward {verb}: {error}", err=True)
+        raise typer.Exit(2) from None
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"identity-reward {verb}: {place}can't be read or written: {error.strerror or error}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo(f"identity-reward {verb}: stopped; what --predictions holds isn't scored again", err=True)

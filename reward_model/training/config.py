@@ -51,7 +51,7 @@ class DataConfig(Section):
     permute_references: bool = False
     # references and videos mirrored at random
     mirror: bool = False
-    # best videos of each draw that are shown once more beside other people's pictures, where they are the worse ones
+    # good videos of each draw that are shown once more beside other people's pictures, where they are the worse ones
     foreign_references: Annotated[int, Field(ge=0)] = 0
     # with a tower that isn't trained: folder in which its features of all pictures and videos are kept
     features: str | None = None
@@ -160,7 +160,8 @@ class TrainConfig(RunConfig):
         return self
 
 
-# what may differ between a run and its resumption: none of it changes what is learned
+# what may differ between a run and its resumption: none of it changes what is learned (micro_batch does where LoRA has
+# dropout, whose draws are those of a forward)
 FREE_TO_CHANGE = frozenset({
     "data.workers", "data.prefetch", "data.dev", "data.features", "evaluate_every", "evaluate_pairs", "save_every",
     "micro_batch",

@@ -81,10 +81,11 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
     """What would make the rest of a run another run, one text for each field."""
     before, after = dict(flat(old.model_dump(mode="json"))), dict(flat(new.model_dump(mode="json")))
     keys = [*before, *(key for key in after if key not in before)]
+    free = FREE_TO_CHANGE - ({"micro_batch"} if before.get("lora.dropout") or after.get("lora.dropout") else set())
     return [
         f"{key} was {before.get(key)!r} and is {after.get(key)!r}"
         for key in keys
-        if key not in FREE_TO_CHANGE and before.get(key) != after.get(key)
+        if key not in free and before.get(key) != after.get(key)
     ]
 
 

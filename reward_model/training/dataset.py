@@ -59,6 +59,23 @@ def check_labels(files: Sequence[PairFile], learns_from_ties: bool) -> list[str]
     return warnings
 
 
+def shared_persons(first: Sequence[PreferencePair], second: Sequence[PreferencePair]) -> str:
+    """Some of the persons that references of both show, for a message; empty where there are none."""
+    one, other = ({person for pair in pairs for person in pair.persons} for pairs in (first, second))
+    shared = sorted(one & other)
+    more = f" and {len(shared) - 5} more" if len(shared) > 5 else ""
+    return ", ".join(shared[:5]) + more
+
+
+def require_held_out(trained: PairFile, dev: PairFile) -> None:
+    """TrainingError where somebody is in training pairs and in those that are measured on."""
+    if shared := shared_persons(trained.pairs, dev.pairs):
+        raise TrainingError(
+            f"{trained.path} and {dev.path} show the same persons: {shared}; what is measured on them says nothing of "
+            "other people. Give pairs of others as data.dev, or set it to null"
+        )
+
+
 def read_ahead(tasks: Iterator, load, workers: int, ahead: int) -> Iterator:
     """`load(*task)` of every task, in order, computed by threads; an error is raised where its result was due.
 

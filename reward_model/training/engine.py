@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator, DistributedType, PartialState
 from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import GradientAccumulationPlugin
+from torch.distributed.tensor import DTensor
 
 from ..model import RewardModel
 from . import state
@@ -37,9 +38,17 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         gradient_accumulation_plugin=accumulation,
     )
     if (deepspeed := accelerator.state.deepspeed_plugin) is not None:
-        # it asks a data loader for this where there is one
-        deepspeed.deepspeed_config["train_micro_batch_size_per_gpu"] = micro
+        deepspeed.deepspeed_config.update(deepspeed_values(micro, parts, config.optimizer.grad_clip))
     return accelerator
+
+
+def deepspeed_values(micro: int, parts: int, grad_clip: float) -> dict[str, float]:
+    """What DeepSpeed does by its own config and not by what a loop asks of it."""
+    return {
+        "train_micro_batch_size_per_gpu": micro,
+        "gradient_accumulation_steps": parts,
+        "gradient_clipping": grad_clip,
+    }
 
 
 def reset_accelerate() -> None:
@@ -50,6 +59,14 @@ def reset_accelerate() -> None:
 
 def trained_module(packed: Any, accelerator: Accelerator) -> RewardModel:
     return accelerator.unwrap_model(packed).model
+
+
+def all_finite(accelerator: Accelerator, packed: Any) -> bool:
+    """Of all that is trained, in all processes; every one calls it."""
+    trained = (parameter for parameter in packed.parameters() if parameter.requires_grad)
+    here = (parameter.to_local() if isinstance(parameter, DTensor) else parameter for parameter in trained)
+    odd = torch.tensor(sum(not bool(torch.isfinite(part).all()) for part in here), device=accelerator.device)
+    return accelerator.reduce(odd, "sum").item() == 0
 
 
 def save_state(
@@ -68,18 +85,23 @@ def save_state(
         state.write_tensors(partial, trained_module(packed, accelerator), optimizer.optimizer)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        state.finish(partial, state.Progress(step, hashes))
+        written = accelerator.distributed_type.value if sharded else state.WHOLE
+        state.finish(partial, state.Progress(step, hashes, written))
     accelerator.wait_for_everyone()
     return final
 
 
 def restore(accelerator: Accelerator, folder: Path, packed: Any, optimizer: Any) -> int:
-    """The steps that the state of `folder` has done."""
-    if accelerator.distributed_type in SHARDED:
+    """The steps that the state of `folder` has done. TrainingError where it was written in another way than this run
+    can read."""
+    progress = state.read_progress(folder)
+    kind = accelerator.distributed_type.value if accelerator.distributed_type in SHARDED else state.WHOLE
+    state.require_written(folder, progress, kind)
+    if kind != state.WHOLE:
         accelerator.load_state(str(folder))
     else:
         state.read_tensors(folder, trained_module(packed, accelerator), optimizer.optimizer)
-    return state.read_progress(folder).step
+    return progress.step
 
 
 def gather_state(accelerator: Accelerator, packed: Any, model: RewardModel) -> dict[str, torch.Tensor]:

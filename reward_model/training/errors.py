@@ -8,4 +8,8 @@ class TrainingError(Exception):
 
 
 class Interrupted(TrainingError):
-    """Somebody asked the training to stop; its state was written."""
+    """Somebody asked the training to stop; its state was written. `num_processes` were at it."""
+
+    def __init__(self, message: str, num_processes: int = 1):
+        super().__init__(message)
+        self.num_processes = num_processes

@@ -1,6 +1,6 @@
 """What a tower that isn't trained makes of pictures and videos: computed once, kept on disk, read at every draw.
 
-A file for each picture or video, named by the hash of its content, of the tower's weights and of the preprocessing:
+A file for each picture or video, named by the hash of its content and rate, the tower's weights and the preprocessing:
 runs that start from the same tower share them, and an interrupted run goes on. Pictures can't be mirrored any more.
 """
 
@@ -40,22 +40,22 @@ class FeatureMedia:
             digest.update(name.encode())
             digest.update(value.float().cpu().contiguous().numpy().tobytes())
         self._salt = digest.digest()
-        self._names: dict[tuple[Path, bool], str] = {}
+        self._names: dict[tuple[Path, float | None, bool], str] = {}
 
     def prepare(self, references: Iterable[Path], videos: Iterable[tuple[Path, float | None]]) -> None:
         """Computes what isn't there yet. TrainingError names the file that can't be read."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        asked = [(path, None, True) for path in dict.fromkeys(references)]
-        asked += [(path, fps, False) for path, fps in dict.fromkeys(videos)]  # type: ignore[misc]
-        missing = [item for item in asked if not self._file(item[0], item[2]).is_file()]
+        asked: list[tuple[Path, float | None, bool]] = [(path, None, True) for path in dict.fromkeys(references)]
+        asked += [(path, fps, False) for path, fps in dict.fromkeys(videos)]
+        missing = [item for item in asked if not self._file(*item).is_file()]
         if not missing:
             return
         with progress("features of the tower", len(missing)) as steps:
             for start in range(0, len(missing), BATCH):
                 part = missing[start : start + BATCH]
                 media = [self._medium(*item) for item in part]
-                for (path, _, reference), medium, features in zip(part, media, self._encode(media), strict=True):
-                    self._write(self._file(path, reference), medium, features)
+                for item, medium, features in zip(part, media, self._encode(media), strict=True):
+                    self._write(self._file(*item), medium, features)
                 steps.advance(len(part))
 
     def _medium(self, path: Path, fps: float | None, reference: bool) -> Medium:
@@ -67,12 +67,12 @@ class FeatureMedia:
     def references(self, paths: Sequence[Path], mirrored: Sequence[bool]) -> list[Medium]:
         if any(mirrored):
             raise TrainingError("features of a frozen tower can't be mirrored: set data.mirror to false")
-        return [self._read(path, True) for path in paths]
+        return [self._read(path, None, True) for path in paths]
 
     def video(self, path: Path, fps: float | None, mirrored: bool) -> Medium:
         if mirrored:
             raise TrainingError("features of a frozen tower can't be mirrored: set data.mirror to false")
-        return self._read(path, False)
+        return self._read(path, fps, False)
 
     @torch.no_grad()
     def _encode(self, media: Sequence[Medium]) -> Sequence[torch.Tensor]:
@@ -82,11 +82,12 @@ class FeatureMedia:
         features = self._tower(patches, grid_thw=grids).pooler_output
         return features.float().cpu().split([g[0] * g[1] * g[2] // 4 for g in (m.grid for m in media)])
 
-    def _file(self, path: Path, reference: bool) -> Path:
-        if (path, reference) not in self._names:
-            digest = sha256(self._salt + bytes([reference]) + path.read_bytes())
-            self._names[path, reference] = digest.hexdigest()[:32]
-        return self.folder / f"{self._names[path, reference]}.safetensors"
+    def _file(self, path: Path, fps: float | None, reference: bool) -> Path:
+        item = path, fps, reference
+        if item not in self._names:
+            told = repr((fps, reference)).encode()
+            self._names[item] = sha256(self._salt + told + path.read_bytes()).hexdigest()[:32]
+        return self.folder / f"{self._names[item]}.safetensors"
 
     def _write(self, file: Path, medium: Medium, features: torch.Tensor) -> None:
         partial = file.with_name(f".{file.name}.{os.getpid()}")
@@ -94,7 +95,7 @@ class FeatureMedia:
         save_file({"features": features.contiguous()}, partial, {"medium": json.dumps(told)})
         partial.rename(file)
 
-    def _read(self, path: Path, reference: bool) -> Medium:
-        with safe_open(self._file(path, reference), "pt") as opened:
+    def _read(self, path: Path, fps: float | None, reference: bool) -> Medium:
+        with safe_open(self._file(path, fps, reference), "pt") as opened:
             told, features = json.loads(opened.metadata()["medium"]), opened.get_tensor("features")
         return Medium(tuple(told["grid"]), features, told["key"], told["second_per_grid"])

@@ -49,10 +49,10 @@ class Augmentation:
 
 
 def by_cast(pairs: Iterable[PreferencePair]) -> list[Pairs]:
-    """Pairs of the same cluster, references and prompt together, in the order of their first."""
+    """Pairs of the same cluster, references, prompt and rate together, in the order of their first."""
     groups: dict[tuple, list[PreferencePair]] = {}
     for pair in pairs:
-        key = (pair.cluster, pair.prompt, tuple(reference.path for reference in pair.references))
+        key = (pair.cluster, pair.prompt, pair.fps, tuple(reference.path for reference in pair.references))
         groups.setdefault(key, []).append(pair)
     return [tuple(group) for group in groups.values()]
 
@@ -63,11 +63,24 @@ def compared(pairs: Pairs) -> tuple[list[str], list[tuple[int, int, int]]]:
     return videos, [(videos.index(pair.video_a), videos.index(pair.video_b), sign(pair)) for pair in pairs]
 
 
-def unbeaten(pairs: Pairs) -> list[int]:
-    """Numbers of the videos that no comparison calls the worse one."""
+def good_videos(pairs: Pairs) -> list[int]:
+    """Numbers of the videos that some comparison calls the better one and none the worse one. Where records tell how
+    a video fails (`meta`), it must not fail at all: the better one of two failures is no good video."""
     videos, comparisons = compared(pairs)
-    beaten = {b if label > 0 else a for a, b, label in comparisons if label}
-    return [number for number in range(len(videos)) if number not in beaten]
+    decided = [(a, b) if label > 0 else (b, a) for a, b, label in comparisons if label]
+    winners, losers = {winner for winner, _ in decided}, {loser for _, loser in decided}
+    failing = {
+        videos.index(path)
+        for pair in pairs
+        for path, side in ((pair.video_a, "a"), (pair.video_b, "b"))
+        if (pair.meta.get(side) or {}).get("modes")
+    }
+    return sorted(winners - losers - failing)
+
+
+def persons_of(pairs: Pairs) -> frozenset[str]:
+    """Whom the references of the pairs show."""
+    return frozenset(person for pair in pairs for person in pair.persons)
 
 
 def load_group(media: MediaSource, jsonl: Path, pairs: Pairs, augmentation: Augmentation = Augmentation(0)) -> Group:
@@ -92,7 +105,7 @@ def load_group(media: MediaSource, jsonl: Path, pairs: Pairs, augmentation: Augm
         if augmentation.others is not None:
             name, paths = _references(*augmentation.others)
             strangers = media.references(paths, coins(len(paths)))
-            for number in rng.choice(unbeaten(pairs), augmentation.foreign).tolist():
+            for number in rng.choice(good_videos(pairs), augmentation.foreign).tolist():
                 changed = _with_strangers(references, strangers, rng)
                 known.append((number, len(sequences), 1))
                 sequences.append(media.preprocess.assemble(changed, clips[number], prompt))

@@ -14,6 +14,8 @@ from rich.progress import Progress as Bar
 from .state import write_whole
 
 METRICS = "metrics.jsonl"
+# shares that a run measures on dev, of rewards and of heads
+MEASURED = ("accuracy_without_ties", "accuracy_with_ties", "matched", "same_or_other_auc")
 # between two lines where there is no terminal
 LINE_EVERY_S = 10.0
 
@@ -105,14 +107,14 @@ def draw_curves(folder: Path) -> Path:
     window = max(1, len(y) // 20)
     left.plot(x[window - 1 :], np.convolve(y, np.ones(window) / window, "valid"), label=f"mean of {window} steps")
     left.set(xlabel="step", ylabel="loss")
-    for key in ("accuracy_without_ties", "accuracy_with_ties"):
-        right.plot(
-            [line["step"] for line in dev], [line["dev"][key] for line in dev], marker=".",
-            label=f"dev {key.replace('_', ' ')}",
-        )  # fmt: skip
+    for key in MEASURED:
+        # a line lacks what couldn't be told then
+        if told := [(line["step"], line["dev"][key]) for line in dev if line["dev"].get(key) is not None]:
+            right.plot(*zip(*told, strict=True), marker=".", label=f"dev {key.replace('_', ' ')}")
     right.set(xlabel="step", ylim=(0, 1))
     for axis in (left, right):
-        axis.legend(fontsize=8)
+        if axis.lines:
+            axis.legend(fontsize=8)
         axis.grid(alpha=0.2)
     figure.savefig(folder / "curves.png", dpi=130)
     return folder / "curves.png"

@@ -7,7 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +76,18 @@ def predict(
     """In the order of `pairs`. What can't be scored carries its error; a lost device ends all of it.
 
     `file`: JSONL to which a line is added as soon as both videos of a pair are known; what it holds of this model
-    (by fingerprint) and of these videos isn't scored again.
+    (by fingerprint) and of these videos (by the content of their files and references) isn't scored again.
     """
     videos = [_videos(pair, scorer.info.prompt_used) for pair in pairs]
     known: dict[_Video, Scored] = {}
     written = set()
+    contents: list[str] = []
     if file is not None:
         rows = _read_rows(file, scorer.info.fingerprint)
-        for pair, two in zip(pairs, videos, strict=True):
-            row = rows.get((pair.pair_id, _content(two)))
+        digests: dict[str, str] = {}
+        contents = [_content(jsonl, two, digests) for two in videos]
+        for pair, two, content in zip(pairs, videos, contents, strict=True):
+            row = rows.get((pair.pair_id, content))
             if row is not None:
                 written.add(pair.pair_id)
                 known |= {video: Scored(**row[which]) for video, which in zip(two, "ab", strict=True)}
@@ -99,7 +102,7 @@ def predict(
         known |= _score(scorer, samples)
         done += len(samples)
         if file is not None:
-            written |= _append(file, scorer, pairs, videos, known, written)
+            written |= _append(file, scorer, pairs, videos, contents, known, written)
         if progress is not None:
             progress(done, len(todo))
     return [Prediction(pair.pair_id, known[a], known[b]) for pair, (a, b) in zip(pairs, videos, strict=True)]
@@ -165,18 +168,30 @@ def _error(error: ScoringError) -> Scored:
     return Scored(None, error.code, error.message)
 
 
-def _content(two: tuple[_Video, _Video]) -> str:
-    return sha256(repr(two).encode()).hexdigest()[:16]
+def _content(jsonl: Path, two: tuple[_Video, _Video], digests: dict[str, str]) -> str:
+    """The same for the same bytes of videos and references, prompt and rate. `digests`: of the files so far."""
+
+    def digest(path: str) -> str:
+        if path not in digests:
+            try:
+                with resolve(jsonl, path).open("rb") as opened:
+                    digests[path] = file_digest(opened, "sha256").hexdigest()
+            except OSError as error:
+                raise TrainingError(f"{jsonl}: {error}") from None
+        return digests[path]
+
+    told = [(*map(digest, (*one.references, one.path)), one.prompt, one.fps) for one in two]
+    return sha256(repr(told).encode()).hexdigest()[:16]
 
 
-def _append(file: Path, scorer: Scorer, pairs, videos, known, written: set[str]) -> set[str]:
+def _append(file: Path, scorer: Scorer, pairs, videos, contents, known, written: set[str]) -> set[str]:
     new = set()
     with file.open("a", encoding="utf-8") as lines:
-        for pair, two in zip(pairs, videos, strict=True):
+        for pair, two, content in zip(pairs, videos, contents, strict=True):
             if pair.pair_id not in written and all(video in known for video in two):
                 row = {
                     "model": scorer.info.name, "version": scorer.info.version, "fingerprint": scorer.info.fingerprint,
-                    "pair_id": pair.pair_id, "videos": _content(two),
+                    "pair_id": pair.pair_id, "videos": content,
                     "a": vars(known[two[0]]), "b": vars(known[two[1]]),
                 }  # fmt: skip
                 lines.write(json.dumps(row) + "\n")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from ..data.records import resolve
 from .config import TrainConfig
-from .dataset import PairFile, check_labels, read_ahead, read_pair_file, sign
+from .dataset import PairFile, check_labels, read_ahead, read_pair_file, require_held_out, sign
 from .draws import generator
 from .errors import TrainingError
-from .groups import Augmentation, Group, Pairs, by_cast, load_group, unbeaten
+from .groups import Augmentation, Group, Pairs, by_cast, good_videos, load_group, persons_of
 from .media import MediaSource
 from .samplers import Draw, PairSampler, Pool, slots_of
 
@@ -29,12 +29,16 @@ class RunData:
         if not self.pools:
             raise TrainingError("no pairs are given: set data.clean or data.auto to a JSONL, or use --data FOLDER")
         self.dev = read_pair_file(config.data.dev) if config.data.dev else None
+        for file in self.pools.values():
+            if self.dev is not None:
+                require_held_out(file, self.dev)
         self.warnings = check_labels([*self.pools.values()], learns_from_ties)
         self._learns_from_ties = learns_from_ties
         self.units: dict[Pool, list[Pairs]] = {
             pool: by_cast(file.pairs) if config.data.groups else [(pair,) for pair in file.pairs]
             for pool, file in self.pools.items()
         }
+        self._persons = {pool: [persons_of(unit) for unit in units] for pool, units in self.units.items()}
         sizes = {pool: len(units) for pool, units in self.units.items()}
         if config.steps is not None:
             self.num_steps = config.steps
@@ -91,18 +95,20 @@ class RunData:
 
     def _foreign(self, draw: Draw) -> int:
         """How many videos of this draw are shown beside strangers: none where nobody else is there."""
-        data = self.config.data
-        clusters = {self.units[draw.pool][n][0].cluster for n in (draw.index, self._other(draw))}
-        return data.foreign_references if len(clusters) == 2 and unbeaten(self._unit(draw)) else 0
+        asked = self.config.data.foreign_references
+        return asked if asked and good_videos(self._unit(draw)) and self._other(draw) is not None else 0
 
-    def _other(self, draw: Draw) -> int:
-        """The number of another unit of the pool."""
-        count = len(self.units[draw.pool])
-        return (draw.index + 1 + int(generator(draw.seed, "other").integers(max(count - 1, 1)))) % count
+    def _other(self, draw: Draw) -> Pairs | None:
+        """A unit of the pool with none of this one's persons."""
+        units, persons = self.units[draw.pool], self._persons[draw.pool]
+        first = int(generator(draw.seed, "other").integers(len(units)))
+        places = ((first + step) % len(units) for step in range(len(units)))
+        return next((units[n] for n in places if persons[n].isdisjoint(persons[draw.index])), None)
 
     def _load(self, media: MediaSource, draw: Draw) -> Group:
         data, path = self.config.data, self.pools[draw.pool].path
         foreign = self._foreign(draw)
-        others = (path, self.units[draw.pool][self._other(draw)][0]) if foreign else None
+        other = self._other(draw) if foreign else None
+        others = (path, other[0]) if other else None
         augmentation = Augmentation(draw.seed, data.permute_references, data.mirror, foreign, others)
         return load_group(media, path, self._unit(draw), augmentation)

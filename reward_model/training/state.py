@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from .errors import TrainingError
 
 KEPT = 2
+WHOLE = "whole"
 _PREFIX = "step-"
 
 
@@ -29,6 +30,8 @@ class Progress:
     step: int
     # sha256 of every file of pairs, by its place in the config
     data: dict[str, str]
+    # WHOLE, or the name that accelerate gives to those whose shards they are
+    written: str = WHOLE
 
 
 def folders(root: Path) -> list[Path]:
@@ -70,6 +73,22 @@ def read_progress(folder: Path) -> Progress:
         raise TrainingError(
             f"{folder} holds no state of a training: {error}; remove it to go on from the one before"
         ) from None
+
+
+def require_written(folder: Path, progress: Progress, kind: str) -> None:
+    """TrainingError where the state was written by another kind of run than the `kind` that is to read it."""
+    if progress.written == kind:
+        return
+    if kind == WHOLE:
+        raise TrainingError(
+            f"{folder} was written under {progress.written}; resume with the same accelerate config: accelerate launch "
+            "-m reward_model.training ... --resume"
+        )
+    raise TrainingError(
+        f"{folder} was written as {progress.written} tensors and can't be read under {kind}; resume without {kind}"
+        if progress.written == WHOLE
+        else f"{folder} was written under {progress.written} and can't be read under {kind}; resume under the former"
+    )
 
 
 def write_tensors(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -13,14 +13,14 @@ from pathlib import Path
 from time import monotonic
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 
 from ..patches import packed_patches
 from ..preprocess import Preprocessor
 from .btt import preference_loss
 from .config import TrainConfig
 from .draws import torch_seed
-from .engine import gather_state, make_accelerator, reset_accelerate, restore, save_state
+from .engine import all_finite, gather_state, make_accelerator, reset_accelerate, restore, save_state
 from .errors import Interrupted, TrainingError
 from .features import FeatureMedia
 from .groups import Group, comparisons
@@ -56,6 +56,9 @@ class Run:
         self.main = accelerator.is_main_process
         self.done = 0
         self.saved: Path | None = None
+        self._saved_step = -1
+        # what is trained may be between two steps
+        self._stepping = False
 
     def start(self, resume: bool, allow_changes: bool) -> Path:
         config, accelerator = self.config, self.accelerator
@@ -79,12 +82,13 @@ class Run:
         packed = PackedRewards(
             self.model, partial(packed_patches, config=settings, device=accelerator.device, dtype=dtype)
         )
+        # while the whole tower is here: shards of it couldn't be called by one process
+        with accelerator.main_process_first():
+            self.media = self._open_media(preprocess)
         self.packed, self.optimizer = accelerator.prepare(packed, build_optimizer(packed, config, "model."))
         if opened.state is not None:
             self.done = restore(accelerator, opened.state, self.packed, self.optimizer)
             self.saved = opened.state
-        with accelerator.main_process_first():
-            self.media = self._open_media(preprocess)
         if self.main:
             make_run(self.out, config)
         accelerator.wait_for_everyone()
@@ -130,16 +134,15 @@ class Run:
             try:
                 numbers = self._step(pairs)
             except torch.OutOfMemoryError:
-                raise TrainingError(
-                    f"{self.accelerator.device} has too little memory for step {self.done + 1}; lower micro_batch, or "
-                    f"set model.gradient_checkpointing, and --resume. {self._where()}"
-                ) from None
+                raise self._too_little_memory(f"step {self.done + 1}") from None
+            self._stepping = False
             self.journal.step(self.done, **numbers, seconds=monotonic() - start)
             self.done += 1
-            if self.data.dev and (self.done % self.config.evaluate_every == 0 or self.done == self.data.num_steps):
-                self._measure()
-            if self.done % self.config.save_every == 0 or self.done == self.data.num_steps:
+            last = self.done == self.data.num_steps
+            if self.done % self.config.save_every == 0 or last:
                 self._save()
+            if self.data.dev and (self.done % self.config.evaluate_every == 0 or last):
+                self._measure()
 
     def _agree_to_go_on(self, problem: TrainingError | None, stop: bool) -> None:
         """All processes stop together, with their state written."""
@@ -152,7 +155,8 @@ class Run:
         if failed:
             raise TrainingError("another process could not read its pairs")
         if stopped:
-            raise Interrupted(f"stopped after step {self.done}; its state is in {self.saved}")
+            told = f"stopped after step {self.done}; its state is in {self.saved}"
+            raise Interrupted(told, self.accelerator.num_processes)
 
     def _step(self, pairs: list[Group]) -> dict[str, float]:
         config, accelerator, step = self.config, self.accelerator, self.done
@@ -178,13 +182,15 @@ class Run:
                 accelerator.backward(loss / weight * accelerator.num_processes * len(parts))
                 if accelerator.sync_gradients:
                     norm = float(accelerator.clip_grad_norm_(self.packed.parameters(), config.optimizer.grad_clip) or 0)
+                    self._stepping = accelerator.distributed_type == DistributedType.DEEPSPEED
                     self._require_finite(norm, "norm of the gradient", pairs)
+                self._stepping = accelerator.sync_gradients
                 self.optimizer.step()
                 self.optimizer.zero_grad()
         loss_sum, right_sum, decided_sum = accelerator.reduce(total, "sum").tolist()
         return {
             "loss": loss_sum / weight,
-            "accuracy": right_sum / decided_sum if decided_sum else 0.0,
+            **({"accuracy": right_sum / decided_sum} if decided_sum else {}),
             "decided": decided_sum,
             "grad_norm": norm,
             "auto_share": float(self.data.sampler.alpha_T[step]),
@@ -195,12 +201,23 @@ class Run:
         if isfinite(value):
             return
         names = ", ".join(pair.name for pair in pairs)
-        healthy = all(bool(torch.isfinite(p).all()) for p in self.model.parameters() if p.requires_grad)
-        if healthy and self.accelerator.num_processes == 1:
+        # `value` is the same in all processes, so all of them come here
+        if all_finite(self.accelerator, self.packed) and not self._stepping:
             self._save()
+        # DeepSpeed steps in its backward pass, before its norm is known
+        unchanged = "" if self._stepping else "; it changed nothing"
         raise TrainingError(
-            f"the {what} of step {self.done + 1} is {value}, with pairs {names}; it changed nothing. {self._where()}. "
-            "Look at these pairs, or go on with lower rates: --resume --allow-changes --set learning_rates.language=..."
+            f"the {what} of step {self.done + 1} is {value}, with pairs {names}{unchanged}. {self._where()}. Look at "
+            "these pairs, or go on with lower rates: --resume --allow-changes --set learning_rates.language=..."
+        )
+
+    def _too_little_memory(self, what: str) -> TrainingError:
+        # with several processes others may wait in a forward, so that nothing can be written together
+        if self.accelerator.num_processes == 1 and not self._stepping:
+            self._save()
+        return TrainingError(
+            f"{self.accelerator.device} has too little memory for {what}; lower micro_batch, or set "
+            f"model.gradient_checkpointing, and --resume. {self._where()}"
         )
 
     def _where(self) -> str:
@@ -209,15 +226,24 @@ class Run:
     def _measure(self) -> None:
         assert self.data.dev is not None
         self.packed.eval()
-        values = measure_dev(self.accelerator, self.packed, self.media, self.data.dev, self.config)
+        try:
+            values = measure_dev(self.accelerator, self.packed, self.media, self.data.dev, self.config)
+        except TrainingError as error:
+            self._save()
+            raise TrainingError(f"measuring on dev after step {self.done}: {error}. {self._where()}") from None
+        except torch.OutOfMemoryError:
+            raise self._too_little_memory(f"measuring on dev after step {self.done}") from None
         self.journal.record(self.done - 1, dev=values)
-        shown = {key: value for key, value in values.items() if value is not None}
+        shown = {key: value for key, value in values.items() if isinstance(value, float)}
         self.journal.say(
             f"step {self.done}, dev: " + ", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in shown.items())
         )
 
     def _save(self) -> None:
-        self.saved = save_state(self.accelerator, self.out, self.done, self.data.hashes, self.packed, self.optimizer)
+        if self._saved_step != self.done:
+            hashes = self.data.hashes
+            self.saved = save_state(self.accelerator, self.out, self.done, hashes, self.packed, self.optimizer)
+            self._saved_step = self.done
 
     def _finish(self) -> Path:
         state = gather_state(self.accelerator, self.packed, self.model)

@@ -5,7 +5,8 @@ Legend: S slices (two frames each), R references, H heads in slices, T tokens of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import FACTOR, PATCH, TEMPORAL_PATCH, smart_resize
 from identity_reward_client.frame_sampling import FrameSampling, PixelRule
 
+from ...data.people.code import CODE_SIZE
 from ...data.records import resolve
+from ...errors import ScoringError
+from ..errors import TrainingError
 from ..groups import Pairs
 from ..media import read_references, read_video
 from .truth import Head, HeadTruth
@@ -29,7 +33,8 @@ SHARPNESS = 1.5
 class HeadBatch:
     """patches: slices, then references, end to end. grids: [S + R, 3].
 
-    slice_shares: [H, T of a slice], reference_shares: [R, T of a reference]; rows sum to 1. slice_of: [H].
+    slice_shares: [H, T of a slice], [0, 0] without slices; reference_shares: [R, T of a reference]; rows sum to 1.
+    slice_of: [H].
     match: [H] the reference that shows the same person, -1 for none.
     """
 
@@ -70,7 +75,8 @@ class HeadLoader:
         self.jsonl, self.truth, self.sampling, self.clips_per_cast = jsonl, truth, sampling, clips_per_cast
 
     def __call__(self, casts: Sequence[Pairs], rng: np.random.Generator) -> HeadBatch:
-        """One slice of some clips of each cast, pictures mirrored by a coin each. ScoringError, OSError: no media."""
+        """One slice of some clips of each cast, pictures mirrored by a coin each; there may be no slice at all, where
+        none shows a head. TrainingError names the file that can't be read."""
         rule, reference_rule = self.sampling.frame_pixels, self.sampling.reference_pixels
         assert rule is not None
         assert reference_rule is not None
@@ -82,13 +88,15 @@ class HeadLoader:
             scenario = self.truth.scenario(cast[0].cluster)
             first = len(references.frames)
             paths = [resolve(self.jsonl, reference.path) for reference in cast[0].references]
-            pictures = read_references(paths, self.sampling).images
+            with _named(self.jsonl, cast, ", ".join(reference.path for reference in cast[0].references)):
+                pictures = read_references(paths, self.sampling).images
             for picture, head in zip(pictures, self.truth.portraits(scenario), strict=True):
                 references.add(picture[None], (head,), rng)
                 reference_codes.append(head.code)
             names = sorted({name for pair in cast for name in (pair.video_a, pair.video_b)})
             for number in rng.permutation(len(names))[: self.clips_per_cast].tolist():
-                video = read_video(resolve(self.jsonl, names[number]), self.sampling, cast[0].fps)
+                with _named(self.jsonl, cast, names[number]):
+                    video = read_video(resolve(self.jsonl, names[number]), self.sampling, cast[0].fps)
                 at = TEMPORAL_PATCH * int(rng.integers(len(video.frames_THWC) // TEMPORAL_PATCH))
                 part = slice(at, at + TEMPORAL_PATCH)
                 heads = self.truth.heads(scenario, Path(names[number]).stem, video.frame_indices[part])
@@ -97,15 +105,23 @@ class HeadLoader:
                     codes += [head.code for head in heads]
                     match += [-1 if head.reference is None else first + head.reference for head in heads]
         return HeadBatch(
-            torch.cat([slices.patches(), references.patches()]),
+            torch.cat([part.patches() for part in (slices, references) if part.frames]),
             torch.tensor(slices.grids + references.grids),
-            torch.from_numpy(np.stack(slices.shares)),
-            torch.tensor(slices.of),
-            torch.from_numpy(np.stack(codes)),
-            torch.tensor(match),
+            torch.from_numpy(np.stack(slices.shares) if slices.shares else np.zeros((0, 0), np.float32)),
+            torch.tensor(slices.of, dtype=torch.int64),
+            torch.from_numpy(np.stack(codes) if codes else np.zeros((0, CODE_SIZE), np.float32)),
+            torch.tensor(match, dtype=torch.int64),
             torch.from_numpy(np.stack(references.shares)),
             torch.from_numpy(np.stack(reference_codes)),
         )
+
+
+@contextmanager
+def _named(jsonl: Path, cast: Pairs, name: str) -> Iterator[None]:
+    try:
+        yield
+    except (ScoringError, OSError) as error:
+        raise TrainingError(f"pair {cast[0].pair_id} of {jsonl}: {name}: {error}") from None
 
 
 class _Pictures:

@@ -31,7 +31,7 @@ class HeadReader(nn.Module):
         """float32 [H, width] and [R, width]: the mean token of every head in slices and in references."""
         tokens = self.tower(batch.patches, grid_thw=batch.grids).pooler_output.float()
         count = batch.num_slices * batch.slice_shares.shape[1]
-        slices = tokens[:count].unflatten(0, (batch.num_slices, -1))
+        slices = tokens[:count].unflatten(0, (batch.num_slices, batch.slice_shares.shape[1]))
         references = tokens[count:].unflatten(0, (len(batch.reference_codes), -1))
         with torch.autocast(tokens.device.type, enabled=False):
             return (
@@ -47,8 +47,9 @@ class HeadReader(nn.Module):
     def losses(self, batch: HeadBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """(squared error of the codes, cross-entropy of matching both ways)."""
         heads, references = self(batch)
-        error = functional.mse_loss(self.code(heads), batch.slice_codes)
-        error = error + functional.mse_loss(self.code(references), batch.reference_codes)
+        error = functional.mse_loss(self.code(references), batch.reference_codes)
+        if len(heads):
+            error = error + functional.mse_loss(self.code(heads), batch.slice_codes)
         logits = self.similarities(heads, references) * self.log_scale.exp()
         return error, matching_loss(logits, batch.match)
 

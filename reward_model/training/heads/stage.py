@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from math import ceil, isfinite
 from pathlib import Path
@@ -11,16 +12,17 @@ from time import monotonic
 import numpy as np
 import torch
 
+from identity_reward_client.frame_sampling import FrameSampling
+
 from ...data.people.code import CODE_SIZE
-from ...errors import ScoringError
 from .. import state
-from ..dataset import read_ahead, read_pair_file
+from ..dataset import PairFile, read_ahead, read_pair_file, require_held_out
 from ..draws import generator
 from ..errors import Interrupted, TrainingError
 from ..groups import Pairs, by_cast
 from ..initial import initial_model
 from ..interruption import StopRequest
-from ..journal import Journal
+from ..journal import Journal, draw_curves
 from ..optimizer import factor
 from ..result import RESULT, write_result
 from ..run_folder import make_run, open_run
@@ -56,7 +58,7 @@ class HeadsRun:
         self.model, tokenizer = initial_model(config.model, config.seed)
         sampling = self.model.config.frame_sampling
         self.load = HeadLoader(clean.path, HeadTruth(clean.path.parent), sampling, config.data.clips_per_cast)
-        self.dev = self._dev_batches(sampling)
+        self.dev = self._dev_batches(clean, sampling)
         make_run(self.out, config)
         torch.manual_seed(config.seed)
         tower = self.model.body.visual.requires_grad_(True)
@@ -78,16 +80,19 @@ class HeadsRun:
             write_result(
                 self.out / RESULT, self.model.config, tokenizer, self.model.state_dict(), config.model.saved_dtype
             )
+            with suppress(ImportError):  # matplotlib isn't needed to train
+                draw_curves(self.out)
             self.journal.say(f"{self.out}: the model is in {self.out / RESULT}")
         finally:
             self.journal.close()
         return self.out / RESULT
 
-    def _dev_batches(self, sampling) -> list[HeadBatch]:
+    def _dev_batches(self, clean: PairFile, sampling: FrameSampling) -> list[HeadBatch]:
         """The same slices each time."""
         if self.config.data.dev is None:
             return []
         dev = read_pair_file(self.config.data.dev)
+        require_held_out(clean, dev)
         casts = by_cast(dev.pairs)[: self.config.evaluate_casts]
         load = HeadLoader(dev.path, HeadTruth(dev.path.parent), sampling, self.config.data.clips_per_cast)
         size = min(self.config.batch, len(casts))
@@ -109,33 +114,48 @@ class HeadsRun:
         while self.done < self.num_steps:
             try:
                 drawn = next(batches)
-            except (ScoringError, OSError) as error:
-                where = self._save(hashes)
-                raise TrainingError(f"step {self.done + 1}: {error}. The state before it is in {where}") from None
+            except TrainingError as error:
+                raise self._stopped(str(error), hashes) from None
             if stop.asked:
                 raise Interrupted(f"stopped after step {self.done}; its state is in {self._save(hashes)}")
             start = monotonic()
-            numbers = self._step(drawn)
+            try:
+                numbers = self._step(drawn)
+            except TrainingError as error:
+                raise self._stopped(str(error), hashes) from None
             self.journal.step(self.done, **numbers, seconds=monotonic() - start)
             self.done += 1
             last = self.done == self.num_steps
-            if self.dev and (self.done % self.config.evaluate_every == 0 or last):
-                self._measure()
             if self.done % self.config.save_every == 0 or last:
                 self._save(hashes)
+            if self.dev and (self.done % self.config.evaluate_every == 0 or last):
+                self._measure()
+
+    def _stopped(self, why: str, hashes: dict[str, str]) -> TrainingError:
+        """With the state of the steps before, where it is a sound one."""
+        sound = all(bool(torch.isfinite(parameter).all()) for parameter in self.reader.parameters())
+        if sound:
+            where = f"The state before it is in {self._save(hashes)}"
+        else:
+            found = state.folders(self.out)
+            where = f"The last state is in {found[-1]}" if found else "No state was written yet"
+        return TrainingError(f"step {self.done + 1}: {why}. {where}")
 
     def _step(self, batch: HeadBatch) -> dict[str, float]:
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = config.rate * factor(self.done, self.num_steps, config.optimizer)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            error, matching = self.reader.losses(batch.to(self.device))
-        loss = error + config.matching * matching
         self.optimizer.zero_grad()
-        loss.backward()
+        try:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                error, matching = self.reader.losses(batch.to(self.device))
+            loss = error + config.matching * matching
+            loss.backward()
+        except torch.OutOfMemoryError:
+            raise TrainingError(f"{self.device} has too little memory; lower `batch`") from None
         norm = float(torch.nn.utils.clip_grad_norm_(self.reader.parameters(), config.optimizer.grad_clip))
         if not isfinite(norm) or not isfinite(loss.item()):
-            raise TrainingError(f"step {self.done + 1}: loss {loss.item()}, norm of the gradient {norm}; lower `rate`")
+            raise TrainingError(f"loss {loss.item()}, norm of the gradient {norm}; lower `rate`")
         self.optimizer.step()
         return {"loss": loss.item(), "code_error": error.item(), "matching": matching.item(), "grad_norm": norm}
 
@@ -153,9 +173,12 @@ class HeadsRun:
             same.append(similar[mine])
             other.append(similar[~mine])
             right.append(similar[known].argmax(1) == match[known])
-        ordered = torch.cat(other).sort().values
-        area = torch.searchsorted(ordered, torch.cat(same)).double().mean() / len(ordered)
-        values = {"matched": torch.cat(right).double().mean().item(), "same_or_other_auc": area.item()}
+        ordered, equal, hits = torch.cat(other).sort().values, torch.cat(same), torch.cat(right)
+        if not len(ordered) or not len(equal):
+            self.journal.say(f"step {self.done}, dev: no head in its slices is a reference's; nothing is measured")
+            return
+        area = torch.searchsorted(ordered, equal).double().mean() / len(ordered)
+        values = {"matched": hits.double().mean().item(), "same_or_other_auc": area.item()}
         self.journal.record(self.done - 1, dev=values)
         self.journal.say(
             f"step {self.done}, dev: matched {values['matched']:.3f}, AUC of same or other person {area:.4f}"

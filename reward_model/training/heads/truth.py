@@ -43,12 +43,19 @@ class HeadTruth:
             raise TrainingError(f"{folder} has no {WORLD} of `identity-reward data people`") from None
         if arguments.get("photos"):
             raise TrainingError(f"{folder} holds photographs; this stage needs rendered people")
+        self.folder = folder
         self.seed, self.num_clips = int(arguments["seed"]), int(arguments["clips_per_scenario"])
         self.size = ClipSize(**arguments["size"])
 
     def scenario(self, name: str) -> Scenario:
-        """By its name, SEED-NUMBER."""
-        return draw_scenario(self.seed, int(name.rpartition("-")[2]), self.size, self.num_clips)
+        """By its name, SEED-NUMBER. TrainingError for one of another data set, whose people are others."""
+        seed, _, number = name.rpartition("-")
+        if seed != str(self.seed) or not number.isdecimal():
+            raise TrainingError(
+                f"{self.folder} holds scenarios of seed {self.seed}, and pairs of {name!r} are asked for; give pairs "
+                "in the folder that they were made in"
+            )
+        return draw_scenario(self.seed, int(number), self.size, self.num_clips)
 
     def portraits(self, scenario: Scenario) -> tuple[Head, ...]:
         """The head in each reference, a square picture."""
@@ -59,7 +66,9 @@ class HeadTruth:
 
     def heads(self, scenario: Scenario, clip: str, frames: Sequence[int]) -> tuple[Head, ...]:
         """Heads that all of these frames of the clip show: boxes and codes are their means."""
-        plan = next(plan for plan in scenario.clips if plan.name == clip)
+        plan = next((plan for plan in scenario.clips if plan.name == clip), None)
+        if plan is None:
+            raise TrainingError(f"{self.folder}: scenario {scenario.name} has no clip {clip!r}; make the data set anew")
         width, height = self.size.width, self.size.height
         seen: list[Mapping[int, Actor]] = []
         boxes: list[dict[int, np.ndarray]] = []

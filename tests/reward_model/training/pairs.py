@@ -39,7 +39,7 @@ def make_data(folder, labels, name="train.jsonl", seed=0, auto_noise=False):
             PreferencePair(
                 pair_id=stem,
                 prompt="A person.",
-                references=(Reference(path=reference, person=f"p{number}"),),
+                references=(Reference(path=reference, person=f"person of {stem}"),),
                 video_a=clips[0],
                 video_b=clips[1],
                 label=label,

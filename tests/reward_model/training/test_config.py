@@ -78,5 +78,8 @@ def test_differences_are_those_that_matter():
         "lora.alpha",
         "lora.dropout",
     ]
+    assert not differences(old, read_config("smoke", ["micro_batch=1"]))
+    lora = [read_config("smoke", ["lora.dropout=0.1", f"micro_batch={micro}"]) for micro in (1, 2)]
+    assert differences(*lora) == ["micro_batch was 1 and is 2"]
     known = dict(flat(TrainConfig(steps=1).model_dump()))
     assert known.keys() >= FREE_TO_CHANGE

@@ -98,6 +98,22 @@ def test_a_file_of_predictions_goes_on_where_it_was_cut(tiny, data, tmp_path):
         predict(tiny, data, pairs, file)
 
 
+def test_files_of_the_same_name_with_other_content_are_scored(tiny, data, tmp_path):
+    file = tmp_path / "predictions.jsonl"
+    predict(tiny, data, read_pairs(data), file)
+    other = make_data(tmp_path / "other", ["A", "B", "tie", "A", "B"])
+    pairs = read_pairs(other)
+    assert predict(counting := Counting(tiny), other, pairs, file) == predict(tiny, data, read_pairs(data))
+    assert counting.count == 0
+    for path in (pairs[0].references[0].path, pairs[1].video_b):
+        resolve(other, path).write_bytes(resolve(other, pairs[2].references[0].path).read_bytes())
+    changed = predict(counting := Counting(tiny), other, pairs, file)
+    # both videos beside the changed reference, and what of the changed video can be: it is a picture now
+    assert counting.count == 3
+    assert changed[1].b.reward is None
+    assert changed[0] != predict(tiny, data, read_pairs(data))[0]
+
+
 def test_what_cannot_be_scored_is_counted_and_is_no_number(data, clip, tmp_path):
     """`arcface` finds no face in noise."""
     folder = data.parent
@@ -173,7 +189,7 @@ def test_a_difference_is_judged_on_common_resamples(tiny):
 
 
 def test_the_command_writes_numbers_a_picture_and_tables(data, tmp_path):
-    out = tmp_path / "out.json"
+    out = tmp_path / "new/deeper/out.json"
     result = invoke(
         "evaluate-reward", data, "--model", "tiny", "--dev", data, "--json", out, "--predictions", tmp_path / "p.jsonl"
     )
@@ -181,11 +197,21 @@ def test_the_command_writes_numbers_a_picture_and_tables(data, tmp_path):
     assert "wrong_person" in result.output
     assert "nuisance" in result.output
     assert "resample 3 cluster(s)" in result.output
+    assert "show the same persons (person of train-0-0, person of train-0-1," in result.output
     values = json.loads(out.read_text())
     assert (values["num_pairs"], values["num_ties"], values["num_clusters"]) == (5, 1, 3)
     assert values["models"][0]["num_scored"] == 5
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 5
+
+
+def test_what_cannot_be_written_is_told_before_anything_is_scored(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    for option in ("--json", "--plot", "--predictions"):
+        result = invoke("evaluate-reward", data, "--model", "nope", option, tmp_path / "file/below/out")
+        assert result.exit_code == 2
+        assert f"identity-reward evaluate-reward: {tmp_path}/file" in result.output
+        assert "can't be read or written" in result.output
 
 
 @pytest.mark.parametrize(
@@ -247,5 +273,8 @@ def test_a_filtered_file_leads_to_the_same_files(data, tmp_path):
         assert resolve(out, pair.video_a).read_bytes() == resolve(data, original.video_a).read_bytes()
         with Image.open(resolve(out, pair.references[0].path)) as picture:
             assert picture.size == (56, 56)
+    resolve(data, noisy[0].video_a).write_bytes(b"no clip")
+    result = invoke("filter-pairs", data, "--model", "tiny", "--out", tmp_path / "less.jsonl")
+    assert "1 pairs have a video that couldn't be scored" in result.output
     assert "exists already" in invoke("filter-pairs", data, "--model", "tiny", "--out", out).output
     assert invoke("filter-pairs", data, "--model", "tiny", "--out", tmp_path / "x", "--rule", "none").exit_code == 2

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from accelerate import Accelerator
 
 from reward_model.data.records import read_pairs
 from reward_model.preprocess import Preprocessor
@@ -52,6 +53,17 @@ def test_another_tower_has_features_of_its_own(data, tmp_path):
     assert len(list((tmp_path / "features").glob("*.safetensors"))) == 2 * (4 + 8)
 
 
+def test_features_are_of_a_rate(tmp_path, clip):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(clip(frames=30, fps=10))
+    _, files, features = media_of(1, tmp_path / "features")
+    rates = (None, 5.0, 20.0)
+    features.prepare([], [(path, fps) for fps in rates])
+    for fps in rates:
+        assert features.video(path, fps, False).second_per_grid == files.video(path, fps, False).second_per_grid
+    assert len(list((tmp_path / "features").glob("*.safetensors"))) == 3
+
+
 def test_what_is_said(data, tmp_path):
     run, _ = data
     _, _, features = media_of(1, tmp_path / "features")
@@ -65,6 +77,23 @@ def test_what_is_said(data, tmp_path):
         fresh.prepare(run.references, run.videos)
     with pytest.raises(TrainingError, match=r"model.train_vision and data.mirror false"):
         read_config("smoke", ["data.features=somewhere"])
+
+
+def test_features_are_there_before_the_model_is_shared_out(tmp_path, monkeypatch):
+    jsonl, folder = make_data(tmp_path, ["A", "B"]), tmp_path / "features"
+    settings = [
+        f"data.clean={jsonl}", "steps=1", "batch=2", "model.train_vision=false", f"data.features={folder}",
+        "model.frame_sampling=tiny-uniform-4",
+    ]  # fmt: skip
+    prepare, found = Accelerator.prepare, []
+
+    def seen(accelerator, *objects):
+        found.append(len(list(folder.glob("*.safetensors"))))
+        return prepare(accelerator, *objects)
+
+    monkeypatch.setattr(Accelerator, "prepare", seen)
+    train(read_config("smoke", settings), tmp_path / "run")
+    assert found == [2 + 4]
 
 
 def test_a_training_with_features_leaves_the_tower_alone(tmp_path):

@@ -5,7 +5,7 @@ from reward_model.data.records import read_pairs, write_pairs
 from reward_model.preprocess import Preprocessor
 from reward_model.tiny import tiny_config, tiny_model, tiny_tokenizer
 from reward_model.training.config_file import read_config
-from reward_model.training.groups import Augmentation, by_cast, comparisons, load_group, unbeaten
+from reward_model.training.groups import Augmentation, by_cast, comparisons, good_videos, load_group, persons_of
 from reward_model.training.media import FileMedia
 from reward_model.training.packed import PackedRewards
 from reward_model.training.run_data import RunData
@@ -31,13 +31,47 @@ def casts(tmp_path_factory):
 def test_a_video_of_several_pairs_is_there_once(media, casts):
     groups = by_cast(read_pairs(casts))
     assert [len(group) for group in groups] == [2, 1]
-    assert unbeaten(groups[0]) == [0]
+    assert good_videos(groups[0]) == [0]
     group = load_group(media, casts, groups[0])
     assert (len(group.sequences), group.comparisons) == (3, ((0, 1, 1), (0, 2, 1)))
     assert len({sequence.prefix_key for sequence in group.sequences}) == 1
     second = load_group(media, casts, groups[1])
     a, b, label = comparisons([group, second]).tolist()
     assert (a, b, label) == ([0, 0, 3], [1, 2, 4], [1, 1, 1])
+
+
+def test_videos_of_two_rates_are_two_groups(casts):
+    pairs = read_pairs(casts)[:2]
+    assert [len(group) for group in by_cast([pairs[0], pairs[1].model_copy(update={"fps": 12.0})])] == [1, 1]
+
+
+def test_good_videos_win_never_lose_and_do_not_fail(tmp_path):
+    won, tied, failing = read_pairs(make_data(tmp_path, ["A", "tie", "A"]))
+    assert good_videos((tied,)) == []
+    assert good_videos((won,)) == [0]
+    loses = won.model_copy(update={"video_a": tied.video_a, "video_b": won.video_a})
+    assert good_videos((won, loses)) == [2]
+    sides = {"a": {"modes": {"blur": 0.3}}, "b": {"modes": {"blur": 0.9}}}
+    worse_beaten = failing.model_copy(update={"meta": {**failing.meta, **sides}})
+    assert good_videos((worse_beaten,)) == []
+    fine = failing.model_copy(update={"meta": {**sides, "a": {"modes": {}}}})
+    assert good_videos((fine,)) == [0]
+
+
+def test_strangers_share_nobody_with_the_cast(media, tmp_path):
+    jsonl = make_data(tmp_path, ["A", "A", "A"])
+    one, two, three = read_pairs(jsonl)
+    shared = two.model_copy(update={"references": (*one.references, *two.references), "meta": {"cluster": "another"}})
+    settings = ["data.groups=true", "batch=3", "micro_batch=3", "steps=4", f"data.clean={jsonl}"]
+    write_pairs(jsonl, [one, shared])
+    data = RunData(read_config("smoke", [*settings, "data.foreign_references=1"]), True)
+    assert all(len(group.sequences) == 2 for groups in data.steps(media, 0, 0, 1) for group in groups)
+    write_pairs(jsonl, [one, shared, three])
+    data = RunData(read_config("smoke", [*settings, "data.foreign_references=1"]), True)
+    draws = [draw for step in range(4) for draw in data.sampler.draws(step)]
+    others = [(data.units[draw.pool][draw.index], data._other(draw)) for draw in draws]
+    assert all(persons_of(own).isdisjoint(persons_of(other)) for own, other in others)
+    assert len({other[0].pair_id for _, other in others}) == 3
 
 
 def test_a_stranger_beside_a_good_video_is_the_worse_one(media, casts):

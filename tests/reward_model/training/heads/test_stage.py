@@ -1,14 +1,25 @@
 """The stage for real: rendered people, a tiny tower, a run that stops and goes on."""
 
+import re
+import shutil
+
+import numpy as np
 import pytest
 import torch
 
+from reward_model.data.people.code import CODE_SIZE
 from reward_model.data.people.generate import generate
 from reward_model.data.people.options import Options, Packed
+from reward_model.data.records import read_pairs
 from reward_model.folder import read_config as read_model_config
 from reward_model.training.config_file import read_config
 from reward_model.training.errors import TrainingError
+from reward_model.training.groups import by_cast
+from reward_model.training.heads.batches import HeadLoader
+from reward_model.training.heads.losses import HeadReader
 from reward_model.training.heads.stage import train_heads
+from reward_model.training.heads.truth import HeadTruth
+from reward_model.training.initial import initial_model
 from reward_model.training.journal import read_metrics
 
 
@@ -47,6 +58,7 @@ def test_a_run_that_stops_goes_on_as_if_it_had_not(people, tmp_path, monkeypatch
     told = losses(tmp_path / "whole")
     assert len(told) == 4
     assert told[-1] < told[0]
+    assert (tmp_path / "whole" / "curves.png").read_bytes().startswith(b"\x89PNG")
     measured = [line["dev"] for line in read_metrics(tmp_path / "whole") if "dev" in line]
     assert all(0 <= value <= 1 for values in measured for value in values.values())
 
@@ -69,11 +81,41 @@ def test_a_run_that_stops_goes_on_as_if_it_had_not(people, tmp_path, monkeypatch
     assert weights[0] == weights[1]
 
 
+def test_a_dev_clip_that_cannot_be_read_is_named(people, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(people, data)
+    pair = read_pairs(data / "dev.jsonl")[0]
+    for name in (pair.video_a, pair.video_b):
+        (data / name).write_bytes(b"no clip")
+    clips = {"data.clips_per_cast": 100}
+    with pytest.raises(TrainingError, match=rf"pair {pair.pair_id} of .*dev.jsonl: ({pair.video_a}|{pair.video_b}): "):
+        train_heads(config(data, **clips), tmp_path / "run")
+
+
+def test_slices_without_a_head_teach_nothing_and_stop_nothing(people):
+    class Nobody(HeadTruth):
+        def heads(self, scenario, clip, frames):
+            return ()
+
+    model, _ = initial_model(config(people).model, 0)
+    casts = by_cast(read_pairs(people / "train.jsonl"))[:2]
+    load = HeadLoader(people / "train.jsonl", Nobody(people), model.config.frame_sampling, 3)
+    batch = load(casts, np.random.default_rng(0))
+    assert (batch.num_slices, len(batch.match)) == (0, 0)
+    error, matching = HeadReader(model.body.visual, model.head.weight.shape[1], CODE_SIZE).losses(batch)
+    (error + matching).backward()
+    assert error.item() > 0
+    assert matching.item() == 0
+
+
 def test_what_is_said_of_wrong_input(people, tmp_path):
     with pytest.raises(TrainingError, match=r"set data.clean to a JSONL"):
         train_heads(config(people, **{"data.clean": "null"}), tmp_path / "a")
-    with pytest.raises(TrainingError, match=r"lower `rate`"):
-        train_heads(config(people, rate=1e30, **{"optimizer.warmup": 0}), tmp_path / "b")
+    saved = re.escape(f"The state before it is in {tmp_path / 'b' / 'state' / 'step-00000001'}")
+    with pytest.raises(TrainingError, match=rf"step 2: .*lower `rate`\. {saved}"):
+        train_heads(config(people, rate=1e18, save_every=100, **{"optimizer.warmup": 0}), tmp_path / "b")
+    with pytest.raises(TrainingError, match=r"show the same persons"):
+        train_heads(config(people, **{"data.dev": people / "train.jsonl"}), tmp_path / "d")
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "something").touch()
     with pytest.raises(TrainingError, match="exists already"):

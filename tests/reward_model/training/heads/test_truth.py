@@ -77,6 +77,17 @@ def test_codes_have_unit_spread_and_tell_look_alikes_apart():
     assert np.abs(alike - codes[0]).mean() > 0.4
 
 
+@pytest.mark.parametrize("name", ["4-000001", "000001", "3-x", "+".join(["a", "b"])])
+def test_scenarios_of_another_data_set(truth, name):
+    with pytest.raises(TrainingError, match=r"holds scenarios of seed 3"):
+        truth.scenario(name)
+
+
+def test_a_clip_that_the_plan_lacks(truth):
+    with pytest.raises(TrainingError, match=r"scenario 3-000001 has no clip 'other'"):
+        truth.heads(truth.scenario("3-000001"), "other", (0,))
+
+
 @pytest.mark.parametrize(("changes", "message"), [({"photos": True}, "photographs"), (None, "has no world.json")])
 def test_folders_of_something_else(tmp_path, changes, message):
     if changes:
