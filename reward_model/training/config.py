@@ -164,7 +164,7 @@ class TrainConfig(RunConfig):
 # dropout, whose draws are those of a forward)
 FREE_TO_CHANGE = frozenset({
     "data.workers", "data.prefetch", "data.dev", "data.features", "evaluate_every", "evaluate_pairs", "save_every",
-    "micro_batch",
+    "micro_batch", "workers", "cache",
     "model.gradient_checkpointing", "model.name", "model.version", "model.domain", "model.description",
     "model.saved_dtype",
 })  # fmt: skip
