@@ -21,7 +21,7 @@ ifneq ($(origin TORCH),file)
 endif
 
 .venv/installed: pyproject.toml clients/pyproject.toml constraints.txt
-	@echo "Setting up .venv with $(PYTHON) (torch: $(TORCH)): about 110 packages, 2.7 GB on disk, 1 to 5 minutes"
+	@echo "Setting up .venv with $(PYTHON) (torch: $(TORCH)): about 165 packages, 3.3 GB on disk, 1 to 5 minutes"
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"Python 3.11 or 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; choose one with PYTHON=")'
 	@$(PYTHON) -m venv $(if $(SYSTEM),--system-site-packages) .venv
 ifneq ($(SYSTEM),)  # one that is missing or old would be fetched, with several GB of CUDA packages
