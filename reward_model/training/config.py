@@ -127,11 +127,21 @@ class LossConfig(Section):
     margin: Rate = MARGIN
 
 
+class SupervisionConfig(Section):
+    """What a model from scratch learns of rendered heads beside preferences (`heads.supervision`), and what it counts
+    beside them: attention from heads to their references, and whether one of the references shows a head's person."""
+
+    attention: Rate = 1.0
+    matching: Rate = 1.0
+
+
 class TrainConfig(RunConfig):
     kind: Literal["reward"] = "reward"
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     lora: LoraConfig | None = None
+    # for pairs in folders that `identity-reward data people` wrote
+    supervision: SupervisionConfig | None = None
     learning_rates: LearningRates = LearningRates()
     optimizer: OptimizerConfig = OptimizerConfig()
     loss: LossConfig = LossConfig()

@@ -57,10 +57,6 @@ def reset_accelerate() -> None:
     GradientState._reset_state()
 
 
-def trained_module(packed: Any, accelerator: Accelerator) -> RewardModel:
-    return accelerator.unwrap_model(packed).model
-
-
 def all_finite(accelerator: Accelerator, packed: Any) -> bool:
     """Of all that is trained, in all processes; every one calls it."""
     trained = (parameter for parameter in packed.parameters() if parameter.requires_grad)
@@ -82,7 +78,7 @@ def save_state(
     if sharded:
         accelerator.save_state(str(partial), safe_serialization=True)
     elif accelerator.is_main_process:
-        state.write_tensors(partial, trained_module(packed, accelerator), optimizer.optimizer)
+        state.write_tensors(partial, accelerator.unwrap_model(packed), optimizer.optimizer)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         written = accelerator.distributed_type.value if sharded else state.WHOLE
@@ -100,7 +96,7 @@ def restore(accelerator: Accelerator, folder: Path, packed: Any, optimizer: Any)
     if kind != state.WHOLE:
         accelerator.load_state(str(folder))
     else:
-        state.read_tensors(folder, trained_module(packed, accelerator), optimizer.optimizer)
+        state.read_tensors(folder, accelerator.unwrap_model(packed), optimizer.optimizer)
     return progress.step
 
 
@@ -110,5 +106,6 @@ def gather_state(accelerator: Accelerator, packed: Any, model: RewardModel) -> d
         whole = accelerator.get_state_dict(packed)
         if not accelerator.is_main_process:
             return {}
-        return folded_state(model, {name.removeprefix("model."): value for name, value in whole.items()})
-    return folded_state(trained_module(packed, accelerator))
+        own = {name: value for name, value in whole.items() if name.startswith("model.")}
+        return folded_state(model, {name.removeprefix("model."): value for name, value in own.items()})
+    return folded_state(accelerator.unwrap_model(packed).model)

@@ -20,6 +20,7 @@ from ..runner.sequence import TokenSequence
 from .dataset import sign
 from .draws import generator
 from .errors import TrainingError
+from .heads.known import HeadFinder, KnownHeads
 from .media import MediaSource
 
 Pairs = tuple[PreferencePair, ...]
@@ -27,11 +28,15 @@ Pairs = tuple[PreferencePair, ...]
 
 @dataclass(frozen=True)
 class Group:
-    """`comparisons`: (a, b, label), numbers of `sequences` and +1 where a is better, 0 for a tie, -1."""
+    """`comparisons`: (a, b, label), numbers of `sequences` and +1 where a is better, 0 for a tie, -1.
+
+    `heads`: of every sequence, where they were asked for.
+    """
 
     name: str
     sequences: tuple[TokenSequence, ...]
     comparisons: tuple[tuple[int, int, int], ...]
+    heads: tuple[KnownHeads, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,13 @@ def persons_of(pairs: Pairs) -> frozenset[str]:
     return frozenset(person for pair in pairs for person in pair.persons)
 
 
-def load_group(media: MediaSource, jsonl: Path, pairs: Pairs, augmentation: Augmentation = Augmentation(0)) -> Group:
+def load_group(
+    media: MediaSource,
+    jsonl: Path,
+    pairs: Pairs,
+    augmentation: Augmentation = Augmentation(0),
+    find_heads: HeadFinder | None = None,
+) -> Group:
     """Pairs of one set of references. TrainingError names the first pair and the file that can't be read."""
     rng = generator(augmentation.seed, "group")
 
@@ -93,14 +104,20 @@ def load_group(media: MediaSource, jsonl: Path, pairs: Pairs, augmentation: Augm
     videos, known = compared(pairs)
     prompt, fps = pairs[0].prompt, pairs[0].fps
     name = ""
+    heads: list[KnownHeads] = []
     try:
         name, paths = _references(jsonl, pairs[0])
         references = media.references(paths, coins(len(paths)))
-        order = rng.permutation(len(references)) if augmentation.permute_references else range(len(references))
-        references = [references[number] for number in order]
+        order: list[int | None] = list(range(len(references)))
+        if augmentation.permute_references:
+            order = rng.permutation(len(references)).tolist()
+        references = [references[number] for number in order if number is not None]
         clips = []
-        for name, mirrored in zip(videos, coins(len(videos)), strict=True):
+        turned = coins(len(videos))
+        for name, mirrored in zip(videos, turned, strict=True):
             clips.append(media.video(resolve(jsonl, name), fps, mirrored))
+            if find_heads is not None:
+                heads.append(find_heads(pairs[0], name, clips[-1].grid, mirrored, order))
         sequences = [media.preprocess.assemble(references, clip, prompt) for clip in clips]
         if augmentation.others is not None:
             name, paths = _references(*augmentation.others)
@@ -109,9 +126,12 @@ def load_group(media: MediaSource, jsonl: Path, pairs: Pairs, augmentation: Augm
                 changed = _with_strangers(references, strangers, rng)
                 known.append((number, len(sequences), 1))
                 sequences.append(media.preprocess.assemble(changed, clips[number], prompt))
+                if find_heads is not None:
+                    own = [n if a is b else None for n, a, b in zip(order, references, changed, strict=True)]
+                    heads.append(find_heads(pairs[0], videos[number], clips[number].grid, turned[number], own))
     except (ScoringError, OSError) as error:
         raise TrainingError(f"pair {pairs[0].pair_id} of {jsonl}: {name}: {error}") from None
-    return Group(pairs[0].pair_id, tuple(sequences), tuple(known))
+    return Group(pairs[0].pair_id, tuple(sequences), tuple(known), tuple(heads))
 
 
 def comparisons(groups: Sequence[Group]) -> torch.Tensor:

@@ -11,6 +11,8 @@ Legend: N sequences, L rows of the packed forward, D hidden size.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -26,16 +28,34 @@ from ..runner.attention import packed_attention
 from ..runner.plan import BatchLayout, lay_out
 from ..runner.rows import send
 from ..runner.sequence import Clip, TokenSequence
+from .heads.known import KnownHeads
+from .heads.supervision import HeadSupervision
 
 ATTENTION = "packed_preferences"
 
 
-def _attend(module, query, key, value, attention_mask, packed=None, **kwargs):
+@dataclass(eq=False)
+class Seen:
+    """What a forward computed on the way, tensors. query, key: [heads, L, d] of the first layer, turned by positions;
+    middle_LD: after half of the layers."""
+
+    query: Any = None
+    key: Any = None
+    middle_LD: Any = None
+
+
+def _attend(module, query, key, value, attention_mask, packed=None, seen: Seen | None = None, **kwargs):
     """transformers' attention interface: [1, heads, L, d] -> [1, L, heads, d]; without a packed batch it is sdpa."""
     if packed is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    if seen is not None and module.layer_idx == 0:
+        seen.query, seen.key = query[0], key[0]
     rows = (part[0].transpose(0, 1) for part in (query, key, value))
     return packed(*rows)[None], None
+
+
+def _keep(seen: Seen, layer: nn.Module, given: tuple, hidden: Any) -> None:
+    seen.middle_LD = (hidden[0] if isinstance(hidden, tuple) else hidden)[0]
 
 
 class SegmentedVisionAttention(Qwen2_5_VLVisionAttention):
@@ -59,10 +79,16 @@ class SegmentedVisionAttention(Qwen2_5_VLVisionAttention):
 class PackedRewards(nn.Module):
     """`model` is changed in place (its attention) and stays the same function; its parameters are this module's."""
 
-    def __init__(self, model: RewardModel, patches: Callable[[list[Clip]], torch.Tensor] | None = None):
+    def __init__(
+        self,
+        model: RewardModel,
+        patches: Callable[[list[Clip]], torch.Tensor] | None = None,
+        supervision: HeadSupervision | None = None,
+    ):
         """`patches` gives clips' patches end to end on the model's device, where clips hold something else."""
         super().__init__()
         self.model = model
+        self.supervision = supervision
         self._patches = patches or self._joined
         AttentionInterface.register(ATTENTION, _attend)
         body: Any = model.body
@@ -70,9 +96,30 @@ class PackedRewards(nn.Module):
         for block in body.visual.blocks:
             block.attn.__class__ = SegmentedVisionAttention
 
-    def forward(self, sequences: Sequence[TokenSequence]) -> torch.Tensor:
-        """float32 [N, outputs], in the order of `sequences`. Sequences of one `prefix_key` share its computation."""
+    def forward(
+        self, sequences: Sequence[TokenSequence], heads: Sequence[KnownHeads] | None = None
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """float32 [N, outputs], in the order of `sequences`. Sequences of one `prefix_key` share its computation.
+
+        With `heads`, those of each sequence, also what `supervision` says of them: float32 [2].
+        """
         layout = lay_out(sequences, set())
+        if heads is None:
+            return self._rewards(sequences, layout)
+        assert self.supervision is not None
+        seen = Seen()
+        layers: Any = self.model.body.language_model.layers
+        hook = layers[len(layers) // 2 - 1].register_forward_hook(partial(_keep, seen))
+        try:
+            rewards = self._rewards(sequences, layout, seen)
+        finally:
+            hook.remove()
+        groups = len(seen.query) // len(seen.key)
+        return rewards, self.supervision(seen.query[::groups], seen.key, seen.middle_LD, layout, sequences, heads)
+
+    def _rewards(
+        self, sequences: Sequence[TokenSequence], layout: BatchLayout, seen: Seen | None = None
+    ) -> torch.Tensor:
         body: Any = self.model.body
         language, device = body.language_model, self.model.device
         token_ids = np.concatenate([s.token_ids[start:end] for s, start, end in layout.sources])
@@ -83,6 +130,7 @@ class PackedRewards(nn.Module):
             position_ids=send(positions, device)[:, None],
             attention_mask=dict.fromkeys(set(language.config.layer_types)),
             packed=packed_attention(layout.classes, device, embedded_LD.dtype, deterministic=False),
+            seen=seen,
             use_cache=False,
         ).last_hidden_state[0]
         at, rows = 0, {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from hashlib import sha256
 from itertools import islice
@@ -15,6 +15,8 @@ from .dataset import PairFile, check_labels, read_ahead, read_pair_file, require
 from .draws import generator
 from .errors import TrainingError
 from .groups import Augmentation, Group, Pairs, by_cast, good_videos, load_group, persons_of
+from .heads.known import HeadFinder
+from .heads.truth import HeadTruth
 from .media import MediaSource
 from .samplers import Draw, PairSampler, Pool, slots_of
 
@@ -32,6 +34,9 @@ class RunData:
         for file in self.pools.values():
             if self.dev is not None:
                 require_held_out(file, self.dev)
+        self._truths = {
+            pool: HeadTruth(f.path.parent) for pool, f in self.pools.items() if config.supervision is not None
+        }
         self.warnings = check_labels([*self.pools.values()], learns_from_ties)
         self._learns_from_ties = learns_from_ties
         self.units: dict[Pool, list[Pairs]] = {
@@ -86,7 +91,9 @@ class RunData:
             (self.sampler.draws(step)[slot],) for step in range(first, self.num_steps) for slot in slots
         )  # an error of one group is raised in its own step
         data = self.config.data
-        loaded = read_ahead(tasks, partial(self._load, media), data.workers, data.prefetch * len(slots))
+        sampling = media.preprocess.config.frame_sampling
+        finders = {pool: HeadFinder(truth, sampling) for pool, truth in self._truths.items()}
+        loaded = read_ahead(tasks, partial(self._load, media, finders), data.workers, data.prefetch * len(slots))
         while groups := list(islice(loaded, len(slots))):
             yield groups
 
@@ -105,10 +112,10 @@ class RunData:
         places = ((first + step) % len(units) for step in range(len(units)))
         return next((units[n] for n in places if persons[n].isdisjoint(persons[draw.index])), None)
 
-    def _load(self, media: MediaSource, draw: Draw) -> Group:
+    def _load(self, media: MediaSource, finders: Mapping[Pool, HeadFinder], draw: Draw) -> Group:
         data, path = self.config.data, self.pools[draw.pool].path
         foreign = self._foreign(draw)
         other = self._other(draw) if foreign else None
         others = (path, other[0]) if other else None
         augmentation = Augmentation(draw.seed, data.permute_references, data.mirror, foreign, others)
-        return load_group(media, path, self._unit(draw), augmentation)
+        return load_group(media, path, self._unit(draw), augmentation, finders.get(draw.pool))

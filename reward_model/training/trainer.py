@@ -24,6 +24,7 @@ from .engine import all_finite, gather_state, make_accelerator, reset_accelerate
 from .errors import Interrupted, TrainingError
 from .features import FeatureMedia
 from .groups import Group, comparisons
+from .heads.supervision import HeadSupervision
 from .initial import initial_model
 from .interruption import StopRequest
 from .journal import Journal, draw_curves
@@ -80,7 +81,9 @@ class Run:
         dtype = self.model.body.visual.patch_embed.proj.weight.dtype
         self.model.to(accelerator.device)
         packed = PackedRewards(
-            self.model, partial(packed_patches, config=settings, device=accelerator.device, dtype=dtype)
+            self.model,
+            partial(packed_patches, config=settings, device=accelerator.device, dtype=dtype),
+            self._supervision(),
         )
         # while the whole tower is here: shards of it couldn't be called by one process
         with accelerator.main_process_first():
@@ -109,6 +112,12 @@ class Run:
         media = FeatureMedia(preprocess, self.model, Path(self.config.data.features))
         media.prepare(self.data.references, self.data.videos)
         return media
+
+    def _supervision(self) -> HeadSupervision | None:
+        if self.config.supervision is None:
+            return None
+        torch.manual_seed(torch_seed(self.config.seed, "supervision"))
+        return HeadSupervision(self.model.head.weight.shape[1]).to(self.accelerator.device)
 
     def _described(self) -> str:
         trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
@@ -166,17 +175,20 @@ class Run:
         size = min(config.micro_batch, len(pairs))
         parts = [pairs[start : start + size] for start in range(0, len(pairs), size)]
         weight = self.data.weight(step)
-        total = torch.zeros(3, device=accelerator.device)
+        # loss of pairs, right ones, decided ones, losses of supervision
+        total = torch.zeros(5, device=accelerator.device)
         norm = 0.0
         for part in parts:
             with accelerator.accumulate(self.packed):
-                rewards = self.packed([sequence for group in part for sequence in group.sequences]).sum(-1)
+                rewards, told = self._forward(part)
                 a, b, label = comparisons(part).to(rewards.device)
                 difference = rewards[a] - rewards[b]
                 loss = self.loss(difference, label).sum()
                 decided = label != 0
                 right = ((difference * label > 0) & decided).sum()
-                total += torch.stack([loss.detach(), right, decided.sum()])
+                total += torch.cat([torch.stack([loss.detach(), right, decided.sum()]), told.detach()])
+                if config.supervision is not None:
+                    loss = loss + config.supervision.attention * told[0] + config.supervision.matching * told[1]
                 self._require_finite(accelerator.reduce(loss.detach(), "sum").item(), "loss", part)
                 # accelerate divides by the number of parts, and averages over processes
                 accelerator.backward(loss / weight * accelerator.num_processes * len(parts))
@@ -187,15 +199,26 @@ class Run:
                 self._stepping = accelerator.sync_gradients
                 self.optimizer.step()
                 self.optimizer.zero_grad()
-        loss_sum, right_sum, decided_sum = accelerator.reduce(total, "sum").tolist()
+        loss_sum, right_sum, decided_sum, *told_sums = accelerator.reduce(total, "sum").tolist()
+        names = ("attention", "matching") if config.supervision is not None else ()
         return {
             "loss": loss_sum / weight,
             **({"accuracy": right_sum / decided_sum} if decided_sum else {}),
             "decided": decided_sum,
+            **{name: value / weight for name, value in zip(names, told_sums, strict=False)},
             "grad_norm": norm,
             "auto_share": float(self.data.sampler.alpha_T[step]),
             **{f"rate_{group['name']}": group["lr"] for group in self.optimizer.param_groups},
         }
+
+    def _forward(self, part: list[Group]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rewards of all videos, and what supervision says of their heads."""
+        sequences = [sequence for group in part for sequence in group.sequences]
+        if self.config.supervision is None:
+            rewards = self.packed(sequences)
+            return rewards.sum(-1), rewards.new_zeros(2)
+        rewards, told = self.packed(sequences, [heads for group in part for heads in group.heads])
+        return rewards.sum(-1), told
 
     def _require_finite(self, value: float, what: str, pairs: list[Group]) -> None:
         if isfinite(value):

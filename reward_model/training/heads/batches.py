@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
-from frame_ops.resize_normalize_patchify.smart_resize import FACTOR, PATCH, TEMPORAL_PATCH, smart_resize
+from frame_ops.resize_normalize_patchify.smart_resize import PATCH, TEMPORAL_PATCH, smart_resize
 from identity_reward_client.frame_sampling import FrameSampling, PixelRule
 
 from ...data.people.code import CODE_SIZE
@@ -23,10 +23,8 @@ from ...errors import ScoringError
 from ..errors import TrainingError
 from ..groups import Pairs
 from ..media import read_references, read_video
+from .known import token_shares
 from .truth import Head, HeadTruth
-
-# tokens that a head fills count more than those at its edge
-SHARPNESS = 1.5
 
 
 @dataclass(frozen=True)
@@ -53,21 +51,6 @@ class HeadBatch:
 
     def to(self, device: torch.device) -> HeadBatch:
         return HeadBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
-
-
-def token_shares(box: np.ndarray, grid: tuple[int, int, int], mirrored: bool) -> np.ndarray:
-    """[T] float32 that sum to 1: how much of each merged token's square lies in the box (shares of the sides)."""
-    rows, columns = grid[1] * PATCH // FACTOR, grid[2] * PATCH // FACTOR
-    x0, y0, x1, y1 = box
-    if mirrored:
-        x0, x1 = 1 - x1, 1 - x0
-
-    def covered(low: float, high: float, count: int) -> np.ndarray:
-        edges = np.arange(count + 1)
-        return np.clip(np.minimum(high * count, edges[1:]) - np.maximum(low * count, edges[:-1]), 0, None)
-
-    inside = np.outer(covered(y0, y1, rows), covered(x0, x1, columns)) ** SHARPNESS + 1e-6
-    return (inside / inside.sum()).astype(np.float32).ravel()
 
 
 class HeadLoader:

@@ -8,8 +8,6 @@ import pytest
 import torch
 
 from reward_model.data.people.code import CODE_SIZE
-from reward_model.data.people.generate import generate
-from reward_model.data.people.options import Options, Packed
 from reward_model.data.records import read_pairs
 from reward_model.folder import read_config as read_model_config
 from reward_model.training.config_file import read_config
@@ -29,14 +27,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory):
-    out = tmp_path_factory.mktemp("people") / "data"
-    packed = Packed(num_frames=8, height=56, width=84)
-    generate(out, Options(pairs=24, seed=5, packed=packed, splits={"train": 0.75, "dev": 0.25}), workers=2)
-    return out
 
 
 def config(people, **settings):
