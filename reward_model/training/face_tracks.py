@@ -22,12 +22,12 @@ from identity_reward_client.preference import tie_band
 from ..data.progress import Steps
 from ..data.progress import progress as shown
 from ..data.records import PreferencePair
+from ..draws import torch_seed
 from ..faces.arcface import bundled_reader
 from ..faces.track_features import ClipFeatures
 from ..faces.track_head import FeatureBatch, TrackHead, TrackHeadConfig
 from .btt import BradleyTerryWithTies
 from .dataset import PairFile, check_labels, labels_of, read_pair_file
-from .draws import torch_seed
 from .errors import TrainingError
 from .statistics import accuracy, without_ties
 from .track_augment import augment

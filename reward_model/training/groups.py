@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from ..data.records import PreferencePair, resolve
+from ..draws import generator
 from ..errors import ScoringError
 from ..preprocess import Medium
 from ..runner.sequence import TokenSequence
 from .dataset import sign
-from .draws import generator
 from .errors import TrainingError
 from .heads.known import HeadFinder, KnownHeads
 from .media import MediaSource

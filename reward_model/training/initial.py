@@ -10,6 +10,7 @@ import torch
 
 from ..checkpoint import load as load_checkpoint
 from ..config import IDENTITY_GRPO, RewardModelConfig
+from ..draws import generator
 from ..folder import CONFIG, CheckpointError
 from ..importing.body import body_arguments
 from ..importing.keys import EMBEDDING, HEAD, NORM
@@ -21,7 +22,6 @@ from ..prompt import IDENTITY_FIRST, PromptTemplate
 from ..text_tokenizer import TextTokenizer, load_tokenizer
 from .backbones import BACKBONES, SAMPLINGS, TEMPLATES
 from .config import ModelConfig
-from .draws import generator
 from .errors import TrainingError
 
 RESIDUAL_OUTPUTS = ("o_proj.weight", "attn.proj.weight", "down_proj.weight")

@@ -10,9 +10,9 @@ from peft import get_peft_model
 from peft.tuners.lora.layer import LoraLayer
 from peft.utils.other import TrainableTokensWrapper
 
+from ..draws import generator
 from ..model import RewardModel
 from .config import LoraConfig
-from .draws import generator
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 ADAPTER = "default"

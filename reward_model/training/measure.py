@@ -13,10 +13,10 @@ from accelerate import Accelerator
 from identity_reward_client.preference import tie_band
 
 from ..data.records import PreferencePair
+from ..draws import generator
 from .btt import BradleyTerryWithTies
 from .config import TrainConfig
 from .dataset import PairFile, labels_of, read_ahead
-from .draws import generator
 from .errors import TrainingError
 from .groups import Group, comparisons, load_group
 from .media import MediaSource

@@ -10,9 +10,9 @@ from math import ceil
 from pathlib import Path
 
 from ..data.records import resolve
+from ..draws import generator
 from .config import TrainConfig
 from .dataset import PairFile, check_labels, read_ahead, read_pair_file, require_held_out, sign
-from .draws import generator
 from .errors import TrainingError
 from .groups import Augmentation, Group, Pairs, by_cast, good_videos, load_group, persons_of
 from .heads.known import HeadFinder

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from .draws import generator
+from ..draws import generator
 from .errors import TrainingError
 
 Pool = Literal["clean", "auto"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from identity_reward_client.preference import THETA, probabilities
 
-from .draws import generator
+from ..draws import generator
 
 
 def accuracy(d_N: np.ndarray, label_N: np.ndarray, epsilon: float) -> np.ndarray:

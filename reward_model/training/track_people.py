@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data.people.openpeople import PEOPLE as PHOTOGRAPHED
 from ..data.records import PreferencePair
-from .draws import generator
+from ..draws import generator
 from .errors import TrainingError
 
 # of the people to hold out; one that keeps most pairs is taken

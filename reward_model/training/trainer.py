@@ -15,11 +15,11 @@ from time import monotonic
 import torch
 from accelerate import Accelerator, DistributedType
 
+from ..draws import torch_seed
 from ..patches import packed_patches
 from ..preprocess import Preprocessor
 from .btt import preference_loss
 from .config import TrainConfig
-from .draws import torch_seed
 from .engine import all_finite, gather_state, make_accelerator, reset_accelerate, restore, save_state
 from .errors import Interrupted, TrainingError
 from .features import FeatureMedia

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .draw import generator
+from ...draws import generator
 from .scene import Background
 
 MARGIN = 0.25  # of the frame's width and height, on every side

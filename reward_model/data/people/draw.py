@@ -1,11 +1,11 @@
 """Draws of people, clothes, lights and backgrounds: each a function of its seed and name, and of nothing else."""
 
 import colorsys
-import hashlib
 from dataclasses import replace
 
 import numpy as np
 
+from ...draws import generator
 from .person import (
     BEARD_STYLES,
     NECKLINES,
@@ -39,12 +39,6 @@ EYES: tuple[Rgb, ...] = (
 )
 HAIR_OF_WOMEN: tuple[HairStyle, ...] = ("long", "long", "bob", "bob", "bun", "ponytail", "parted", "curly", "short")
 HAIR_OF_MEN: tuple[HairStyle, ...] = ("short", "short", "parted", "parted", "buzz", "curly", "bald", "bob", "bun")
-
-
-def generator(*names: object) -> np.random.Generator:
-    """A counter-based generator keyed by the names (sha256 of their text)."""
-    digest = hashlib.sha256("\0".join(map(str, names)).encode()).digest()
-    return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], np.uint64)))
 
 
 def _rgb(values: np.ndarray) -> Rgb:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from ...draws import generator
 from ..progress import Steps
 from ..records import PreferencePair, Reference
 from ..workers import results_of
-from .draw import generator
 from .folder import DataFolder
 from .media import ClipWriter, Mp4Writer, PackedWriter, write_picture
 from .openpeople import NoPhotos

@@ -9,8 +9,8 @@ import numpy as np
 
 from identity_reward_client.preference import Preference
 
+from ...draws import generator
 from ..records import PreferencePair, Reference
-from .draw import generator
 from .failures import MODES, NUISANCE, quality
 from .labels import APART, EQUAL, SOURCES, LabelKind, Modes, exact_label, votes
 

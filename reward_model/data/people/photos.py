@@ -13,8 +13,8 @@ from functools import partial
 
 import numpy as np
 
+from ...draws import generator
 from .clip import Damage
-from .draw import generator
 from .failures import ANYBODY_FROM, face_damage_span, start_of
 from .motion import CameraMotion, draw_wave
 from .openpeople import PEOPLE, PICTURES, folder, head_and_shoulders

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .draw import draw_background, draw_light, generator
+from ...draws import generator
+from .draw import draw_background, draw_light
 from .person import Clothes, Person
 from .scene import Actor, Background, Expression, Light, Pose, Renderer, Scene
 

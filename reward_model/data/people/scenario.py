@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...draws import generator
 from .clip import ClipPlan, Part
 from .describe import describe
-from .draw import draw_background, draw_clothes, draw_light, draw_person, generator
+from .draw import draw_background, draw_clothes, draw_light, draw_person
 from .failures import MODES, Cast, Mode, fail
 from .motion import draw_camera, draw_head
 from .references import Portrait, draw_portrait

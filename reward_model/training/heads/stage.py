@@ -15,9 +15,9 @@ import torch
 from identity_reward_client.frame_sampling import FrameSampling
 
 from ...data.people.code import CODE_SIZE
+from ...draws import generator
 from .. import state
 from ..dataset import PairFile, read_ahead, read_pair_file, require_held_out
-from ..draws import generator
 from ..errors import Interrupted, TrainingError
 from ..groups import Pairs, by_cast
 from ..initial import initial_model

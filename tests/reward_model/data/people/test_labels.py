@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from identity_reward_client.preference import Preference
-from reward_model.data.people.draw import generator
 from reward_model.data.people.failures import MODES, quality
 from reward_model.data.people.labels import APART, TIE_BAND, VISIBLE, exact_label, votes
 from reward_model.data.people.pairs import choose_pairs, deciding_mode
 from reward_model.data.people.scenario import ClipSize, draw_scenario
+from reward_model.draws import generator
 
 NUM = 400
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from reward_model.data.people.draw import generator
 from reward_model.data.people.motion import draw_camera, draw_head, draw_wave
+from reward_model.draws import generator
 
 TIMES = np.arange(0, 4, 1 / 16)
 
