@@ -57,6 +57,44 @@ def check(
 
 
 @app.command()
+def convert(
+    pairs: Annotated[Path, typer.Argument(help="JSONL of pairs, or a CSV with VideoAlign's columns and ref_paths.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write, .csv or .jsonl.")],
+    label: Annotated[str, typer.Option(help="The CSV's column of labels.")] = "SA",
+    split: Annotated[str, typer.Option(help="Of the pairs of a CSV.")] = "train",
+    source: Annotated[
+        Literal["human", "vlm", "construction"], typer.Option(help="Who labelled a CSV's pairs.")
+    ] = "human",
+    licence: Annotated[str, typer.Option(help="Of a CSV's videos and pictures.")] = "",
+) -> None:
+    """Pairs from VideoAlign's or VideoGen-RewardBench's CSV to JSONL and back; paths lead to the same files."""
+    from .csv_formats import read_csv, write_csv
+    from .records import RecordError, moved, read_pairs, write_pairs
+
+    kinds = (pairs.suffix, out.suffix)
+    try:
+        if sorted(kinds) != [".csv", ".jsonl"]:
+            raise RecordError(f"{pairs} to {out}: one of them is a .csv and the other a .jsonl")
+        if out.exists():
+            raise RecordError(f"{out} exists already; give another --out, or remove it")
+        if kinds[0] == ".csv":
+            found = read_csv(pairs, label, split=split, source=source, licence=licence)
+        else:
+            found = read_pairs(pairs)
+    except RecordError as error:
+        typer.echo(f"identity-reward data convert: {error}", err=True)
+        raise typer.Exit(2) from None
+    out.parent.mkdir(parents=True, exist_ok=True)
+    rows = moved(found, pairs, out)
+    if kinds[0] == ".csv":
+        write_pairs(out, rows)
+    else:
+        write_csv(out, rows, label)
+    undecided = sum(pair.label is None for pair in found)
+    typer.echo(f"{out}: {len(found)} pairs" + (f", {undecided} without a label" if undecided else ""))
+
+
+@app.command()
 def people(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write, or to go on with.")],
     pairs: Annotated[int, typer.Option(min=1, help="How many pairs of clips.")],

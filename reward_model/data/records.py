@@ -143,6 +143,27 @@ def write_pairs(path: Path, pairs: Iterable[PreferencePair]) -> None:
     os.replace(whole, path)
 
 
+def moved(pairs: Iterable[PreferencePair], source: Path, target: Path) -> list[PreferencePair]:
+    """Records of the file `source` as they are written in the file `target`: their paths lead to the same files."""
+    folder = target.resolve().parent
+    if source.resolve().parent == folder:
+        return list(pairs)
+
+    def path(relative: str) -> str:
+        return os.path.relpath(resolve(source.resolve(), relative), folder)
+
+    return [
+        pair.model_copy(
+            update={
+                "references": tuple(one.model_copy(update={"path": path(one.path)}) for one in pair.references),
+                "video_a": path(pair.video_a),
+                "video_b": path(pair.video_b),
+            }
+        )
+        for pair in pairs
+    ]
+
+
 def _parsed(line: str, where: str) -> PreferencePair | RecordError:
     try:
         return PreferencePair.model_validate(json.loads(line))

@@ -90,7 +90,7 @@ def filter_pairs(
     if rule not in ("sign", "verdict"):
         raise typer.BadParameter(f"{rule!r} is neither sign nor verdict", param_hint="--rule")
     with _told("filter-pairs"):
-        from ..data.records import write_pairs
+        from ..data.records import moved, write_pairs
         from . import teacher
         from .dataset import read_pair_file
         from .errors import TrainingError
@@ -105,7 +105,7 @@ def filter_pairs(
                 scorer, pool, file.pairs, predictions, batch=batch, workers=workers, progress=progress
             )  # fmt: skip
         kept, report = teacher.filter_pairs(file.pairs, found, scorer.info.preference_scale, rule)  # type: ignore[arg-type]
-        write_pairs(out, teacher.moved(kept, pool, out))
+        write_pairs(out, moved(kept, pool, out))
         values = teacher.report_json(report, teacher=scorer.info.name, fingerprint=scorer.info.fingerprint, rule=rule)
         if json_path is not None:
             json_path.write_text(json.dumps(values, indent=1) + "\n")

@@ -5,17 +5,15 @@ Identity-GRPO (arXiv 2510.14256) section 3.2.2; there about 48 % stay.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from identity_reward_client.preference import THETA, Preference, tie_band
 
-from ..data.records import PreferencePair, resolve
+from ..data.records import PreferencePair
 from .dataset import labels_of
 from .errors import TrainingError
 from .predictions import Prediction, differences_of
@@ -80,27 +78,6 @@ def filter_pairs(
         recall=_share(kept_N, known_N & right_N),
     )
     return [pair for pair, kept in zip(pairs, kept_N, strict=True) if kept], report
-
-
-def moved(pairs: Sequence[PreferencePair], source: Path, target: Path) -> list[PreferencePair]:
-    """Records of the file `source` as they are written in the file `target`: their paths lead to the same files."""
-    folder = target.resolve().parent
-    if source.resolve().parent == folder:
-        return list(pairs)
-
-    def path(relative: str) -> str:
-        return os.path.relpath(resolve(source.resolve(), relative), folder)
-
-    return [
-        pair.model_copy(
-            update={
-                "references": tuple(one.model_copy(update={"path": path(one.path)}) for one in pair.references),
-                "video_a": path(pair.video_a),
-                "video_b": path(pair.video_b),
-            }
-        )
-        for pair in pairs
-    ]
 
 
 def report_json(report: FilterReport, **more: Any) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 import csv
 
 import pytest
+from typer.testing import CliRunner
 
+from reward_model.data.cli import app
 from reward_model.data.csv_formats import read_csv, write_csv
-from reward_model.data.records import RecordError, read_pairs, write_pairs
+from reward_model.data.records import RecordError, read_pairs, resolve, write_pairs
 
 VIDEOALIGN = """\
 path_A,path_B,prompt,VQ,MQ,SA,ref_paths,fps_A,num_frames_A,fps_B,num_frames_B
@@ -67,3 +69,35 @@ def test_what_is_no_csv_of_pairs(tmp_path, text, label, said):
 def test_missing_file(tmp_path):
     with pytest.raises(RecordError, match="no such file"):
         read_csv(tmp_path / "none.csv")
+
+
+def convert(*arguments):
+    return CliRunner().invoke(app, ["convert", *map(str, arguments)])
+
+
+def test_the_command_leads_to_the_same_files(tmp_path):
+    source, between, back = tmp_path / "a/a.csv", tmp_path / "b/c/a.jsonl", tmp_path / "a/b.csv"
+    source.parent.mkdir()
+    source.write_text(VIDEOALIGN)
+    result = convert(source, "--out", between, "--licence", "CC0-1.0")
+    assert result.exit_code == 0, result.output
+    assert result.output == f"{between}: 3 pairs, 1 without a label\n"
+    pairs = read_pairs(between)
+    assert resolve(between, pairs[0].video_a).resolve() == tmp_path / "a/v/1.mp4"
+    assert resolve(between, pairs[0].references[1].path).resolve() == tmp_path / "a/refs/b.png"
+    assert {(pair.licence, pair.split, pair.source) for pair in pairs} == {("CC0-1.0", "train", "human")}
+    assert convert(between, "--out", back).exit_code == 0
+    assert [row["SA"] for row in rows(back)] == ["B", "same", "invalid"]
+    assert rows(back)[0]["path_A"] == "v/1.mp4"
+
+
+def test_what_the_command_refuses(tmp_path):
+    source = tmp_path / "a.csv"
+    source.write_text(REWARD_BENCH)
+    assert "one of them is a .csv and the other a .jsonl" in convert(source, "--out", tmp_path / "b.csv").output
+    no_label = convert(source, "--out", tmp_path / "b.jsonl")
+    assert (no_label.exit_code, "no column SA" in no_label.output) == (2, True)
+    (tmp_path / "b.jsonl").touch()
+    taken = convert(source, "--out", tmp_path / "b.jsonl", "--label", "Overall")
+    assert (taken.exit_code, "exists already" in taken.output) == (2, True)
+    assert convert(tmp_path / "gone.jsonl", "--out", tmp_path / "c.csv").exit_code == 2
