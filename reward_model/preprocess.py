@@ -65,9 +65,13 @@ class Preprocessor:
 
     def video(self, video: Video) -> Medium:
         frames, grid = _frames(video.frames_THWC, self.config.frame_pixels, "the video")
-        # as transformers computes it: the rate of the sampled frames first
-        sampled_fps = len(frames) / video.num_source_frames * video.fps
-        return Medium(grid, self._patches(frames, grid, False), None, TEMPORAL_PATCH / sampled_fps)
+        return Medium(grid, self._patches(frames, grid, False), None, self.second_per_grid(video))
+
+    @staticmethod
+    def second_per_grid(video: Video) -> float:
+        """As transformers computes it: the rate of the sampled frames first."""
+        sampled_fps = len(video.frames_THWC) / video.num_source_frames * video.fps
+        return TEMPORAL_PATCH / sampled_fps
 
     def assemble(self, references: Sequence[Medium], video: Medium, prompt: str | None) -> TokenSequence:
         """The sequence of a sample whose media are prepared."""

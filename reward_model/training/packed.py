@@ -29,33 +29,17 @@ from ..runner.plan import BatchLayout, lay_out
 from ..runner.rows import send
 from ..runner.sequence import Clip, TokenSequence
 from .heads.known import KnownHeads
-from .heads.supervision import HeadSupervision
+from .heads.supervision import HeadSupervision, first_attention
 
 ATTENTION = "packed_preferences"
 
 
-@dataclass(eq=False)
-class Seen:
-    """What a forward computed on the way, tensors. query, key: [heads, L, d] of the first layer, turned by positions;
-    middle_LD: after half of the layers."""
-
-    query: Any = None
-    key: Any = None
-    middle_LD: Any = None
-
-
-def _attend(module, query, key, value, attention_mask, packed=None, seen: Seen | None = None, **kwargs):
+def _attend(module, query, key, value, attention_mask, packed=None, **kwargs):
     """transformers' attention interface: [1, heads, L, d] -> [1, L, heads, d]; without a packed batch it is sdpa."""
     if packed is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-    if seen is not None and module.layer_idx == 0:
-        seen.query, seen.key = query[0], key[0]
     rows = (part[0].transpose(0, 1) for part in (query, key, value))
     return packed(*rows)[None], None
-
-
-def _keep(seen: Seen, layer: nn.Module, given: tuple, hidden: Any) -> None:
-    seen.middle_LD = (hidden[0] if isinstance(hidden, tuple) else hidden)[0]
 
 
 class SegmentedVisionAttention(Qwen2_5_VLVisionAttention):
@@ -74,6 +58,19 @@ class SegmentedVisionAttention(Qwen2_5_VLVisionAttention):
             attended = nn.functional.scaled_dot_product_attention(q, k, v, scale=self.scaling)
             out.append(attended.transpose(1, 2).reshape(count * length, -1))
         return self.proj(torch.cat(out))
+
+
+@dataclass(eq=False)
+class Seen:
+    """What a forward computed on the way, tensors. position_ids: [3, 1, L]; middle_LD: after half of the layers."""
+
+    embedded_LD: Any = None
+    position_ids: Any = None
+    middle_LD: Any = None
+
+
+def _keep(seen: Seen, layer: nn.Module, given: tuple, hidden: Any) -> None:
+    seen.middle_LD = (hidden[0] if isinstance(hidden, tuple) else hidden)[0]
 
 
 class PackedRewards(nn.Module):
@@ -108,14 +105,15 @@ class PackedRewards(nn.Module):
             return self._rewards(sequences, layout)
         assert self.supervision is not None
         seen = Seen()
-        layers: Any = self.model.body.language_model.layers
+        language: Any = self.model.body.language_model
+        layers = language.layers
         hook = layers[len(layers) // 2 - 1].register_forward_hook(partial(_keep, seen))
         try:
             rewards = self._rewards(sequences, layout, seen)
         finally:
             hook.remove()
-        groups = len(seen.query) // len(seen.key)
-        return rewards, self.supervision(seen.query[::groups], seen.key, seen.middle_LD, layout, sequences, heads)
+        query, key = first_attention(language, seen.embedded_LD, seen.position_ids)
+        return rewards, self.supervision(query, key, seen.middle_LD, layout, sequences, heads)
 
     def _rewards(
         self, sequences: Sequence[TokenSequence], layout: BatchLayout, seen: Seen | None = None
@@ -125,12 +123,14 @@ class PackedRewards(nn.Module):
         token_ids = np.concatenate([s.token_ids[start:end] for s, start, end in layout.sources])
         positions = np.concatenate([s.positions[:, start:end] for s, start, end in layout.sources], axis=1)
         embedded_LD = self._with_features(language.embed_tokens(send(token_ids, device)), layout)
+        position_ids = send(positions, device)[:, None]
+        if seen is not None:
+            seen.embedded_LD, seen.position_ids = embedded_LD, position_ids
         hidden_LD = language(
             inputs_embeds=embedded_LD[None],
-            position_ids=send(positions, device)[:, None],
+            position_ids=position_ids,
             attention_mask=dict.fromkeys(set(language.config.layer_types)),
             packed=packed_attention(layout.classes, device, embedded_LD.dtype, deterministic=False),
-            seen=seen,
             use_cache=False,
         ).last_hidden_state[0]
         at, rows = 0, {}

@@ -7,33 +7,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import PATCH, TEMPORAL_PATCH, smart_resize
-from identity_reward_client.frame_sampling import FrameSampling, PixelRule
+from identity_reward_client.frame_sampling import PixelRule
 
 from ...data.people.code import CODE_SIZE
 from ...data.records import resolve
 from ...errors import ScoringError
+from ...preprocess import Medium, Preprocessor
+from ...runner.sequence import TokenSequence
+from ...runner.windows import Grid
+from ...types import Video
 from ..errors import TrainingError
 from ..groups import Pairs
 from ..media import read_references, read_video
-from .known import token_shares
+from .known import KnownHeads, token_shares
 from .truth import Head, HeadTruth
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class SliceView:
+    """A slice as a language model is shown it, after the pictures of its cast in some order."""
+
+    sequence: TokenSequence
+    references: tuple[int, ...]  # numbers in the batch
+    heads: KnownHeads
+
+
+@dataclass(frozen=True, eq=False)
 class HeadBatch:
     """patches: slices, then references, end to end. grids: [S + R, 3].
 
     slice_shares: [H, T of a slice], [0, 0] without slices; reference_shares: [R, T of a reference]; rows sum to 1.
     slice_of: [H].
     match: [H] the reference that shows the same person, -1 for none.
+    views: of each slice.
     """
 
     patches: torch.Tensor
@@ -44,18 +59,23 @@ class HeadBatch:
     match: torch.Tensor
     reference_shares: torch.Tensor
     reference_codes: torch.Tensor
+    views: tuple[SliceView, ...]
 
     @property
     def num_slices(self) -> int:
         return len(self.grids) - len(self.reference_codes)
 
     def to(self, device: torch.device) -> HeadBatch:
-        return HeadBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
+        tensors: dict[str, Any] = {
+            name: part.to(device) for name, part in vars(self).items() if isinstance(part, torch.Tensor)
+        }
+        return replace(self, **tensors)
 
 
 class HeadLoader:
-    def __init__(self, jsonl: Path, truth: HeadTruth, sampling: FrameSampling, clips_per_cast: int):
-        self.jsonl, self.truth, self.sampling, self.clips_per_cast = jsonl, truth, sampling, clips_per_cast
+    def __init__(self, jsonl: Path, truth: HeadTruth, preprocess: Preprocessor, clips_per_cast: int):
+        self.jsonl, self.truth, self.preprocess, self.clips_per_cast = jsonl, truth, preprocess, clips_per_cast
+        self.sampling = preprocess.config.frame_sampling
 
     def __call__(self, casts: Sequence[Pairs], rng: np.random.Generator) -> HeadBatch:
         """One slice of some clips of each cast, pictures mirrored by a coin each; there may be no slice at all, where
@@ -67,6 +87,7 @@ class HeadLoader:
         codes: list[np.ndarray] = []
         reference_codes: list[np.ndarray] = []
         match: list[int] = []
+        views: list[SliceView] = []
         for cast in casts:
             scenario = self.truth.scenario(cast[0].cluster)
             first = len(references.frames)
@@ -87,6 +108,15 @@ class HeadLoader:
                     slices.add(video.frames_THWC[part], heads, rng)
                     codes += [head.code for head in heads]
                     match += [-1 if head.reference is None else first + head.reference for head in heads]
+                    order = rng.permutation(len(pictures)).tolist()
+                    shown = [first + number for number in order]
+                    sequence = self._sequence(references.grids, shown, slices.grids[-1], video, cast[0].prompt)
+                    known = KnownHeads(
+                        np.stack(slices.shares[-len(heads) :]),
+                        np.zeros(len(heads), np.int64),
+                        np.array([-1 if h.reference is None else order.index(h.reference) for h in heads]),
+                    )
+                    views.append(SliceView(sequence, tuple(shown), known))
         return HeadBatch(
             torch.cat([part.patches() for part in (slices, references) if part.frames]),
             torch.tensor(slices.grids + references.grids),
@@ -96,6 +126,17 @@ class HeadLoader:
             torch.tensor(match, dtype=torch.int64),
             torch.from_numpy(np.stack(references.shares)),
             torch.from_numpy(np.stack(reference_codes)),
+            tuple(views),
+        )
+
+    def _sequence(
+        self, grids: Sequence[Grid], shown: Sequence[int], slice_grid: Grid, video: Video, prompt: str
+    ) -> TokenSequence:
+        """Tokens and positions; its clips hold no patches."""
+        nothing = torch.empty(0)
+        pictures = [Medium(grids[number], nothing, str(number)) for number in shown]
+        return self.preprocess.assemble(
+            pictures, Medium(slice_grid, nothing, None, self.preprocess.second_per_grid(video)), prompt
         )
 
 

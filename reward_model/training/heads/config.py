@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from ..config import Count, ModelConfig, OptimizerConfig, Positive, Rate, RunConfig, Section
 
@@ -23,8 +21,9 @@ class HeadsConfig(RunConfig):
     data: HeadDataConfig = HeadDataConfig()
     model: ModelConfig = ModelConfig()
     rate: Rate = 1e-3
-    # of the matching loss beside the error of the codes
-    matching: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.3
+    # of the matching loss, and of the first layer's attention, beside the error of the codes
+    matching: Rate = 0.3
+    attention: Rate = 0.3
     optimizer: OptimizerConfig = OptimizerConfig()
     # casts of a step
     batch: Count = 10

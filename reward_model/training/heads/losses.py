@@ -1,42 +1,65 @@
-"""What a tower must tell of a head: the numbers of its person, and which of the references shows it."""
+"""What a tower must tell of a head: the numbers of its person, and which of the references shows it; the latter also to
+the attention that will look for it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import log
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from ...model import RewardModel
 from ..packed import SegmentedVisionAttention
 from .batches import HeadBatch
+from .supervision import attention_loss, first_attention
 
 EMBEDDING_SIZE = 96
 
 
-class HeadReader(nn.Module):
-    """A tower and two linear readers of a head's mean token: one for the person's code, one for an embedding."""
+@dataclass(frozen=True, eq=False)
+class SeenHeads:
+    """float32 of one batch: heads [H, width] and references [R, width] as mean tokens, slices [S, T, width] and
+    pictures [R, T, width] token by token."""
 
-    def __init__(self, tower: Any, width: int, code_size: int):
+    heads: torch.Tensor
+    references: torch.Tensor
+    slices: torch.Tensor
+    pictures: torch.Tensor
+
+
+class HeadReader(nn.Module):
+    """A model's tower and its first layer's queries and keys, which stay, and two linear readers of a head's mean
+    token, which don't: one for the person's code, one for an embedding."""
+
+    def __init__(self, model: RewardModel, code_size: int):
         super().__init__()
-        for block in tower.blocks:
+        body: Any = model.body
+        for block in body.visual.blocks:
             block.attn.__class__ = SegmentedVisionAttention
-        self.tower = tower
+        width = model.head.weight.shape[1]
+        # in a tuple, so that the whole of it isn't learned from here
+        self._language = (body.language_model,)
+        self.tower = body.visual
+        self.query, self.key = (getattr(body.language_model.layers[0].self_attn, f"{name}_proj") for name in "qk")
         self.code = nn.Linear(width, code_size)
         self.embedding = nn.Linear(width, EMBEDDING_SIZE)
         self.log_scale = nn.Parameter(torch.tensor(log(10.0)))
 
-    def forward(self, batch: HeadBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """float32 [H, width] and [R, width]: the mean token of every head in slices and in references."""
+    def forward(self, batch: HeadBatch) -> SeenHeads:
         tokens = self.tower(batch.patches, grid_thw=batch.grids).pooler_output.float()
         count = batch.num_slices * batch.slice_shares.shape[1]
         slices = tokens[:count].unflatten(0, (batch.num_slices, batch.slice_shares.shape[1]))
-        references = tokens[count:].unflatten(0, (len(batch.reference_codes), -1))
+        pictures = tokens[count:].unflatten(0, (len(batch.reference_codes), -1))
         with torch.autocast(tokens.device.type, enabled=False):
-            return (
+            return SeenHeads(
                 torch.einsum("ht,htd->hd", batch.slice_shares, slices[batch.slice_of]),
-                torch.einsum("rt,rtd->rd", batch.reference_shares, references),
+                torch.einsum("rt,rtd->rd", batch.reference_shares, pictures),
+                slices,
+                pictures,
             )
 
     def similarities(self, heads_HD: torch.Tensor, references_RD: torch.Tensor) -> torch.Tensor:
@@ -44,14 +67,41 @@ class HeadReader(nn.Module):
         heads, references = (functional.normalize(self.embedding(x), dim=-1) for x in (heads_HD, references_RD))
         return heads @ references.T
 
-    def losses(self, batch: HeadBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """(squared error of the codes, cross-entropy of matching both ways)."""
-        heads, references = self(batch)
-        error = functional.mse_loss(self.code(references), batch.reference_codes)
-        if len(heads):
-            error = error + functional.mse_loss(self.code(heads), batch.slice_codes)
-        logits = self.similarities(heads, references) * self.log_scale.exp()
-        return error, matching_loss(logits, batch.match)
+    def losses(self, batch: HeadBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(squared error of the codes, cross-entropy of matching both ways, that of the first layer's attention)."""
+        seen = self(batch)
+        error = functional.mse_loss(self.code(seen.references), batch.reference_codes)
+        if not len(seen.heads):
+            return error, error * 0, error * 0
+        error = error + functional.mse_loss(self.code(seen.heads), batch.slice_codes)
+        logits = self.similarities(seen.heads, seen.references) * self.log_scale.exp()
+        return error, matching_loss(logits, batch.match), self.attention(seen, batch)
+
+    def attention(self, seen: SeenHeads, batch: HeadBatch) -> torch.Tensor:
+        """The mean over slices of `supervision.attention_loss`."""
+        (language,) = self._language
+        device = seen.slices.device
+        sequences = [view.sequence for view in batch.views]
+        token_ids, positions = (
+            torch.from_numpy(np.concatenate([getattr(one, name) for one in sequences], axis=-1)).to(device)
+            for name in ("token_ids", "positions")
+        )
+        rows, target, start = [], [], 0
+        starts = []
+        for number, view in enumerate(batch.views):
+            parts = [*(seen.pictures[n] for n in view.references), seen.slices[number]]
+            for clip, part in zip(view.sequence.clips, parts, strict=True):
+                rows.append(part)
+                target.append(torch.arange(start + clip.start, start + clip.start + len(part), device=device))
+            starts.append(start)
+            start += len(view.sequence)
+        embedded = language.embed_tokens(token_ids).float().index_copy(0, torch.cat(target), torch.cat(rows))
+        query, key = first_attention(language, embedded, positions[:, None])
+        losses = []
+        for view, first in zip(batch.views, starts, strict=True):
+            own = slice(first, first + len(view.sequence))
+            losses.append(attention_loss(query[:, own], key[:, own], view.sequence, view.heads))
+        return torch.stack(losses).mean()
 
 
 def matching_loss(logits_HR: torch.Tensor, match_H: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,5 @@
-"""The run of the first stage: draws, steps, measurements, and a model folder whose language model is still random."""
+"""The run of the first stage: draws, steps, measurements, and a model folder whose language model is still random, but
+for the queries and keys of its first layer."""
 
 from __future__ import annotations
 
@@ -12,10 +13,9 @@ from time import monotonic
 import numpy as np
 import torch
 
-from identity_reward_client.frame_sampling import FrameSampling
-
 from ...data.people.code import CODE_SIZE
 from ...draws import generator
+from ...preprocess import Preprocessor
 from .. import state
 from ..dataset import PairFile, read_ahead, read_pair_file, require_held_out
 from ..errors import Interrupted, TrainingError
@@ -56,13 +56,13 @@ class HeadsRun:
         if opened.finished:
             return self.out / RESULT
         self.model, tokenizer = initial_model(config.model, config.seed)
-        sampling = self.model.config.frame_sampling
-        self.load = HeadLoader(clean.path, HeadTruth(clean.path.parent), sampling, config.data.clips_per_cast)
-        self.dev = self._dev_batches(clean, sampling)
+        preprocess = Preprocessor(self.model.config, tokenizer)
+        self.load = HeadLoader(clean.path, HeadTruth(clean.path.parent), preprocess, config.data.clips_per_cast)
+        self.dev = self._dev_batches(clean, preprocess)
         make_run(self.out, config)
         torch.manual_seed(config.seed)
-        tower = self.model.body.visual.requires_grad_(True)
-        self.reader = HeadReader(tower, self.model.head.weight.shape[1], CODE_SIZE).to(self.device).train()
+        self.model.to(self.device)
+        self.reader = HeadReader(self.model, CODE_SIZE).to(self.device).requires_grad_(True).train()
         options = config.optimizer
         self.optimizer = torch.optim.AdamW(
             self.reader.parameters(), config.rate, options.betas, options.eps, options.weight_decay
@@ -87,14 +87,14 @@ class HeadsRun:
             self.journal.close()
         return self.out / RESULT
 
-    def _dev_batches(self, clean: PairFile, sampling: FrameSampling) -> list[HeadBatch]:
+    def _dev_batches(self, clean: PairFile, preprocess: Preprocessor) -> list[HeadBatch]:
         """The same slices each time."""
         if self.config.data.dev is None:
             return []
         dev = read_pair_file(self.config.data.dev)
         require_held_out(clean, dev)
         casts = by_cast(dev.pairs)[: self.config.evaluate_casts]
-        load = HeadLoader(dev.path, HeadTruth(dev.path.parent), sampling, self.config.data.clips_per_cast)
+        load = HeadLoader(dev.path, HeadTruth(dev.path.parent), preprocess, self.config.data.clips_per_cast)
         size = min(self.config.batch, len(casts))
         parts = [casts[at : at + size] for at in range(0, len(casts) - size + 1, size)]
         return [load(part, generator(0, "dev", number)) for number, part in enumerate(parts)]
@@ -148,8 +148,8 @@ class HeadsRun:
         self.optimizer.zero_grad()
         try:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                error, matching = self.reader.losses(batch.to(self.device))
-            loss = error + config.matching * matching
+                error, matching, attention = self.reader.losses(batch.to(self.device))
+            loss = error + config.matching * matching + config.attention * attention
             loss.backward()
         except torch.OutOfMemoryError:
             raise TrainingError(f"{self.device} has too little memory; lower `batch`") from None
@@ -157,31 +157,39 @@ class HeadsRun:
         if not isfinite(norm) or not isfinite(loss.item()):
             raise TrainingError(f"loss {loss.item()}, norm of the gradient {norm}; lower `rate`")
         self.optimizer.step()
-        return {"loss": loss.item(), "code_error": error.item(), "matching": matching.item(), "grad_norm": norm}
+        parts = {"code_error": error.item(), "matching": matching.item(), "attention": attention.item()}
+        return {"loss": loss.item(), **parts, "grad_norm": norm}
 
     @torch.no_grad()
     def _measure(self) -> None:
-        """How often a head in a slice is nearest to its own reference, and the area under the ROC of same against
-        other person, by cosine."""
-        same, other, right = [], [], []
+        """How often a head in a slice is nearest to its own reference, the area under the ROC of same against other
+        person, by cosine, and the loss of attention."""
+        same, other, right, attention = [], [], [], []
         for batch in self.dev:
-            heads, references = self.reader(batch.to(self.device))
-            similar, match = self.reader.similarities(heads, references).cpu(), batch.match
+            seen = self.reader(batch.to(self.device))
+            similar, match = self.reader.similarities(seen.heads, seen.references).cpu(), batch.match
             known = match >= 0
             mine = torch.zeros_like(similar, dtype=torch.bool)
             mine[known, match[known]] = True
             same.append(similar[mine])
             other.append(similar[~mine])
             right.append(similar[known].argmax(1) == match[known])
+            if batch.views:
+                attention.append(self.reader.attention(seen, batch).item())
         ordered, equal, hits = torch.cat(other).sort().values, torch.cat(same), torch.cat(right)
         if not len(ordered) or not len(equal):
             self.journal.say(f"step {self.done}, dev: no head in its slices is a reference's; nothing is measured")
             return
         area = torch.searchsorted(ordered, equal).double().mean() / len(ordered)
-        values = {"matched": hits.double().mean().item(), "same_or_other_auc": area.item()}
+        values = {
+            "matched": hits.double().mean().item(),
+            "same_or_other_auc": area.item(),
+            "attention": float(np.mean(attention)),
+        }
         self.journal.record(self.done - 1, dev=values)
         self.journal.say(
-            f"step {self.done}, dev: matched {values['matched']:.3f}, AUC of same or other person {area:.4f}"
+            f"step {self.done}, dev: matched {values['matched']:.3f}, AUC of same or other person {area:.4f}, loss of "
+            f"attention {values['attention']:.3f}"
         )
 
     def _save(self, hashes: dict[str, str]) -> Path:

@@ -11,11 +11,13 @@ Legend: L rows of the packed forward, D hidden size, H heads of a sequence, K kv
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
 
 from ...runner.plan import BatchLayout
 from ...runner.sequence import TokenSequence
@@ -44,7 +46,7 @@ class HeadSupervision(nn.Module):
     ) -> torch.Tensor:
         """float32 [2]: the losses of attention and of matching, of each the sum over sequences of the mean over heads.
 
-        Queries and keys are the first layer's, turned by their positions, one query head for each kv head.
+        Queries and keys are those of `first_attention`.
         """
         rows = rows_of(layout)
         device = middle_LD.device
@@ -53,7 +55,7 @@ class HeadSupervision(nn.Module):
             if not len(known.slice_H):
                 continue
             own = torch.from_numpy(rows[number]).to(device)
-            attention = _attention_loss(query_KLd[:, own].float(), key_KLd[:, own].float(), sequence, known)
+            attention = attention_loss(query_KLd[:, own], key_KLd[:, own], sequence, known)
             video = sequence.clips[-1]
             seen = middle_LD[own[video.start : video.start + video.num_tokens]].float()
             slices, shares = (torch.from_numpy(part).to(device) for part in (known.slice_H, known.shares_HT))
@@ -79,7 +81,26 @@ def rows_of(layout: BatchLayout) -> dict[int, np.ndarray]:
     return found
 
 
-def _attention_loss(
+def first_attention(
+    language: Any, embedded_LD: torch.Tensor, position_ids: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """float32 queries, of the first query head of every kv head, and keys of the first layer, turned by position.
+
+    `position_ids`: [3, 1, L].
+    """
+    layer = language.layers[0]
+    attention = layer.self_attn
+    normed = layer.input_layernorm(embedded_LD[None])
+    query, key = (
+        projected(normed).float().unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+        for projected in (attention.q_proj, attention.k_proj)
+    )
+    query = query[:, :: attention.num_key_value_groups]
+    query, key = apply_rotary_pos_emb(query, key, *language.rotary_emb(query, position_ids))
+    return query[0], key[0]
+
+
+def attention_loss(
     query_KLd: torch.Tensor, key_KLd: torch.Tensor, sequence: TokenSequence, known: KnownHeads
 ) -> torch.Tensor:
     """The mean over heads and kv heads, from the token that a head fills most; L is the sequence's own."""

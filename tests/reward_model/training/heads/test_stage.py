@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,15 +11,18 @@ import torch
 from reward_model.data.people.code import CODE_SIZE
 from reward_model.data.records import read_pairs
 from reward_model.folder import read_config as read_model_config
+from reward_model.preprocess import Preprocessor
 from reward_model.training.config_file import read_config
 from reward_model.training.errors import TrainingError
 from reward_model.training.groups import by_cast
 from reward_model.training.heads.batches import HeadLoader
 from reward_model.training.heads.losses import HeadReader
 from reward_model.training.heads.stage import train_heads
+from reward_model.training.heads.supervision import HeadSupervision
 from reward_model.training.heads.truth import HeadTruth
 from reward_model.training.initial import initial_model
 from reward_model.training.journal import read_metrics
+from reward_model.training.packed import PackedRewards
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,7 +54,9 @@ def test_a_run_that_stops_goes_on_as_if_it_had_not(people, tmp_path, monkeypatch
     assert told[-1] < told[0]
     assert (tmp_path / "whole" / "curves.png").read_bytes().startswith(b"\x89PNG")
     measured = [line["dev"] for line in read_metrics(tmp_path / "whole") if "dev" in line]
-    assert all(0 <= value <= 1 for values in measured for value in values.values())
+    assert all(0 <= values[name] <= 1 for values in measured for name in ("matched", "same_or_other_auc"))
+    attention = [line["attention"] for line in read_metrics(tmp_path / "whole") if "attention" in line]
+    assert attention[-1] < attention[0]
 
     from reward_model.training.heads.stage import HeadsRun
 
@@ -87,15 +93,36 @@ def test_slices_without_a_head_teach_nothing_and_stop_nothing(people):
         def heads(self, scenario, clip, frames):
             return ()
 
-    model, _ = initial_model(config(people).model, 0)
+    model, tokenizer = initial_model(config(people).model, 0)
     casts = by_cast(read_pairs(people / "train.jsonl"))[:2]
-    load = HeadLoader(people / "train.jsonl", Nobody(people), model.config.frame_sampling, 3)
+    load = HeadLoader(people / "train.jsonl", Nobody(people), Preprocessor(model.config, tokenizer), 3)
     batch = load(casts, np.random.default_rng(0))
     assert (batch.num_slices, len(batch.match)) == (0, 0)
-    error, matching = HeadReader(model.body.visual, model.head.weight.shape[1], CODE_SIZE).losses(batch)
-    (error + matching).backward()
+    error, matching, attention = HeadReader(model.requires_grad_(True), CODE_SIZE).losses(batch)
+    (error + matching + attention).backward()
     assert error.item() > 0
-    assert matching.item() == 0
+    assert (matching.item(), attention.item()) == (0, 0)
+
+
+def test_attention_of_slices_is_that_of_whole_sequences(people):
+    """The stage's own small forward against the packed one, in which the language model is run."""
+    model, tokenizer = initial_model(config(people).model, 0)
+    preprocess = Preprocessor(model.config, tokenizer)
+    casts = by_cast(read_pairs(people / "train.jsonl"))[:2]
+    batch = HeadLoader(people / "train.jsonl", HeadTruth(people), preprocess, 3)(casts, np.random.default_rng(0))
+    reader = HeadReader(model.requires_grad_(True), CODE_SIZE)
+    seen = reader(batch)
+    packed = PackedRewards(model, supervision=HeadSupervision(model.head.weight.shape[1]))
+    sequences = []
+    for number, view in enumerate(batch.views):
+        features = [*(seen.pictures[n] for n in view.references), seen.slices[number]]
+        clips = [replace(clip, patches=part) for clip, part in zip(view.sequence.clips, features, strict=True)]
+        sequences.append(replace(view.sequence, clips=tuple(clips)))
+    _, losses = packed(sequences, [view.heads for view in batch.views])
+    torch.testing.assert_close(reader.attention(seen, batch), losses[0] / len(sequences))
+    reader.attention(seen, batch).backward()
+    assert float(reader.query.weight.grad.abs().max()) > 0
+    assert float(reader.tower.patch_embed.proj.weight.grad.abs().max()) > 0
 
 
 def test_what_is_said_of_wrong_input(people, tmp_path):
