@@ -58,7 +58,23 @@ class Comparison:
     first: str
     second: str
     num_pairs: int
+    # as `overall` and `modes` of a report
     differences: dict[str, Interval | None]
+    modes: dict[str, dict[str, Interval | None]]
+
+    @property
+    def apart(self) -> dict[str, tuple[str, ...]]:
+        """Modes in which the first is "ahead" and "behind", by intervals that exclude zero."""
+        read = {mode: of_mode(readings) for mode, readings in self.modes.items()}
+        return {
+            "ahead": tuple(mode for mode, one in read.items() if one is not None and one.low > 0),
+            "behind": tuple(mode for mode, one in read.items() if one is not None and one.high < 0),
+        }
+
+
+def of_mode(readings: dict[str, Interval | None]) -> Interval | None:
+    """What a mode is judged by: its decided pairs, or its ties where it has nothing else."""
+    return readings.get("accuracy_without_ties") or readings.get("accuracy_with_ties")
 
 
 class Evaluation:
@@ -124,7 +140,8 @@ class Evaluation:
         both = scored_1 & scored_2
         gains = {key: right_1[key].astype(float) - right_2[key] for key in right_1.keys() & right_2.keys()}
         names = self.reports[first].label, self.reports[second].label
-        return Comparison(*names, int(both.sum()), self._read(gains, both))
+        modes = {mode: self._read(gains, both & (self.modes_N == mode)) for mode in sorted({*self.modes_N})}
+        return Comparison(*names, int(both.sum()), self._read(gains, both), modes)
 
     def _read(self, values: dict[str, np.ndarray], mask_N: np.ndarray) -> dict[str, Interval | None]:
         decided = self.labels_N != 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from .evaluation import READINGS, Comparison, Evaluation, ModelReport
+from .evaluation import READINGS, Comparison, Evaluation, ModelReport, of_mode
 from .statistics import Interval
 
 _TITLES = {
@@ -36,17 +36,13 @@ def tables(evaluation: Evaluation) -> Iterator[Table]:
     for report in reports:
         modes.add_column(report.label)
     for mode in _modes(reports):
-        counts = (one.count for report in reports if (one := of_mode(report, mode)))
-        modes.add_row(mode, str(max(counts, default=0)), *(_shown(of_mode(report, mode)) for report in reports))
+        counts = (one.count for report in reports if (one := of_mode(report.modes.get(mode, {}))))
+        modes.add_row(
+            mode, str(max(counts, default=0)), *(_shown(of_mode(report.modes.get(mode, {}))) for report in reports)
+        )
     yield modes
     if comparisons := evaluation.comparisons():
         yield _compared(comparisons, readings)
-
-
-def of_mode(report: ModelReport, mode: str) -> Interval | None:
-    """Of its decided pairs, or of its ties where it has nothing else."""
-    read = report.modes.get(mode, {})
-    return read.get("accuracy_without_ties") or read.get("accuracy_with_ties")
 
 
 def draw_modes(evaluation: Evaluation, path: Path) -> None:
@@ -59,7 +55,7 @@ def draw_modes(evaluation: Evaluation, path: Path) -> None:
     figure = Figure(figsize=(7, 1.2 + 0.32 * len(rows) * max(1, len(reports) ** 0.5)), layout="constrained")
     axis = figure.subplots()
     for number, report in enumerate(reports):
-        found = [report.overall["accuracy_without_ties"], *(of_mode(report, mode) for mode in modes)]
+        found = [report.overall["accuracy_without_ties"], *(of_mode(report.modes.get(mode, {})) for mode in modes)]
         there = [(row, one) for row, one in enumerate(found) if one is not None]
         y = np.array([row for row, _ in there]) + 0.6 * ((number + 0.5) / len(reports) - 0.5)
         x = np.array([one.mean for _, one in there])
@@ -76,11 +72,12 @@ def draw_modes(evaluation: Evaluation, path: Path) -> None:
 
 def _compared(comparisons: Sequence[Comparison], readings: Sequence[str]) -> Table:
     table = Table(title="accuracy of the first above the second's, on pairs that both scored")
-    for column in ("first", "second", "pairs", *(_TITLES[key] for key in readings)):
+    for column in ("first", "second", "pairs", *(_TITLES[key] for key in readings), "ahead in", "behind in"):
         table.add_column(column)
     for one in comparisons:
         cells = (_shown(one.differences.get(key), "+.3f") for key in readings)
-        table.add_row(one.first, one.second, str(one.num_pairs), *cells)
+        apart = (", ".join(modes) or "-" for modes in one.apart.values())
+        table.add_row(one.first, one.second, str(one.num_pairs), *cells, *apart)
     return table
 
 

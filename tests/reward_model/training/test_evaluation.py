@@ -188,6 +188,19 @@ def test_a_difference_is_judged_on_common_resamples(tiny):
     assert interval.low > 0
 
 
+def test_modes_in_which_one_is_ahead_or_behind(tiny):
+    modes = ["swap"] * 40 + ["blur"] * 40 + ["nuisance"] * 40
+    labels = ["A"] * 80 + ["tie"] * 40
+    clusters = [str(i % 10) for i in range(120)]
+    evaluation = Evaluation(made_pairs(labels, modes, clusters))
+    right, wrong, equal, half = [3.0] * 40, [-3.0] * 40, [0.0] * 40, [3.0, -3.0, 3.0, -3.0] * 10
+    evaluation.add(tiny.info, predictions_of(right + half + wrong))
+    evaluation.add(tiny.info, predictions_of(wrong + half + equal))
+    compared = evaluation.comparisons()[0]
+    assert compared.apart == {"ahead": ("swap",), "behind": ("nuisance",)}
+    assert compared.modes["blur"]["accuracy_without_ties"].mean == 0
+
+
 def test_the_command_writes_numbers_a_picture_and_tables(data, tmp_path):
     out = tmp_path / "new/deeper/out.json"
     result = invoke(
