@@ -18,7 +18,6 @@ from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import PATCH, TEMPORAL_PATCH, smart_resize
 from identity_reward_client.frame_sampling import PixelRule
 
-from ...data.people.code import CODE_SIZE
 from ...data.records import resolve
 from ...errors import ScoringError
 from ...preprocess import Medium, Preprocessor
@@ -29,7 +28,7 @@ from ..errors import TrainingError
 from ..groups import Pairs
 from ..media import read_references, read_video
 from .known import KnownHeads, token_shares
-from .truth import Head, HeadTruth
+from .truth import HEAD_CODE_SIZE, Head, HeadTruth
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +121,7 @@ class HeadLoader:
             torch.tensor(slices.grids + references.grids),
             torch.from_numpy(np.stack(slices.shares) if slices.shares else np.zeros((0, 0), np.float32)),
             torch.tensor(slices.of, dtype=torch.int64),
-            torch.from_numpy(np.stack(codes) if codes else np.zeros((0, CODE_SIZE), np.float32)),
+            torch.from_numpy(np.stack(codes) if codes else np.zeros((0, HEAD_CODE_SIZE), np.float32)),
             torch.tensor(match, dtype=torch.int64),
             torch.from_numpy(np.stack(references.shares)),
             torch.from_numpy(np.stack(reference_codes)),

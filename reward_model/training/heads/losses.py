@@ -1,5 +1,5 @@
-"""What a tower must tell of a head: the numbers of its person, and which of the references shows it; the latter also to
-the attention that will look for it."""
+"""What a tower must tell of a head: whose it is and how it looks, and which of the references shows it; the latter also
+to the attention that will look for it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SeenHeads:
 
 class HeadReader(nn.Module):
     """A model's tower and its first layer's queries and keys, which stay, and two linear readers of a head's mean
-    token, which don't: one for the person's code, one for an embedding."""
+    token, which don't: one for its code, one for an embedding."""
 
     def __init__(self, model: RewardModel, code_size: int):
         super().__init__()

@@ -13,7 +13,6 @@ from time import monotonic
 import numpy as np
 import torch
 
-from ...data.people.code import CODE_SIZE
 from ...draws import generator
 from ...preprocess import Preprocessor
 from .. import state
@@ -29,7 +28,7 @@ from ..run_folder import make_run, open_run
 from .batches import HeadBatch, HeadLoader
 from .config import HeadsConfig
 from .losses import HeadReader
-from .truth import HeadTruth
+from .truth import HEAD_CODE_SIZE, HeadTruth
 
 
 def train_heads(config: HeadsConfig, out: Path, resume: bool = False, allow_changes: bool = False) -> Path:
@@ -62,7 +61,7 @@ class HeadsRun:
         make_run(self.out, config)
         torch.manual_seed(config.seed)
         self.model.to(self.device)
-        self.reader = HeadReader(self.model, CODE_SIZE).to(self.device).requires_grad_(True).train()
+        self.reader = HeadReader(self.model, HEAD_CODE_SIZE).to(self.device).requires_grad_(True).train()
         options = config.optimizer
         self.optimizer = torch.optim.AdamW(
             self.reader.parameters(), config.rate, options.betas, options.eps, options.weight_decay

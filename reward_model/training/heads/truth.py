@@ -10,21 +10,26 @@ from typing import Any
 
 import numpy as np
 
-from ...data.people.code import person_code
+from ...data.people.clip import ClipPlan
+from ...data.people.code import CODE_SIZE, person_code
 from ...data.people.folder import WORLD
 from ...data.people.mesh import camera_matrix
+from ...data.people.person import Clothes, Person
 from ...data.people.scenario import ClipSize, Scenario, draw_scenario
 from ...data.people.scene import Actor, Camera, Pose
 from ..errors import TrainingError
 
 # of a head: its width as a share of its height, face to both sides
 WIDTH = 0.76
+# yaw, pitch, the clothes' colour, blur, warp, lost detail
+HEAD_CODE_SIZE = CODE_SIZE + 8
 
 
 @dataclass(frozen=True)
 class Head:
-    """box: [4] float32, x0, y0, x1, y1 as shares of the picture's sides. code: [CODE_SIZE] of the person.
+    """box: [4] float32, x0, y0, x1, y1 as shares of the picture's sides.
 
+    code: [HEAD_CODE_SIZE], the person's code, then how the head is turned, clothed and harmed.
     reference: the number of the reference that shows this very person, None where none does.
     """
 
@@ -60,8 +65,8 @@ class HeadTruth:
     def portraits(self, scenario: Scenario) -> tuple[Head, ...]:
         """The head in each reference, a square picture."""
         return tuple(
-            Head(_box(portrait.pose, Camera(), 1, 1), person_code(portrait.person), number)
-            for number, portrait in enumerate(scenario.portraits)
+            Head(_box(p.pose, Camera(), 1, 1), _code(p.person, p.clothes, p.pose), number)
+            for number, p in enumerate(scenario.portraits)
         )
 
     def heads(self, scenario: Scenario, clip: str, frames: Sequence[int]) -> tuple[Head, ...]:
@@ -72,15 +77,17 @@ class HeadTruth:
         width, height = self.size.width, self.size.height
         seen: list[Mapping[int, Actor]] = []
         boxes: list[dict[int, np.ndarray]] = []
+        codes: list[dict[int, np.ndarray]] = []
         for frame in frames:
             scene, parts = plan.scene(frame)
             seen.append(dict(zip(parts, scene.actors, strict=True)))
             boxes.append({n: _box(actor.pose, scene.camera, width, height) for n, actor in seen[-1].items()})
+            codes.append({n: _code(a.person, a.clothes, a.pose, _harm(plan, n, frame)) for n, a in seen[-1].items()})
         heads = []
         for part in sorted(set.intersection(*(set(actors) for actors in seen))):
             people = [actors[part].person for actors in seen]
             same = [n for n, p in enumerate(scenario.portraits) if all(p.person == person for person in people)]
-            code: Any = np.mean([person_code(person) for person in people], axis=0)
+            code: Any = np.mean([one[part] for one in codes], axis=0)
             box: Any = np.mean([one[part] for one in boxes], axis=0)
             heads.append(Head(box.astype(np.float32), code.astype(np.float32), same[0] if same else None))
         return tuple(heads)
@@ -92,3 +99,20 @@ def _box(pose: Pose, camera: Camera, width: int, height: int) -> np.ndarray:
     half = pose.size * height * camera.zoom / 2
     box = [x - WIDTH * half, y - half, x + WIDTH * half, y + half]
     return np.array(box, np.float32) / np.array([width, height, width, height], np.float32)
+
+
+def _code(person: Person, clothes: Clothes, pose: Pose, harm: Sequence[float] = (0.0, 0.0, 0.0)) -> np.ndarray:
+    """All of about unit spread; most heads are not harmed, which is 0."""
+    turned = pose.yaw / 25, pose.pitch / 12
+    colour = (np.array(clothes.colour) - 0.45) * 4
+    return np.concatenate([person_code(person), turned, colour, harm]).astype(np.float32)
+
+
+def _harm(plan: ClipPlan, part: int, frame: int) -> tuple[float, float, float]:
+    """How much a head is blurred and warped, and how much detail the whole frame lost."""
+    at = plan.at(frame)
+    strength = {"blur": 0.0, "warp": 0.0}
+    for damage in plan.damage:
+        if damage.part == part and damage.span[0] <= at <= damage.span[1]:
+            strength[damage.kind] += damage.strength
+    return 3 * strength["blur"], 3 * strength["warp"], 1 / plan.resolution - 1

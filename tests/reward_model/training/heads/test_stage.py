@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from reward_model.data.people.code import CODE_SIZE
 from reward_model.data.records import read_pairs
 from reward_model.folder import read_config as read_model_config
 from reward_model.preprocess import Preprocessor
@@ -19,7 +18,7 @@ from reward_model.training.heads.batches import HeadLoader
 from reward_model.training.heads.losses import HeadReader
 from reward_model.training.heads.stage import train_heads
 from reward_model.training.heads.supervision import HeadSupervision
-from reward_model.training.heads.truth import HeadTruth
+from reward_model.training.heads.truth import HEAD_CODE_SIZE, HeadTruth
 from reward_model.training.initial import initial_model
 from reward_model.training.journal import read_metrics
 from reward_model.training.packed import PackedRewards
@@ -98,7 +97,7 @@ def test_slices_without_a_head_teach_nothing_and_stop_nothing(people):
     load = HeadLoader(people / "train.jsonl", Nobody(people), Preprocessor(model.config, tokenizer), 3)
     batch = load(casts, np.random.default_rng(0))
     assert (batch.num_slices, len(batch.match)) == (0, 0)
-    error, matching, attention = HeadReader(model.requires_grad_(True), CODE_SIZE).losses(batch)
+    error, matching, attention = HeadReader(model.requires_grad_(True), HEAD_CODE_SIZE).losses(batch)
     (error + matching + attention).backward()
     assert error.item() > 0
     assert (matching.item(), attention.item()) == (0, 0)
@@ -110,7 +109,7 @@ def test_attention_of_slices_is_that_of_whole_sequences(people):
     preprocess = Preprocessor(model.config, tokenizer)
     casts = by_cast(read_pairs(people / "train.jsonl"))[:2]
     batch = HeadLoader(people / "train.jsonl", HeadTruth(people), preprocess, 3)(casts, np.random.default_rng(0))
-    reader = HeadReader(model.requires_grad_(True), CODE_SIZE)
+    reader = HeadReader(model.requires_grad_(True), HEAD_CODE_SIZE)
     seen = reader(batch)
     packed = PackedRewards(model, supervision=HeadSupervision(model.head.weight.shape[1]))
     sequences = []

@@ -60,11 +60,36 @@ def test_whose_head_it_is(truth):
             if not plan.modes:
                 assert sorted(told) == list(range(len(references)))
                 codes = [head.code for head in truth.heads(scenario, plan.name, (0, 5))]
-                assert all(np.allclose(code, references[n].code) for code, n in zip(codes, told, strict=True))
+                persons = [references[n].code[:CODE_SIZE] for n in told]
+                assert all(np.allclose(code[:CODE_SIZE], own) for code, own in zip(codes, persons, strict=True))
+                assert not np.stack(codes)[:, -3:].any()
             if set(plan.modes) == {"wrong-person"}:
                 assert set(told) == {None}
                 modes.add("wrong-person")
     assert modes
+
+
+def test_harm_is_told_while_it_lasts(truth):
+    """Of heads that are blurred or warped within a part of the clip, and of a whole clip that lost detail."""
+    seen = set()
+    for number in range(60):
+        scenario = truth.scenario(f"3-{number:06d}")
+        for plan in scenario.clips:
+            if set(plan.modes) not in ({"face-damage"}, {"resolution"}):
+                continue
+            frames = range(plan.num_frames)
+            harm = [head.code[-3:] for frame in frames for head in truth.heads(scenario, plan.name, (frame,))]
+            blur, warp, detail = np.stack(harm).T
+            if "resolution" in plan.modes:
+                assert detail.min() == pytest.approx(5 * plan.modes["resolution"], rel=1e-5)
+                seen.add("detail")
+            for damage in plan.damage:
+                values = blur if damage.kind == "blur" else warp
+                assert values.max() == pytest.approx(3 * damage.strength, rel=1e-5)
+                whole = damage.span[0] <= 0 and damage.span[1] >= 1 and len(plan.damage) == len(plan.parts)
+                assert whole or values.min() == 0
+                seen.add(damage.kind)
+    assert seen == {"detail", "blur", "warp"}
 
 
 def test_codes_have_unit_spread_and_tell_look_alikes_apart():
