@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from typing import Protocol
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 LINE_EVERY_S = 20.0
+# `progress` or `unseen`: called with what is done and how much there is of it
+Progress = Callable[[str, int], AbstractContextManager["Steps"]]
 
 
 class Steps(Protocol):
@@ -36,13 +30,28 @@ def progress(what: str, total: int) -> Iterator[Steps]:
     if not console.is_terminal:
         yield _Lines(what, total, console)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("ETA"), TimeRemainingColumn(), console=console) as bar:
+    columns = (
+        bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), bars.TimeElapsedColumn(),
+        bars.TextColumn("ETA"), bars.TimeRemainingColumn(),
+    )  # fmt: skip
+    with bars.Progress(*columns, console=console) as bar:
         yield _Bar(bar, bar.add_task(what, total=total))
 
 
+@contextmanager
+def unseen(what: str, total: int) -> Iterator[Steps]:
+    """Shows nothing."""
+    yield _Nothing()
+
+
+class _Nothing:
+    def begin(self, done: int) -> None: ...
+
+    def advance(self, count: int = 1) -> None: ...
+
+
 class _Bar:
-    def __init__(self, bar: Progress, task: TaskID):
+    def __init__(self, bar: bars.Progress, task: bars.TaskID):
         self._bar, self._task = bar, task
 
     def begin(self, done: int) -> None:

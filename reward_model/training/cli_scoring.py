@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str | None, typer.Option(help="float32 or bfloat16, for a folder's model; the device's by default.")]
@@ -37,6 +36,7 @@ def evaluate_reward(
 ) -> None:
     """Accuracy of reward models on preference pairs, with and without ties, per failure mode, with 95 % intervals."""
     with _told("evaluate-reward"):
+        from ..data.progress import progress
         from ..scorer import DEFAULT_SCORER
         from .dataset import read_pair_file, shared_persons
         from .evaluation import Evaluation
@@ -55,9 +55,8 @@ def evaluate_reward(
             runs = []
             for file in (test, held):
                 if file is not None:
-                    with _bar(f"{scorer.info.name}: {file.path.name}") as progress:
-                        options: dict[str, Any] = {"batch": batch, "workers": workers, "progress": progress}
-                        runs.append(predict(scorer, file.path, file.pairs, predictions, **options))
+                    options: dict[str, Any] = {"batch": batch, "workers": workers, "progress": progress}
+                    runs.append(predict(scorer, file.path, file.pairs, predictions, **options))
             evaluation.add(scorer.info, runs[0], (held.pairs, runs[1]) if held is not None else None)
         console = Console()
         for table in tables(evaluation):
@@ -90,6 +89,7 @@ def filter_pairs(
     if rule not in ("sign", "verdict"):
         raise typer.BadParameter(f"{rule!r} is neither sign nor verdict", param_hint="--rule")
     with _told("filter-pairs"):
+        from ..data.progress import progress
         from ..data.records import moved, write_pairs
         from . import teacher
         from .dataset import read_pair_file
@@ -100,10 +100,7 @@ def filter_pairs(
             raise TrainingError(f"{out} exists already; give another --out, or remove it")
         _make_folders(out, json_path, predictions)
         file, scorer = read_pair_file(pool), _scorer(model, device, dtype)
-        with _bar(f"{scorer.info.name}: {pool.name}") as progress:
-            found = predict(
-                scorer, pool, file.pairs, predictions, batch=batch, workers=workers, progress=progress
-            )  # fmt: skip
+        found = predict(scorer, pool, file.pairs, predictions, batch=batch, workers=workers, progress=progress)
         kept, report = teacher.filter_pairs(file.pairs, found, scorer.info.preference_scale, rule)  # type: ignore[arg-type]
         write_pairs(out, moved(kept, pool, out))
         values = teacher.report_json(report, teacher=scorer.info.name, fingerprint=scorer.info.fingerprint, rule=rule)
@@ -133,15 +130,6 @@ def _make_folders(*files: Path | None) -> None:
     for file in files:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-
-
-@contextmanager
-def _bar(title: str) -> Iterator[Any]:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextmanager

@@ -128,11 +128,13 @@ class LossConfig(Section):
 
 
 class SupervisionConfig(Section):
-    """What a model from scratch learns of rendered heads beside preferences (`heads.supervision`), and what it counts
-    beside them: attention from heads to their references, and whether one of the references shows a head's person."""
+    """What a model from scratch learns of rendered heads beside preferences (`heads.supervision`), and what each
+    counts: attention from heads to their references, and whether one of the references shows a head's person."""
 
     attention: Rate = 1.0
     matching: Rate = 1.0
+    # of preferences themselves; 0: rendered heads alone
+    preferences: Rate = 1.0
 
 
 class TrainConfig(RunConfig):

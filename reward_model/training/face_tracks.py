@@ -19,7 +19,7 @@ import torch
 
 from identity_reward_client.preference import tie_band
 
-from ..data.progress import Steps
+from ..data.progress import Progress, Steps
 from ..data.progress import progress as shown
 from ..data.records import PreferencePair
 from ..draws import torch_seed
@@ -32,7 +32,7 @@ from .errors import TrainingError
 from .statistics import accuracy, without_ties
 from .track_augment import augment
 from .track_config import FaceTracksConfig, TrackPairs
-from .track_extract import Progress, clips_of, extract
+from .track_extract import clips_of, extract
 from .track_people import split_people
 
 

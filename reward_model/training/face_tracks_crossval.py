@@ -18,17 +18,17 @@ from typing import Annotated
 import torch
 import typer
 
+from ..data.progress import Progress
+from ..data.progress import progress as shown
 from ..data.records import PreferencePair
 from .config_file import read_config
 from .dataset import read_pair_file
 from .errors import TrainingError
 from .evaluation import Evaluation
 from .face_tracks import (
-    Progress,
     TrackDataset,
     load_dataset,
     load_splits,
-    shown,
     split_by_people,
     train_heads,
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.progress import Progress, unseen
 from ..data.records import PreferencePair, resolve
 from ..errors import DeviceLost, ScoringError
 from ..scorer import Scorer
@@ -23,8 +24,6 @@ from .media import read_references, read_video
 
 # what may be another time: no verdict about the video
 _PASSING = "scoring_failed"
-# called with (videos scored, videos in all)
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def predict(
     *,
     batch: int = 16,
     workers: int = 2,
-    progress: Progress | None = None,
+    progress: Progress = unseen,
 ) -> list[Prediction]:
     """In the order of `pairs`. What can't be scored carries its error; a lost device ends all of it.
 
@@ -97,14 +96,12 @@ def predict(
         groups[video.references, video.prompt].append(video)
     todo = [video for group in groups.values() for video in group]
     batches = [todo[start : start + batch] for start in range(0, len(todo), batch)]
-    done = 0
-    for samples in read_ahead(((scorer, jsonl, one) for one in batches), _prepare, workers, workers):
-        known |= _score(scorer, samples)
-        done += len(samples)
-        if file is not None:
-            written |= _append(file, scorer, pairs, videos, contents, known, written)
-        if progress is not None:
-            progress(done, len(todo))
+    with progress(f"{scorer.info.name}: {jsonl.name}", len(todo)) as steps:
+        for samples in read_ahead(((scorer, jsonl, one) for one in batches), _prepare, workers, workers):
+            known |= _score(scorer, samples)
+            if file is not None:
+                written |= _append(file, scorer, pairs, videos, contents, known, written)
+            steps.advance(len(samples))
     return [Prediction(pair.pair_id, known[a], known[b]) for pair, (a, b) in zip(pairs, videos, strict=True)]
 
 

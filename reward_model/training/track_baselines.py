@@ -11,13 +11,14 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
+from ..data.progress import Progress
 from ..data.records import PreferencePair
 from ..errors import ScoringError
 from ..faces.arcface import SAMPLING, ArcFaceScorer, bundled_reader
 from ..faces.match import VARIANTS
 from ..scorer import ScorerInfo
 from .predictions import Prediction, Scored
-from .track_extract import Clip, Progress, clips_of, in_processes, read_clip
+from .track_extract import Clip, clips_of, in_processes, read_clip
 
 
 def arcface_predictions(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import sha256
@@ -25,7 +25,7 @@ from safetensors.numpy import save_file
 from identity_reward_client.frame_sampling import FrameSampling
 
 from ..data.packed_clip import SUFFIX, read_packed
-from ..data.progress import Steps
+from ..data.progress import Progress
 from ..data.records import PreferencePair, resolve
 from ..data.workers import results_of
 from ..errors import FrameIndexMismatch, ReferenceWithoutFace, ScoringError
@@ -36,9 +36,6 @@ from ..faces.track_features import FRAME_FEATURES, PERSON_FEATURES, REVISION, Cl
 from ..types import Sample
 from .errors import TrainingError
 from .media import pick, read_references, read_video
-
-# called with what is done and how much there is of it
-Progress = Callable[[str, int], AbstractContextManager[Steps]]
 
 
 @dataclass(frozen=True)

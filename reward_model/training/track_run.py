@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from ..checkpoint import entries, write_weights
-from ..data.progress import Steps
+from ..data.progress import Progress, unseen
 from ..data.progress import progress as shown
 from ..faces.track_head import TrackHead, head_config_json
 from ..folder import CONFIG, WEIGHTS
@@ -20,7 +18,6 @@ from .journal import Journal, draw_curves
 from .result import RESULT
 from .run_folder import make_run, open_run
 from .track_config import FaceTracksConfig
-from .track_extract import Progress
 
 
 def train_face_tracks(
@@ -66,25 +63,14 @@ def _train(config: FaceTracksConfig, out: Path, progress: Progress) -> Path:
 
     try:
         journal.say(f"{len(train)} pairs, {len(dev)} on dev; {config.members} heads of at most {config.epochs} epochs")
-        head, _ = train_heads(config, train, dev, _unseen, tell)
+        # the journal shows it
+        head, _ = train_heads(config, train, dev, unseen, tell)
         draw_curves(out)
         write_head(out / RESULT, head)
         journal.say(f"{out}: the model is in {out / RESULT}")
     finally:
         journal.close()
     return out / RESULT
-
-
-class _NoSteps:
-    def begin(self, done: int) -> None: ...
-
-    def advance(self, count: int = 1) -> None: ...
-
-
-@contextmanager
-def _unseen(what: str, total: int) -> Iterator[Steps]:
-    """The journal shows it."""
-    yield _NoSteps()
 
 
 def write_head(out: Path, head: TrackHead) -> None:

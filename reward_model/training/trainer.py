@@ -187,8 +187,8 @@ class Run:
                 decided = label != 0
                 right = ((difference * label > 0) & decided).sum()
                 total += torch.cat([torch.stack([loss.detach(), right, decided.sum()]), told.detach()])
-                if config.supervision is not None:
-                    loss = loss + config.supervision.attention * told[0] + config.supervision.matching * told[1]
+                if (weights := config.supervision) is not None:
+                    loss = weights.preferences * loss + weights.attention * told[0] + weights.matching * told[1]
                 self._require_finite(accelerator.reduce(loss.detach(), "sum").item(), "loss", part)
                 # accelerate divides by the number of parts, and averages over processes
                 accelerator.backward(loss / weight * accelerator.num_processes * len(parts))

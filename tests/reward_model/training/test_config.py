@@ -45,7 +45,9 @@ def test_errors_name_the_field(override, message):
 
 
 def test_files_that_are_no_config(tmp_path):
-    with pytest.raises(TrainingError, match="there are compact, compact-heads, face-tracks, paper, release, smoke"):
+    with pytest.raises(
+        TrainingError, match="there are compact, compact-heads, compact-language, face-tracks, paper, release, smoke"
+    ):
         read_config("smok")
     path = tmp_path / "config.yaml"
     for text, message in (("- 1", "holds a list"), ("a: [", "can't be read as YAML")):
