@@ -33,7 +33,7 @@ from .statistics import accuracy, without_ties
 from .track_augment import augment
 from .track_config import FaceTracksConfig, TrackPairs
 from .track_extract import clips_of, extract
-from .track_people import split_people
+from .track_people import split_people, stranger_pairs
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def load_dataset(config: FaceTracksConfig, files: Sequence[TrackPairs], progress
         say(warning)
     rows = [
         (pair, file.weight, *clips_of(found.path, pair)) for file, found in zip(files, read, strict=True)
-        for pair in found.pairs
+        for pair in (*found.pairs, *stranger_pairs(found.pairs, file.strangers, config.seed))
     ]  # fmt: skip
     features = extract((clip for row in rows for clip in row[2:]), Path(config.cache), config.workers, progress)
     known: list[tuple[PreferencePair, float, ClipFeatures, ClipFeatures]] = []

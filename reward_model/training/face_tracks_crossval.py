@@ -3,10 +3,10 @@
     python -m reward_model.training.face_tracks_crossval PEOPLE.jsonl --config CONFIG.yaml --folds 5 --json OUT.json
 
 For each fold a head is trained on those of the config's pairs and of PEOPLE that show nobody of the fold, neither as a
-reference nor as an impostor, and tested on the pairs whose references are all of the fold. Every `arcface` variant
-scores the same pairs. The width of a tie by fitting is fitted on the tested pairs themselves, for every model alike.
-Intervals resample folds, not casts: casts of the same people are not independent of each other. `clusters` of the JSON
-says so.
+reference nor as an impostor (weighed, and with strangers added, as in the config where it names PEOPLE too), and tested
+on the pairs whose references are all of the fold. Every `arcface` variant scores the same pairs. The width of a tie by
+fitting is fitted on the tested pairs themselves, for every model alike. Intervals resample folds, not casts: casts of
+the same people are not independent of each other. `clusters` of the JSON says so.
 """
 
 from __future__ import annotations
@@ -51,18 +51,22 @@ def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progr
     for path in (str(people), *(file.path for file in config.train), *config.dev):
         require_people(path, read_pair_file(path).pairs, known)
     data = load_dataset(config, [TrackPairs(path=str(people))], progress)
-    base = load_splits(config, progress) if config.train else None
+    mine = [file for file in config.train if Path(file.path).resolve() == people.resolve()]
+    others = tuple(file for file in config.train if file not in mine)
+    # of these people, as the config weighs them and with what it adds to them
+    learned = load_dataset(config, mine, progress) if mine else data
+    base = load_splits(config.model_copy(update={"train": others}), progress) if others else None
     tested: list[PreferencePair] = []
     predictions: list[Prediction] = []
     for number, fold in enumerate(folds_of(data.pairs, folds, config.seed)):
         test = [i for i, pair in enumerate(data.pairs) if fold.issuperset(pair.persons)]
-        rest = without(data, fold)
+        rest = without(learned, fold)
         if not test or not len(rest):
             continue
-        others, dev = split_by_people(rest, 0.15, config.seed)
+        train, dev = split_by_people(rest, 0.15, config.seed)
         if base is not None:
-            others, dev = without(base[0], fold).with_more(others), without(base[1], fold).with_more(dev)
-        head, _ = train_heads(config, others, dev, progress)
+            train, dev = without(base[0], fold).with_more(train), without(base[1], fold).with_more(dev)
+        head, _ = train_heads(config, train, dev, progress)
         held_out = data.at(test)
         with torch.no_grad():
             a, b = (head(part).tolist() for part in (held_out.a, held_out.b))

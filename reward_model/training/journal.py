@@ -93,24 +93,31 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def draw_curves(folder: Path) -> Path:
-    """`curves.png`: the loss of every step and its running mean, and what was measured on dev."""
+    """`curves.png`: the loss of every step and its running mean, and what was measured on dev; a line for each member
+    where several are trained one after another."""
     import numpy as np
     from matplotlib.figure import Figure
 
     lines = read_metrics(folder)
-    steps = [line for line in lines if "loss" in line]
-    dev = [line for line in lines if "dev" in line]
+    member_of = {line["step"]: line.get("member", 0) for line in lines if "dev" in line}
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    x, y = np.array([line["step"] for line in steps]), np.array([line["loss"] for line in steps])
-    left.plot(x, y, color="0.8", linewidth=0.8, label="batch")
-    window = max(1, len(y) // 20)
-    left.plot(x[window - 1 :], np.convolve(y, np.ones(window) / window, "valid"), label=f"mean of {window} steps")
+    for member in sorted({*member_of.values()} or {0}):
+        own = [line for line in lines if member_of.get(line["step"], member) == member]
+        new = member == min(member_of.values(), default=0)
+        steps = [line for line in own if "loss" in line]
+        x, y = np.array([line["step"] for line in steps]), np.array([line["loss"] for line in steps])
+        left.plot(x, y, color="0.8", linewidth=0.8, label="batch" if new else None)
+        window = max(1, len(y) // 20)
+        means = np.convolve(y, np.ones(window) / window, "valid")
+        left.plot(x[window - 1 :], means, color="C0", label=f"mean of {window} steps" if new else None)
+        for number, key in enumerate(MEASURED):
+            # a line lacks what couldn't be told then
+            told = [(line["step"], line["dev"][key]) for line in own if line.get("dev", {}).get(key) is not None]
+            if told:
+                label = f"dev {key.replace('_', ' ')}" if new else None
+                right.plot(*zip(*told, strict=True), marker=".", color=f"C{number}", label=label)
     left.set(xlabel="step", ylabel="loss")
-    for key in MEASURED:
-        # a line lacks what couldn't be told then
-        if told := [(line["step"], line["dev"][key]) for line in dev if line["dev"].get(key) is not None]:
-            right.plot(*zip(*told, strict=True), marker=".", label=f"dev {key.replace('_', ' ')}")
     right.set(xlabel="step", ylim=(0, 1))
     for axis in (left, right):
         if axis.lines:

@@ -20,6 +20,8 @@ class TrackPairs(Section):
 
     path: str
     weight: Positive = 1.0
+    # pairs to add for each cast: a good clip of it beside a good clip of other people
+    strangers: Annotated[int, Field(ge=0)] = 0
 
 
 class TrackAugmentation(Section):

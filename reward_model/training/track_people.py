@@ -1,4 +1,4 @@
-"""Who is seen in pairs: parts of a data set that share nobody, impostors included."""
+"""Who is seen in pairs: parts of a data set that share nobody, impostors included; and pairs with strangers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from identity_reward_client.preference import Preference
+
 from ..data.people.openpeople import PEOPLE as PHOTOGRAPHED
-from ..data.records import PreferencePair
+from ..data.records import PreferencePair, Votes
 from ..draws import generator
 from .errors import TrainingError
+from .groups import by_cast, compared, good_videos, persons_of
 
 # of the people to hold out; one that keeps most pairs is taken
 _DRAWS = 24
@@ -33,6 +36,40 @@ def require_people(path: str | Path, pairs: Iterable[PreferencePair], held_out: 
                 "show, so nobody can be held out; make photographs again with this version's identity-reward data "
                 "people --photos, or add the names"
             )
+
+
+def stranger_pairs(pairs: Sequence[PreferencePair], per_cast: int, seed: int) -> list[PreferencePair]:
+    """For every cast, good clips of it, each the better one beside a good clip of as many other people.
+
+    Whoever learns from a few failures of each kind sees few whole strangers, and those are what matters most. Casts
+    without a good clip, and those to whom everybody is known, have none.
+    """
+    casts = [(cast, persons_of(cast), good_videos(cast)) for cast in by_cast(pairs)]
+    casts = [one for one in casts if one[2]]
+    made: list[PreferencePair] = []
+    for cast, persons, good in casts:
+        draw = generator(seed, "strangers", cast[0].pair_id)
+        others = [one for one in casts if len(one[1]) == len(persons) and one[1].isdisjoint(persons)]
+        for number in range(per_cast if others else 0):
+            other, strangers, theirs = others[int(draw.integers(len(others)))]
+            made.append(
+                cast[0].model_copy(
+                    update={
+                        "pair_id": f"{cast[0].pair_id}-stranger-{number}",
+                        "video_a": compared(cast)[0][int(draw.choice(good))],
+                        "video_b": compared(other)[0][int(draw.choice(theirs))],
+                        "label": Preference.A,
+                        "votes": Votes(A=1),
+                        "source": "construction",
+                        "meta": {
+                            "mode": "stranger",
+                            "cluster": cast[0].cluster,
+                            "people": sorted(persons | strangers),
+                        },
+                    }
+                )
+            )
+    return made
 
 
 def split_people(pairs: Sequence[PreferencePair], share: float, seed: int) -> tuple[list[int], list[int]]:

@@ -13,7 +13,7 @@ from reward_model.data.records import PreferencePair, Reference, write_pairs
 from reward_model.training.errors import TrainingError
 from reward_model.training.face_tracks_crossval import cross_validate
 from reward_model.training.track_config import FaceTracksConfig, TrackPairs
-from reward_model.training.track_people import folds_of, people_of, require_people, split_people
+from reward_model.training.track_people import folds_of, people_of, require_people, split_people, stranger_pairs
 
 photographs = pytest.mark.skipif(find_spec("openpeople") is None, reason="needs the package openpeople")
 
@@ -57,6 +57,32 @@ def test_folds_share_nobody_and_leave_nobody_out(photos):
         assert len(learned) < sum(not fold & set(pair.persons) for pair in photos)
     with pytest.raises(TrainingError, match="30 folds of 10 people"):
         folds_of(photos, 30, 0)
+
+
+@photographs
+def test_strangers_are_as_many_other_people(photos):
+    made = stranger_pairs(photos, 3, 0)
+    assert made == stranger_pairs(photos, 3, 0)
+    assert made != stranger_pairs(photos, 3, 1)
+    assert len({pair.pair_id for pair in (*photos, *made)}) == len(photos) + len(made)
+    cast_of = {path: pair for pair in photos for path in (pair.video_a, pair.video_b)}
+    failing = {getattr(pair, f"video_{side}") for pair in photos for side in "ab" if pair.meta[side]["modes"]}
+    for pair in made:
+        own, other = cast_of[pair.video_a], cast_of[pair.video_b]
+        assert own.references == pair.references
+        assert len(other.references) == len(pair.references)
+        assert not set(other.persons) & set(pair.persons)
+        assert people_of(pair) == {*pair.persons, *other.persons}
+        assert not failing & {pair.video_a, pair.video_b}
+        assert pair.label == "A"
+    assert stranger_pairs(photos, 0, 0) == []
+
+
+@photographs
+def test_without_others_there_are_no_strangers(photos):
+    (cast, *_) = photos
+    alone = [pair for pair in photos if pair.references == cast.references]
+    assert stranger_pairs(alone, 2, 0) == []
 
 
 def shown(pairs: list[PreferencePair], places: list[int]) -> frozenset[str]:
