@@ -39,7 +39,8 @@ def require_people(path: str | Path, pairs: Iterable[PreferencePair], held_out: 
 
 
 def stranger_pairs(pairs: Sequence[PreferencePair], per_cast: int, seed: int) -> list[PreferencePair]:
-    """For every cast, good clips of it, each the better one beside a good clip of as many other people.
+    """For every cast so many good clips of as many other people, each the worse one beside a good clip of the cast, and
+    beside one that fails in another way than by showing strangers, where records tell how a video fails.
 
     Whoever learns from a few failures of each kind sees few whole strangers, and those are what matters most. Casts
     without a good clip, and those to whom everybody is known, have none.
@@ -49,27 +50,44 @@ def stranger_pairs(pairs: Sequence[PreferencePair], per_cast: int, seed: int) ->
     made: list[PreferencePair] = []
     for cast, persons, good in casts:
         draw = generator(seed, "strangers", cast[0].pair_id)
+        videos, failing = compared(cast)[0], _failing(cast)
         others = [one for one in casts if len(one[1]) == len(persons) and one[1].isdisjoint(persons)]
         for number in range(per_cast if others else 0):
             other, strangers, theirs = others[int(draw.integers(len(others)))]
-            made.append(
-                cast[0].model_copy(
-                    update={
-                        "pair_id": f"{cast[0].pair_id}-stranger-{number}",
-                        "video_a": compared(cast)[0][int(draw.choice(good))],
-                        "video_b": compared(other)[0][int(draw.choice(theirs))],
-                        "label": Preference.A,
-                        "votes": Votes(A=1),
-                        "source": "construction",
-                        "meta": {
-                            "mode": "stranger",
-                            "cluster": cast[0].cluster,
-                            "people": sorted(persons | strangers),
-                        },
-                    }
+            better = {"good": videos[int(draw.choice(good))]}
+            worse = compared(other)[0][int(draw.choice(theirs))]
+            if failing:
+                better["failing"] = failing[int(draw.integers(len(failing)))]
+            meta = {"mode": "stranger", "cluster": cast[0].cluster}
+            for kind, video in better.items():
+                made.append(
+                    cast[0].model_copy(
+                        update={
+                            "pair_id": f"{cast[0].pair_id}-stranger-{number}-{kind}",
+                            "video_a": video,
+                            "video_b": worse,
+                            "label": Preference.A,
+                            "votes": Votes(A=1),
+                            "source": "construction",
+                            "meta": {**meta, "people": sorted(_seen_in(video, cast) | persons | strangers)},
+                        }
+                    )
                 )
-            )
     return made
+
+
+def _failing(cast: Sequence[PreferencePair]) -> list[str]:
+    """Videos that fail, and not by showing somebody else all the time."""
+    modes = {
+        video: (pair.meta.get(side) or {}).get("modes", {})
+        for pair in cast for video, side in ((pair.video_a, "a"), (pair.video_b, "b"))
+    }  # fmt: skip
+    return sorted(video for video, found in modes.items() if found and "wrong-person" not in found)
+
+
+def _seen_in(video: str, cast: Sequence[PreferencePair]) -> frozenset[str]:
+    """Everybody whom the pairs with this video show."""
+    return frozenset().union(*(people_of(pair) for pair in cast if video in (pair.video_a, pair.video_b)))
 
 
 def split_people(pairs: Sequence[PreferencePair], share: float, seed: int) -> tuple[list[int], list[int]]:
