@@ -17,6 +17,7 @@ from tests.e2e.conftest import (  # noqa: F401  fixtures
     serve,
 )
 
+MODELS = ["arcface", "tiny", "face-tracks"]
 LIMITS = {
     "IDENTITY_REWARD_MAX_BODY_BYTES": str(MAX_BODY_BYTES),
     "IDENTITY_REWARD_MAX_SENT_FRAMES": "64",
@@ -27,7 +28,8 @@ LIMITS = {
 
 @pytest.fixture(scope="session")
 def server(serve):  # noqa: F811
-    arguments = ("--model", "arcface", "--model", "tiny", "--port", "0", "--grpc-port", "0")
+    models = [part for name in MODELS for part in ("--model", name)]
+    arguments = (*models, "--port", "0", "--grpc-port", "0")
     started = serve(*arguments, environment=LIMITS).wait_ready(lines=2)
     started.grpc_url = started.out[1].rsplit(" ", 1)[1].strip()
     return started
@@ -39,7 +41,7 @@ def clients(server):
     with pytest.MonkeyPatch.context() as environment:
         for name, value in LIMITS.items():
             environment.setenv(name, value)
-        local = LocalRewardClient(["arcface", "tiny"])
+        local = LocalRewardClient(MODELS)
     with (
         SyncRewardClient(HttpRewardClient(server.url, retry=once)) as over_http,
         SyncRewardClient(GrpcRewardClient(server.grpc_url, retry=once)) as over_grpc,

@@ -9,8 +9,7 @@ from typer.testing import CliRunner
 from identity_reward_client.cli import app
 from identity_reward_client.grpc_client import GrpcRewardClient
 from identity_reward_client.tensors import Frames
-
-MODELS = ["arcface", "tiny"]
+from tests.contract.conftest import MODELS
 
 
 def asked(clients, question) -> list:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ class HeadTruth:
         self.folder = folder
         self.seed, self.num_clips = int(arguments["seed"]), int(arguments["clips_per_scenario"])
         self.size = ClipSize(**arguments["size"])
+        # all videos of a cast are asked for together
+        self._drawn = lru_cache(16)(lambda number: draw_scenario(self.seed, number, self.size, self.num_clips))
 
     def scenario(self, name: str) -> Scenario:
         """By its name, SEED-NUMBER. TrainingError for one of another data set, whose people are others."""
@@ -60,7 +63,7 @@ class HeadTruth:
                 f"{self.folder} holds scenarios of seed {self.seed}, and pairs of {name!r} are asked for; give pairs "
                 "in the folder that they were made in"
             )
-        return draw_scenario(self.seed, int(number), self.size, self.num_clips)
+        return self._drawn(int(number))
 
     def portraits(self, scenario: Scenario) -> tuple[Head, ...]:
         """The head in each reference, a square picture."""
