@@ -1,8 +1,15 @@
-"""Writes the tables of docs/serving.md that follow from code: `python docs/tables.py`. A test fails if they are old."""
+"""Writes the tables of pages that follow from code or from evaluations: `python docs/tables.py`.
+
+A test fails if they are old.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -10,7 +17,12 @@ from identity_reward_client.errors import answered, summary
 from service.metrics import Metrics
 from service.settings import PREFIX, Settings
 
-PAGE = Path(__file__).parent / "serving.md"
+DOCS = Path(__file__).parent
+READINGS = {
+    "accuracy_without_ties": "all, without ties",
+    "accuracy_with_ties": "all, with ties, by its own band",
+    "accuracy_fitted_ties": "all, with ties, by a fitted band",
+}
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -58,17 +70,53 @@ def errors() -> str:
     return table(("code", "HTTP", "gRPC", "retryable", "when"), rows)
 
 
-def page(text: str) -> str:
-    tables = {"limits": settings(True), "settings": settings(False), "errors": errors(), "metrics": metrics()}
-    for name, made in tables.items():
-        start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+def card(evaluation: str) -> str:
+    """What `evaluate-reward --json` or the cross-validation told of the first model beside the others."""
+    told = json.loads((DOCS / f"evaluations/{evaluation}.json").read_text())
+    models = told["models"]
+    others = [one for one in told["comparisons"] if one["first"] == models[0]["label"]]
+    rows = [_row(title, [model["overall"].get(key) for model in models]) for key, title in READINGS.items()]
+    for mode, readings in models[0]["modes"].items():
+        key = "accuracy_without_ties" if readings["accuracy_without_ties"] else "accuracy_with_ties"
+        title = mode if key == "accuracy_without_ties" else f"{mode} (ties)"
+        rows.append(_row(title, [model["modes"][mode][key] for model in models]))
+    for key, title in READINGS.items():
+        gains = [None, *(one["differences"].get(key) for one in others)]
+        rows.append(_row(f"ahead by, {title.removeprefix('all, ')}", gains))
+    for title, key in (("negative log-likelihood", "nll"), ("calibration error", "calibration_error")):
+        rows.append((title, str(models[0]["num_scored"]), *(f"{one[key]:.3f}" for one in models)))
+    return table(("pairs", "number", *(f"`{one['label']}`" for one in models)), rows)
+
+
+def _row(title: str, intervals: list[dict[str, Any] | None]) -> tuple[str, ...]:
+    count = max((one["count"] for one in intervals if one), default=0)
+    shown = (f"{one['mean']:.3f} [{one['low']:.3f}, {one['high']:.3f}]" if one else "-" for one in intervals)
+    return title, str(count), *shown
+
+
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "serving.md": {
+        "limits": lambda: settings(True),
+        "settings": lambda: settings(False),
+        "errors": errors,
+        "metrics": metrics,
+    },
+    "scores.md": {name: partial(card, name) for name in ("face_tracks_rendered", "face_tracks_photos")},
+}
+
+
+def page(name: str, text: str) -> str:
+    for part, made in PAGES[name].items():
+        start, end = f"<!-- {part}:start -->", f"<!-- {part}:end -->"
         before, _, rest = text.partition(start)
         _, _, after = rest.partition(end)
         if not rest or end not in rest:
-            raise ValueError(f"docs/serving.md lacks {start} ... {end}")
-        text = f"{before}{start}\n{made}\n{end}{after}"
+            raise ValueError(f"docs/{name} lacks {start} ... {end}")
+        text = f"{before}{start}\n{made()}\n{end}{after}"
     return text
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text()))
+    for name in PAGES:
+        path = DOCS / name
+        path.write_text(page(name, path.read_text()))

@@ -78,7 +78,7 @@ SCORERS: dict[str, str] = {
     "face-tracks": "reward_model.faces.face_tracks:load",
     "tiny": "reward_model.tiny:load",
 }
-DEFAULT_SCORER = "arcface"
+DEFAULT_SCORER = "face-tracks"
 
 
 def load_scorer(

@@ -10,12 +10,13 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
 
 
-def test_the_tables_of_serving_are_those_of_the_code():
+def test_the_tables_of_pages_are_those_of_code_and_evaluations():
     spec = importlib.util.spec_from_file_location("tables", ROOT / "docs/tables.py")
     tables = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tables)
-    text = (ROOT / "docs/serving.md").read_text()
-    assert tables.page(text) == text, "run: python docs/tables.py"
+    for name in tables.PAGES:
+        text = (ROOT / "docs" / name).read_text()
+        assert tables.page(name, text) == text, "run: python docs/tables.py"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
