@@ -92,7 +92,9 @@ class Server:
         family = self._children()
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + self._settings.drain_timeout_s + GRACE_S
+        # before it is ready there is nothing to drain, and BentoML's supervisor may miss a signal while it starts
+        drain_s = self._settings.drain_timeout_s if self._ready else 0
+        deadline = time.monotonic() + drain_s + GRACE_S
         while time.monotonic() < deadline and not self._impatient.is_set():
             if self._process.poll() is not None:
                 break
