@@ -78,7 +78,7 @@ def people(name: str, labels: LabelKind, seed: int, casts: int) -> Path:
 def start(jsonl: Path) -> Path:
     """The model that every run starts from."""
     given = [f"data.clean={jsonl}"]
-    heads = ["model.backbone=small", "epochs=24", "evaluate_every=1000000"]
+    heads = ["model.backbone=small", "epochs=24"]
     tower = train_heads(read_config("compact-heads", [*given, *heads]), RUNS / "heads", resume=True)  # type: ignore[arg-type]
     shown = [f"model.init={tower}", "supervision={attention: 1.0, matching: 1.0, preferences: 0}", "steps=600"]
     return train(read_config(str(CONFIG), [*given, *shown]), RUNS / "start-model", resume=True)  # type: ignore[arg-type]

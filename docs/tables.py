@@ -14,6 +14,7 @@ from typing import Any
 from prometheus_client.metrics import MetricWrapperBase
 
 from identity_reward_client.errors import answered, summary
+from reward_model.training.evaluation import of_mode
 from service.metrics import Metrics
 from service.settings import PREFIX, Settings
 
@@ -77,9 +78,8 @@ def card(evaluation: str) -> str:
     others = [one for one in told["comparisons"] if one["first"] == models[0]["label"]]
     rows = [_row(title, [model["overall"].get(key) for model in models]) for key, title in READINGS.items()]
     for mode, readings in models[0]["modes"].items():
-        key = "accuracy_without_ties" if readings["accuracy_without_ties"] else "accuracy_with_ties"
-        title = mode if key == "accuracy_without_ties" else f"{mode} (ties)"
-        rows.append(_row(title, [model["modes"][mode][key] for model in models]))
+        title = mode if readings["accuracy_without_ties"] else f"{mode} (ties)"
+        rows.append(_row(title, [of_mode(model["modes"][mode]) for model in models]))
     for key, title in READINGS.items():
         gains = [None, *(one["differences"].get(key) for one in others)]
         rows.append(_row(f"ahead by, {title.removeprefix('all, ')}", gains))

@@ -8,7 +8,7 @@ Three readings of one set of rewards: without ties (decided pairs, by sign), wit
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -72,8 +72,9 @@ class Comparison:
         }
 
 
-def of_mode(readings: dict[str, Interval | None]) -> Interval | None:
-    """What a mode is judged by: its decided pairs, or its ties where it has nothing else."""
+def of_mode(readings: Mapping[str, Any]) -> Any:
+    """What a mode is judged by, an Interval or what JSON holds of one: its decided pairs, or its ties where it has
+    nothing else."""
     return readings.get("accuracy_without_ties") or readings.get("accuracy_with_ties")
 
 

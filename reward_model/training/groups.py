@@ -74,13 +74,14 @@ def good_videos(pairs: Pairs) -> list[int]:
     videos, comparisons = compared(pairs)
     decided = [(a, b) if label > 0 else (b, a) for a, b, label in comparisons if label]
     winners, losers = {winner for winner, _ in decided}, {loser for _, loser in decided}
-    failing = {
-        videos.index(path)
-        for pair in pairs
-        for path, side in ((pair.video_a, "a"), (pair.video_b, "b"))
-        if (pair.meta.get(side) or {}).get("modes")
-    }
+    failing = {videos.index(path) for path, modes in modes_of(pairs).items() if modes}
     return sorted(winners - losers - failing)
+
+
+def modes_of(pairs: Pairs) -> dict[str, dict[str, float]]:
+    """Of each video how it fails, as far as records tell (`meta`): failure mode -> severity."""
+    sides = ((pair, side) for pair in pairs for side in "ab")
+    return {getattr(pair, f"video_{side}"): (pair.meta.get(side) or {}).get("modes") or {} for pair, side in sides}
 
 
 def persons_of(pairs: Pairs) -> frozenset[str]:
@@ -108,10 +109,10 @@ def load_group(
     try:
         name, paths = _references(jsonl, pairs[0])
         references = media.references(paths, coins(len(paths)))
-        order: list[int | None] = list(range(len(references)))
+        order = list(range(len(references)))
         if augmentation.permute_references:
             order = rng.permutation(len(references)).tolist()
-        references = [references[number] for number in order if number is not None]
+        references = [references[number] for number in order]
         clips = []
         turned = coins(len(videos))
         for name, mirrored in zip(videos, turned, strict=True):

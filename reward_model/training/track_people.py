@@ -14,7 +14,7 @@ from ..data.people.openpeople import PEOPLE as PHOTOGRAPHED
 from ..data.records import PreferencePair, Votes
 from ..draws import generator
 from .errors import TrainingError
-from .groups import by_cast, compared, good_videos, persons_of
+from .groups import by_cast, compared, good_videos, modes_of, persons_of
 
 # of the people to hold out; one that keeps most pairs is taken
 _DRAWS = 24
@@ -50,7 +50,9 @@ def stranger_pairs(pairs: Sequence[PreferencePair], per_cast: int, seed: int) ->
     made: list[PreferencePair] = []
     for cast, persons, good in casts:
         draw = generator(seed, "strangers", cast[0].pair_id)
-        videos, failing = compared(cast)[0], _failing(cast)
+        videos = compared(cast)[0]
+        # in another way than by showing somebody else all the time
+        failing = sorted(video for video, modes in modes_of(cast).items() if modes and "wrong-person" not in modes)
         others = [one for one in casts if len(one[1]) == len(persons) and one[1].isdisjoint(persons)]
         for number in range(per_cast if others else 0):
             other, strangers, theirs = others[int(draw.integers(len(others)))]
@@ -74,15 +76,6 @@ def stranger_pairs(pairs: Sequence[PreferencePair], per_cast: int, seed: int) ->
                     )
                 )
     return made
-
-
-def _failing(cast: Sequence[PreferencePair]) -> list[str]:
-    """Videos that fail, and not by showing somebody else all the time."""
-    modes = {
-        video: (pair.meta.get(side) or {}).get("modes", {})
-        for pair in cast for video, side in ((pair.video_a, "a"), (pair.video_b, "b"))
-    }  # fmt: skip
-    return sorted(video for video, found in modes.items() if found and "wrong-person" not in found)
 
 
 def _seen_in(video: str, cast: Sequence[PreferencePair]) -> frozenset[str]:

@@ -40,6 +40,16 @@ def test_a_signal_during_the_start_ends_it_too(serve):
     assert not server.out
 
 
+def test_a_start_that_hears_no_signal_is_not_waited_for_as_a_drain(serve):
+    """BentoML's supervisor may miss SIGTERM while it starts; before it is ready there is nothing to drain."""
+    server = serve(*ARCFACE, environment={"IDENTITY_REWARD_DRAIN_TIMEOUT_S": "120"})
+    while not (family := server.process.children()):
+        time.sleep(0.05)
+    family[0].suspend()
+    assert server.end(signal.SIGTERM) == 0
+    assert gone(family)
+
+
 def test_the_server_goes_when_the_command_is_killed(serve):
     server = serve(*ARCFACE).wait_ready()
     server.process.kill()
