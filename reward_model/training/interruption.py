@@ -1,9 +1,12 @@
-"""Ctrl-C and SIGTERM ask for a stop at the end of the step; a second one ends the process at once."""
+"""Ctrl-C and SIGTERM ask for a stop at the end of the step; a second one ends the process at once. What has no steps
+takes SIGTERM as Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 
@@ -29,3 +32,20 @@ class StopRequest:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self.asked = True
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """KeyboardInterrupt where SIGTERM would end the process without a word. Outside the main thread it does nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

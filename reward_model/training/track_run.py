@@ -14,6 +14,7 @@ from ..faces.track_head import TrackHead, head_config_json
 from ..folder import CONFIG, WEIGHTS
 from .errors import Interrupted
 from .face_tracks import Epoch, dev_files, load_splits, read_files, say, train_heads
+from .interruption import sigterm_as_ctrl_c
 from .journal import Journal, draw_curves
 from .result import RESULT
 from .run_folder import make_run, open_run
@@ -31,7 +32,7 @@ def train_face_tracks(
 
     The state of a run is the cache of features, so that with `resume` it goes on with the clips it has not read; heads
     are trained anew. TrainingError, RecordError or CheckpointError says what is wrong with what was given, and
-    Interrupted that Ctrl-C came.
+    Interrupted that Ctrl-C or SIGTERM came.
     """
     opened = open_run(out, config, {}, resume, allow_changes)
     if opened.finished:
@@ -46,7 +47,8 @@ def train_face_tracks(
         say(note)
     say(f"clips that {config.cache} knows aren't read again")
     try:
-        return _train(config, out, progress)
+        with sigterm_as_ctrl_c():
+            return _train(config, out, progress)
     except KeyboardInterrupt:
         raise Interrupted(f"stopped; what was read of clips is kept in {config.cache}") from None
 

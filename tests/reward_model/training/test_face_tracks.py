@@ -229,8 +229,9 @@ def test_a_finished_run_says_so_and_another_s_folder_is_left_alone(trained, conf
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_it_without_a_traceback_and_resume_reads_the_other_clips(examples, tmp_path):
-    """SIGINT to all processes, as a terminal does, while clips are read."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_without_a_traceback_and_resume_reads_the_other_clips(number, examples, tmp_path):
+    """SIGINT to all processes, as a terminal does, or SIGTERM to the one that was started, while clips are read."""
     for name in ("clips", "references", "pairs.jsonl"):
         (tmp_path / name).symlink_to(examples / name)
     pairs, out, cache = str(tmp_path / "pairs.jsonl"), tmp_path / "run", tmp_path / "cache"
@@ -245,7 +246,10 @@ def test_ctrl_c_stops_it_without_a_traceback_and_resume_reads_the_other_clips(ex
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert f"to go on: identity-reward train-reward {out / 'config.yaml'} --out {out} --resume" in said
