@@ -80,7 +80,8 @@ def start(jsonl: Path) -> Path:
     given = [f"data.clean={jsonl}"]
     heads = ["model.backbone=small", "epochs=24"]
     tower = train_heads(read_config("compact-heads", [*given, *heads]), RUNS / "heads", resume=True)  # type: ignore[arg-type]
-    shown = [f"model.init={tower}", "supervision={attention: 1.0, matching: 1.0, preferences: 0}", "steps=600"]
+    taught = "{attention: 1.0, matching: 1.0, failures: 0, preferences: 0}"
+    shown = [f"model.init={tower}", f"supervision={taught}", "steps=600"]
     return train(read_config(str(CONFIG), [*given, *shown]), RUNS / "start-model", resume=True)  # type: ignore[arg-type]
 
 

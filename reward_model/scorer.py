@@ -70,12 +70,13 @@ class Scorer(Protocol):
         ...
 
 
-# name -> "module:callable"; the callable takes (device: str) and gives a Scorer. Nothing is imported before it is used.
+# name -> "module:callable", which takes (device: str), gives a Scorer, and is imported when it is used; or the folder,
+# in this package, of a model that ships
 SCORERS: dict[str, str] = {
     "arcface": "reward_model.faces.arcface:load",
     "arcface-minimum": "reward_model.faces.arcface:load_minimum",
     "arcface-best-frame": "reward_model.faces.arcface:load_best_frame",
-    "face-tracks": "reward_model.faces.face_tracks:load",
+    "face-tracks": "presets/face_tracks",
     "tiny": "reward_model.tiny:load",
 }
 DEFAULT_SCORER = "face-tracks"
@@ -89,15 +90,17 @@ def load_scorer(
 
     An unknown name is a KeyError that lists the known; a folder that holds no whole model is a
     `reward_model.folder.CheckpointError` that says what it lacks (`reward_model.folder.read_config` finds that out
-    without torch). `dtype`, float32 or bfloat16, and `runner` are for folders; other scorers have what they have.
+    without torch). `dtype`, float32 or bfloat16, and `runner` are for reward models in folders; other scorers
+    have what they have.
     """
     if name.endswith(".onnx"):
         return import_module("reward_model.faces.arcface").load_onnx(name, device)
-    if name not in SCORERS and kind_of(Path(name)) == "face-tracks":
-        return import_module("reward_model.faces.face_tracks").load_folder(name)
-    if name not in SCORERS and Path(name).is_dir():
-        return import_module("reward_model.identity_reward").load_folder(name, device, dtype, runner)
-    if name not in SCORERS:
+    module, is_factory, factory = SCORERS.get(name, "").partition(":")
+    if is_factory:
+        return getattr(import_module(module), factory)(device)
+    folder = Path(__file__).parent / module if name in SCORERS else Path(name)
+    if not folder.is_dir():
         raise KeyError(f"no model is called {name!r}; there are {', '.join(sorted(SCORERS))}")
-    module, _, factory = SCORERS[name].partition(":")
-    return getattr(import_module(module), factory)(device)
+    if kind_of(folder) == "face-tracks":
+        return import_module("reward_model.faces.face_tracks").load_folder(folder)
+    return import_module("reward_model.identity_reward").load_folder(folder, device, dtype, runner)

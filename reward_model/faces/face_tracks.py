@@ -29,7 +29,6 @@ from .track_details import track_details
 from .track_features import ClipFeatures, clip_features
 from .track_head import FeatureBatch, TrackHead, load_head
 
-PRESET = Path(__file__).parent.parent / "presets/face_tracks"
 # Raise it whenever code that decides a score changes, so that the fingerprint changes too; features have their own.
 REVISION = 1
 
@@ -121,11 +120,7 @@ def _fingerprint(clips: ClipReader, head: TrackHead) -> str:
     return sha256(dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
-def load(device: str = "cpu") -> FaceTracksScorer:
-    """The head that ships, on the bundled YuNet and SFace. They run on the CPU whatever the device."""
-    return load_folder(PRESET)
-
-
 def load_folder(folder: str | Path, name: str = "face-tracks") -> FaceTracksScorer:
-    """A head trained here. CheckpointError or ModelFileError if a file is not right."""
+    """A head on the bundled YuNet and SFace, which run on the CPU. CheckpointError or ModelFileError if a file isn't
+    right."""
     return FaceTracksScorer(bundled_reader(), load_head(Path(folder)), name)

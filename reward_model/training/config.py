@@ -128,12 +128,14 @@ class LossConfig(Section):
 
 
 class SupervisionConfig(Section):
-    """What a model from scratch learns of rendered heads beside preferences (`heads.supervision`), and what each
-    counts: attention from heads to their references, and whether one of the references shows a head's person."""
+    """What a model from scratch learns of rendered clips beside preferences (`heads.supervision`), and what each
+    counts: attention from heads to their references, whether one of the references shows a head's person, and how
+    severely a clip fails in every mode."""
 
     attention: Rate = 1.0
     matching: Rate = 1.0
-    # of preferences themselves; 0: rendered heads alone
+    failures: Rate = 1.0
+    # of preferences themselves; 0: none is learned
     preferences: Rate = 1.0
 
 

@@ -62,11 +62,13 @@ class SegmentedVisionAttention(Qwen2_5_VLVisionAttention):
 
 @dataclass(eq=False)
 class Seen:
-    """What a forward computed on the way, tensors. position_ids: [3, 1, L]; middle_LD: after half of the layers."""
+    """What a forward computed on the way, tensors. position_ids: [3, 1, L]; middle_LD: after half of the layers;
+    reward_ND: what the head reads, the mean over a sequence's reward tokens."""
 
     embedded_LD: Any = None
     position_ids: Any = None
     middle_LD: Any = None
+    reward_ND: Any = None
 
 
 def _keep(seen: Seen, layer: nn.Module, given: tuple, hidden: Any) -> None:
@@ -98,7 +100,7 @@ class PackedRewards(nn.Module):
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """float32 [N, outputs], in the order of `sequences`. Sequences of one `prefix_key` share its computation.
 
-        With `heads`, those of each sequence, also what `supervision` says of them: float32 [2].
+        With `heads`, those of each sequence, also what `supervision` says of them: float32 [3].
         """
         layout = lay_out(sequences, set())
         if heads is None:
@@ -113,7 +115,7 @@ class PackedRewards(nn.Module):
         finally:
             hook.remove()
         query, key = first_attention(language, seen.embedded_LD, seen.position_ids)
-        return rewards, self.supervision(query, key, seen.middle_LD, layout, sequences, heads)
+        return rewards, self.supervision(query, key, seen.middle_LD, seen.reward_ND, layout, sequences, heads)
 
     def _rewards(
         self, sequences: Sequence[TokenSequence], layout: BatchLayout, seen: Seen | None = None
@@ -139,6 +141,8 @@ class PackedRewards(nn.Module):
             rows[number] = layout.reward_rows[at : at + count]
             at += count
         wanted = send(np.stack([rows[number] for number in range(len(sequences))]), device)
+        if seen is not None:
+            seen.reward_ND = hidden_LD[wanted].mean(1)
         return self.model.rewards(hidden_LD[wanted])
 
     def _with_features(self, embedded_LD: torch.Tensor, layout: BatchLayout) -> torch.Tensor:

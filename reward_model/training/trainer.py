@@ -24,7 +24,7 @@ from .engine import all_finite, gather_state, make_accelerator, reset_accelerate
 from .errors import Interrupted, TrainingError
 from .features import FeatureMedia
 from .groups import Group, comparisons
-from .heads.supervision import HeadSupervision
+from .heads.supervision import LOSSES, HeadSupervision
 from .initial import initial_model
 from .interruption import StopRequest
 from .journal import Journal, draw_curves
@@ -176,7 +176,7 @@ class Run:
         parts = [pairs[start : start + size] for start in range(0, len(pairs), size)]
         weight = self.data.weight(step)
         # loss of pairs, right ones, decided ones, losses of supervision
-        total = torch.zeros(5, device=accelerator.device)
+        total = torch.zeros(3 + len(LOSSES), device=accelerator.device)
         norm = 0.0
         for part in parts:
             with accelerator.accumulate(self.packed):
@@ -188,7 +188,8 @@ class Run:
                 right = ((difference * label > 0) & decided).sum()
                 total += torch.cat([torch.stack([loss.detach(), right, decided.sum()]), told.detach()])
                 if (weights := config.supervision) is not None:
-                    loss = weights.preferences * loss + weights.attention * told[0] + weights.matching * told[1]
+                    loss = weights.preferences * loss
+                    loss = loss + sum(getattr(weights, name) * one for name, one in zip(LOSSES, told, strict=True))
                 self._require_finite(accelerator.reduce(loss.detach(), "sum").item(), "loss", part)
                 # accelerate divides by the number of parts, and averages over processes
                 accelerator.backward(loss / weight * accelerator.num_processes * len(parts))
@@ -200,7 +201,7 @@ class Run:
                 self.optimizer.step()
                 self.optimizer.zero_grad()
         loss_sum, right_sum, decided_sum, *told_sums = accelerator.reduce(total, "sum").tolist()
-        names = ("attention", "matching") if config.supervision is not None else ()
+        names = LOSSES if config.supervision is not None else ()
         return {
             "loss": loss_sum / weight,
             **({"accuracy": right_sum / decided_sum} if decided_sum else {}),
@@ -216,7 +217,7 @@ class Run:
         sequences = [sequence for group in part for sequence in group.sequences]
         if self.config.supervision is None:
             rewards = self.packed(sequences)
-            return rewards.sum(-1), rewards.new_zeros(2)
+            return rewards.sum(-1), rewards.new_zeros(len(LOSSES))
         rewards, told = self.packed(sequences, [heads for group in part for heads in group.heads])
         return rewards.sum(-1), told
 

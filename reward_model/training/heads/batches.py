@@ -18,6 +18,7 @@ from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import PATCH, TEMPORAL_PATCH, smart_resize
 from identity_reward_client.frame_sampling import PixelRule
 
+from ...data.people.failures import MODES
 from ...data.records import resolve
 from ...errors import ScoringError
 from ...preprocess import Medium, Preprocessor
@@ -114,6 +115,8 @@ class HeadLoader:
                         np.stack(slices.shares[-len(heads) :]),
                         np.zeros(len(heads), np.int64),
                         np.array([-1 if h.reference is None else order.index(h.reference) for h in heads]),
+                        # two frames don't show how a clip fails
+                        np.full(len(MODES), np.nan, np.float32),
                     )
                     views.append(SliceView(sequence, tuple(shown), known))
         return HeadBatch(

@@ -1,4 +1,5 @@
-"""Whose head every token of a rendered clip shows: what a language model is told of beside preferences."""
+"""Whose head every token of a rendered clip shows, and how the clip fails: what a language model is told of beside
+preferences."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import numpy as np
 from frame_ops.resize_normalize_patchify.smart_resize import FACTOR, PATCH, TEMPORAL_PATCH
 from identity_reward_client.frame_sampling import FrameSampling
 
+from ...data.people.failures import MODES
 from ...data.records import PreferencePair
 from ...runner.windows import Grid
 from .truth import HeadTruth
@@ -21,12 +23,14 @@ SHARPNESS = 1.5
 
 @dataclass(frozen=True, eq=False)
 class KnownHeads:
-    """Heads in one video of a sequence, legend: H heads in slices of two frames, T tokens of a slice."""
+    """Heads in one video of a sequence, legend: H heads in slices of two frames, T tokens of a slice, M modes."""
 
     shares_HT: np.ndarray  # float32, rows sum to 1: how much of each token is in the head
     slice_H: np.ndarray  # int64
     # int64: which of the sequence's pictures shows this very person, -1 where none does
     reference_H: np.ndarray
+    # float32, in the order of `MODES`: how severely the video fails the sequence's pictures, 0 where it doesn't
+    severity_M: np.ndarray
 
 
 class HeadFinder:
@@ -38,9 +42,15 @@ class HeadFinder:
     def __call__(
         self, pair: PreferencePair, video: str, grid: Grid, mirrored: bool, pictures: Sequence[int | None]
     ) -> KnownHeads:
-        """`pictures`: for each picture of the sequence, which of the pair's references it is, None for a stranger's."""
+        """`pictures`: for each picture of the sequence, which of the pair's references it is, None for a stranger's.
+
+        Beside strangers' pictures `video` should be a good one: how others fail those isn't known.
+        """
         scenario = self.truth.scenario(pair.cluster)
         frames = self.sampling.indices(self.truth.size.num_frames, pair.fps or self.truth.size.fps)
+        modes = dict(self.truth.plan(scenario, Path(video).stem).modes)
+        if None in pictures:
+            modes["one-replaced" if any(one is not None for one in pictures) else "wrong-person"] = 1.0
         shares, slices, references = [], [], []
         for number in range(grid[0]):
             part = frames[number * TEMPORAL_PATCH : (number + 1) * TEMPORAL_PATCH]
@@ -54,6 +64,7 @@ class HeadFinder:
             np.stack(shares) if shares else np.zeros((0, tokens), np.float32),
             np.array(slices, np.int64),
             np.array(references, np.int64),
+            np.array([modes.get(name, 0.0) for name in MODES], np.float32),
         )
 
 

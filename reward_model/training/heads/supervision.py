@@ -1,11 +1,12 @@
 """What a language model from scratch is taught of heads beside preferences, which tell too little to begin with.
 
-A preference is one bit about two videos. Where clips are rendered, more is known: whose head every token shows. Two
-losses use it: the first layer's attention goes from a head to the picture of the same person, or to the very first
-token where no picture shows that person; and in the middle of the layers the head's tokens tell which of both it was.
-The layers after that are left to what a reward makes of it.
+A preference is one bit about two videos. Where clips are rendered, more is known: whose head every token shows, and how
+the clip fails. Three losses use it: the first layer's attention goes from a head to the picture of the same person, or
+to the very first token where no picture shows that person; in the middle of the layers the head's tokens tell which of
+both it was; and what the reward is read from tells every failure and how severe it is.
 
-Legend: L rows of the packed forward, D hidden size, H heads of a sequence, K kv heads, d their size.
+Legend: N sequences, L rows of the packed forward, D hidden size, H heads of a sequence, K kv heads, d their size, M
+failure modes.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from torch import nn
 from torch.nn import functional
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
 
+from ...data.people.failures import MODES
 from ...runner.plan import BatchLayout
 from ...runner.sequence import TokenSequence
 from .known import KnownHeads
 
+LOSSES = ("attention", "matching", "failures")
 # a head that no picture shows counts less in the loss of attention: where else it looks matters little
 UNMATCHED = 0.5
+# logit of a failure to begin with: most clips have none
+_RARE = -2.5
 
 
 class HeadSupervision(nn.Module):
@@ -34,24 +39,31 @@ class HeadSupervision(nn.Module):
         super().__init__()
         self.norm = nn.RMSNorm(hidden_size)
         self.matched = nn.Linear(hidden_size, 1)
+        self.failure_norm = nn.RMSNorm(hidden_size)
+        self.failures = nn.Linear(hidden_size, len(MODES))
+        nn.init.constant_(self.failures.bias, _RARE)
 
     def forward(
         self,
         query_KLd: torch.Tensor,
         key_KLd: torch.Tensor,
         middle_LD: torch.Tensor,
+        reward_ND: torch.Tensor,
         layout: BatchLayout,
         sequences: Sequence[TokenSequence],
         heads: Sequence[KnownHeads],
     ) -> torch.Tensor:
-        """float32 [2]: the losses of attention and of matching, of each the sum over sequences of the mean over heads.
+        """float32 [3], in the order of `LOSSES`: each the sum over sequences of the mean over heads, or over modes.
 
-        Queries and keys are those of `first_attention`.
+        Queries and keys are those of `first_attention`; `reward_ND` is what the model's head reads.
         """
         rows = rows_of(layout)
         device = middle_LD.device
         # nothing, through these weights: where no sequence has a head, other processes still wait for their gradients
         losses = [self.matched(self.norm(middle_LD[:0].float())).sum().expand(2)]
+        severity_NM = torch.from_numpy(np.stack([known.severity_M for known in heads])).to(device)
+        logits_NM = self.failures(self.failure_norm(reward_ND.float()))
+        failures = functional.binary_cross_entropy_with_logits(logits_NM, severity_NM, reduction="none").mean(1).sum()
         for number, (sequence, known) in enumerate(zip(sequences, heads, strict=True)):
             if not len(known.slice_H):
                 continue
@@ -64,7 +76,7 @@ class HeadSupervision(nn.Module):
             logits = self.matched(self.norm(mean_HD))[:, 0]
             matched = torch.from_numpy(known.reference_H >= 0).to(logits)
             losses.append(torch.stack([attention, functional.binary_cross_entropy_with_logits(logits, matched)]))
-        return torch.stack(losses).sum(0)
+        return torch.cat([torch.stack(losses).sum(0), failures[None]])
 
 
 def rows_of(layout: BatchLayout) -> dict[int, np.ndarray]:

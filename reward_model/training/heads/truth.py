@@ -72,11 +72,15 @@ class HeadTruth:
             for number, p in enumerate(scenario.portraits)
         )
 
-    def heads(self, scenario: Scenario, clip: str, frames: Sequence[int]) -> tuple[Head, ...]:
-        """Heads that all of these frames of the clip show: boxes and codes are their means."""
+    def plan(self, scenario: Scenario, clip: str) -> ClipPlan:
         plan = next((plan for plan in scenario.clips if plan.name == clip), None)
         if plan is None:
             raise TrainingError(f"{self.folder}: scenario {scenario.name} has no clip {clip!r}; make the data set anew")
+        return plan
+
+    def heads(self, scenario: Scenario, clip: str, frames: Sequence[int]) -> tuple[Head, ...]:
+        """Heads that all of these frames of the clip show: boxes and codes are their means."""
+        plan = self.plan(scenario, clip)
         width, height = self.size.width, self.size.height
         seen: list[Mapping[int, Actor]] = []
         boxes: list[dict[int, np.ndarray]] = []

@@ -1,4 +1,4 @@
-"""What a reward is taught of heads: which tokens are whose, the two losses, and a run with them."""
+"""What a reward is taught of rendered clips: which tokens are whose, how they fail, the losses, and a run with them."""
 
 from math import log
 
@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from reward_model.data.people.failures import MODES
 from reward_model.data.records import read_pairs
 from reward_model.preprocess import Preprocessor
 from reward_model.runner.plan import lay_out
 from reward_model.training.config_file import read_config
 from reward_model.training.errors import TrainingError
-from reward_model.training.groups import Augmentation, by_cast, load_group
+from reward_model.training.groups import Augmentation, by_cast, compared, load_group, modes_of
 from reward_model.training.heads.known import HeadFinder, KnownHeads
 from reward_model.training.heads.supervision import UNMATCHED, HeadSupervision, rows_of
 from reward_model.training.heads.truth import HeadTruth
@@ -56,6 +57,10 @@ def test_heads_follow_their_pictures(people, media, find, cast):
         assert heads.shares_HT.shape == (len(heads.slice_H), height * width // 4)
         assert np.allclose(heads.shares_HT.sum(1), 1, atol=1e-5)
         assert set(heads.slice_H) <= set(range(slices))
+    modes = modes_of(cast)
+    for name, heads in zip(compared(cast)[0], plain.heads, strict=True):
+        assert heads.severity_M.tolist() == pytest.approx([modes[name].get(mode, 0.0) for mode in MODES])
+    assert any(modes.values())
     for seed in range(6):
         turned = load_group(
             media, people / "train.jsonl", cast, Augmentation(seed, permute_references=True), find_heads=find
@@ -76,6 +81,8 @@ def test_a_stranger_is_nobodys_picture(people, media, find):
         strangers = {place for place, clip in enumerate(sequence.clips[:-1]) if clip.key not in own}
         assert strangers
         assert strangers.isdisjoint(heads.reference_H)
+        wrong = "wrong-person" if len(strangers) == len(sequence.clips) - 1 else "one-replaced"
+        assert heads.severity_M.tolist() == [float(mode == wrong) for mode in MODES]
 
 
 def test_mirrored_clips_have_mirrored_heads(people, media, find, cast):
@@ -113,7 +120,8 @@ def test_rows_of_shared_prefixes_are_each_sequences_tokens(people, media, cast):
 
 
 def test_losses_by_hand(people, media, cast):
-    """Equal scores: attention is spread over all that a token sees; half of a chance of each answer."""
+    """Equal scores: attention is spread over all that a token sees; every answer of a matching head and of a failure
+    has odds of three to one."""
     group = load_group(media, people / "train.jsonl", cast)
     sequence = group.sequences[0]
     layout = lay_out([sequence], set())
@@ -121,27 +129,35 @@ def test_losses_by_hand(people, media, cast):
     per_slice = video.num_tokens // video.grid[0]
     shares = np.zeros((2, per_slice), np.float32)
     shares[0, 3] = shares[1, 1] = 1
-    heads = KnownHeads(shares, np.array([0, 1]), np.array([0, -1]))
+    severity = np.zeros(len(MODES), np.float32)
+    severity[:2] = 1, 0.5
+    heads = KnownHeads(shares, np.array([0, 1]), np.array([0, -1]), severity)
     supervision = HeadSupervision(8)
-    torch.nn.init.zeros_(supervision.matched.weight)
-    torch.nn.init.constant_(supervision.matched.bias, log(3))
+    for answers in (supervision.matched, supervision.failures):
+        torch.nn.init.zeros_(answers.weight)
+        torch.nn.init.constant_(answers.bias, log(3))
     query = key = torch.zeros(2, len(sequence), 4)
-    attention, matching = supervision(query, key, torch.randn(len(sequence), 8), layout, [sequence], [heads]).tolist()
+    hidden = torch.randn(len(sequence), 8), torch.randn(1, 8)
+    attention, matching, failures = supervision(query, key, *hidden, layout, [sequence], [heads]).tolist()
     visible = [video.start + 3 + 1, video.start + per_slice + 1 + 1]
     expected = [log(visible[0] / picture.num_tokens), UNMATCHED * log(visible[1])]
     assert attention == pytest.approx(sum(expected) / 2, rel=1e-5)
     assert matching == pytest.approx((-log(3 / 4) - log(1 / 4)) / 2, rel=1e-5)
-    nobody = KnownHeads(shares[:0], np.zeros(0, np.int64), np.zeros(0, np.int64))
-    assert supervision(query, key, torch.randn(len(sequence), 8), layout, [sequence], [nobody]).tolist() == [0, 0]
+    wrong = -1.5 * log(3 / 4) - (len(MODES) - 1.5) * log(1 / 4)
+    assert failures == pytest.approx(wrong / len(MODES), rel=1e-5)
+    nobody = KnownHeads(shares[:0], np.zeros(0, np.int64), np.zeros(0, np.int64), severity)
+    assert supervision(query, key, *hidden, layout, [sequence], [nobody]).tolist() == pytest.approx([0, 0, failures])
 
 
-def test_rewards_are_the_same_and_both_losses_teach_the_language_model(people, media, find, started, cast):
+def test_rewards_are_the_same_and_all_losses_teach_the_language_model(people, media, find, started, cast):
     model, _ = started
     group = load_group(media, people / "train.jsonl", cast, find_heads=find)
     packed = PackedRewards(model.requires_grad_(True), supervision=HeadSupervision(model.head.weight.shape[1]))
     rewards, losses = packed(group.sequences, group.heads)
+    layers = len(model.body.language_model.layers)
     assert torch.equal(rewards, packed(group.sequences))
-    for place, taught in ((0, "layers.0.self_attn.k_proj"), (1, "layers.0.mlp.up_proj")):
+    taught_by = ("layers.0.self_attn.k_proj", "layers.0.mlp.up_proj", f"layers.{layers - 1}.mlp.up_proj")
+    for place, taught in enumerate(taught_by):
         packed.zero_grad()
         losses[place].backward(retain_graph=True)
         weight = model.body.language_model.get_parameter(f"{taught}.weight")
@@ -163,7 +179,7 @@ def test_a_run_with_supervision_goes_on_where_it_stopped(people, tmp_path):
     folder = train(settings(people), tmp_path / "whole")
     told = [line for line in read_metrics(tmp_path / "whole") if "loss" in line]
     assert told[-1]["attention"] < told[0]["attention"]
-    assert all(line["matching"] > 0 for line in told)
+    assert all(line["matching"] > 0 and line["failures"] > 0 for line in told)
     assert "supervision" not in (folder / "config.json").read_text()
     for newer in sorted((tmp_path / "whole" / "state").glob("step-*"))[1:]:
         (newer / "state.json").unlink()
