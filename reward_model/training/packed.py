@@ -42,6 +42,14 @@ def _attend(module, query, key, value, attention_mask, packed=None, **kwargs):
     return packed(*rows)[None], None
 
 
+def _attended(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+    if q.device.type != "cpu":
+        return nn.functional.scaled_dot_product_attention(q, k, v, scale=scale)
+    # in bfloat16 its backward pass takes a CPU five times as long as in float32
+    with torch.autocast("cpu", enabled=False):
+        return nn.functional.scaled_dot_product_attention(q.float(), k.float(), v.float(), scale=scale)
+
+
 class SegmentedVisionAttention(Qwen2_5_VLVisionAttention):
     """Neighbouring segments of one length in one call, where transformers makes a call for each."""
 
@@ -55,7 +63,7 @@ class SegmentedVisionAttention(Qwen2_5_VLVisionAttention):
             rows = slice(start, start + count * length)
             start = rows.stop
             q, k, v = (part[rows].unflatten(0, (count, length)).transpose(1, 2) for part in (query, key, value))
-            attended = nn.functional.scaled_dot_product_attention(q, k, v, scale=self.scaling)
+            attended = _attended(q, k, v, self.scaling)
             out.append(attended.transpose(1, 2).reshape(count * length, -1))
         return self.proj(torch.cat(out))
 

@@ -91,18 +91,19 @@ def require_written(folder: Path, progress: Progress, kind: str) -> None:
     )
 
 
-def write_tensors(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def write_tensors(folder: Path, model: torch.nn.Module, *optimizers: torch.optim.Optimizer) -> None:
     trained = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
     save_file(trained, folder / "trained.safetensors")
     moments = {
-        f"{number}.{key}": value.detach().cpu().contiguous()
+        f"{which}.{number}.{key}": value.detach().cpu().contiguous()
+        for which, optimizer in enumerate(optimizers)
         for number, entry in optimizer.state_dict()["state"].items()
         for key, value in entry.items()
     }
     save_file(moments, folder / "optimizer.safetensors")
 
 
-def read_tensors(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def read_tensors(folder: Path, model: torch.nn.Module, *optimizers: torch.optim.Optimizer) -> None:
     """TrainingError where the state is another model's, or damaged."""
     try:
         trained = load_file(folder / "trained.safetensors")
@@ -117,8 +118,9 @@ def read_tensors(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Op
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(trained[name])
-    state: dict[int, dict[str, Any]] = {}
+    states: list[dict[int, dict[str, Any]]] = [{} for _ in optimizers]
     for name, value in moments.items():
-        number, _, key = name.partition(".")
-        state.setdefault(int(number), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        which, number, key = name.split(".", 2)
+        states[int(which)].setdefault(int(number), {})[key] = value
+    for optimizer, own_state in zip(optimizers, states, strict=True):
+        optimizer.load_state_dict({"state": own_state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,5 +1,8 @@
 """Slices of clips and their references as patches, with the share that every token has in every head.
 
+A slice is the whole of two frames, or a square window of them with a head in it: heads alone are learned from in a
+fraction of the time.
+
 Legend: S slices (two frames each), R references, H heads in slices, T tokens of a picture after merging, C the code.
 """
 
@@ -73,8 +76,12 @@ class HeadBatch:
 
 
 class HeadLoader:
-    def __init__(self, jsonl: Path, truth: HeadTruth, preprocess: Preprocessor, clips_per_cast: int):
+    def __init__(
+        self, jsonl: Path, truth: HeadTruth, preprocess: Preprocessor, clips_per_cast: int, window: int | None = None
+    ):
+        """`window`: the side in pixels of what is cut out of a frame of the model's size; None for all of it."""
         self.jsonl, self.truth, self.preprocess, self.clips_per_cast = jsonl, truth, preprocess, clips_per_cast
+        self.window = window
         self.sampling = preprocess.config.frame_sampling
 
     def __call__(self, casts: Sequence[Pairs], rng: np.random.Generator) -> HeadBatch:
@@ -84,8 +91,6 @@ class HeadLoader:
         assert rule is not None
         assert reference_rule is not None
         slices, references = _Pictures(rule), _Pictures(reference_rule)
-        codes: list[np.ndarray] = []
-        reference_codes: list[np.ndarray] = []
         match: list[int] = []
         views: list[SliceView] = []
         for cast in casts:
@@ -96,17 +101,19 @@ class HeadLoader:
                 pictures = read_references(paths, self.sampling).images
             for picture, head in zip(pictures, self.truth.portraits(scenario), strict=True):
                 references.add(picture[None], (head,), rng)
-                reference_codes.append(head.code)
             names = sorted({name for pair in cast for name in (pair.video_a, pair.video_b)})
             for number in rng.permutation(len(names))[: self.clips_per_cast].tolist():
                 with _named(self.jsonl, cast, names[number]):
                     video = read_video(resolve(self.jsonl, names[number]), self.sampling, cast[0].fps)
                 at = TEMPORAL_PATCH * int(rng.integers(len(video.frames_THWC) // TEMPORAL_PATCH))
                 part = slice(at, at + TEMPORAL_PATCH)
+                frames = video.frames_THWC[part]
                 heads = self.truth.heads(scenario, Path(names[number]).stem, video.frame_indices[part])
+                if heads and self.window is not None:
+                    _require_model_size(frames, rule, names[number])
+                    frames, heads = cut_window(frames, heads, self.window, rng)
                 if heads:
-                    slices.add(video.frames_THWC[part], heads, rng)
-                    codes += [head.code for head in heads]
+                    slices.add(frames, heads, rng)
                     match += [-1 if head.reference is None else first + head.reference for head in heads]
                     order = rng.permutation(len(pictures)).tolist()
                     shown = [first + number for number in order]
@@ -124,10 +131,10 @@ class HeadLoader:
             torch.tensor(slices.grids + references.grids),
             torch.from_numpy(np.stack(slices.shares) if slices.shares else np.zeros((0, 0), np.float32)),
             torch.tensor(slices.of, dtype=torch.int64),
-            torch.from_numpy(np.stack(codes) if codes else np.zeros((0, HEAD_CODE_SIZE), np.float32)),
+            torch.from_numpy(np.stack(slices.codes) if slices.codes else np.zeros((0, HEAD_CODE_SIZE), np.float32)),
             torch.tensor(match, dtype=torch.int64),
             torch.from_numpy(np.stack(references.shares)),
-            torch.from_numpy(np.stack(reference_codes)),
+            torch.from_numpy(np.stack(references.codes)),
             tuple(views),
         )
 
@@ -139,6 +146,36 @@ class HeadLoader:
         pictures = [Medium(grids[number], nothing, str(number)) for number in shown]
         return self.preprocess.assemble(
             pictures, Medium(slice_grid, nothing, None, self.preprocess.second_per_grid(video)), prompt
+        )
+
+
+def cut_window(
+    frames_THWC: np.ndarray, heads: Sequence[Head], side: int, rng: np.random.Generator
+) -> tuple[np.ndarray, tuple[Head, ...]]:
+    """A square around one of the heads, as far as the frame goes and off its centre by up to an eighth, and the heads
+    whose middle it holds, their boxes in shares of its sides."""
+    height, width = frames_THWC.shape[1:3]
+    size = np.array([width, height] * 2, np.float32)
+    around = heads[int(rng.integers(len(heads)))].box * size
+    middle = (around[:2] + around[2:]) / 2 + side * rng.uniform(-1 / 8, 1 / 8, 2)
+    cut = np.minimum(side, (width, height))
+    x, y = np.clip(np.round(middle - cut / 2), 0, size[:2] - cut).astype(int).tolist()
+    inside = []
+    for head in heads:
+        box = (head.box * size - np.array([x, y, x, y])) / np.tile(cut, 2)
+        if (np.abs((box[:2] + box[2:]) / 2 - 0.5) <= 0.5).all():
+            inside.append(replace(head, box=box.astype(np.float32)))
+    return frames_THWC[:, y : y + cut[1], x : x + cut[0]], tuple(inside)
+
+
+def _require_model_size(frames_THWC: np.ndarray, rule: PixelRule, name: str) -> None:
+    sides = frames_THWC.shape[1:3]
+    seen = smart_resize(*sides, rule.min_pixels, rule.max_pixels)
+    if sides != seen:
+        raise TrainingError(
+            f"{name} has frames of {sides[1]}x{sides[0]}, which the model sees at {seen[1]}x{seen[0]}; windows are cut "
+            "from frames of that size: make them with `identity-reward data people --frames packed`, or leave "
+            "data.window out"
         )
 
 
@@ -156,6 +193,7 @@ class _Pictures:
         self.frames: list[torch.Tensor] = []
         self.grids: list[tuple[int, int, int]] = []
         self.shares: list[np.ndarray] = []
+        self.codes: list[np.ndarray] = []
         self.of: list[int] = []
 
     def add(self, frames_THWC: np.ndarray, heads: Sequence[Head], rng: np.random.Generator) -> None:
@@ -164,6 +202,7 @@ class _Pictures:
         height, width = smart_resize(height, width, self.rule.min_pixels, self.rule.max_pixels)
         self.grids.append((1, height // PATCH, width // PATCH))
         self.shares += [token_shares(head.box, self.grids[-1], mirrored) for head in heads]
+        self.codes += [head.mirrored_code if mirrored else head.code for head in heads]
         self.of += [len(self.frames)] * len(heads)
         frames = frames_THWC[:, :, ::-1] if mirrored else frames_THWC
         self.frames.append(torch.from_numpy(np.ascontiguousarray(frames)))

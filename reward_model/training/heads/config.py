@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from ..config import Count, ModelConfig, OptimizerConfig, Positive, Rate, RunConfig, Section
 
@@ -12,6 +14,8 @@ class HeadDataConfig(Section):
     clean: str | None = None
     dev: str | None = None
     clips_per_cast: Count = 3
+    # side in pixels, of 28 each, of the squares around heads that are looked at instead of whole frames
+    window: Annotated[int, Field(ge=56, multiple_of=28)] | None = None
     workers: Count = 2
     prefetch: Count = 2
 
@@ -20,8 +24,15 @@ class HeadsConfig(RunConfig):
     kind: Literal["heads"]
     data: HeadDataConfig = HeadDataConfig()
     model: ModelConfig = ModelConfig()
+    # of AdamW; of Muon for the matrices of the tower's blocks, which AdamW trains too where there is none
     rate: Rate = 1e-3
-    # of the matching loss, and of the first layer's attention, beside the error of the codes
+    muon_rate: Positive | None = None
+    # the first batches, by whose patches a tower from scratch is told what patches look like
+    whitening: Count = 10
+    # what each part of the loss counts beside the look of heads: the shape of faces, harm, which reference is a
+    # head's, and whether the language model's first layer attends to it
+    shape: Rate = 0.5
+    harm: Rate = 1.0
     matching: Rate = 0.3
     attention: Rate = 0.3
     optimizer: OptimizerConfig = OptimizerConfig()

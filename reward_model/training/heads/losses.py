@@ -16,6 +16,7 @@ from ...model import RewardModel
 from ..packed import SegmentedVisionAttention
 from .batches import HeadBatch
 from .supervision import attention_loss, first_attention
+from .truth import HARM, LOOK, SHAPE
 
 EMBEDDING_SIZE = 96
 
@@ -67,15 +68,19 @@ class HeadReader(nn.Module):
         heads, references = (functional.normalize(self.embedding(x), dim=-1) for x in (heads_HD, references_RD))
         return heads @ references.T
 
-    def losses(self, batch: HeadBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(squared error of the codes, cross-entropy of matching both ways, that of the first layer's attention)."""
+    def losses(self, batch: HeadBatch) -> dict[str, torch.Tensor]:
+        """`look`, `shape` and `harm`: mean squared errors of those parts of the codes, references' added to heads';
+        `matching`: cross-entropy both ways; `attention`: that of the first layer."""
         seen = self(batch)
-        error = functional.mse_loss(self.code(seen.references), batch.reference_codes)
+        parts = {"look": LOOK, "shape": SHAPE, "harm": HARM}
+        errors = [(self.code(seen.references) - batch.reference_codes).square()]
+        if len(seen.heads):
+            errors.append((self.code(seen.heads) - batch.slice_codes).square())
+        losses = {name: torch.stack([error[:, part].mean() for error in errors]).sum() for name, part in parts.items()}
         if not len(seen.heads):
-            return error, error * 0, error * 0
-        error = error + functional.mse_loss(self.code(seen.heads), batch.slice_codes)
+            return losses | dict.fromkeys(("matching", "attention"), losses["look"] * 0)
         logits = self.similarities(seen.heads, seen.references) * self.log_scale.exp()
-        return error, matching_loss(logits, batch.match), self.attention(seen, batch)
+        return losses | {"matching": matching_loss(logits, batch.match), "attention": self.attention(seen, batch)}
 
     def attention(self, seen: SeenHeads, batch: HeadBatch) -> torch.Tensor:
         """The mean over slices of `supervision.attention_loss`."""

@@ -22,13 +22,18 @@ from ..groups import Pairs, by_cast
 from ..initial import initial_model
 from ..interruption import StopRequest
 from ..journal import Journal, draw_curves
-from ..optimizer import factor
+from ..optimizer import set_rates
 from ..result import RESULT, write_result
 from ..run_folder import make_run, open_run
 from .batches import HeadBatch, HeadLoader
+from .beginning import look_at_neighbours, whiten_patches
 from .config import HeadsConfig
 from .losses import HeadReader
+from .optimizer import build_optimizers
 from .truth import HEAD_CODE_SIZE, HeadTruth
+
+# parts of the loss that have a weight in the config, by its name
+WEIGHTED = ("shape", "harm", "matching", "attention")
 
 
 def train_heads(config: HeadsConfig, out: Path, resume: bool = False, allow_changes: bool = False) -> Path:
@@ -56,18 +61,15 @@ class HeadsRun:
             return self.out / RESULT
         self.model, tokenizer = initial_model(config.model, config.seed)
         preprocess = Preprocessor(self.model.config, tokenizer)
-        self.load = HeadLoader(clean.path, HeadTruth(clean.path.parent), preprocess, config.data.clips_per_cast)
+        self.load = self._loader(clean.path, preprocess)
         self.dev = self._dev_batches(clean, preprocess)
         make_run(self.out, config)
         torch.manual_seed(config.seed)
         self.model.to(self.device)
         self.reader = HeadReader(self.model, HEAD_CODE_SIZE).to(self.device).requires_grad_(True).train()
-        options = config.optimizer
-        self.optimizer = torch.optim.AdamW(
-            self.reader.parameters(), config.rate, options.betas, options.eps, options.weight_decay
-        )
+        self.optimizers = build_optimizers(self.reader, config)
         if opened.state is not None:
-            state.read_tensors(opened.state, self.reader, self.optimizer)
+            state.read_tensors(opened.state, self.reader, *self.optimizers)
             self.done = state.read_progress(opened.state).step
         self.journal = Journal(self.out, self.done, self.num_steps)
         for note in opened.notes:
@@ -75,6 +77,8 @@ class HeadsRun:
         self.journal.say(f"{len(self.casts)} casts; steps {self.done} to {self.num_steps} of {batch} casts")
         try:
             with StopRequest() as stop:
+                if opened.state is None and config.model.init == "scratch":
+                    self._begin(batch)
                 self._steps(batch, stop, hashes)
             write_result(
                 self.out / RESULT, self.model.config, tokenizer, self.model.state_dict(), config.model.saved_dtype
@@ -86,6 +90,16 @@ class HeadsRun:
             self.journal.close()
         return self.out / RESULT
 
+    def _loader(self, jsonl: Path, preprocess: Preprocessor) -> HeadLoader:
+        data = self.config.data
+        return HeadLoader(jsonl, HeadTruth(jsonl.parent), preprocess, data.clips_per_cast, data.window)
+
+    def _begin(self, batch: int) -> None:
+        tasks = [self._draw(batch, step) for step in range(min(self.config.whitening, self.num_steps))]
+        self.journal.say(f"whitening patches by the first {len(tasks)} batches")
+        whiten_patches(self.reader.tower, (self.load(*task).patches.to(self.device) for task in tasks))
+        look_at_neighbours(self.reader.tower)
+
     def _dev_batches(self, clean: PairFile, preprocess: Preprocessor) -> list[HeadBatch]:
         """The same slices each time."""
         if self.config.data.dev is None:
@@ -93,7 +107,7 @@ class HeadsRun:
         dev = read_pair_file(self.config.data.dev)
         require_held_out(clean, dev)
         casts = by_cast(dev.pairs)[: self.config.evaluate_casts]
-        load = HeadLoader(dev.path, HeadTruth(dev.path.parent), preprocess, self.config.data.clips_per_cast)
+        load = self._loader(dev.path, preprocess)
         size = min(self.config.batch, len(casts))
         parts = [casts[at : at + size] for at in range(0, len(casts) - size + 1, size)]
         return [load(part, generator(0, "dev", number)) for number, part in enumerate(parts)]
@@ -142,22 +156,22 @@ class HeadsRun:
 
     def _step(self, batch: HeadBatch) -> dict[str, float]:
         config = self.config
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.rate * factor(self.done, self.num_steps, config.optimizer)
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            set_rates(optimizer, self.done, self.num_steps, config.optimizer)
+        self.reader.zero_grad()
         try:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                error, matching, attention = self.reader.losses(batch.to(self.device))
-            loss = error + config.matching * matching + config.attention * attention
+                parts = self.reader.losses(batch.to(self.device))
+            loss = parts["look"] + sum(getattr(config, name) * parts[name] for name in WEIGHTED)
             loss.backward()
         except torch.OutOfMemoryError:
             raise TrainingError(f"{self.device} has too little memory; lower `batch`") from None
         norm = float(torch.nn.utils.clip_grad_norm_(self.reader.parameters(), config.optimizer.grad_clip))
         if not isfinite(norm) or not isfinite(loss.item()):
             raise TrainingError(f"loss {loss.item()}, norm of the gradient {norm}; lower `rate`")
-        self.optimizer.step()
-        parts = {"code_error": error.item(), "matching": matching.item(), "attention": attention.item()}
-        return {"loss": loss.item(), **parts, "grad_norm": norm}
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return {"loss": loss.item(), **{name: part.item() for name, part in parts.items()}, "grad_norm": norm}
 
     @torch.no_grad()
     def _measure(self) -> None:
@@ -193,5 +207,5 @@ class HeadsRun:
 
     def _save(self, hashes: dict[str, str]) -> Path:
         partial = state.begin(self.out, self.done)
-        state.write_tensors(partial, self.reader, self.optimizer)
+        state.write_tensors(partial, self.reader, *self.optimizers)
         return state.finish(partial, state.Progress(self.done, hashes))

@@ -15,7 +15,7 @@ from ...data.people.clip import ClipPlan
 from ...data.people.code import CODE_SIZE, person_code
 from ...data.people.folder import WORLD
 from ...data.people.mesh import camera_matrix
-from ...data.people.person import Clothes, Person
+from ...data.people.person import NUM_SHAPE, Clothes, Person
 from ...data.people.scenario import ClipSize, Scenario, draw_scenario
 from ...data.people.scene import Actor, Camera, Pose
 from ..errors import TrainingError
@@ -24,6 +24,11 @@ from ..errors import TrainingError
 WIDTH = 0.76
 # yaw, pitch, the clothes' colour, blur, warp, lost detail
 HEAD_CODE_SIZE = CODE_SIZE + 8
+# what of a code is learned for its own sake, and not as one of many
+SHAPE = slice(0, NUM_SHAPE)
+LOOK = slice(NUM_SHAPE, HEAD_CODE_SIZE - 3)
+HARM = slice(HEAD_CODE_SIZE - 3, HEAD_CODE_SIZE)
+YAW = CODE_SIZE
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,13 @@ class Head:
     box: np.ndarray
     code: np.ndarray
     reference: int | None
+
+    @property
+    def mirrored_code(self) -> np.ndarray:
+        """Of the head in a mirror, which is turned to the other side."""
+        code = self.code.copy()
+        code[YAW] *= -1
+        return code
 
 
 class HeadTruth:
@@ -52,8 +64,8 @@ class HeadTruth:
         self.folder = folder
         self.seed, self.num_clips = int(arguments["seed"]), int(arguments["clips_per_scenario"])
         self.size = ClipSize(**arguments["size"])
-        # all videos of a cast are asked for together
-        self._drawn = lru_cache(16)(lambda number: draw_scenario(self.seed, number, self.size, self.num_clips))
+        # drawing takes longer than reading a clip, and each epoch asks again
+        self._drawn = lru_cache(4096)(lambda number: draw_scenario(self.seed, number, self.size, self.num_clips))
 
     def scenario(self, name: str) -> Scenario:
         """By its name, SEED-NUMBER. TrainingError for one of another data set, whose people are others."""
@@ -122,4 +134,4 @@ def _harm(plan: ClipPlan, part: int, frame: int) -> tuple[float, float, float]:
     for damage in plan.damage:
         if damage.part == part and damage.span[0] <= at <= damage.span[1]:
             strength[damage.kind] += damage.strength
-    return 3 * strength["blur"], 3 * strength["warp"], 1 / plan.resolution - 1
+    return 8 * strength["blur"], 5 * strength["warp"], 0.9 * (1 / plan.resolution - 1)
