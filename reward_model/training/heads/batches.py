@@ -31,6 +31,7 @@ from ...types import Video
 from ..errors import TrainingError
 from ..groups import Pairs
 from ..media import read_references, read_video
+from .harm import harm
 from .known import KnownHeads, token_shares
 from .truth import HEAD_CODE_SIZE, Head, HeadTruth
 
@@ -77,11 +78,18 @@ class HeadBatch:
 
 class HeadLoader:
     def __init__(
-        self, jsonl: Path, truth: HeadTruth, preprocess: Preprocessor, clips_per_cast: int, window: int | None = None
+        self,
+        jsonl: Path,
+        truth: HeadTruth,
+        preprocess: Preprocessor,
+        clips_per_cast: int,
+        window: int | None = None,
+        harmed: float = 0.0,
     ):
-        """`window`: the side in pixels of what is cut out of a frame of the model's size; None for all of it."""
+        """`window`: the side in pixels of what is cut out of a frame of the model's size; None for all of it.
+        `harmed`: the share of windows that are harmed anew."""
         self.jsonl, self.truth, self.preprocess, self.clips_per_cast = jsonl, truth, preprocess, clips_per_cast
-        self.window = window
+        self.window, self.harmed = window, harmed
         self.sampling = preprocess.config.frame_sampling
 
     def __call__(self, casts: Sequence[Pairs], rng: np.random.Generator) -> HeadBatch:
@@ -111,7 +119,10 @@ class HeadLoader:
                 heads = self.truth.heads(scenario, Path(names[number]).stem, video.frame_indices[part])
                 if heads and self.window is not None:
                     _require_model_size(frames, rule, names[number])
+                    scale = self.truth.size.height / frames.shape[1]
                     frames, heads = cut_window(frames, heads, self.window, rng)
+                    if rng.random() < self.harmed:
+                        frames, heads = harm(frames, heads, scale, rng)
                 if heads:
                     slices.add(frames, heads, rng)
                     match += [-1 if head.reference is None else first + head.reference for head in heads]

@@ -16,6 +16,8 @@ class HeadDataConfig(Section):
     clips_per_cast: Count = 3
     # side in pixels, of 28 each, of the squares around heads that are looked at instead of whole frames
     window: Annotated[int, Field(ge=56, multiple_of=28)] | None = None
+    # the share of windows in which a head is blurred or warped, or detail lost, beside those of clips that fail so
+    harmed: Annotated[float, Field(ge=0, le=1)] = 0.0
     workers: Count = 2
     prefetch: Count = 2
 

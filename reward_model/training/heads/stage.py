@@ -91,8 +91,8 @@ class HeadsRun:
         return self.out / RESULT
 
     def _loader(self, jsonl: Path, preprocess: Preprocessor) -> HeadLoader:
-        data = self.config.data
-        return HeadLoader(jsonl, HeadTruth(jsonl.parent), preprocess, data.clips_per_cast, data.window)
+        data, truth = self.config.data, HeadTruth(jsonl.parent)
+        return HeadLoader(jsonl, truth, preprocess, data.clips_per_cast, data.window, data.harmed)
 
     def _begin(self, batch: int) -> None:
         tasks = [self._draw(batch, step) for step in range(min(self.config.whitening, self.num_steps))]
