@@ -180,11 +180,11 @@ def cut_window(
 
 
 def _require_model_size(frames_THWC: np.ndarray, rule: PixelRule, name: str) -> None:
-    sides = frames_THWC.shape[1:3]
-    seen = smart_resize(*sides, rule.min_pixels, rule.max_pixels)
-    if sides != seen:
+    height, width = frames_THWC.shape[1:3]
+    seen = smart_resize(height, width, rule.min_pixels, rule.max_pixels)
+    if (height, width) != seen:
         raise TrainingError(
-            f"{name} has frames of {sides[1]}x{sides[0]}, which the model sees at {seen[1]}x{seen[0]}; windows are cut "
+            f"{name} has frames of {width}x{height}, which the model sees at {seen[1]}x{seen[0]}; windows are cut "
             "from frames of that size: make them with `identity-reward data people --frames packed`, or leave "
             "data.window out"
         )

@@ -12,7 +12,8 @@ def build_optimizers(reader: HeadReader, config: HeadsConfig) -> list[torch.opti
     """`base_lr` of a group is its rate at the top of the schedule. Muon: Jordan et al. 2024, "Muon: An optimizer for
     hidden layers in neural networks"."""
     options = config.optimizer
-    matrices, rest = [], []
+    matrices: list[torch.nn.Parameter] = []
+    rest: list[torch.nn.Parameter] = []
     for name, parameter in reader.named_parameters():
         hidden = config.muon_rate is not None and parameter.ndim == 2 and name.startswith("tower.blocks.")
         (matrices if hidden else rest).append(parameter)
