@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..config import Count, ModelConfig, OptimizerConfig, Positive, Rate, RunConfig, Section
 
@@ -20,6 +20,12 @@ class HeadDataConfig(Section):
     harmed: Annotated[float, Field(ge=0, le=1)] = 0.0
     workers: Count = 2
     prefetch: Count = 2
+
+    @model_validator(mode="after")
+    def _windows(self) -> HeadDataConfig:
+        if self.harmed and self.window is None:
+            raise ValueError("harmed is a share of windows; give window too, as in window: 84")
+        return self
 
 
 class HeadsConfig(RunConfig):

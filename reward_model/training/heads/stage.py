@@ -61,7 +61,7 @@ class HeadsRun:
             return self.out / RESULT
         self.model, tokenizer = initial_model(config.model, config.seed)
         preprocess = Preprocessor(self.model.config, tokenizer)
-        self.load = self._loader(clean.path, preprocess)
+        self.load = self._loader(clean.path, preprocess, config.data.harmed)
         self.dev = self._dev_batches(clean, preprocess)
         make_run(self.out, config)
         torch.manual_seed(config.seed)
@@ -90,9 +90,9 @@ class HeadsRun:
             self.journal.close()
         return self.out / RESULT
 
-    def _loader(self, jsonl: Path, preprocess: Preprocessor) -> HeadLoader:
+    def _loader(self, jsonl: Path, preprocess: Preprocessor, harmed: float) -> HeadLoader:
         data, truth = self.config.data, HeadTruth(jsonl.parent)
-        return HeadLoader(jsonl, truth, preprocess, data.clips_per_cast, data.window, data.harmed)
+        return HeadLoader(jsonl, truth, preprocess, data.clips_per_cast, data.window, harmed)
 
     def _begin(self, batch: int) -> None:
         tasks = [self._draw(batch, step) for step in range(min(self.config.whitening, self.num_steps))]
@@ -107,7 +107,7 @@ class HeadsRun:
         dev = read_pair_file(self.config.data.dev)
         require_held_out(clean, dev)
         casts = by_cast(dev.pairs)[: self.config.evaluate_casts]
-        load = self._loader(dev.path, preprocess)
+        load = self._loader(dev.path, preprocess, 0.0)
         size = min(self.config.batch, len(casts))
         parts = [casts[at : at + size] for at in range(0, len(casts) - size + 1, size)]
         return [load(part, generator(0, "dev", number)) for number, part in enumerate(parts)]

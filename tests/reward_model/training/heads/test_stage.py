@@ -125,6 +125,8 @@ def test_attention_of_slices_is_that_of_whole_sequences(people):
 
 
 def test_what_is_said_of_wrong_input(people, tmp_path):
+    with pytest.raises(TrainingError, match=r"harmed is a share of windows; give window too"):
+        config(people, **{"data.window": "null"})
     with pytest.raises(TrainingError, match=r"set data.clean to a JSONL"):
         train_heads(config(people, **{"data.clean": "null"}), tmp_path / "a")
     saved = re.escape(f"The state before it is in {tmp_path / 'b' / 'state' / 'step-00000001'}")
