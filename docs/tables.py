@@ -19,6 +19,7 @@ from service.metrics import Metrics
 from service.settings import PREFIX, Settings
 
 DOCS = Path(__file__).parent
+CARDS = ("face_tracks_rendered", "face_tracks_photos", "compact_rendered", "compact_photos")
 READINGS = {
     "accuracy_without_ties": "all, without ties",
     "accuracy_with_ties": "all, with ties, by its own band",
@@ -101,7 +102,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "errors": errors,
         "metrics": metrics,
     },
-    "scores.md": {name: partial(card, name) for name in ("face_tracks_rendered", "face_tracks_photos")},
+    "scores.md": {name: partial(card, name) for name in CARDS},
 }
 
 

@@ -76,6 +76,7 @@ SCORERS: dict[str, str] = {
     "arcface": "reward_model.faces.arcface:load",
     "arcface-minimum": "reward_model.faces.arcface:load_minimum",
     "arcface-best-frame": "reward_model.faces.arcface:load_best_frame",
+    "compact": "presets/compact",
     "face-tracks": "presets/face_tracks",
     "tiny": "reward_model.tiny:load",
 }
@@ -90,8 +91,8 @@ def load_scorer(
 
     An unknown name is a KeyError that lists the known; a folder that holds no whole model is a
     `reward_model.folder.CheckpointError` that says what it lacks (`reward_model.folder.read_config` finds that out
-    without torch). `dtype`, float32 or bfloat16, and `runner` are for reward models in folders; other scorers
-    have what they have.
+    without torch). `dtype`, float32 or bfloat16, and `runner` are for `compact` and reward models in folders;
+    other scorers have what they have.
     """
     if name.endswith(".onnx"):
         return import_module("reward_model.faces.arcface").load_onnx(name, device)

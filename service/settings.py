@@ -41,7 +41,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     models: Names = Field(
-        ("face-tracks",), min_length=1, description="models to serve, comma-separated: names, folders, .onnx files"
+        ("face-tracks", "compact"),
+        min_length=1,
+        description="models to serve, comma-separated: names, folders, .onnx files",
     )
     default_model: str | None = Field(None, description="the model of requests that name none; the first when unset")
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="where the models run: cpu, cuda or cuda:N")

@@ -17,7 +17,7 @@ from tests.e2e.conftest import (  # noqa: F401  fixtures
     serve,
 )
 
-MODELS = ["arcface", "tiny", "face-tracks"]
+MODELS = ["arcface", "tiny", "face-tracks", "compact"]
 LIMITS = {
     "IDENTITY_REWARD_MAX_BODY_BYTES": str(MAX_BODY_BYTES),
     "IDENTITY_REWARD_MAX_SENT_FRAMES": "64",

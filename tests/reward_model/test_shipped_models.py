@@ -13,8 +13,8 @@ from reward_model.training.predictions import predict
 
 ROOT = Path(__file__).resolve().parents[2]
 HELD_OUT = ROOT / "tests/held_out/test.jsonl"
-CARDS = {"face-tracks": "face_tracks_rendered"}
-LARGEST_BYTES = {"face_tracks": 1 << 20}
+CARDS = {"face-tracks": "face_tracks_rendered", "compact": "compact_rendered"}
+LARGEST_BYTES = {"face_tracks": 1 << 20, "compact": 15_000_000}
 KINDS = ("accuracy_without_ties", "accuracy_with_ties")
 
 

@@ -5,7 +5,7 @@ from service.settings import Settings, SettingsError
 
 def test_defaults_hold_together():
     settings = Settings()
-    assert settings.models == ("face-tracks",)
+    assert settings.models == ("face-tracks", "compact")
     assert settings.default == "face-tracks"
     assert settings.max_waiting_tokens >= settings.max_batch_tokens
 
@@ -46,7 +46,7 @@ def test_what_a_child_gets_is_what_the_parent_has(monkeypatch):
         ("MAX_BODY_BYTES", "many", "max_body_bytes = 'many': Input should be a valid integer"),
         ("MAX_BODY_BYTES", "-1", "greater than 0 (IDENTITY_REWARD_MAX_BODY_BYTES)"),
         ("DEVICE", "gpu", "device = 'gpu'"),
-        ("DEFAULT_MODEL", "other", "default_model 'other' is not among the served models face-tracks"),
+        ("DEFAULT_MODEL", "other", "default_model 'other' is not among the served models face-tracks, compact"),
         ("MODELS", " , ", "models"),
         ("MAX_BODY_BYTE", "1", "did you mean IDENTITY_REWARD_MAX_BODY_BYTES"),
     ],
