@@ -47,7 +47,7 @@ def _attended(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -
         return nn.functional.scaled_dot_product_attention(q, k, v, scale=scale)
     # in bfloat16 its backward pass takes a CPU five times as long as in float32
     with torch.autocast("cpu", enabled=False):
-        return nn.functional.scaled_dot_product_attention(q.float(), k.float(), v.float(), scale=scale)
+        return nn.functional.scaled_dot_product_attention(q.float(), k.float(), v.float(), scale=scale).to(q.dtype)
 
 
 class SegmentedVisionAttention(Qwen2_5_VLVisionAttention):

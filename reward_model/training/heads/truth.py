@@ -24,7 +24,7 @@ from ..errors import TrainingError
 WIDTH = 0.76
 # yaw, pitch, the clothes' colour, blur, warp, lost detail
 HEAD_CODE_SIZE = CODE_SIZE + 8
-# what of a code is learned for its own sake, and not as one of many
+# parts of a code that have a loss of their own
 SHAPE = slice(0, NUM_SHAPE)
 LOOK = slice(NUM_SHAPE, HEAD_CODE_SIZE - 3)
 HARM = slice(HEAD_CODE_SIZE - 3, HEAD_CODE_SIZE)

@@ -91,3 +91,18 @@ def test_gradient_checkpointing_gives_the_same_gradients(sequences):
         PackedRewards(model)(sequences[:2]).sum().backward()
         grads.append(model.body.language_model.layers[0].self_attn.q_proj.weight.grad)
     torch.testing.assert_close(grads[0], grads[1])
+
+
+def test_a_tower_in_bfloat16_is_read_with_and_without_autocast(sequences):
+    """A frozen tower is in bfloat16, and whoever looks at its features alone sets no autocast."""
+    model = fresh_model()
+    PackedRewards(model)
+    tower = model.body.visual.bfloat16()
+    clips = sequences[0].clips
+    patches = torch.cat([clip.patches for clip in clips]).bfloat16()
+    grids = torch.tensor([clip.grid for clip in clips])
+    with torch.no_grad():
+        plain = tower(patches, grid_thw=grids).pooler_output
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.testing.assert_close(tower(patches, grid_thw=grids).pooler_output, plain, atol=0.05, rtol=0.05)
+    assert plain.dtype == torch.bfloat16
