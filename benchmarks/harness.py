@@ -98,9 +98,10 @@ def main(
         arguments.json.write_text(json.dumps(report(benchmark, rows), indent=1) + "\n")
 
 
-def report(benchmark: str, rows: list[Row]) -> dict[str, Any]:
-    """What is written, as JSON has it."""
-    return {"benchmark": benchmark, "machine": machine(), "commit": commit(), "rows": [_plain(row) for row in rows]}
+def report(benchmark: str, rows: list[Row], note: str = "") -> dict[str, Any]:
+    """What is written, as JSON has it; `note` is what a reader must know to take all rows rightly."""
+    found = {"benchmark": benchmark, "machine": machine(), "commit": commit(), "rows": [_plain(row) for row in rows]}
+    return found | ({"note": note} if note else {})
 
 
 def gate(holds: bool, what: str) -> None:

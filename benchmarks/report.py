@@ -29,6 +29,8 @@ def section(report: dict[str, Any]) -> str:
     measured = [row for row in rows if row["ratio"] is not None]
     missing = [row for row in rows if row["ratio"] is None]
     lines = [f"## {report['benchmark']}", "", where(report), ""]
+    if report.get("note"):
+        lines += [report["note"], ""]
     if measured:
         lines += [_line(COLUMNS), _line(("---",) * len(COLUMNS)), *(_line(cells(row)) for row in measured), ""]
     missed = [row for row in measured if row.get("goal") and row["ratio"] < row["goal"]]
