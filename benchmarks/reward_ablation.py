@@ -1,12 +1,11 @@
 """Table 2 of Identity-GRPO (arXiv 2510.14256) at a small scale: which labels are learned from, and in what order.
 
 Rendered people; clean labels are three annotators with little noise, automatic ones a stand-in for a vision-language
-model's. Every run starts from one small model that was shown rendered people of its own, whose head is whose and how a
-clip fails, and no preference, as Qwen2.5-VL was shown the world's pictures; its tower stays as it is, and its language
-model is trained for the same number of steps. A row is
-the mean accuracy without ties of several seeds on pairs of other people; its spread is a 95 % interval over casts and
-seeds, and the peer's column is the paper's accuracy. `make ablation` takes an hour or two on two cores, goes on where
-it was stopped, and writes its file row by row.
+model's. Every run starts from one small model, as the paper's start from Qwen2.5-VL: on other rendered people it was
+told whose head is whose and how clips fail, and no preference. A run trains its language model, always for the same
+number of steps. A row is the mean accuracy without ties of several seeds on pairs of other people; its spread is a 95 %
+interval over casts and seeds, and the peer's column is the paper's accuracy. `make ablation` takes an hour or two on
+two cores, goes on where it was stopped, and writes its file row by row.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from .types import CacheCount, Price, Sample, Score, Size
 class ScorerInfo:
     name: str
     version: str
-    # sha256 over weights and preprocessing: equal fingerprints give equal scores for equal bytes
+    # sha256 over weights and preprocessing: equal ones give equal scores for equal bytes in one dtype
     fingerprint: str
     # what the model knows, in a word: "photographs", "rendered people", "none"
     domain: str
@@ -83,6 +83,12 @@ SCORERS: dict[str, str] = {
 DEFAULT_SCORER = "face-tracks"
 
 
+def require_known(name: str) -> None:
+    """KeyError, which lists the known, for what `load_scorer` knows neither by its name nor as a folder or an .onnx."""
+    if name not in SCORERS and not name.endswith(".onnx") and not Path(name).is_dir():
+        raise KeyError(f"no model is called {name!r}; there are {', '.join(sorted(SCORERS))}")
+
+
 def load_scorer(
     name: str, device: str = "cpu", dtype: str | None = None, runner: RunnerConfig = RunnerConfig()
 ) -> Scorer:
@@ -94,14 +100,13 @@ def load_scorer(
     without torch). `dtype`, float32 or bfloat16, and `runner` are for `compact` and reward models in folders;
     other scorers have what they have.
     """
+    require_known(name)
     if name.endswith(".onnx"):
         return import_module("reward_model.faces.arcface").load_onnx(name, device)
     module, is_factory, factory = SCORERS.get(name, "").partition(":")
     if is_factory:
         return getattr(import_module(module), factory)(device)
     folder = Path(__file__).parent / module if name in SCORERS else Path(name)
-    if not folder.is_dir():
-        raise KeyError(f"no model is called {name!r}; there are {', '.join(sorted(SCORERS))}")
     if kind_of(folder) == "face-tracks":
         return import_module("reward_model.faces.face_tracks").load_folder(folder)
     return import_module("reward_model.identity_reward").load_folder(folder, device, dtype, runner)

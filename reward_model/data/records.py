@@ -53,10 +53,10 @@ class Votes(_Record):
 class PreferencePair(_Record):
     """Two videos of the same references and prompt, and which keeps the identities better.
 
-    Paths are relative to the folder of the JSONL (`resolve`). `fps` is needed where a video's file states none.
-    `meta` of the rendered people: `mode`, the failure that decides the pair; `cluster`, the cast; `people`,
-    everybody of the references and in the clips, impostors too; `a` and `b`, each {"modes": {mode: severity},
-    "quality": number}; `truth`, the exact label.
+    Paths are relative to the folder of the JSONL (`resolve`). `fps` is needed where a video's file states none, and
+    counts before what it states; packed clips have their own. `meta` of the rendered people: `mode`, the failure that
+    decides the pair; `cluster`, the cast; `people`, everybody of the references and in the clips, impostors too; `a`
+    and `b`, each {"modes": {mode: severity}, "quality": number}; `truth`, the exact label.
     """
 
     pair_id: _Text
@@ -123,7 +123,7 @@ def read_pairs(path: Path) -> list[PreferencePair]:
 def scan_pairs(path: Path) -> Iterator[PreferencePair | RecordError]:
     """Each line as a record, or as what is wrong with it. RecordError for a file that can't be read."""
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
         raise RecordError(f"{path}: no such file; give the JSONL of a data set, such as DATA/train.jsonl") from None
     except (OSError, UnicodeDecodeError) as error:

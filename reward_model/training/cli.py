@@ -32,6 +32,8 @@ def train_reward(
     ] = False,
 ) -> None:
     """Train a reward model on preference pairs. Ctrl-C writes the state; --resume goes on from it."""
+    from safetensors import SafetensorError
+
     from ..data.records import RecordError
     from ..folder import CheckpointError
     from .config import TrainConfig
@@ -61,6 +63,6 @@ def train_reward(
         command += [str(out / "config.yaml"), "--out", str(out), "--resume"]
         typer.echo(f"identity-reward train-reward: {stop}\nto go on: {shlex.join(command)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    except (TrainingError, CheckpointError, RecordError) as error:
+    except (TrainingError, CheckpointError, RecordError, OSError, SafetensorError) as error:
         typer.echo(f"identity-reward train-reward: {error}", err=True)
         raise typer.Exit(2) from None

@@ -5,16 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from identity_reward_client.preference import THETA
+
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str | None, typer.Option(help="float32 or bfloat16, for a folder's model; the device's by default.")]
 Batch = Annotated[int, typer.Option(min=1, help="Videos of one forward.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads that read and prepare.")]
+
+
+def _checked(theta: float) -> float:
+    if not 1 < theta < inf:
+        raise typer.BadParameter(f"{theta} is no finite number above 1")
+    return theta
+
+
+Theta = Annotated[
+    float, typer.Option(callback=_checked, help="Of Bradley-Terry-with-Ties: what the model was trained with.")
+]
 Predictions = Annotated[
     Path | None, typer.Option(help="JSONL that keeps what was scored; a second run scores only what it lacks.")
 ]
@@ -31,26 +45,31 @@ def evaluate_reward(
     workers: Workers = 2,
     device: Device = "cpu",
     dtype: Dtype = None,
+    theta: Theta = THETA,
     seed: Annotated[int, typer.Option(help="Of the resamples.")] = 0,
     resamples: Annotated[int, typer.Option(min=100, help="Of the clusters, for the intervals.")] = 4000,
 ) -> None:
     """Accuracy of reward models on preference pairs, with and without ties, per failure mode, with 95 % intervals."""
     with _told("evaluate-reward"):
         from ..data.progress import progress
-        from ..scorer import DEFAULT_SCORER
+        from ..scorer import DEFAULT_SCORER, require_known
         from .dataset import read_pair_file, shared_persons
         from .evaluation import Evaluation
         from .evaluation_output import draw_modes, tables
         from .predictions import predict
 
+        models = model or [DEFAULT_SCORER]
         picture = plot or (json_path.with_suffix(".png") if json_path else None)
         _make_folders(json_path, picture, predictions)
         test, held = read_pair_file(pairs), read_pair_file(dev) if dev is not None else None
         if held is not None and (shared := shared_persons(test.pairs, held.pairs)):
             same = f"{dev} and {pairs} show the same persons ({shared})"
             typer.echo(f"{same}: the width of a tie is fitted on people who are tested on", err=True)
-        evaluation = Evaluation(test.pairs, seed, resamples)
-        for name in model or [DEFAULT_SCORER]:
+        for name in models:
+            with _naming():
+                require_known(name)
+        evaluation = Evaluation(test.pairs, seed, resamples, theta)
+        for name in models:
             scorer = _scorer(name, device, dtype)
             runs = []
             for file in (test, held):
@@ -84,6 +103,7 @@ def filter_pairs(
     workers: Workers = 2,
     device: Device = "cpu",
     dtype: Dtype = None,
+    theta: Theta = THETA,
 ) -> None:
     """Keep the pairs on whose label a teacher agrees (arXiv 2510.14256, section 3.2.2)."""
     if rule not in ("sign", "verdict"):
@@ -101,7 +121,7 @@ def filter_pairs(
         _make_folders(out, json_path, predictions)
         file, scorer = read_pair_file(pool), _scorer(model, device, dtype)
         found = predict(scorer, pool, file.pairs, predictions, batch=batch, workers=workers, progress=progress)
-        kept, report = teacher.filter_pairs(file.pairs, found, scorer.info.preference_scale, rule)  # type: ignore[arg-type]
+        kept, report = teacher.filter_pairs(file.pairs, found, scorer.info.preference_scale, rule, theta)  # type: ignore[arg-type]
         write_pairs(out, moved(kept, pool, out))
         values = teacher.report_json(report, teacher=scorer.info.name, fingerprint=scorer.info.fingerprint, rule=rule)
         if json_path is not None:
@@ -117,10 +137,18 @@ def filter_pairs(
 
 def _scorer(name: str, device: str, dtype: str | None):
     from ..scorer import load_scorer
+
+    with _naming():
+        return load_scorer(name, device, dtype)
+
+
+@contextmanager
+def _naming() -> Iterator[None]:
+    """A name that no model has, as a person's mistake."""
     from .errors import TrainingError
 
     try:
-        return load_scorer(name, device, dtype)
+        yield
     except KeyError as error:
         raise TrainingError(f"{error.args[0]}, or give a model's folder") from None
 

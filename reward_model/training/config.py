@@ -73,7 +73,7 @@ class ModelConfig(Section):
     backbone: str = "tiny"
     # a name of config.FRAME_SAMPLINGS or of the backbone's own; a folder of ours brings its own
     frame_sampling: str | None = None
-    # identity-first, video-first, or with `upstream` a template of that checkout; a folder of ours brings its own
+    # identity-first, video-first, pictures, or with `upstream` one of that checkout; a folder of ours brings its own
     template: str | None = None
     # a checkout of the released Identity-GRPO code, whose templates are read and not run
     upstream: str | None = None

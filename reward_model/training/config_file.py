@@ -122,7 +122,10 @@ def _explained(error: ValidationError, chosen: type[BaseModel]) -> Iterator[str]
 
 
 def _section(model: type[BaseModel], place: Sequence[str]) -> type[BaseModel]:
+    """Of a field's place; numbers in it are those of a list's entries."""
     for part in place:
+        if part.isdecimal():
+            continue
         annotation: Any = model.model_fields[part].annotation
         parts = getattr(annotation, "__args__", (annotation,))
         model = next(one for one in parts if isinstance(one, type) and issubclass(one, BaseModel))

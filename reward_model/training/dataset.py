@@ -39,7 +39,7 @@ def read_pair_file(path: str | Path) -> PairFile:
     pairs = read_pairs(path)
     labelled = tuple(pair for pair in pairs if pair.has_label)
     if not labelled:
-        raise TrainingError(f"{path}: none of its {len(pairs)} pairs has a majority; there is nothing to learn from")
+        raise TrainingError(f"{path}: none of its {len(pairs)} pairs has a majority; none says which video is better")
     require_files(path, labelled)
     return PairFile(path, labelled, len(pairs) - len(labelled))
 
@@ -72,7 +72,7 @@ def require_held_out(trained: PairFile, dev: PairFile) -> None:
     if shared := shared_persons(trained.pairs, dev.pairs):
         raise TrainingError(
             f"{trained.path} and {dev.path} show the same persons: {shared}; what is measured on them says nothing of "
-            "other people. Give pairs of others as data.dev, or set it to null"
+            "other people. Measure on pairs of others, or on none"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedType, PartialState
 from accelerate.state import AcceleratorState, GradientState
-from accelerate.utils import GradientAccumulationPlugin
+from accelerate.utils import GradientAccumulationPlugin, get_int_from_env
 from torch.distributed.tensor import DTensor
 
 from ..model import RewardModel
@@ -40,6 +40,12 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     if (deepspeed := accelerator.state.deepspeed_plugin) is not None:
         deepspeed.deepspeed_config.update(deepspeed_values(micro, parts, config.optimizer.grad_clip))
     return accelerator
+
+
+def require_one_process(kind: str) -> None:
+    """TrainingError under `accelerate launch` with more."""
+    if (processes := get_int_from_env(["WORLD_SIZE"], 1)) > 1:
+        raise TrainingError(f"kind {kind} trains in one process, and {processes} were started; use --num_processes 1")
 
 
 def deepspeed_values(micro: int, parts: int, grad_clip: float) -> dict[str, float]:

@@ -114,6 +114,8 @@ def main(
         chosen = read_config(config, settings or ())
         if not isinstance(chosen, FaceTracksConfig):
             raise TrainingError(f"{config} is of kind {chosen.kind}; this takes kind face-tracks")
+        if json_path is not None:
+            json_path.parent.mkdir(parents=True, exist_ok=True)
         evaluation = cross_validate(chosen, people, folds)
     except (TrainingError, RecordError) as error:
         typer.echo(f"face_tracks_crossval: {error}", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,17 @@ def initial_model(config: ModelConfig, seed: int) -> tuple[RewardModel, TextToke
     return _from_ours(config, folder)
 
 
+def initial_hash(config: ModelConfig) -> dict[str, str]:
+    """{"init": sha256 over the weights' files that `initial_model` reads}; {} for a model from scratch."""
+    if config.init == "scratch":
+        return {}
+    digest = sha256()
+    for path in sorted(Path(config.init).glob("*.safetensors")):
+        with path.open("rb") as file:
+            digest.update(file_digest(file, "sha256").digest())
+    return {"init": digest.hexdigest()}
+
+
 def _from_scratch(config: ModelConfig, seed: int) -> tuple[RewardModel, TextTokenizer]:
     backbone = _known("model.backbone", config.backbone, BACKBONES)
     tokenizer = backbone.tokenizer()
@@ -75,9 +87,11 @@ def _from_ours(config: ModelConfig, folder: Path) -> tuple[RewardModel, TextToke
     ):
         if given is not None and given != its:
             raise TrainingError(f"model.{field} is {given}, and {folder} was trained with {its}; leave the field out")
+    # what is trained is the raw reward
     model.config = replace(
-        own, name=config.name, version=config.version, domain=config.domain, description=config.description
-    )
+        own, name=config.name, version=config.version, domain=config.domain, description=config.description,
+        normalization=None,
+    )  # fmt: skip
     return model, tokenizer
 
 

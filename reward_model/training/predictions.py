@@ -75,14 +75,14 @@ def predict(
     """In the order of `pairs`. What can't be scored carries its error; a lost device ends all of it.
 
     `file`: JSONL to which a line is added as soon as both videos of a pair are known; what it holds of this model
-    (by fingerprint) and of these videos (by the content of their files and references) isn't scored again.
+    (by fingerprint and dtype) and of these videos (by the content of their files and references) isn't scored again.
     """
     videos = [_videos(pair, scorer.info.prompt_used) for pair in pairs]
     known: dict[_Video, Scored] = {}
     written = set()
     contents: list[str] = []
     if file is not None:
-        rows = _read_rows(file, scorer.info.fingerprint)
+        rows = _read_rows(file, scorer.info.fingerprint, scorer.info.dtype)
         digests: dict[str, str] = {}
         contents = [_content(jsonl, two, digests) for two in videos]
         for pair, two, content in zip(pairs, videos, contents, strict=True):
@@ -188,7 +188,7 @@ def _append(file: Path, scorer: Scorer, pairs, videos, contents, known, written:
             if pair.pair_id not in written and all(video in known for video in two):
                 row = {
                     "model": scorer.info.name, "version": scorer.info.version, "fingerprint": scorer.info.fingerprint,
-                    "pair_id": pair.pair_id, "videos": content,
+                    "dtype": scorer.info.dtype, "pair_id": pair.pair_id, "videos": content,
                     "a": vars(known[two[0]]), "b": vars(known[two[1]]),
                 }  # fmt: skip
                 lines.write(json.dumps(row) + "\n")
@@ -196,7 +196,7 @@ def _append(file: Path, scorer: Scorer, pairs, videos, contents, known, written:
     return new
 
 
-def _read_rows(file: Path, fingerprint: str) -> dict[tuple[str, str], dict[str, Any]]:
+def _read_rows(file: Path, fingerprint: str, dtype: str) -> dict[tuple[str, str], dict[str, Any]]:
     """Of this model, by pair and videos. A line that a kill cut short is taken off the file."""
     if not file.exists():
         return {}
@@ -213,12 +213,20 @@ def _read_rows(file: Path, fingerprint: str) -> dict[tuple[str, str], dict[str, 
     return {
         (row["pair_id"], row["videos"]): row
         for row in rows
-        if row["fingerprint"] == fingerprint and _PASSING not in (row["a"]["code"], row["b"]["code"])
+        if (row["fingerprint"], row["dtype"]) == (fingerprint, dtype)
+        and _PASSING not in (row["a"]["code"], row["b"]["code"])
     }
 
 
 def _parsed(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
     for line in lines:
         row = json.loads(line)
-        row["fingerprint"], row["pair_id"], row["videos"], row["a"]["code"], row["b"]["code"]  # a KeyError now
+        (
+            row["fingerprint"],
+            row["dtype"],
+            row["pair_id"],
+            row["videos"],
+            row["a"]["code"],
+            row["b"]["code"],
+        )  # a KeyError now
         yield row

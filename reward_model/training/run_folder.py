@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from .config import RunConfig
-from .config_file import config_yaml, differences, parse_config
+from .config_file import config_yaml, differences, read_config
 from .errors import TrainingError
 from .result import RESULT
 from .state import folders, read_progress, write_whole
@@ -36,11 +34,16 @@ def open_run(out: Path, config: RunConfig, hashes: dict[str, str], resume: bool,
     found = folders(out) if resume else []
     state = found[-1] if found else None
     if resume and (out / CONFIG).is_file():
-        old = parse_config(yaml.safe_load((out / CONFIG).read_text()), str(out / CONFIG))
+        old = read_config(str(out / CONFIG))
         changed = differences(old, config)
         if state is not None:
             known = read_progress(state).data
-            changed += [f"the file of data.{pool} has changed" for pool in known if hashes.get(pool) != known[pool]]
+            names = {"init": "the weights of model.init have"}
+            changed += [
+                f"{names.get(name, f'the file of data.{name} has')} changed"
+                for name in known
+                if hashes.get(name) != known[name]
+            ]
         if changed and not allow_changes:
             raise TrainingError(
                 f"{out} holds another run: {'; '.join(changed)}. Give its own config ({out / CONFIG}), another --out, "

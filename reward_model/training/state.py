@@ -28,7 +28,7 @@ _PREFIX = "step-"
 class Progress:
     # steps that are done
     step: int
-    # sha256 of every file of pairs, by its place in the config
+    # sha256 of every file of pairs and of the weights begun with, by their place in the config
     data: dict[str, str]
     # WHOLE, or the name that accelerate gives to those whose shards they are
     written: str = WHOLE

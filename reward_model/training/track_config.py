@@ -38,7 +38,7 @@ class TrackAugmentation(Section):
     size_shift: Rate = 0.7
     # motion between frames is multiplied by 2 to the power of a deviate with this spread
     motion_scale: Rate = 0.4
-    # how often each group of numbers (`augment.GROUPS`) is hidden
+    # how often each group of numbers (`track_augment.GROUPS`) is hidden
     group_dropout: Share = 0.1
 
 

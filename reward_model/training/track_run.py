@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from ..data.progress import Progress, unseen
 from ..data.progress import progress as shown
 from ..faces.track_head import TrackHead, head_config_json
 from ..folder import CONFIG, WEIGHTS
+from .dataset import require_held_out
+from .engine import require_one_process
 from .errors import Interrupted
 from .face_tracks import Epoch, dev_files, load_splits, read_files, say, train_heads
 from .interruption import sigterm_as_ctrl_c
@@ -38,10 +41,13 @@ def train_face_tracks(
     if opened.finished:
         say(f"{out}: finished already; the model is in {out / RESULT}")
         return out / RESULT
+    require_one_process(config.kind)
     # what can't be learned from is told before anything is written
-    read_files(config.train)
+    trained, _ = read_files(config.train)
     if config.dev:
-        read_files(dev_files(config))
+        for dev in read_files(dev_files(config))[0]:
+            for file in trained:
+                require_held_out(file, dev)
     make_run(out, config)
     for note in opened.notes:
         say(note)
@@ -67,8 +73,9 @@ def _train(config: FaceTracksConfig, out: Path, progress: Progress) -> Path:
         journal.say(f"{len(train)} pairs, {len(dev)} on dev; {config.members} heads of at most {config.epochs} epochs")
         # the journal shows it
         head, _ = train_heads(config, train, dev, unseen, tell)
-        draw_curves(out)
         write_head(out / RESULT, head)
+        with suppress(ImportError):  # matplotlib isn't needed to train
+            draw_curves(out)
         journal.say(f"{out}: the model is in {out / RESULT}")
     finally:
         journal.close()

@@ -25,7 +25,7 @@ from .errors import Interrupted, TrainingError
 from .features import FeatureMedia
 from .groups import Group, comparisons
 from .heads.supervision import LOSSES, HeadSupervision
-from .initial import initial_model
+from .initial import initial_hash, initial_model
 from .interruption import StopRequest
 from .journal import Journal, draw_curves
 from .lora import add_lora
@@ -63,7 +63,8 @@ class Run:
 
     def start(self, resume: bool, allow_changes: bool) -> Path:
         config, accelerator = self.config, self.accelerator
-        opened = open_run(self.out, config, self.data.hashes, resume, allow_changes)
+        self.hashes = self.data.hashes | initial_hash(config.model)
+        opened = open_run(self.out, config, self.hashes, resume, allow_changes)
         if opened.finished:
             accelerator.print(f"{self.out}: finished already; the model is in {self.out / RESULT}")
             return self.out / RESULT
@@ -265,8 +266,7 @@ class Run:
 
     def _save(self) -> None:
         if self._saved_step != self.done:
-            hashes = self.data.hashes
-            self.saved = save_state(self.accelerator, self.out, self.done, hashes, self.packed, self.optimizer)
+            self.saved = save_state(self.accelerator, self.out, self.done, self.hashes, self.packed, self.optimizer)
             self._saved_step = self.done
 
     def _finish(self) -> Path:

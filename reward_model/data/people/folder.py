@@ -60,6 +60,16 @@ class DataFolder:
             told = ", ".join(f"{name} {before.get(name)!r} (now {arguments.get(name)!r})" for name in sorted(other))
             raise PeopleError(f"{self.out}: was begun with {told}; use the same arguments, or another --out")
 
+    def require_same_versions(self) -> None:
+        """PeopleError where the scenarios that are done were drawn by other releases than the rest would be."""
+        before, now = json.loads((self.out / WORLD).read_text())["versions"], _versions()
+        if other := [f"{name} {before.get(name)} (now {now.get(name)})" for name in _PACKAGES
+                     if before.get(name) != now.get(name)]:  # fmt: skip
+            raise PeopleError(
+                f"{self.out}: was begun by {', '.join(other)}, which may draw other pixels; go on with the same "
+                "releases, or give another --out"
+            )
+
     def _read_done(self) -> dict[int, list[PreferencePair]]:
         """What a kill left half written at the end is cut off."""
         path = self.out / DONE

@@ -44,6 +44,7 @@ def generate(out: Path, options: Options, workers: int = 2, steps: Steps | None 
         splits = share_out(options.splits, total)
         todo = [n for n in range(total) if n not in folder.done]
         if todo:
+            folder.require_same_versions()
             _run(folder, options, splits, todo, min(workers, len(todo)), steps)
         return Written(folder.finish(options.pairs), total, len(todo))
     finally:

@@ -3,6 +3,7 @@ for the queries and keys of its first layer."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
@@ -17,9 +18,10 @@ from ...draws import generator
 from ...preprocess import Preprocessor
 from .. import state
 from ..dataset import PairFile, read_ahead, read_pair_file, require_held_out
+from ..engine import require_one_process
 from ..errors import Interrupted, TrainingError
 from ..groups import Pairs, by_cast
-from ..initial import initial_model
+from ..initial import initial_hash, initial_model
 from ..interruption import StopRequest
 from ..journal import Journal, draw_curves
 from ..optimizer import set_rates
@@ -55,10 +57,12 @@ class HeadsRun:
         batch = min(config.batch, len(self.casts))
         self.steps_per_epoch = len(self.casts) // batch
         self.num_steps = ceil(config.epochs * self.steps_per_epoch)
-        hashes = {"clean": sha256(clean.path.read_bytes()).hexdigest()}
+        hashes = {"clean": sha256(clean.path.read_bytes()).hexdigest(), **initial_hash(config.model)}
         opened = open_run(self.out, config, hashes, resume, allow_changes)
         if opened.finished:
+            print(f"{self.out}: finished already; the model is in {self.out / RESULT}", file=sys.stderr)
             return self.out / RESULT
+        require_one_process(config.kind)
         self.model, tokenizer = initial_model(config.model, config.seed)
         preprocess = Preprocessor(self.model.config, tokenizer)
         self.load = self._loader(clean.path, preprocess, config.data.harmed)

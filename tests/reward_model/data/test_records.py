@@ -57,7 +57,9 @@ def test_written_and_read(tmp_path):
     meta = {"mode": "drift", "cluster": "s1", "a": {"modes": {"drift": 0.5}, "quality": -0.4}}
     pairs = [
         PreferencePair.model_validate({**LINE, "meta": meta, "fps": 16.0}),
-        PreferencePair.model_validate({**LINE, "pair_id": "ü\n", "votes": {"A": 1, "B": 1, "tie": 1}}),
+        PreferencePair.model_validate(
+            {**LINE, "pair_id": "ü\n", "prompt": "a\u2028b\u2029c\x85d", "votes": {"A": 1, "B": 1, "tie": 1}}
+        ),
     ]
     path = tmp_path / "train.jsonl"
     write_pairs(path, pairs)

@@ -44,6 +44,11 @@ def test_errors_name_the_field(override, message):
     assert message in str(error.value)
 
 
+def test_errors_name_the_field_of_an_entry():
+    with pytest.raises(TrainingError, match=r"train.0.wieght is no field; did you mean weight\?"):
+        read_config("face-tracks", ["train=[{path: x.jsonl, wieght: 2}]"])
+
+
 def test_files_that_are_no_config(tmp_path):
     with pytest.raises(
         TrainingError, match="there are compact, compact-heads, compact-language, face-tracks, paper, release, smoke"

@@ -1,6 +1,7 @@
 """Scoring pairs with real scorers, the file that keeps it, and what is made of it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,6 +89,11 @@ def test_a_file_of_predictions_goes_on_where_it_was_cut(tiny, data, tmp_path):
     counting = Counting(tiny)
     assert predict(counting, data, pairs, file) == whole
     assert counting.count == 0
+    # rewards in bfloat16 are others
+    counting = Counting(tiny)
+    counting.info = replace(tiny.info, dtype="bfloat16")
+    predict(counting, data, pairs, file)
+    assert counting.count == 10
     # another video under a known name of a pair is another thing
     swapped = [pair.model_copy(update={"video_a": pair.video_b, "video_b": pair.video_a}) for pair in pairs]
     counting = Counting(tiny)
@@ -216,6 +222,9 @@ def test_the_command_writes_numbers_a_picture_and_tables(data, tmp_path):
     assert values["models"][0]["num_scored"] == 5
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 5
+    assert values["theta"] == 5
+    invoke("evaluate-reward", data, "--model", "tiny", "--theta", 3, "--json", out)
+    assert json.loads(out.read_text())["theta"] == 3
 
 
 def test_what_cannot_be_written_is_told_before_anything_is_scored(data, tmp_path):
@@ -231,7 +240,9 @@ def test_what_cannot_be_written_is_told_before_anything_is_scored(data, tmp_path
     ("arguments", "message"),
     [
         (["--model", "nope"], "no model is called 'nope'; there are"),
+        (["--model", "tiny", "--model", "nope"], "no model is called 'nope'; there are"),
         (["--dev", "missing.jsonl"], "missing.jsonl: no such file"),
+        (["--theta", "1"], "1.0 is no finite number above 1"),
     ],
 )
 def test_what_cannot_be_evaluated(data, arguments, message):

@@ -156,23 +156,27 @@ def examples(tmp_path_factory) -> Path:
         return record(str(number), label, videos=videos).model_copy(update={"references": references})
 
     both, anna = ("bea", "carl"), ("anna",)
-    write_pairs(
-        folder / "pairs.jsonl",
-        [
-            pair(0, both, "two_people", "two_people_one_missing", Preference.A),
-            pair(1, both, "two_people_one_missing", "two_people_evening", Preference.B),
-            pair(2, both, "two_people_evening", "two_people", Preference.TIE),
-            pair(3, anna, "one_person_switched", "one_person", Preference.B),
-        ],
-    )
+    pairs = [
+        pair(0, both, "two_people", "two_people_one_missing", Preference.A),
+        pair(1, both, "two_people_one_missing", "two_people_evening", Preference.B),
+        pair(2, both, "two_people_evening", "two_people", Preference.TIE),
+        pair(3, anna, "one_person_switched", "one_person", Preference.B),
+    ]
+    write_pairs(folder / "pairs.jsonl", pairs)
+    # the same clips, of whom it is said that they are others
+    write_pairs(folder / "dev.jsonl", [one.model_copy(update={"references": renamed(one)}) for one in pairs])
     return folder
+
+
+def renamed(pair) -> tuple[Reference, ...]:
+    return tuple(Reference(path=one.path, person=f"{one.person} of dev") for one in pair.references)
 
 
 @pytest.fixture(scope="module")
 def config(examples) -> FaceTracksConfig:
-    pairs = str(examples / "pairs.jsonl")
+    pairs, dev = (str(examples / f"{name}.jsonl") for name in ("pairs", "dev"))
     return SMALL.model_copy(
-        update={"train": (TrackPairs(path=pairs),), "dev": (pairs,), "cache": str(examples / "cache"), "epochs": 30}
+        update={"train": (TrackPairs(path=pairs),), "dev": (dev,), "cache": str(examples / "cache"), "epochs": 30}
     )
 
 
@@ -222,6 +226,10 @@ def test_a_finished_run_says_so_and_another_s_folder_is_left_alone(trained, conf
     assert train_face_tracks(config, run, resume=True, progress=told) == out
     assert "finished already; the model is in" in capsys.readouterr().err
     assert told.work == {}
+    same = config.model_copy(update={"dev": (config.train[0].path,)})
+    with pytest.raises(TrainingError, match="show the same persons: anna, bea, carl; "):
+        train_face_tracks(same, run.parent / "same", progress=told)
+    assert not (run.parent / "same").exists()
     changed = config.model_copy(update={"seed": 5})
     with pytest.raises(TrainingError, match="holds another run: seed was 0 and is 5"):
         train_face_tracks(changed, run, resume=True, progress=told)
@@ -232,11 +240,12 @@ def test_a_finished_run_says_so_and_another_s_folder_is_left_alone(trained, conf
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_it_without_a_traceback_and_resume_reads_the_other_clips(number, examples, tmp_path):
     """SIGINT to all processes, as a terminal does, or SIGTERM to the one that was started, while clips are read."""
-    for name in ("clips", "references", "pairs.jsonl"):
+    for name in ("clips", "references", "pairs.jsonl", "dev.jsonl"):
         (tmp_path / name).symlink_to(examples / name)
-    pairs, out, cache = str(tmp_path / "pairs.jsonl"), tmp_path / "run", tmp_path / "cache"
+    pairs, dev = (str(tmp_path / f"{name}.jsonl") for name in ("pairs", "dev"))
+    out, cache = tmp_path / "run", tmp_path / "cache"
     config = SMALL.model_copy(
-        update={"train": (TrackPairs(path=pairs),), "dev": (pairs,), "cache": str(cache), "epochs": 1, "workers": 1}
+        update={"train": (TrackPairs(path=pairs),), "dev": (dev,), "cache": str(cache), "epochs": 1, "workers": 1}
     )
     (tmp_path / "config.yaml").write_text(config_yaml(config))
     command = [sys.executable, "-m", "reward_model.training", str(tmp_path / "config.yaml"), "--out", str(out)]
@@ -398,8 +407,7 @@ def test_a_video_that_can_t_be_read_is_named(tmp_path, config):
 def test_the_command_trains_a_head_of_a_data_set_and_says_what_is_wrong(examples, trained, tmp_path):
     app = typer.Typer()
     app.command()(train_reward)
-    for split in ("train", "dev"):
-        (examples / f"{split}.jsonl").write_bytes((examples / "pairs.jsonl").read_bytes())
+    (examples / "train.jsonl").write_bytes((examples / "pairs.jsonl").read_bytes())
     arguments = ["face-tracks", "--data", str(examples), "--out", str(tmp_path / "run")]
     small = [f"--set=cache={examples / 'cache'}", "--set=epochs=2", "--set=members=1"]
     done = CliRunner().invoke(app, [*arguments, *small])

@@ -65,6 +65,19 @@ def test_persons_of_training_and_of_dev(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_weights_to_begin_with_that_changed_since(four_pairs, tmp_path):
+    start, other, out = tmp_path / "start", tmp_path / "other", tmp_path / "run"
+    assert run(four_pairs, start, steps=1).exit_code == run(four_pairs, other, steps=1, seed=1).exit_code == 0
+    given = {"steps": 2, "model.init": start / "model", "model.frame_sampling": "null"}
+    assert run(four_pairs, out, **given).exit_code == 0
+    (out / "model").rename(tmp_path / "model")
+    for name in ("model.safetensors", "config.json"):
+        (start / "model" / name).write_bytes((other / "model" / name).read_bytes())
+    result = run(four_pairs, out, "--resume", **given)
+    assert result.exit_code == 2
+    assert "the weights of model.init have changed" in result.output
+
+
 def test_folders_that_hold_something_else(four_pairs, tmp_path):
     out = tmp_path / "run"
     assert run(four_pairs, out, steps=2).exit_code == 0

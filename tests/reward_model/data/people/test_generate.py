@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,6 +140,20 @@ def test_interrupted_by_hand(tmp_path):
     assert told.strip().splitlines()[-1] == f"stopped; the same command goes on with {out}"
     assert "Traceback" not in told
     assert not list(out.rglob(".*.writing"))
+
+
+def test_a_run_of_other_releases_does_not_go_on_and_what_is_whole_stays(written, tmp_path):
+    out = tmp_path / "data"
+    shutil.copytree(written, out)
+    world = json.loads((out / "world.json").read_text())
+    world["versions"]["numpy"] = "0.1"
+    (out / "world.json").write_text(json.dumps(world))
+    assert people(out, *SMALL, "--pairs", PAIRS).returncode == 0
+    lines = (out / "scenarios.log").read_text().splitlines(keepends=True)
+    (out / "scenarios.log").write_text("".join(lines[:-1]))
+    done = people(out, *SMALL, "--pairs", PAIRS)
+    assert done.returncode == 2
+    assert "was begun by numpy 0.1 (now " in done.stderr
 
 
 def test_another_seed_or_another_run_in_the_folder(written):

@@ -124,7 +124,12 @@ def test_attention_of_slices_is_that_of_whole_sequences(people):
     assert float(reader.tower.patch_embed.proj.weight.grad.abs().max()) > 0
 
 
-def test_what_is_said_of_wrong_input(people, tmp_path):
+def test_what_is_said_of_wrong_input(people, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("WORLD_SIZE", "2")
+        with pytest.raises(TrainingError, match="kind heads trains in one process, and 2 were started"):
+            train_heads(config(people), tmp_path / "e")
+    assert not (tmp_path / "e").exists()
     with pytest.raises(TrainingError, match=r"harmed is a share of windows; give window too"):
         config(people, **{"data.window": "null"})
     with pytest.raises(TrainingError, match=r"set data.clean to a JSONL"):
