@@ -170,7 +170,7 @@ class Ablation:
         return harness.Row(
             setting.name, "", "the paper", round(found.mean, 4), setting.paper, round(found.mean / setting.paper, 3),
             spread=(round(found.low, 3), round(found.high, 3)),
-            why=f"not told apart from {'; '.join(alike)}" if alike else None,
+            why=f"not told apart from {'any other' if alike == others else '; '.join(alike)}" if alike else None,
             more=more,
         )  # fmt: skip
 
