@@ -35,8 +35,9 @@ def read_csv(
 ) -> list[PreferencePair]:
     """A pair for each row, with one vote for what the column `label` says and none where it says neither A, B nor same.
 
-    A person is named by the path of their picture. The pair's rate is the one in fps_A and fps_B; videos of two rates
-    have to state them in their files. RecordError for a file that lacks a column or whose row is no record.
+    A person is named by the path of their picture, from the folder above the file's, so that other folders' pictures
+    are other people's; a pair by the file's name and its row. The pair's rate is the one in fps_A and fps_B; videos of
+    two rates have to state them in their files. RecordError for a file that lacks a column or whose row is no record.
     """
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
@@ -53,7 +54,7 @@ def read_csv(
             "VideoGen-RewardBench's own files name no pictures of people: add a column ref_paths (paths of reference "
             "pictures, separated by semicolons). The label column is chosen by name"
         )
-    return [_pair(row, f"{path}, row {n}", n, label, split, source, licence) for n, row in enumerate(rows, 1)]
+    return [_pair(row, Path(path), n, label, split, source, licence) for n, row in enumerate(rows, 1)]
 
 
 def write_csv(path: Path, pairs: Iterable[PreferencePair], label: str = LABEL) -> None:
@@ -68,7 +69,8 @@ def write_csv(path: Path, pairs: Iterable[PreferencePair], label: str = LABEL) -
     os.replace(whole, path)
 
 
-def _pair(row: dict, where: str, number: int, label: str, split: str, source: Source, licence: str) -> PreferencePair:
+def _pair(row: dict, path: Path, number: int, label: str, split: str, source: Source, licence: str) -> PreferencePair:
+    where, folder = f"{path}, row {number}", path.resolve().parent.name
     if None in row or None in row.values():
         raise RecordError(f"{where}: {len(row)} columns where the header has another number; quote cells with commas")
     said = _LABELS.get(row[label].strip())
@@ -77,10 +79,12 @@ def _pair(row: dict, where: str, number: int, label: str, split: str, source: So
     known = {rate for rate in rates.values() if rate}
     try:
         return PreferencePair(
-            pair_id=str(number),
+            pair_id=f"{path.stem}-{number}",
             prompt=row["prompt"],
             references=tuple(
-                Reference(path=ref, person=ref) for ref in map(str.strip, row["ref_paths"].split(";")) if ref
+                Reference(path=ref, person=os.path.normpath(os.path.join(folder, ref)))
+                for ref in map(str.strip, row["ref_paths"].split(";"))
+                if ref
             ),
             video_a=row["path_A"],
             video_b=row["path_B"],

@@ -27,7 +27,9 @@ def rows(path):
 
 @pytest.mark.parametrize(("text", "label"), [(VIDEOALIGN, "SA"), (VIDEOALIGN, "MQ"), (REWARD_BENCH, "Overall")])
 def test_round_trip_by_way_of_records(tmp_path, text, label):
-    source, between, back = tmp_path / "a.csv", tmp_path / "a.jsonl", tmp_path / "b.csv"
+    source, between = tmp_path / "a.csv", tmp_path / "a.jsonl"
+    back = tmp_path / "back" / tmp_path.name / "a.csv"
+    back.parent.mkdir(parents=True)
     source.write_text(text)
     pairs = read_csv(source, label)
     write_pairs(between, pairs)
@@ -41,9 +43,11 @@ def test_labels_rates_and_references(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text(VIDEOALIGN)
     pairs = read_csv(path, split="test", source="vlm", licence="MIT")
+    here = f"{tmp_path.name}/refs"
+    assert [pair.pair_id for pair in pairs] == ["a-1", "a-2", "a-3"]
     assert [pair.label for pair in pairs] == ["B", "tie", None]
     assert [pair.fps for pair in pairs] == [16.0, None, None]  # two rates are no rate of the pair
-    assert [pair.persons for pair in pairs] == [("refs/a.png", "refs/b.png"), ("refs/c.png",), ("refs/c.png",)]
+    assert [pair.persons for pair in pairs] == [(f"{here}/a.png", f"{here}/b.png"), *2 * [(f"{here}/c.png",)]]
     assert {(pair.split, pair.source, pair.licence) for pair in pairs} == {("test", "vlm", "MIT")}
     assert [pair.label for pair in read_csv(path, "VQ")] == ["A", "B", "B"]
 
@@ -64,6 +68,20 @@ def test_what_is_no_csv_of_pairs(tmp_path, text, label, said):
     path.write_text(text)
     with pytest.raises(RecordError, match=said):
         read_csv(path, label)
+
+
+def test_persons_and_ids_of_two_folders(tmp_path):
+    """The same relative names are other people; a picture that both folders share is one person."""
+    found = {}
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / f"{folder}.csv"
+        path.write_text(VIDEOALIGN.replace("refs/b.png", "../shared/b.png"))
+        found[folder] = read_csv(path)[0]
+    assert {name: pair.persons for name, pair in found.items()} == {
+        name: (f"{name}/refs/a.png", "shared/b.png") for name in found
+    }
+    assert found["x"].pair_id != found["y"].pair_id
 
 
 def test_missing_file(tmp_path):
