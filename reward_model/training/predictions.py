@@ -221,12 +221,6 @@ def _read_rows(file: Path, fingerprint: str, dtype: str) -> dict[tuple[str, str]
 def _parsed(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
     for line in lines:
         row = json.loads(line)
-        (
-            row["fingerprint"],
-            row["dtype"],
-            row["pair_id"],
-            row["videos"],
-            row["a"]["code"],
-            row["b"]["code"],
-        )  # a KeyError now
+        # a KeyError now
+        [row[name] for name in ("fingerprint", "dtype", "pair_id", "videos")], row["a"]["code"], row["b"]["code"]
         yield row

@@ -85,6 +85,9 @@ def test_folders_that_hold_something_else(four_pairs, tmp_path):
     result = run(four_pairs, out, "--resume", steps=3)
     assert result.exit_code == 2
     assert "steps was 2 and is 3" in result.output
+    (out / "config.yaml").write_text("a: [")
+    result = run(four_pairs, out, "--resume", steps=2)
+    assert (result.exit_code, "config.yaml can't be read as YAML" in result.output) == (2, True)
     (tmp_path / "strange").mkdir()
     (tmp_path / "strange/file").write_text("")
     assert "holds no run" in run(four_pairs, tmp_path / "strange", "--resume").output
