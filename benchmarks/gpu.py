@@ -15,9 +15,9 @@ from time import perf_counter
 
 import torch
 
-from reward_model.runner.config import RunnerConfig
-from reward_model.runner.rows import silu_times
-from reward_model.runner.runner import Runner
+from reward_model.qwen.runner.config import RunnerConfig
+from reward_model.qwen.runner.rows import silu_times
+from reward_model.qwen.runner.runner import Runner
 
 from . import harness
 from .peers import padded_batch

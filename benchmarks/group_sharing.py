@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import torch
 
-from reward_model.runner.runner import Runner
+from reward_model.qwen.runner.runner import Runner
 
 from . import harness
 from .peers import padded_batch

@@ -15,11 +15,11 @@ import av
 import numpy as np
 from PIL import Image
 
-from identity_reward_client import raw_body
-from identity_reward_client.inputs import to_video
+from identity_reward_client.inputs.media import to_video
 from identity_reward_client.messages import GroupRequest
+from identity_reward_client.wire import raw_body
 from reward_model.config import IDENTITY_GRPO
-from reward_model.decode import decode_frames
+from reward_model.decoding.decoders import decode_frames
 
 from . import harness
 

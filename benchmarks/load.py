@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from reward_model.runner.config import RunnerConfig
+from reward_model.qwen.runner.config import RunnerConfig
 from reward_model.scorer import load_scorer
 
 from . import harness

@@ -13,15 +13,15 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from identity_reward_client import raw_body
 from identity_reward_client.frame_sampling import FrameSampling
-from identity_reward_client.inputs import to_image, to_video
+from identity_reward_client.inputs.media import to_image, to_video
 from identity_reward_client.messages import GroupRequest, ReferenceSet
-from reward_model import tiny
+from identity_reward_client.wire import raw_body
 from reward_model.checkpoint import entries, save
 from reward_model.config import IDENTITY_GRPO
+from reward_model.decoding.media_decoder import InProcessDecoder
 from reward_model.faces.arcface import SAMPLING as ARCFACE
-from reward_model.media_decoder import InProcessDecoder
+from reward_model.qwen import tiny
 from reward_model.scorer import Scorer
 from reward_model.types import ReferenceSet as References
 from reward_model.types import Sample, Video

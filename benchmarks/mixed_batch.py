@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reward_model.runner.config import RunnerConfig
-from reward_model.runner.runner import Runner
+from reward_model.qwen.runner.config import RunnerConfig
+from reward_model.qwen.runner.runner import Runner
 
 from . import harness
 from .group_sharing import normed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from reward_model.runner.sequence import TokenSequence
+from reward_model.qwen.runner.sequence import TokenSequence
 
 
 @torch.inference_mode()

@@ -17,20 +17,20 @@ from pathlib import Path
 
 import numpy as np
 
-from reward_model.data.people.generate import generate
-from reward_model.data.people.labels import LabelKind
-from reward_model.data.people.options import Options, Packed
+from reward_model.data.people.dataset.generate import generate
+from reward_model.data.people.scenarios.labels import LabelKind
+from reward_model.data.people.scenarios.options import Options, Packed
 from reward_model.data.progress import progress
 from reward_model.data.records import write_pairs
-from reward_model.draws import generator
 from reward_model.scorer import load_scorer
-from reward_model.training import teacher
+from reward_model.seeding import generator
 from reward_model.training.config_file import read_config
-from reward_model.training.dataset import labels_of, read_pair_file
-from reward_model.training.heads.stage import train_heads
-from reward_model.training.predictions import differences_of, predict
-from reward_model.training.statistics import Bootstrap, Interval
-from reward_model.training.trainer import train
+from reward_model.training.evaluation.predictions import differences_of, predict
+from reward_model.training.evaluation.statistics import Bootstrap, Interval
+from reward_model.training.preferences import teacher
+from reward_model.training.preferences.dataset import labels_of, read_pair_file
+from reward_model.training.preferences.run import train
+from reward_model.training.vision_pretraining.run import train_heads
 
 from . import harness
 

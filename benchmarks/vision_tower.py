@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from reward_model.runner.rows import rows_for
-from reward_model.runner.vision import VisionRunner
+from reward_model.qwen.runner.rows import rows_for
+from reward_model.qwen.runner.vision import VisionRunner
 
 from . import harness
 from .workloads import W2_VIDEO, Maker, small_body

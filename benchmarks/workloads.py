@@ -13,8 +13,8 @@ import torch
 from transformers import Qwen2_5_VLConfig
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLModel
 
-from reward_model.positions import Span, position_ids
-from reward_model.runner.sequence import Clip, TokenSequence
+from reward_model.qwen.positions import Span, position_ids
+from reward_model.qwen.runner.sequence import Clip, TokenSequence
 
 REFERENCE = (1, 44, 44)
 W1_VIDEO, W2_VIDEO = (2, 18, 30), (5, 34, 58)

@@ -14,9 +14,9 @@ from typing import Any
 from prometheus_client.metrics import MetricWrapperBase
 
 from identity_reward_client.errors import answered, summary
-from reward_model.training.evaluation import of_mode
-from service.metrics import Metrics
-from service.settings import PREFIX, Settings
+from reward_model.training.evaluation.evaluation import of_mode
+from service.operations.metrics import Metrics
+from service.settings.settings import PREFIX, Settings
 
 DOCS = Path(__file__).parent
 CARDS = ("face_tracks_rendered", "face_tracks_photos", "compact_rendered", "compact_photos")

@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from identity_reward_client import HttpRewardClient, SyncRewardClient, local_client
-from identity_reward_client.tensors import Frames
+from identity_reward_client.inputs.tensors import Frames
 
 HERE = Path(__file__).resolve().parent
 

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 
 from .config import RewardModelConfig
 from .folder import CONFIG, TOKENIZER, WEIGHTS, CheckpointError, read_config
-from .model import RewardModel
-from .text_tokenizer import TextTokenizer, load_tokenizer
+from .qwen.model import RewardModel
+from .qwen.tokenizer import TextTokenizer, load_tokenizer
 
 _CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 # called with (bytes written, bytes in all)

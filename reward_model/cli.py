@@ -27,9 +27,9 @@ def import_checkpoint(
     """Turn a released Identity-GRPO reward checkpoint into a folder that `identity-reward serve --model` takes."""
     from .config import FRAME_SAMPLINGS
     from .folder import CheckpointError
-    from .identity_reward import DTYPES
     from .importing.importer import import_checkpoint as run
-    from .positions import PositionDialect
+    from .qwen.loading import DTYPES
+    from .qwen.positions import PositionDialect
 
     _one_of("--sampling", sampling, FRAME_SAMPLINGS)
     _one_of("--positions", positions, ("4.51", "5"))

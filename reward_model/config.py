@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from identity_reward_client.frame_sampling import FrameSampling, PixelRule
 
-from .positions import PositionDialect
-from .prompt import PromptTemplate
+from .qwen.positions import PositionDialect
+from .qwen.prompt import PromptTemplate
 
 FORMAT = 1
 

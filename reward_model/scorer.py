@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from identity_reward_client.frame_sampling import FrameSampling
 
 from .folder import kind_of
-from .runner.config import RunnerConfig
+from .qwen.runner.config import RunnerConfig
 from .types import CacheCount, Price, Sample, Score, Size
 
 
@@ -78,7 +78,7 @@ SCORERS: dict[str, str] = {
     "arcface-best-frame": "reward_model.faces.arcface:load_best_frame",
     "compact": "presets/compact",
     "face-tracks": "presets/face_tracks",
-    "tiny": "reward_model.tiny:load",
+    "tiny": "reward_model.qwen.tiny:load",
 }
 DEFAULT_SCORER = "face-tracks"
 
@@ -109,4 +109,4 @@ def load_scorer(
     folder = Path(__file__).parent / module if name in SCORERS else Path(name)
     if kind_of(folder) == "face-tracks":
         return import_module("reward_model.faces.face_tracks").load_folder(folder)
-    return import_module("reward_model.identity_reward").load_folder(folder, device, dtype, runner)
+    return import_module("reward_model.qwen.loading").load_folder(folder, device, dtype, runner)

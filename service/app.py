@@ -12,22 +12,22 @@ import bentoml
 
 from identity_reward_client.messages import CompareRequest, GroupRequest, ScoreRequest
 
-from .auth import Authenticator
-from .binding import check_address, check_sockets
-from .drain import InFlight, on_stop_signal
-from .engine import ScoringEngine
-from .exchange import answer, current
-from .failures import typed
-from .grpc_gate import by_token
-from .grpc_server import GrpcServer
-from .hardening import shut_off
-from .jobs import Jobs
-from .logs import set_up
-from .metrics import Metrics
-from .middleware import EdgeMiddleware
-from .routes import build
-from .settings import Settings, SettingsError
-from .status import report
+from .auth.authenticator import Authenticator
+from .auth.binding import check_address, check_sockets
+from .engine.engine import ScoringEngine
+from .errors import typed
+from .grpc.interceptors import by_token
+from .grpc.server import GrpcServer
+from .http.context import answer, current
+from .http.hardening import shut_off
+from .http.logging import set_up
+from .http.middleware import EdgeMiddleware
+from .http.routes import build
+from .jobs.service import Jobs
+from .operations.drain import InFlight, on_stop_signal
+from .operations.metrics import Metrics
+from .operations.status import report
+from .settings.settings import Settings, SettingsError
 
 log = logging.getLogger("identity_reward")
 shut_off()

@@ -15,12 +15,12 @@ import typer
 
 from identity_reward_client.errors import ModelNotFound
 
-from .auth import Authenticator
-from .binding import check_address as check_open
-from .grpc_tls import check_tls
-from .models import check_names, locate
-from .settings import Settings, SettingsError
-from .supervise import Server, StartFailed
+from .auth.authenticator import Authenticator
+from .auth.binding import check_address as check_open
+from .engine.loading import check_names, locate
+from .grpc.tls import check_tls
+from .operations.supervisor import Server, StartFailed
+from .settings.settings import Settings, SettingsError
 
 
 class Refused(Exception):

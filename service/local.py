@@ -13,8 +13,8 @@ from identity_reward_client.base import ImageLike, ReferencesLike, VideoLike
 from identity_reward_client.errors import InvalidRequest
 from identity_reward_client.fps import Fps
 from identity_reward_client.frame_sampling import FrameSampling
-from identity_reward_client.groups import prepare_group
-from identity_reward_client.inputs import to_references, to_video
+from identity_reward_client.inputs.groups import prepare_group
+from identity_reward_client.inputs.media import to_references, to_video
 from identity_reward_client.messages import (
     CompareRequest,
     CompareResponse,
@@ -26,10 +26,10 @@ from identity_reward_client.messages import (
     ScoreResponse,
 )
 from identity_reward_client.preference import THETA
-from identity_reward_client.validation import explain
+from identity_reward_client.wire.validation import explain
 
-from .engine import ScoringEngine
-from .settings import Settings, SettingsError
+from .engine.engine import ScoringEngine
+from .settings.settings import Settings, SettingsError
 
 
 class LocalRewardClient:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from identity_reward_client.base import ReferencesLike, RewardClient
 from identity_reward_client.errors import ReferenceSetNotFound
-from identity_reward_client.inputs import to_references
+from identity_reward_client.inputs.media import to_references
 from identity_reward_client.messages import Image
 
 T = TypeVar("T")

@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from identity_reward_client.answers import check_group
 from identity_reward_client.base import ReferencesLike, RewardClient
 from identity_reward_client.errors import DeadlineExceeded, InternalError, RewardError
-from identity_reward_client.http_client import HttpRewardClient
 from identity_reward_client.messages import GroupResponse
-from identity_reward_client.retry import RetryPolicy
+from identity_reward_client.transports.http import HttpRewardClient
+from identity_reward_client.transports.responses import check_group
+from identity_reward_client.transports.retry import RetryPolicy
 
 from .reference_sets import ReferenceSets
 from .step import Answered, NoRewards, Outcome, RewardSource, assemble, check_sources, covered_s

@@ -3,12 +3,12 @@
 from importlib import import_module
 
 _HOME = {
-    "HttpRewardClient": "http_client",
-    "GrpcRewardClient": "grpc_client",
+    "HttpRewardClient": "transports.http",
+    "GrpcRewardClient": "transports.grpc",
     "FakeRewardClient": "fake",
-    "Frames": "tensors",
-    "Picture": "tensors",
-    "RetryPolicy": "retry",
+    "Frames": "inputs.tensors",
+    "Picture": "inputs.tensors",
+    "RetryPolicy": "transports.retry",
     "RewardClient": "base",
     "SyncRewardClient": "base",
     "RewardError": "errors",

@@ -9,14 +9,13 @@ from hashlib import sha256
 from typing import Any
 
 from . import preference
-from .answers import check_group, check_scored, only_item
 from .base import ImageLike, ReferencesLike, VideoLike
-from .error_bodies import to_body
 from .errors import MissingFps, ModelNotFound, ReferenceSetNotFound, RewardError
 from .fps import Fps, resolve_fps
 from .frame_sampling import FrameSampling
-from .groups import prepare_group
-from .inputs import to_references
+from .inputs.groups import prepare_group
+from .inputs.media import to_references
+from .inputs.tensors import from_pixels
 from .messages import (
     CompareResponse,
     GroupRequest,
@@ -31,8 +30,9 @@ from .messages import (
     Timing,
     Video,
 )
-from .tensors import from_pixels
-from .validation import refusing
+from .transports.responses import check_group, check_scored, only_item
+from .wire.error_bodies import to_body
+from .wire.validation import refusing
 
 RewardRule = Callable[[Sequence[Image], Video, str | None], float]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from ..decode_pool import DecodePool
+from ..decoding.media_decoder import MediaDecoder
+from ..decoding.pool import DecodePool
 from ..errors import ScoringError
-from ..media_decoder import MediaDecoder
 from .packed_clip import SUFFIX, read_packed
 from .records import PreferencePair, RecordError, resolve, scan_pairs
 

@@ -126,9 +126,9 @@ def people(
     """
     import time
 
-    from .people.generate import generate
-    from .people.options import SPLITS, Options, Packed, PeopleError, parse_size, parse_splits
-    from .people.scenario import ClipSize
+    from .people.dataset.generate import generate
+    from .people.scenarios.options import SPLITS, Options, Packed, PeopleError, parse_size, parse_splits
+    from .people.scenarios.scenario import ClipSize
     from .progress import progress
 
     start = time.monotonic()

@@ -19,15 +19,15 @@ import numpy as np
 from identity_reward_client.frame_sampling import FrameSampling
 
 from ..errors import NonFiniteReward
-from ..pricing import pixel_price
+from ..qwen.pricing import pixel_price
 from ..scorer import ScorerInfo
 from ..types import CacheCount, Price, Sample, Score, Size
-from .align import TEMPLATE_52
-from .detect import FaceDetector
-from .embed import FaceEmbedder
-from .face import Face, FaceReader
-from .match import VARIANTS, absent_as_zero, match_frames
-from .references import ReferenceFace, ReferenceFaces
+from .recognition.alignment import TEMPLATE_52
+from .recognition.detection import FaceDetector
+from .recognition.embedding import FaceEmbedder
+from .recognition.face import Face, FaceReader
+from .recognition.matching import VARIANTS, absent_as_zero, match_frames
+from .recognition.references import ReferenceFace, ReferenceFaces
 
 SAMPLING = FrameSampling("uniform-8", num_frames=8)
 # Raise it whenever code that decides a score changes, so that the fingerprint changes too.

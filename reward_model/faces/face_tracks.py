@@ -18,16 +18,16 @@ import torch
 
 from ..errors import NonFiniteReward
 from ..folder import CheckpointError
-from ..pricing import pixel_price
+from ..qwen.pricing import pixel_price
 from ..scorer import ScorerInfo
 from ..types import CacheCount, Price, Sample, Score, Size
 from .arcface import bundled_reader
-from .clip_faces import TRACK_WEIGHT, ClipFaces, ClipReader
-from .face import FaceReader
+from .recognition.face import FaceReader
 from .sampling import FACE_TRACKS as SAMPLING
-from .track_details import track_details
-from .track_features import ClipFeatures, clip_features
-from .track_head import FeatureBatch, TrackHead, load_head
+from .tracks.clip_faces import TRACK_WEIGHT, ClipFaces, ClipReader
+from .tracks.details import track_details
+from .tracks.features import ClipFeatures, clip_features
+from .tracks.head import FeatureBatch, TrackHead, load_head
 
 # Raise it whenever code that decides a score changes, so that the fingerprint changes too; features have their own.
 REVISION = 1

@@ -13,9 +13,9 @@ from identity_reward_client.frame_sampling import FrameSampling, PixelRule
 from ..checkpoint import Progress, save
 from ..config import FRAME_SAMPLINGS, IDENTITY_GRPO, PAPER, RewardModelConfig
 from ..folder import CheckpointError
-from ..model import RewardModel
-from ..positions import PositionDialect
-from ..text_tokenizer import TextTokenizer, load_tokenizer
+from ..qwen.model import RewardModel
+from ..qwen.positions import PositionDialect
+from ..qwen.tokenizer import TextTokenizer, load_tokenizer
 from .body import body_arguments, refuse_other_bodies
 from .layout import Layout, open_base, read_json, read_layout
 from .merge import find, merged, vocabulary_rows

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..folder import CheckpointError
-from ..prompt import Piece, PromptTemplate, conversation
+from ..qwen.prompt import Piece, PromptTemplate, conversation
 
 # where the releases keep it; others are found by name
 _PLACES = ("vace_reward/prompt_template.py", "prompt_template.py", "flow_grpo/prompt_template.py")

@@ -39,21 +39,21 @@ def train_reward(
     from .config import TrainConfig
     from .config_file import read_config
     from .errors import Interrupted, TrainingError
-    from .heads.config import HeadsConfig
-    from .track_config import FaceTracksConfig
+    from .face_tracks.config import FaceTracksConfig
+    from .vision_pretraining.config import HeadsConfig
 
     try:
         chosen = read_config(config, settings or [], data)
         if isinstance(chosen, TrainConfig):
-            from .trainer import train
+            from .preferences.run import train
 
             train(chosen, out, resume, allow_changes)
         elif isinstance(chosen, HeadsConfig):
-            from .heads.stage import train_heads
+            from .vision_pretraining.run import train_heads
 
             train_heads(chosen, out, resume, allow_changes)
         elif isinstance(chosen, FaceTracksConfig):
-            from .track_run import train_face_tracks
+            from .face_tracks.run import train_face_tracks
 
             train_face_tracks(chosen, out, resume, allow_changes)
     except Interrupted as stop:

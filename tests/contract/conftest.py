@@ -3,9 +3,9 @@
 import pytest
 
 from identity_reward_client.base import SyncRewardClient
-from identity_reward_client.grpc_client import GrpcRewardClient
-from identity_reward_client.http_client import HttpRewardClient
-from identity_reward_client.retry import RetryPolicy
+from identity_reward_client.transports.grpc import GrpcRewardClient
+from identity_reward_client.transports.http import HttpRewardClient
+from identity_reward_client.transports.retry import RetryPolicy
 from service.local import LocalRewardClient
 from tests.e2e.conftest import (  # noqa: F401  fixtures
     MAX_BODY_BYTES,

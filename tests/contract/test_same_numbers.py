@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from identity_reward_client.cli import app
-from identity_reward_client.grpc_client import GrpcRewardClient
-from identity_reward_client.tensors import Frames
+from identity_reward_client.cli.app import app
+from identity_reward_client.inputs.tensors import Frames
+from identity_reward_client.transports.grpc import GrpcRewardClient
 from tests.contract.conftest import MODELS
 
 

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from service.settings import PREFIX, Settings
-from service.supervise import GRACE_S
+from service.operations.supervisor import GRACE_S
+from service.settings.settings import PREFIX, Settings
 
 from .conftest import DEPLOY
 

@@ -4,8 +4,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from service.settings import PREFIX, Settings
-from service.supervise import GRACE_S
+from service.operations.supervisor import GRACE_S
+from service.settings.settings import PREFIX, Settings
 
 from .conftest import DEPLOY
 

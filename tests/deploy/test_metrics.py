@@ -11,11 +11,11 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from identity_reward_client.call_options import PRIORITIES
 from identity_reward_client.errors import answered
 from identity_reward_client.preference import Preference
-from service.grpc_gate import PATHS
-from service.openapi import ROUTES
+from identity_reward_client.wire.headers import PRIORITIES
+from service.grpc.interceptors import PATHS
+from service.http.openapi import ROUTES
 from tests.e2e.conftest import b64, grey, grey_body
 
 from .conftest import DEPLOY, tool, wait_for

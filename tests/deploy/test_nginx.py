@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from identity_reward_client.base import SyncRewardClient
-from identity_reward_client.http_client import HttpRewardClient
-from identity_reward_client.retry import RetryPolicy
-from service.settings import Settings
+from identity_reward_client.transports.http import HttpRewardClient
+from identity_reward_client.transports.retry import RetryPolicy
+from service.settings.settings import Settings
 from tests.e2e.conftest import grey, grey_body
 
 from .conftest import DEPLOY, MAX_BODY_BYTES, Proxy, free_port, wait_for

@@ -9,8 +9,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from identity_reward_client.base import SyncRewardClient
 from identity_reward_client.errors import Overloaded, PayloadTooLarge, RewardError
-from identity_reward_client.grpc_client import GrpcRewardClient
-from identity_reward_client.retry import RetryPolicy
+from identity_reward_client.transports.grpc import GrpcRewardClient
+from identity_reward_client.transports.retry import RetryPolicy
 
 from .conftest import MAX_BODY_BYTES, Proxy, free_port
 from .test_nginx import CLIP, ONCE, people

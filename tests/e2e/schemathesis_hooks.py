@@ -6,9 +6,9 @@ import struct
 import schemathesis
 from schemathesis import Case, CheckContext, HookContext, Response, SerializationContext
 
-from identity_reward_client import raw_body
-from identity_reward_client.job_messages import JSONL, NDJSON
 from identity_reward_client.messages import GroupRequest
+from identity_reward_client.wire import raw_body
+from identity_reward_client.wire.job_messages import JSONL, NDJSON
 from tests.e2e.conftest import grey, grey_body
 
 SCORE = grey_body(100) | {"details": True}

@@ -12,10 +12,10 @@ from contextlib import suppress
 import grpc
 import httpx
 
-from identity_reward_client import raw_body
 from identity_reward_client.messages import GroupRequest
 from identity_reward_client.proto import identity_reward_pb2 as pb2
 from identity_reward_client.proto.identity_reward_pb2_grpc import RewardServiceStub
+from identity_reward_client.wire import raw_body
 from tests.e2e.bad_files import PICKLE
 from tests.e2e.conftest import b64, grey, grey_body
 from tests.e2e.grpc_calls import PATHS, chunked, group, refused, score

@@ -17,7 +17,7 @@ def workers(server) -> list[psutil.Process]:
     found = []
     for one in server.process.children(recursive=True):
         with suppress(psutil.Error):  # it ends while it is looked at
-            if one.status() != psutil.STATUS_ZOMBIE and "reward_model.decode_worker" in " ".join(one.cmdline()):
+            if one.status() != psutil.STATUS_ZOMBIE and "reward_model.decoding.worker" in " ".join(one.cmdline()):
                 found.append(one)
     return found
 

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from identity_reward_client.messages import ScoreResponse
-from reward_model import tiny
 from reward_model.checkpoint import entries, save
 from reward_model.importing.importer import import_checkpoint
+from reward_model.qwen import tiny
 from tests.e2e.conftest import COMMAND, b64
 from tests.reward_model.importing.conftest import Release
 

@@ -12,9 +12,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from identity_reward_client import raw_body
 from identity_reward_client.messages import GroupRequest, Pixels, Video
 from identity_reward_client.messages import Image as Picture
+from identity_reward_client.wire import raw_body
 from tests.e2e.bad_inputs import SAFETENSORS, Answer, Caller
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from identity_reward_client.base import SyncRewardClient
-from identity_reward_client.grpc_client import GrpcRewardClient
-from identity_reward_client.retry import RetryPolicy
+from identity_reward_client.transports.grpc import GrpcRewardClient
+from identity_reward_client.transports.retry import RetryPolicy
 
 
 def test_both_ports_serve_and_both_go(serve):

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from identity_reward_client.cli import app
-from identity_reward_client.job_messages import JobResult
+from identity_reward_client.cli.app import app
+from identity_reward_client.wire.job_messages import JobResult
 from tests.small_disk import small_disk
 
 from .conftest import ServeProcess, b64, grey, grey_body, jpeg, mp4, pan

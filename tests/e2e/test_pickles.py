@@ -5,7 +5,7 @@ import os
 import httpx
 import pytest
 
-from service.openapi import ROUTES
+from service.http.openapi import ROUTES
 from tests.e2e.bad_files import PICKLE, Marked
 
 KINDS = (

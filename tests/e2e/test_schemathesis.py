@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import tokens
-from service.openapi import ROUTES
+from service.auth import tokens
+from service.http.openapi import ROUTES
 from tests.e2e import schemathesis_hooks
 
 SECONDS = 60

@@ -18,13 +18,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from identity_reward_client.errors import Unauthenticated
-from identity_reward_client.http_client import HttpRewardClient
 from identity_reward_client.messages import CompareRequest, GroupRequest, ReferenceSet, ScoreRequest
 from identity_reward_client.proto import identity_reward_pb2 as pb2
 from identity_reward_client.proto.codec import to_proto
 from identity_reward_client.proto.identity_reward_pb2_grpc import RewardServiceStub
-from service import tokens
-from service.openapi import ROUTES
+from identity_reward_client.transports.http import HttpRewardClient
+from service.auth import tokens
+from service.http.openapi import ROUTES
 from tests.e2e.conftest import b64
 from tests.e2e.grpc_calls import PATHS, chunked, refused
 from tests.service.media_host import Authority, answer, redirect

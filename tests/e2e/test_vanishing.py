@@ -14,7 +14,7 @@ import pytest
 
 from identity_reward_client.proto import identity_reward_pb2 as pb2
 from identity_reward_client.proto.identity_reward_pb2_grpc import RewardServiceStub
-from identity_reward_client.raw_body import CONTENT_TYPE as RAW
+from identity_reward_client.wire.raw_body import CONTENT_TYPE as RAW
 from tests.e2e.conftest import grey_body
 from tests.e2e.grpc_calls import free, group, metric, until
 

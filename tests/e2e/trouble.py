@@ -9,10 +9,10 @@ from collections import Counter
 import httpx
 import numpy as np
 
-from identity_reward_client import raw_body
-from identity_reward_client.inputs import to_image, to_video
+from identity_reward_client.inputs.media import to_image, to_video
 from identity_reward_client.messages import GroupRequest
-from reward_model.tiny import SAMPLING
+from identity_reward_client.wire import raw_body
+from reward_model.qwen.tiny import SAMPLING
 from tests.e2e.conftest import ServeProcess
 
 GROUP_VIDEOS = 8

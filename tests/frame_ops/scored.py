@@ -19,9 +19,9 @@ from PIL import Image
 from frame_ops.plan import Tile
 from frame_ops.resize_normalize_patchify import launch
 from frame_ops.resize_normalize_patchify.launch import Variant
-from reward_model.decode import decode_frames, probe
-from reward_model.qwen_scorer import QwenScorer
-from reward_model.tiny import tiny_config, tiny_model, tiny_tokenizer
+from reward_model.decoding.decoders import decode_frames, probe
+from reward_model.qwen.scorer import QwenScorer
+from reward_model.qwen.tiny import tiny_config, tiny_model, tiny_tokenizer
 from reward_model.types import ReferenceSet, Sample, Video
 from tests.frame_ops.interpreted import integers_through_blas
 

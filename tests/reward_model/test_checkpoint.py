@@ -8,9 +8,9 @@ from safetensors.torch import load_file
 
 from reward_model.checkpoint import Entry, entries, load, save, weights_sha256
 from reward_model.folder import CheckpointError, read_config
-from reward_model.identity_reward import load_folder
+from reward_model.qwen.loading import load_folder
+from reward_model.qwen.tiny import tiny_config, tiny_model, tiny_tokenizer
 from reward_model.scorer import load_scorer
-from reward_model.tiny import tiny_config, tiny_model, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")

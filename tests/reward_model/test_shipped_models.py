@@ -8,8 +8,8 @@ import pytest
 from reward_model.data.records import read_pairs
 from reward_model.folder import WEIGHTS
 from reward_model.scorer import load_scorer
-from reward_model.training.evaluation import Evaluation
-from reward_model.training.predictions import predict
+from reward_model.training.evaluation.evaluation import Evaluation
+from reward_model.training.evaluation.predictions import predict
 
 ROOT = Path(__file__).resolve().parents[2]
 HELD_OUT = ROOT / "tests/held_out/test.jsonl"

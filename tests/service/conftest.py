@@ -10,8 +10,8 @@ from identity_reward_client.messages import Image, Pixels, Video
 from reward_model.errors import ReferenceWithoutFace, ScoringError
 from reward_model.scorer import SCORERS, ScorerInfo
 from reward_model.types import Price, Score
-from service.engine import ScoringEngine
-from service.settings import Settings
+from service.engine.engine import ScoringEngine
+from service.settings.settings import Settings
 
 
 class Brightness:

@@ -6,7 +6,7 @@ import pytest
 
 from identity_reward_client.base import RewardClient, SyncRewardClient
 from identity_reward_client.errors import InvalidRequest, MissingFps, ModelNotFound, NonFiniteReward
-from service.engine import ScoringEngine
+from service.engine.engine import ScoringEngine
 from service.local import LocalRewardClient
 
 REFERENCE = np.full((8, 8, 3), 50, np.uint8)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from identity_reward_client import HttpRewardClient, SyncRewardClient
-from identity_reward_client.retry import RetryPolicy
+from identity_reward_client.transports.retry import RetryPolicy
 from service.local import LocalRewardClient
 from tests.e2e.trouble import CountingTransport, Crowd, Restarting, easily_overloaded, noise
 from trainer.advantages import group_advantages

@@ -26,7 +26,7 @@ from pydantic_core import from_json, to_json
 from ..errors import InvalidRequest, InvalidResponse, PayloadTooLarge
 from ..fps import COMPAT
 from ..messages import Message
-from ..validation import explain, refusing
+from ..wire.validation import explain, refusing
 from . import identity_reward_pb2 as pb2
 
 # messages of the .proto around one field, which alone is there in messages.py

@@ -13,9 +13,9 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from pydantic_core import from_json, to_json
 
-from ..error_bodies import from_body
 from ..errors import NotReady, Overloaded, RateLimited, RewardError
 from ..messages import ErrorBody
+from ..wire.error_bodies import from_body
 
 DOMAIN = "identity_reward.v1"
 DETAILS_KEY = "grpc-status-details-bin"

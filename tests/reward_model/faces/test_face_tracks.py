@@ -9,11 +9,11 @@ import torch
 
 from reward_model.errors import NonFiniteReward, ReferenceWithoutFace
 from reward_model.faces.face_tracks import SAMPLING, FaceTracksScorer, TrackReward, load_folder
-from reward_model.faces.track_features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
-from reward_model.faces.track_head import FeatureBatch, TrackHead, TrackHeadConfig, load_head
+from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
+from reward_model.faces.tracks.head import FeatureBatch, TrackHead, TrackHeadConfig, load_head
 from reward_model.folder import CONFIG, WEIGHTS, CheckpointError
 from reward_model.scorer import load_scorer
-from reward_model.training.track_run import write_head
+from reward_model.training.face_tracks.run import write_head
 from reward_model.types import ReferenceSet, Sample
 
 

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 from reward_model.importing.keys import released
-from reward_model.model import RewardModel
-from reward_model.prompt import VIDEO_FIRST, Piece, conversation
-from reward_model.text_tokenizer import QWEN_SPECIALS, byte_tokenizer
-from reward_model.tiny import tiny_backbone, tiny_config, tiny_tokenizer
+from reward_model.qwen.model import RewardModel
+from reward_model.qwen.prompt import VIDEO_FIRST, Piece, conversation
+from reward_model.qwen.tiny import tiny_backbone, tiny_config, tiny_tokenizer
+from reward_model.qwen.tokenizer import QWEN_SPECIALS, byte_tokenizer
 
 RANK, ALPHA = 4, 8.0
 BASE_ROWS = 300

@@ -62,7 +62,7 @@ def test_errors_are_readable_and_leave_nothing(run, changes, message):
 
 def test_export_of_a_model_that_the_released_code_cannot_express_is_refused(run):
     from reward_model.checkpoint import entries, save
-    from reward_model.tiny import tiny_config, tiny_model, tiny_tokenizer
+    from reward_model.qwen.tiny import tiny_config, tiny_model, tiny_tokenizer
 
     model = tiny_model(tiny_config(tiny_tokenizer()))
     save(run.folder / "ours", model.config, tiny_tokenizer(), entries(model.state_dict()))

@@ -9,9 +9,9 @@ from safetensors.torch import load_file, save_file
 
 from reward_model.config import IDENTITY_GRPO, PAPER
 from reward_model.folder import CheckpointError, read_config
-from reward_model.identity_reward import load_folder
 from reward_model.importing.exporter import export_checkpoint
 from reward_model.importing.importer import frame_sampling, import_checkpoint
+from reward_model.qwen.loading import load_folder
 from reward_model.scorer import load_scorer
 
 LAYOUTS = [

@@ -14,8 +14,8 @@ import pytest
 
 from frame_ops.resize_normalize_patchify.naive import MEAN, STD
 from reward_model.config import FRAME_SAMPLINGS
-from reward_model.identity_reward import load_folder
 from reward_model.importing.importer import import_checkpoint
+from reward_model.qwen.loading import load_folder
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/released_code.json").read_text())
 CASES = GOLDEN["cases"]

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from reward_model.training.cli import train_reward
-from reward_model.training.journal import read_metrics
+from reward_model.training.loop.journal import read_metrics
 from tests.test_architecture import ROOT
 
 app = typer.Typer()

@@ -2,9 +2,9 @@
 
 import pytest
 
-from reward_model.data.people.draw import draw_clothes, draw_person
-from reward_model.data.people.renderer import RendererError, open_renderer
-from reward_model.data.people.scene import Actor, Background, Expression, Pose, Scene
+from reward_model.data.people.rendering.renderer import RendererError, open_renderer
+from reward_model.data.people.scenes.sampling import draw_clothes, draw_person
+from reward_model.data.people.scenes.scene import Actor, Background, Expression, Pose, Scene
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""The `identity-reward` command line."""

@@ -1,0 +1,1 @@
+"""Conversion of paths, bytes, arrays and tensors into wire messages."""

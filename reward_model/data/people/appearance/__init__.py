@@ -1,0 +1,1 @@
+"""Parameters of a rendered person: identity, clothes, and their descriptions."""

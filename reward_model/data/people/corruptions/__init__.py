@@ -1,0 +1,1 @@
+"""Identity and quality corruptions of clip plans."""

@@ -1,0 +1,1 @@
+"""The data set on disk: worker processes, media files, preference pairs."""

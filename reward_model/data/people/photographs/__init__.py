@@ -1,0 +1,1 @@
+"""Scenarios built from photographs of the OpenPeople data set."""

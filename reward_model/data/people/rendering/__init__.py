@@ -1,0 +1,1 @@
+"""Renderers of scenes: OpenGL through EGL, and numpy."""

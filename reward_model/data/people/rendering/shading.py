@@ -1,0 +1,62 @@
+"""One model of light for both renderers: diffuse that wraps a little round, a sky above, a soft highlight.
+
+Colours are squared on the way in and rooted on the way out, a cheap stand-in for sRGB's curve.
+"""
+
+import numpy as np
+
+from ..meshes.basis import f32
+from ..scenes.scene import Light
+
+SIDE = 2  # samples along a side of a pixel
+WRAP, SHINE = 0.25, 28.0
+VIEW = f32([0, 0, 1])
+
+
+def inverse_rows(matrix: np.ndarray, width: int, height: int) -> np.ndarray:
+    """[2, 3] pixels of the frame -> 0..1 over the picture of the background, which is a margin larger."""
+    from .background import MARGIN
+
+    back = np.linalg.inv(np.concatenate([matrix, [[0, 0, 1]]]))[:2]
+    back[:, 2] += MARGIN * np.array([width, height])
+    wide, high = round(width * (1 + 2 * MARGIN)), round(height * (1 + 2 * MARGIN))
+    return back / np.array([[wide], [high]])
+
+
+def light_uniforms(light: Light) -> dict[str, tuple[float, float, float]]:
+    direction = np.asarray(light.direction, float)
+    direction = direction / np.linalg.norm(direction)
+    half = direction + VIEW
+    half = half / np.linalg.norm(half)
+    return {"towards": tuple(direction.tolist()), "halfway": tuple(half.tolist()),
+            "sun": light.colour, "ambient": light.ambient}  # fmt: skip
+
+
+def fragment_shader() -> str:
+    return f"""
+#version 330
+uniform sampler2D atlas; uniform vec3 towards, halfway, sun, ambient;
+in vec3 v_normal; in vec2 v_uv; in float v_shade;
+out vec4 colour;
+void main() {{
+    vec4 paint = texture(atlas, v_uv);
+    vec3 n = normalize(v_normal);
+    n = n.z < 0.0 ? -n : n;
+    float lit = max(0.0, (dot(n, towards) + {WRAP}) / {1 + WRAP});
+    float shine = pow(max(0.0, dot(n, halfway)), {SHINE}) * paint.a;
+    vec3 light = (ambient * (0.78 + 0.22 * n.y) + sun * lit) * v_shade;
+    colour = vec4(sqrt(paint.rgb * paint.rgb * light + sun * (0.35 * shine * v_shade)), 1.0);
+}}
+"""
+
+
+def shade(paint: np.ndarray, normal: np.ndarray, occlusion: np.ndarray, light: Light) -> np.ndarray:
+    """paint [N, 4] and normal [N, 3], occlusion [N] -> colours [N, 3] 0..1: what the fragment shader computes."""
+    given = {name: f32(value) for name, value in light_uniforms(light).items()}
+    n = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+    n = np.where(n[:, 2:] < 0, -n, n)
+    lit = np.maximum(0, (n @ given["towards"] + WRAP) / (1 + WRAP))
+    shine = np.maximum(0, n @ given["halfway"]) ** SHINE * paint[:, 3]
+    light_ND = (given["ambient"] * (0.78 + 0.22 * n[:, 1:2]) + given["sun"] * lit[:, None]) * occlusion[:, None]
+    colour = paint[:, :3] ** 2 * light_ND + given["sun"] * (0.35 * shine * occlusion)[:, None]
+    return np.sqrt(colour).clip(0, 1)

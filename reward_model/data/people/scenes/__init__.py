@@ -1,0 +1,1 @@
+"""Scenes, motion and clip plans of rendered people, and their random sampling."""

@@ -1,0 +1,1 @@
+"""Faces linked over the frames of a clip, their quality, and the head that scores them."""

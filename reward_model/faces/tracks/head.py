@@ -1,0 +1,239 @@
+"""The head of `face-tracks`: numbers of each person and frame to one reward.
+
+Each person by themselves: numbers standardised, a convolution over time, pools over frames. Then the people together:
+mean and minimum, so that the worst person counts. A few heads of different seeds are averaged.
+
+N samples, P people, T frames, F frame features, C person features; H hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
+from json import JSONDecodeError, dumps, loads
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from torch import Tensor, nn
+
+from reward_model.folder import CONFIG, WEIGHTS, CheckpointError
+
+from .features import FRAME_FEATURES, PERSON_FEATURES, REVISION, ClipFeatures
+
+KIND = "face-tracks"
+# a standardised number beyond this says no more
+_LIMIT = 4.0
+
+
+@dataclass(frozen=True)
+class TrackHeadConfig:
+    hidden: int = 24
+    # of the vector that is pooled over people
+    person_width: int = 24
+    num_members: int = 1
+    # names, in order, so that a head never reads other numbers than it was trained on
+    frame_features: tuple[str, ...] = tuple(FRAME_FEATURES)
+    person_features: tuple[str, ...] = tuple(PERSON_FEATURES)
+    features_revision: int = REVISION
+    # SHA-256 of the two face networks whose numbers it learned from
+    detector_sha256: str = ""
+    embedder_sha256: str = ""
+    # how it was trained: data, seeds, accuracies; decides no score
+    training: dict[str, Any] | None = None
+    # of the file of weights
+    weights_sha256: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that decides a score."""
+        deciding = {key: value for key, value in asdict(self).items() if key != "training"}
+        return sha256(dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureBatch:
+    """Samples side by side, padded. A padded person or frame is all NaN."""
+
+    frames_NPTF: Tensor  # float32
+    person_NPC: Tensor
+    people_NP: Tensor  # bool: a person, no padding
+
+    @classmethod
+    def of(cls, clips: Sequence[ClipFeatures]) -> FeatureBatch:
+        num_people = max(clip.frames_PTF.shape[0] for clip in clips)
+        num_frames = max(clip.frames_PTF.shape[1] for clip in clips)
+        frames = np.full((len(clips), num_people, num_frames, len(FRAME_FEATURES)), np.nan, np.float32)
+        person = np.full((len(clips), num_people, len(PERSON_FEATURES)), np.nan, np.float32)
+        people = np.zeros((len(clips), num_people), bool)
+        for n, clip in enumerate(clips):
+            P, T = clip.frames_PTF.shape[:2]
+            frames[n, :P, :T], person[n, :P], people[n, :P] = clip.frames_PTF, clip.person_PC, True
+        return cls(torch.from_numpy(frames), torch.from_numpy(person), torch.from_numpy(people))
+
+    def __getitem__(self, rows: Tensor) -> FeatureBatch:
+        return FeatureBatch(self.frames_NPTF[rows], self.person_NPC[rows], self.people_NP[rows])
+
+    def __len__(self) -> int:
+        return len(self.people_NP)
+
+    def padded(self, num_people: int, num_frames: int) -> FeatureBatch:
+        """To at least these sizes."""
+        more_people = max(num_people - self.people_NP.shape[1], 0)
+        more_frames = max(num_frames - self.frames_NPTF.shape[2], 0)
+        pad = nn.functional.pad
+        return FeatureBatch(
+            pad(self.frames_NPTF, (0, 0, 0, more_frames, 0, more_people), value=torch.nan),
+            pad(self.person_NPC, (0, 0, 0, more_people), value=torch.nan),
+            pad(self.people_NP, (0, more_people)),
+        )
+
+    def with_more(self, other: FeatureBatch) -> FeatureBatch:
+        """Both batches in one, the other's samples after these."""
+        sizes = [max(a, b) for a, b in zip(self.frames_NPTF.shape[1:3], other.frames_NPTF.shape[1:3], strict=True)]
+        a, b = self.padded(*sizes), other.padded(*sizes)
+        return FeatureBatch(
+            torch.cat([a.frames_NPTF, b.frames_NPTF]),
+            torch.cat([a.person_NPC, b.person_NPC]),
+            torch.cat([a.people_NP, b.people_NP]),
+        )
+
+
+class _Member(nn.Module):
+    def __init__(self, config: TrackHeadConfig):
+        super().__init__()
+        F, C, H = len(config.frame_features), len(config.person_features), config.hidden
+        self.embed = nn.Linear(F, H)
+        # a convolution over three frames, as one product: convolutions share tiny work among threads, which wait
+        self.time = nn.Linear(3 * H, H)
+        self.attention = nn.Linear(H, 1)
+        # pools of the raw numbers (mean, least, most, spread), of hidden ones (mean, most, attended), and the person's
+        self.person = nn.Sequential(nn.Linear(4 * F + 3 * H + C, 2 * H), nn.GELU(), nn.Dropout(0.1))
+        self.vector = nn.Linear(2 * H, config.person_width)
+        self.out = nn.Sequential(nn.Linear(2 * config.person_width, H), nn.GELU(), nn.Linear(H, 1))
+        # a straight way for what counts most, so that little data already ranks by it
+        self.straight = nn.Linear(2 * config.person_width, 1)
+
+    def forward(self, z_NPTF: Tensor, known_NPTF: Tensor, w_NPC: Tensor, people_NP: Tensor) -> Tensor:
+        """Standardised numbers with 0 where unknown -> [N]."""
+        frames_NPT1 = known_NPTF.any(-1, keepdim=True)
+        hidden = nn.functional.gelu(self.embed(z_NPTF)) * frames_NPT1
+        ends = nn.functional.pad(hidden, (0, 0, 1, 1))
+        three = torch.cat([ends[:, :, :-2], hidden, ends[:, :, 2:]], -1)
+        hidden = hidden + nn.functional.gelu(self.time(three)) * frames_NPT1
+        count = frames_NPT1.sum(2).clamp(min=1)
+        scores = self.attention(hidden).masked_fill(~frames_NPT1, -1e4)
+        pooled_hidden = [
+            hidden.sum(2) / count,
+            hidden.masked_fill(~frames_NPT1, -1e4).amax(2).clamp(min=-1e3),
+            (hidden * scores.softmax(2)).sum(2),
+        ]
+        features = torch.cat([*_pools(z_NPTF, known_NPTF), *pooled_hidden, w_NPC], -1)
+        vector_NPV = self.vector(self.person(features))
+        mean = (vector_NPV * people_NP[..., None]).sum(1) / people_NP.sum(1, keepdim=True)
+        least = vector_NPV.masked_fill(~people_NP[..., None], torch.inf).amin(1)
+        both = torch.cat([mean, least], -1)
+        return (self.out(both) + self.straight(both)).squeeze(-1)
+
+
+def _pools(z_NPTF: Tensor, known_NPTF: Tensor) -> list[Tensor]:
+    """Mean, least, most and spread over the frames where a number is known; 0 where none is."""
+    count = known_NPTF.sum(2)
+    mean = (z_NPTF * known_NPTF).sum(2) / count.clamp(min=1)
+    least = z_NPTF.masked_fill(~known_NPTF, torch.inf).amin(2)
+    most = z_NPTF.masked_fill(~known_NPTF, -torch.inf).amax(2)
+    spread = (((z_NPTF - mean[:, :, None]) * known_NPTF).square().sum(2) / count.clamp(min=1) + 1e-6).sqrt()
+    none = count == 0
+    return [mean, least.masked_fill(none, 0.0), most.masked_fill(none, 0.0), spread]
+
+
+class TrackHead(nn.Module):
+    """All members and the statistics that standardise their input. float32, on the CPU."""
+
+    frame_mean: Tensor
+    frame_std: Tensor
+    person_mean: Tensor
+    person_std: Tensor
+
+    def __init__(self, config: TrackHeadConfig):
+        super().__init__()
+        self.config = config
+        for name, size in (("frame", len(config.frame_features)), ("person", len(config.person_features))):
+            self.register_buffer(f"{name}_mean", torch.zeros(size))
+            self.register_buffer(f"{name}_std", torch.ones(size))
+        self.members = nn.ModuleList(_Member(config) for _ in range(config.num_members))
+
+    def set_statistics(self, batch: FeatureBatch) -> None:
+        """Mean and spread of each number over a training set."""
+        for name, values, size in (("frame", batch.frames_NPTF, -1), ("person", batch.person_NPC, -1)):
+            flat = values.reshape(-1, values.shape[size]).double()
+            known = ~flat.isnan()
+            count = known.sum(0).clamp(min=1)
+            mean = flat.nan_to_num(0.0).sum(0) / count
+            std = (((flat - mean).nan_to_num(0.0) ** 2).sum(0) / count).sqrt()
+            getattr(self, f"{name}_mean").copy_(mean)
+            # a number that never changed in training says nothing
+            getattr(self, f"{name}_std").copy_(torch.where(std > 1e-4, std, torch.full_like(std, 1e4)))
+
+    def per_member(self, batch: FeatureBatch) -> Tensor:
+        """[members, N]"""
+        known = ~batch.frames_NPTF.isnan()
+        z = (batch.frames_NPTF - self.frame_mean) / self.frame_std
+        w = (batch.person_NPC - self.person_mean) / self.person_std
+        z, w = (values.clamp(-_LIMIT, _LIMIT).nan_to_num(0.0) for values in (z, w))
+        return torch.stack([member(z, known, w, batch.people_NP) for member in self.members])
+
+    def forward(self, batch: FeatureBatch) -> Tensor:
+        """[N] float32 rewards: the members' mean."""
+        return self.per_member(batch).mean(0)
+
+
+def load_head(folder: Path) -> TrackHead:
+    """CheckpointError says what is wrong with the folder."""
+    config = read_head_config(folder)
+    data = (folder / WEIGHTS).read_bytes()
+    if sha256(data).hexdigest() != config.weights_sha256:
+        raise CheckpointError(
+            f"{folder / WEIGHTS} isn't the file that {CONFIG} was written with: it is damaged or was replaced; "
+            "restore both, or train them again"
+        )
+    head = TrackHead(config)
+    try:
+        head.load_state_dict(load_tensors(data))
+    except (SafetensorError, RuntimeError) as error:
+        raise CheckpointError(f"{folder / WEIGHTS} doesn't fit its {CONFIG}: {error}") from None
+    return head.eval().requires_grad_(False)
+
+
+def read_head_config(folder: Path) -> TrackHeadConfig:
+    """CheckpointError where the folder holds no head, or one for other features than this version computes."""
+    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{folder} lacks {', '.join(missing)}: it holds no face-tracks head")
+    try:
+        values = loads((folder / CONFIG).read_text())
+        if not isinstance(values, dict) or values.pop("kind", None) != KIND:
+            raise ValueError(f'its "kind" is not {KIND!r}')
+        if unknown := set(values) - {field.name for field in fields(TrackHeadConfig)}:
+            raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
+        for name in ("frame_features", "person_features"):
+            values[name] = tuple(values[name])
+        config = TrackHeadConfig(**values)
+    except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / CONFIG} isn't a face-tracks head's: {error}") from None
+    now = TrackHeadConfig()
+    for name in ("frame_features", "person_features", "features_revision"):
+        if getattr(config, name) != getattr(now, name):
+            raise CheckpointError(
+                f"the head in {folder} was trained on other {name.replace('_', ' ')} than this version computes; "
+                "train it again: identity-reward train-reward face-tracks"
+            )
+    return config
+
+
+def head_config_json(config: TrackHeadConfig) -> str:
+    return dumps({"kind": KIND, **asdict(config)}, indent=1) + "\n"

@@ -1,0 +1,1 @@
+"""Evaluation of scorers on preference pairs: predictions, statistics, reports."""

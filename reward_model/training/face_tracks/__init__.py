@@ -1,0 +1,1 @@
+"""Training of the face-tracks head on preference pairs."""

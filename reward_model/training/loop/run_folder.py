@@ -1,0 +1,62 @@
+"""A run's folder: `config.yaml`, `state/`, `metrics.jsonl`, `tensorboard/`; `curves.png` and `model/` at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config import RunConfig
+from ..config_file import config_yaml, differences, read_config
+from ..errors import TrainingError
+from .result import RESULT
+from .state import folders, read_progress, write_whole
+
+CONFIG = "config.yaml"
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    # where to go on from; None: from the beginning
+    state: Path | None
+    finished: bool
+    # what the person should know
+    notes: tuple[str, ...] = ()
+
+
+def open_run(out: Path, config: RunConfig, hashes: dict[str, str], resume: bool, allow_changes: bool) -> OpenedRun:
+    """TrainingError where the folder holds something else, or another run than `config` and the pairs describe.
+
+    With `allow_changes` what differs is noted instead. Nothing is written.
+    """
+    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise TrainingError(f"{out} exists already; --resume goes on with it, or give another --out")
+    notes: list[str] = []
+    found = folders(out) if resume else []
+    state = found[-1] if found else None
+    if resume and (out / CONFIG).is_file():
+        old = read_config(str(out / CONFIG))
+        changed = differences(old, config)
+        if state is not None:
+            known = read_progress(state).data
+            names = {"init": "the weights of model.init have"}
+            changed += [
+                f"{names.get(name, f'the file of data.{name} has')} changed"
+                for name in known
+                if hashes.get(name) != known[name]
+            ]
+        if changed and not allow_changes:
+            raise TrainingError(
+                f"{out} holds another run: {'; '.join(changed)}. Give its own config ({out / CONFIG}), another --out, "
+                "or --allow-changes to go on all the same"
+            )
+        notes += [f"going on with a change: {change}" for change in changed]
+    elif resume and out.exists() and any(out.iterdir()):
+        raise TrainingError(f"{out} holds no run: {CONFIG} isn't there; give another --out")
+    if resume and state is None:
+        notes.append(f"{out} holds no state yet: starting from the beginning")
+    return OpenedRun(state, (out / RESULT).is_dir(), tuple(notes))
+
+
+def make_run(out: Path, config: RunConfig) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / CONFIG, config_yaml(config))

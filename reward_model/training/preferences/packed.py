@@ -1,0 +1,188 @@
+"""Rewards that can be differentiated, of many sequences in one forward without padding.
+
+The runner's layout with gradients: what sequences have in common before their videos (references, instruction) is
+computed once, a keyed picture goes through the tower once, and every suffix attends to its own prefix and to itself. A
+preference pair is two sequences with one prefix. The layers are transformers' own, called as modules, so that LoRA,
+gradient checkpointing and the hooks of FSDP and DeepSpeed work; only attention is replaced.
+
+Legend: N sequences, L rows of the packed forward, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLVisionAttention, apply_rotary_pos_emb_vision
+
+from reward_model.qwen.model import RewardModel
+from reward_model.qwen.runner.attention import packed_attention
+from reward_model.qwen.runner.plan import BatchLayout, lay_out
+from reward_model.qwen.runner.rows import send
+from reward_model.qwen.runner.sequence import Clip, TokenSequence
+
+from ..vision_pretraining.face_tokens import KnownHeads
+from ..vision_pretraining.supervision import HeadSupervision, first_attention
+
+ATTENTION = "packed_preferences"
+
+
+def _attend(module, query, key, value, attention_mask, packed=None, **kwargs):
+    """transformers' attention interface: [1, heads, L, d] -> [1, L, heads, d]; without a packed batch it is sdpa."""
+    if packed is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    rows = (part[0].transpose(0, 1) for part in (query, key, value))
+    return packed(*rows)[None], None
+
+
+def _attended(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+    if q.device.type != "cpu":
+        return nn.functional.scaled_dot_product_attention(q, k, v, scale=scale)
+    # in bfloat16 its backward pass takes a CPU five times as long as in float32
+    with torch.autocast("cpu", enabled=False):
+        return nn.functional.scaled_dot_product_attention(q.float(), k.float(), v.float(), scale=scale).to(q.dtype)
+
+
+class SegmentedVisionAttention(Qwen2_5_VLVisionAttention):
+    """Neighbouring segments of one length in one call, where transformers makes a call for each."""
+
+    def forward(self, hidden_states, cu_seqlens, position_embeddings=None, max_seqlen=None, **kwargs):
+        qkv = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1))
+        query, key, value = qkv.unbind(1)
+        query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
+        out, start = [], 0
+        for length, run in groupby(cu_seqlens.diff().tolist()):
+            count = len(list(run))
+            rows = slice(start, start + count * length)
+            start = rows.stop
+            q, k, v = (part[rows].unflatten(0, (count, length)).transpose(1, 2) for part in (query, key, value))
+            attended = _attended(q, k, v, self.scaling)
+            out.append(attended.transpose(1, 2).reshape(count * length, -1))
+        return self.proj(torch.cat(out))
+
+
+@dataclass(eq=False)
+class Seen:
+    """What a forward computed on the way, tensors. position_ids: [3, 1, L]; middle_LD: after half of the layers;
+    reward_ND: what the head reads, the mean over a sequence's reward tokens."""
+
+    embedded_LD: Any = None
+    position_ids: Any = None
+    middle_LD: Any = None
+    reward_ND: Any = None
+
+
+def _keep(seen: Seen, layer: nn.Module, given: tuple, hidden: Any) -> None:
+    seen.middle_LD = (hidden[0] if isinstance(hidden, tuple) else hidden)[0]
+
+
+class PackedRewards(nn.Module):
+    """`model` is changed in place (its attention) and stays the same function; its parameters are this module's."""
+
+    def __init__(
+        self,
+        model: RewardModel,
+        patches: Callable[[list[Clip]], torch.Tensor] | None = None,
+        supervision: HeadSupervision | None = None,
+    ):
+        """`patches` gives clips' patches end to end on the model's device, where clips hold something else."""
+        super().__init__()
+        self.model = model
+        self.supervision = supervision
+        self._patches = patches or self._joined
+        AttentionInterface.register(ATTENTION, _attend)
+        body: Any = model.body
+        body.language_model.config._attn_implementation = ATTENTION
+        for block in body.visual.blocks:
+            block.attn.__class__ = SegmentedVisionAttention
+
+    def forward(
+        self, sequences: Sequence[TokenSequence], heads: Sequence[KnownHeads] | None = None
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """float32 [N, outputs], in the order of `sequences`. Sequences of one `prefix_key` share its computation.
+
+        With `heads`, those of each sequence, also what `supervision` says of them: float32 [3].
+        """
+        layout = lay_out(sequences, set())
+        if heads is None:
+            return self._rewards(sequences, layout)
+        assert self.supervision is not None
+        seen = Seen()
+        language: Any = self.model.body.language_model
+        layers = language.layers
+        hook = layers[len(layers) // 2 - 1].register_forward_hook(partial(_keep, seen))
+        try:
+            rewards = self._rewards(sequences, layout, seen)
+        finally:
+            hook.remove()
+        query, key = first_attention(language, seen.embedded_LD, seen.position_ids)
+        return rewards, self.supervision(query, key, seen.middle_LD, seen.reward_ND, layout, sequences, heads)
+
+    def _rewards(
+        self, sequences: Sequence[TokenSequence], layout: BatchLayout, seen: Seen | None = None
+    ) -> torch.Tensor:
+        body: Any = self.model.body
+        language, device = body.language_model, self.model.device
+        token_ids = np.concatenate([s.token_ids[start:end] for s, start, end in layout.sources])
+        positions = np.concatenate([s.positions[:, start:end] for s, start, end in layout.sources], axis=1)
+        embedded_LD = self._with_features(language.embed_tokens(send(token_ids, device)), layout)
+        position_ids = send(positions, device)[:, None]
+        if seen is not None:
+            seen.embedded_LD, seen.position_ids = embedded_LD, position_ids
+        hidden_LD = language(
+            inputs_embeds=embedded_LD[None],
+            position_ids=position_ids,
+            attention_mask=dict.fromkeys(set(language.config.layer_types)),
+            packed=packed_attention(layout.classes, device, embedded_LD.dtype, deterministic=False),
+            use_cache=False,
+        ).last_hidden_state[0]
+        at, rows = 0, {}
+        for number in layout.order:
+            count = len(sequences[number].reward_indices)
+            rows[number] = layout.reward_rows[at : at + count]
+            at += count
+        wanted = send(np.stack([rows[number] for number in range(len(sequences))]), device)
+        if seen is not None:
+            seen.reward_ND = hidden_LD[wanted].mean(1)
+        return self.model.rewards(hidden_LD[wanted])
+
+    def _with_features(self, embedded_LD: torch.Tensor, layout: BatchLayout) -> torch.Tensor:
+        """Rows of pictures' and videos' tokens replaced by their vision features; each distinct clip computed once."""
+        distinct: dict[object, tuple[Clip, list[int]]] = {}
+        row = 0
+        for sequence, start, end in layout.sources:
+            for clip in sequence.clips_between(start, end):
+                key = clip.key if clip.key is not None else id(clip.patches)
+                distinct.setdefault(key, (clip, []))[1].append(row + clip.start - start)
+            row += end - start
+        # a frozen tower's features stand in for patches: a row for each token, where patches have four
+        todo = [clip for clip, _ in distinct.values() if len(clip.patches) != clip.num_tokens]
+        known = [clip for clip, _ in distinct.values() if len(clip.patches) == clip.num_tokens]
+        parts = [clip.patches.to(embedded_LD.device, embedded_LD.dtype) for clip in known]
+        if todo:
+            grids = torch.tensor([clip.grid for clip in todo], device=embedded_LD.device)
+            tower: Any = self.model.body.visual
+            parts.append(tower(self._patches(todo), grid_thw=grids).pooler_output.to(embedded_LD.dtype))
+        features = torch.cat(parts)
+        first_rows = dict(
+            zip(map(id, known + todo), np.cumsum([0, *(c.num_tokens for c in known + todo)]), strict=False)
+        )
+        source, target = [], []
+        for clip, starts in distinct.values():
+            first = first_rows[id(clip)]
+            for start in starts:
+                source.append(np.arange(first, first + clip.num_tokens))
+                target.append(np.arange(start, start + clip.num_tokens))
+        source_index, target_index = (send(np.concatenate(part), embedded_LD.device) for part in (source, target))
+        return embedded_LD.index_copy(0, target_index, features[source_index])
+
+    def _joined(self, clips: list[Clip]) -> torch.Tensor:
+        return torch.cat([clip.patches.to(self.model.device, self.model.dtype, non_blocking=True) for clip in clips])

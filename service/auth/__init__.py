@@ -1,0 +1,1 @@
+"""API tokens, authentication and the rules for binding to public addresses."""

@@ -1,0 +1,1 @@
+"""The life of a request: validate, resolve media, price, admit, schedule, respond."""

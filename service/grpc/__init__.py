@@ -1,0 +1,1 @@
+"""gRPC: server, methods, interceptors, TLS."""

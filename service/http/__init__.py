@@ -1,0 +1,1 @@
+"""HTTP: route table, middleware, request bodies, responses, OpenAPI document, documentation page."""

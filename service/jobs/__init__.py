@@ -1,0 +1,1 @@
+"""Bulk jobs: database, store, manifest parsing, runner."""

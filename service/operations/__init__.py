@@ -1,0 +1,1 @@
+"""Supervision, draining, status, metrics and tracing of a server process."""

@@ -1,0 +1,1 @@
+"""Admission control, the fair queue and the batching scheduler."""

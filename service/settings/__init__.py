@@ -1,0 +1,1 @@
+"""Settings of a server process, read from IDENTITY_REWARD_* environment variables."""

@@ -1,0 +1,290 @@
+"""bulk: resumes after a real kill, never scores an item twice, keeps what failed."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+from typer.testing import CliRunner
+
+from identity_reward_client.cli.app import app
+from identity_reward_client.cli.bulk_output import BulkOutput
+from identity_reward_client.cli.bulk_run import run_bulk
+from identity_reward_client.cli.manifest import read_manifest
+from identity_reward_client.errors import (
+    Conflict,
+    ConnectionFailed,
+    InvalidMedia,
+    InvalidRequest,
+    NotReady,
+    Unauthenticated,
+)
+from identity_reward_client.fake import FakeRewardClient
+
+
+@pytest.fixture
+def manifest(files):
+    def make(count=6, **fields):
+        lines = []
+        for i in range(count):
+            (files / f"{i}.mp4").write_bytes(b"clip %d" % i)
+            lines.append({"id": f"item-{i}", "references": ["a.jpg", "b.jpg"], "video": f"{i}.mp4", **fields})
+        path = files / "manifest.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def bulk(wire, files):
+    def run(*extra, manifest=files / "manifest.jsonl", output=files / "scores.jsonl"):
+        arguments = ["bulk", manifest, "-o", output, "--url", wire.url, *extra]
+        return CliRunner(env={"COLUMNS": "160"}).invoke(app, [str(argument) for argument in arguments])
+
+    return run
+
+
+def records(files):
+    return [json.loads(line) for line in (files / "scores.jsonl").read_text().splitlines()]
+
+
+def start_bulk(manifest, files, wire):
+    """A process in the middle of its work: some of the items are scored."""
+    output = files / "scores.jsonl"
+    command = [sys.executable, "-c", "from identity_reward_client.cli.app import main; main()"]
+    command += ["bulk", manifest, "-o", output, "--url", wire.url, "--concurrency", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not (output.exists() and output.read_bytes().count(b"\n") >= 5):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return process
+
+
+def scored_videos(wire):
+    return Counter(json.loads(r.body)["video"]["data"] for r in wire.requests if r.path == "/v1/score")
+
+
+def test_every_item_is_scored_with_the_clients_own_number(manifest, bulk, files, wire):
+    manifest(6, prompt="two people", fps=8)
+    done = bulk()
+    assert done.exit_code == 0, done.output
+    assert "6 scored, 0 failed, 0 done before" in done.stderr
+    asked = [request.headers["x-priority"] for request in wire.requests if request.path == "/v1/score"]
+    assert asked == ["bulk"] * 6, "it gives way to whoever waits for an answer"
+    by_id = {record["id"]: record for record in records(files)}
+    assert sorted(by_id) == [f"item-{i}" for i in range(6)]
+    for i in range(6):
+        direct = asyncio.run(wire.fake.score([files / "a.jpg"], files / f"{i}.mp4"))
+        record = by_id[f"item-{i}"]
+        assert record["reward"] == direct.reward
+        assert (record["video"], record["prompt"], record["fps"]) == (f"{i}.mp4", "two people", 8)
+        assert record["model"]["name"] == "fake"
+
+
+def test_a_second_run_scores_nothing(manifest, bulk, wire):
+    manifest()
+    bulk()
+    before = len(wire.requests)
+    done = bulk()
+    assert done.exit_code == 0
+    assert len(wire.requests) == before
+    assert "6 done before" in done.stderr
+
+
+def test_a_grown_manifest_scores_only_what_is_new(manifest, bulk, files, wire):
+    manifest(3)
+    bulk()
+    manifest(6)
+    assert bulk().exit_code == 0
+    assert len(records(files)) == 6
+    assert set(scored_videos(wire).values()) == {1}
+
+
+def test_a_failed_item_is_kept_with_its_error_and_tried_again_only_when_told(manifest, bulk, files, wire):
+    manifest(4)
+    (files / "2.mp4").unlink()
+    wire.script.extend([None, InvalidMedia("not a video")])
+    done = bulk("--concurrency", 1)
+    assert done.exit_code == 1
+    assert "2 scored, 2 failed" in done.stderr
+    failed = {record["id"]: record["error"] for record in records(files) if "error" in record}
+    assert failed["item-0"] == {"code": "invalid_media", "message": "not a video", "retryable": False, "details": {}}
+    assert "2.mp4" in failed["item-2"]["message"]
+    before = len(wire.requests)
+    assert bulk().exit_code == 1
+    assert len(wire.requests) == before
+    (files / "2.mp4").write_bytes(b"found")
+    assert bulk("--retry-failed").exit_code == 0
+    assert Counter(record["id"] for record in records(files)) == {f"item-{i}": 1 for i in range(4)}
+    assert all("reward" in record for record in records(files))
+
+
+def test_concurrency_is_bounded_and_used(manifest, bulk, wire):
+    wire.delay_s = 0.05
+    manifest(12)
+    assert bulk("--concurrency", 3).exit_code == 0
+    assert wire.most_active == 3
+
+
+def test_after_a_kill_the_run_goes_on_where_it_stopped(manifest, bulk, files, wire):
+    wire.delay_s = 0.03
+    output = files / "scores.jsonl"
+    process = start_bulk(manifest(40), files, wire)
+    process.kill()
+    process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGKILL
+    whole = output.read_bytes().count(b"\n")
+    assert 5 <= whole < 40
+    answered = {record["id"] for record in records(files)}
+    with open(output, "ab") as file:
+        file.write(b'{"id": "item-39", "rew')  # as a kill in the middle of a write leaves it
+    before = len(wire.requests)
+    assert bulk().exit_code == 0
+    assert Counter(record["id"] for record in records(files)) == {f"item-{i}": 1 for i in range(40)}
+    again = {json.loads(r.body)["video"]["data"] for r in wire.requests[before:] if r.path == "/v1/score"}
+    assert len(again) == 40 - len(answered)
+
+
+def test_ctrl_c_stops_with_a_line_and_loses_nothing(manifest, bulk, files, wire):
+    wire.delay_s = 0.03
+    process = start_bulk(manifest(40), files, wire)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "run again to go on" in stderr
+    assert "Traceback" not in stderr
+    assert bulk().exit_code == 0
+    assert Counter(record["id"] for record in records(files)) == {f"item-{i}": 1 for i in range(40)}
+
+
+def test_a_service_that_goes_away_ends_the_run_without_blaming_items(manifest, bulk, files, unused_tcp_port):
+    manifest()
+    started = time.monotonic()
+    done = bulk("--url", f"http://127.0.0.1:{unused_tcp_port}")
+    assert done.exit_code == 1
+    assert "nothing answers" in done.stderr
+    assert time.monotonic() - started < 10
+    assert records(files) == []
+
+
+def test_bad_lines_are_named_before_anything_is_scored(manifest, bulk, files, wire):
+    path = manifest(2)
+    path.write_text(path.read_text() + '{"video": 5}\n')
+    done = bulk()
+    assert done.exit_code == 1
+    assert "line 3" in done.stderr
+    assert wire.requests == []
+    assert not (files / "scores.jsonl").exists()
+
+
+def test_the_same_id_for_another_item_is_refused(manifest, bulk, wire):
+    manifest(2)
+    bulk()
+    manifest(2, prompt="another")
+    before = len(wire.requests)
+    done = bulk()
+    assert done.exit_code == 1
+    assert "'item-0' for another item" in done.stderr
+    assert len(wire.requests) == before
+
+
+def test_scores_of_two_models_are_not_mixed(manifest, bulk, files, wire):
+    manifest(2)
+    bulk()
+    text = (files / "scores.jsonl").read_text().replace('"fingerprint": "fake"', '"fingerprint": "older"')
+    (files / "scores.jsonl").write_text(text)
+    manifest(3)
+    done = bulk()
+    assert done.exit_code == 1
+    assert "older" in done.stderr
+    assert len(records(files)) == 2
+
+
+def test_an_unknown_model_is_told_before_anything_is_scored(manifest, bulk, wire):
+    manifest(2)
+    done = bulk("--model", "nope")
+    assert done.exit_code == 1
+    assert "served: fake" in done.stderr
+    assert wire.paths() == ["/v1/models"]
+
+
+def test_a_file_that_is_not_ours_is_left_alone(manifest, bulk, files):
+    manifest(2)
+    (files / "scores.jsonl").write_text('{"id": 1, "text": "notes"}\nmore notes\n')
+    done = bulk()
+    assert done.exit_code == 1
+    assert "isn't a result of bulk" in done.stderr
+    assert (files / "scores.jsonl").read_text() == '{"id": 1, "text": "notes"}\nmore notes\n'
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionFailed("gone"), NotReady("draining"), Unauthenticated("who?")], ids=lambda e: type(e).__name__
+)
+async def test_an_error_of_the_service_ends_the_run_and_is_no_items_fault(manifest, files, error):
+    items = read_manifest(manifest(6))
+    client = FakeRewardClient(fail_calls={3: error})
+    (model,) = await client.models()
+    output = BulkOutput(files / "scores.jsonl")
+    with pytest.raises(type(error)):
+        await run_bulk(client, items, output, model, concurrency=1)
+    output.close()
+    assert [record["id"] for record in records(files)] == ["item-0", "item-1", "item-2"]
+
+
+async def test_a_model_that_changes_during_the_run_ends_it(manifest, files):
+    client = FakeRewardClient()
+    (model,) = await client.models()
+    output = BulkOutput(files / "scores.jsonl")
+    with pytest.raises(InvalidRequest, match="changed"):
+        await run_bulk(
+            client, read_manifest(manifest(2)), output, model.model_copy(update={"fingerprint": "x"}), concurrency=1
+        )
+    output.close()
+    assert records(files) == []
+
+
+LINE = {"id": "x", "item_sha256": "0", "reward": 1.0}
+
+
+def test_a_last_line_that_lacks_only_its_end_is_kept(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    path.write_text(json.dumps(LINE))
+    output = BulkOutput(path)
+    output.append({**LINE, "id": "y"})
+    output.close()
+    assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["x", "y"]
+
+
+def test_two_runs_do_not_write_one_file(tmp_path):
+    first = BulkOutput(tmp_path / "scores.jsonl")
+    with pytest.raises(Conflict, match="another run"):
+        BulkOutput(tmp_path / "scores.jsonl")
+    first.append({"id": "x", "error": {}})
+    first.drop_failed()
+    with pytest.raises(Conflict, match="another run"):
+        BulkOutput(tmp_path / "scores.jsonl")
+    first.close()
+    BulkOutput(tmp_path / "scores.jsonl").close()
+
+
+def test_a_record_is_on_disk_when_append_returns(tmp_path):
+    output = BulkOutput(tmp_path / "deep" / "scores.jsonl")
+    output.append(LINE)
+    assert json.loads((tmp_path / "deep" / "scores.jsonl").read_text()) == LINE
+    with pytest.raises(ValueError, match="JSON"):
+        output.append({**LINE, "reward": float("nan")})
+    output.close()
+
+
+def test_a_torn_first_line_of_a_foreign_file_is_not_cut(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("my only notes, without a newline")
+    with pytest.raises(InvalidRequest):
+        BulkOutput(path)
+    assert path.read_text() == "my only notes, without a newline"

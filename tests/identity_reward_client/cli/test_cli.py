@@ -1,0 +1,182 @@
+import json
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from identity_reward_client import messages
+from identity_reward_client.cli.app import app
+from identity_reward_client.errors import InvalidMedia, Overloaded
+from identity_reward_client.frame_sampling import FrameSampling
+
+
+@pytest.fixture
+def run(wire, files):
+    def run(*arguments, url=True):
+        where = ["--url", wire.url] if url else []
+        return CliRunner(env={"COLUMNS": "160"}).invoke(app, [*map(str, arguments), *where])
+
+    return run
+
+
+@pytest.fixture
+def refs(files):
+    return ["--reference", files / "a.jpg", "--reference", files / "b.jpg"]
+
+
+def videos(files, *names):
+    return [files / f"{name}.mp4" for name in names]
+
+
+def one_line(text):
+    return len(text.strip().splitlines()) == 1
+
+
+def test_score_of_one_video_as_json_is_the_score_response(run, refs, files, wire):
+    done = run("score", *refs, *videos(files, "one"), "--json", "--prompt", "two people", "--fps", 8)
+    assert done.exit_code == 0, done.output
+    answer = messages.ScoreResponse.model_validate_json(done.stdout)
+    assert answer.fps == 8
+    assert json.loads(wire.requests[0].body)["prompt"] == "two people"
+
+
+def test_a_token_comes_from_the_variable_and_is_not_shown(run, refs, files, wire, monkeypatch):
+    monkeypatch.setenv("IDENTITY_REWARD_TOKEN", "idr_secret")
+    done = run("score", *refs, *videos(files, "one"))
+    assert wire.requests[0].headers["authorization"] == "Bearer idr_secret"
+    assert "secret" not in done.output + run("score", "--help", url=False).output
+
+
+def test_score_of_one_video_as_a_table(run, refs, files):
+    reward = json.loads(run("score", *refs, *videos(files, "one"), "--json").stdout)["reward"]
+    done = run("score", *refs, *videos(files, "one"))
+    assert done.exit_code == 0
+    assert f"{reward:.4f}" in done.stdout
+    assert "model: fake" in done.stdout
+
+
+def test_score_of_several_is_a_group(run, refs, files):
+    done = run("score", *refs, *videos(files, "one", "two", "three"), "--json")
+    assert done.exit_code == 0
+    answer = messages.GroupResponse.model_validate_json(done.stdout)
+    assert [item.index for item in answer.items] == [0, 1, 2]
+
+
+def test_a_failed_item_of_several_shows_its_error_and_exits_1(run, refs, files, wire):
+    wire.fake._fail = {1: InvalidMedia("not a video")}
+    table = run("score", *refs, *videos(files, "one", "two"))
+    assert table.exit_code == 1
+    assert "not a video" in table.stdout
+    assert "1 of 2" in table.stderr
+    as_json = run("score", *refs, *videos(files, "one", "two"), "--json")
+    assert as_json.exit_code == 1
+    assert json.loads(as_json.stdout)["items"][1]["error"]["code"] == "invalid_media"
+
+
+def test_compare_shows_chances_and_verdict(run, refs, files):
+    done = run("compare", *refs, *videos(files, "one", "one"))
+    assert done.exit_code == 0
+    assert "66.7%" in done.stdout
+    assert "16.7%" in done.stdout
+    assert "verdict: tie" in done.stdout
+    answer = messages.CompareResponse.model_validate_json(
+        run("compare", *refs, *videos(files, "one", "two"), "--json", "--theta", 2).stdout
+    )
+    assert answer.theta == 2
+    assert run("compare", *refs, *videos(files, "one")).exit_code == 2
+
+
+def test_rank_sorts_best_first_and_failed_last(run, refs, files, wire):
+    wire.fake._fail = {1: InvalidMedia("not a video")}
+    arguments = ("rank", *refs, *videos(files, "one", "two", "three"))
+    answer = messages.GroupResponse.model_validate_json(run(*arguments, "--json").stdout)
+    rewards = {"one": answer.items[0].reward, "three": answer.items[2].reward}
+    best, worst = sorted(rewards, key=rewards.get, reverse=True)
+    done = run(*arguments)
+    assert done.exit_code == 1
+    places = [done.stdout.index(f"{name}.mp4") for name in (best, worst, "two")]
+    assert places == sorted(places)
+    chance = answer.win[0][2] if worst == "one" else answer.win[2][0]
+    assert f"{chance:.1%}" in done.stdout
+
+
+def test_details_are_shown(run, refs, files, wire, monkeypatch):
+    scored = wire.fake._scored
+    monkeypatch.setattr(
+        wire.fake, "_scored", lambda *a: scored(*a).model_copy(update={"details": {"per_person": [0.25]}})
+    )
+    assert '"per_person": [0.25]' in run("score", *refs, *videos(files, "one"), "--details").stdout
+
+
+def test_models_as_table_and_json(run):
+    done = run("models")
+    assert "fake (default)" in done.stdout
+    assert "random weights" in done.stdout
+    assert messages.ModelList.model_validate_json(run("models", "--json").stdout).models[0].name == "fake"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["score", "-r", "gone.jpg", "gone.mp4"], "no picture at gone.jpg"),
+        (["models", "--url", "nonsense"], "nonsense"),
+    ],
+    ids=["missing file", "no URL"],
+)
+def test_errors_are_one_line_on_stderr(run, arguments, says):
+    done = run(*arguments, url=False)
+    assert done.exit_code == 1
+    assert says in done.stderr
+    assert one_line(done.stderr)
+    assert done.stdout == ""
+
+
+def test_nothing_listening_is_told_within_seconds(run, unused_tcp_port):
+    started = time.monotonic()
+    done = run("models", "--url", f"http://127.0.0.1:{unused_tcp_port}", url=False)
+    assert done.exit_code == 1
+    assert "identity-reward serve" in done.stderr
+    assert one_line(done.stderr)
+    assert time.monotonic() - started < 5
+
+
+def test_errors_of_the_service_are_one_line(run, refs, files, wire):
+    wire.script.extend([Overloaded("too\nbusy")] * 3)
+    done = run("score", *refs, *videos(files, "one"))
+    assert (done.exit_code, done.stderr) == (1, "error: too busy\n")
+
+
+def test_local_and_url_exclude_each_other(run, refs, files):
+    done = run("score", *refs, *videos(files, "one"), "--local")
+    assert done.exit_code == 2
+    assert "exclude" in done.stderr
+
+
+def test_version(run):
+    done = run("--version", url=False)
+    assert done.exit_code == 0
+    assert done.stdout.startswith("identity-reward-client 0.")
+
+
+def test_fps_compat_is_passed_on_and_other_words_are_usage_errors(run, refs, files, wire):
+    wire.fake._sampling = FrameSampling("ten", num_frames=4, compat_fps=10.0)
+    done = run("score", *refs, *videos(files, "one"), "--json", "--fps", "compat")
+    assert (done.exit_code, json.loads(done.stdout)["fps"]) == (0, 10)
+    assert json.loads(wire.requests[-1].body)["video"]["fps"] == "compat"
+    for word in ("fast", "-1", "nan"):
+        done = run("rank", *refs, *videos(files, "one"), f"--fps={word}")
+        assert done.exit_code == 2
+        assert "fps must be a" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["score", "--reference", "a", "b", "--dtype", "float32"], "--dtype goes with --local"),
+        (["models", "--model", "tiny"], "--model goes with --local"),
+    ],
+)
+def test_what_goes_with_local_alone_says_so(run, arguments, says):
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert says in done.stderr

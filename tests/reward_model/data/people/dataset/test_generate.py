@@ -1,0 +1,206 @@
+"""`identity-reward data people` as a program: the same files from any number of workers, and after any interruption."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reward_model.data.packed_clip import read_packed
+from reward_model.data.people.dataset.generate import generate
+from reward_model.data.people.scenarios.options import Options
+from reward_model.data.people.scenarios.scenario import ClipSize
+from reward_model.data.records import read_pairs
+from reward_model.decoding.decoders import decode_frames, probe
+
+PROGRAM = [sys.executable, "-c", "from reward_model.data.cli import app; app()"]
+SIZE = ClipSize(num_frames=5, width=84, height=48)
+SMALL = ["--size", "48x84", "--num-frames", "5", "--seed", "2", "--split", "train=0.5,dev=0.25,test=0.25"]
+SPLITS = {"train": 0.5, "dev": 0.25, "test": 0.25}
+PAIRS, SCENARIOS = 23, 4
+
+
+def people(out, *arguments):
+    return subprocess.run(
+        [*PROGRAM, "people", "--out", str(out), *map(str, arguments)], capture_output=True, text=True, timeout=120
+    )
+
+
+def content(folder):
+    """{file: hash} of everything that a reader of the data set sees."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in (".lock", "scenarios.log")
+    }
+
+
+def pairs_of(folder):
+    return [pair for path in sorted(folder.glob("*.jsonl")) for pair in read_pairs(path)]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    out = tmp_path_factory.mktemp("people") / "data"
+    assert sum(generate(out, Options(PAIRS, 2, splits=SPLITS, size=SIZE), workers=1).pairs.values()) == PAIRS
+    return out
+
+
+def test_a_data_set(written):
+    pairs = pairs_of(written)
+    assert len(pairs) == len({pair.pair_id for pair in pairs}) == PAIRS
+    people_of = {split: set() for split in ("train", "dev", "test")}
+    for pair in pairs:
+        people_of[pair.split].update(pair.persons)
+        assert pair.source == "construction"
+        assert pair.label == pair.meta["truth"]
+        assert pair.licence == "CC0-1.0"
+    assert all(people_of.values())
+    assert len(set.union(*people_of.values())) == sum(map(len, people_of.values()))
+    world = json.loads((written / "world.json").read_text())
+    assert world["arguments"]["seed"] == 2
+    assert "numpy" in world["versions"]
+    used = {video for pair in pairs for video in (pair.video_a, pair.video_b)}
+    assert used <= {f"clips/{path.name}" for path in (written / "clips").iterdir()}
+    data = (written / pairs[0].video_a).read_bytes()
+    told = probe(data)
+    assert (told.codec, told.width, told.height, told.num_frames, told.fps) == ("h264", 84, 48, 5, 16.0)
+    assert decode_frames(data, [0, 4]).shape == (2, 48, 84, 3)
+
+
+def test_check_finds_nothing_wrong(written):
+    files = [str(written / f"{split}.jsonl") for split in ("train", "dev", "test")]
+    done = subprocess.run([*PROGRAM, "check", *files], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "no problems" in done.stdout
+
+
+def test_a_killed_run_goes_on_to_the_same_files(written, tmp_path):
+    """Killed in the middle with its workers at work; then another number of workers, and a line that is cut."""
+    out = tmp_path / "data"
+    arguments = ["--out", str(out), *SMALL, "--pairs", str(PAIRS), "--workers", "2"]
+    process = subprocess.Popen([*PROGRAM, "people", *arguments], stderr=subprocess.PIPE, text=True)
+    done = out / "scenarios.log"
+    deadline = time.monotonic() + 60
+    while not (done.exists() and done.read_bytes().count(b"\n")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    children = _children(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    lines = done.read_bytes().count(b"\n")
+    assert lines < SCENARIOS
+    assert not (out / "train.jsonl").exists()
+    while any(_alive(child) for child in children):  # workers end with their parent
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    with done.open("a") as file:
+        file.write('{"scenario": 3, "pai')
+    again = people(out, *SMALL, "--pairs", PAIRS, "--workers", 2)
+    assert again.returncode == 0, again.stderr
+    assert f"{SCENARIOS - lines} of {SCENARIOS} scenarios" in again.stdout
+    assert content(out) == content(written)
+
+
+def _children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+def test_interrupted_by_hand(tmp_path):
+    out = tmp_path / "data"
+    process = subprocess.Popen(
+        [*PROGRAM, "people", "--out", str(out), *SMALL, "--pairs", "600"],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not ((out / "scenarios.log").exists() and (out / "scenarios.log").stat().st_size):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all processes
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.strip().splitlines()[-1] == f"stopped; the same command goes on with {out}"
+    assert "Traceback" not in told
+    assert not list(out.rglob(".*.writing"))
+
+
+def test_a_run_of_other_releases_does_not_go_on_and_what_is_whole_stays(written, tmp_path):
+    out = tmp_path / "data"
+    shutil.copytree(written, out)
+    world = json.loads((out / "world.json").read_text())
+    world["versions"]["numpy"] = "0.1"
+    (out / "world.json").write_text(json.dumps(world))
+    assert people(out, *SMALL, "--pairs", PAIRS).returncode == 0
+    lines = (out / "scenarios.log").read_text().splitlines(keepends=True)
+    (out / "scenarios.log").write_text("".join(lines[:-1]))
+    done = people(out, *SMALL, "--pairs", PAIRS)
+    assert done.returncode == 2
+    assert "was begun by numpy 0.1 (now " in done.stderr
+
+
+def test_another_seed_or_another_run_in_the_folder(written):
+    before = content(written)
+    done = people(written, *SMALL, "--pairs", PAIRS, "--seed", 3)
+    assert done.returncode == 2
+    assert "was begun with seed 2 (now 3)" in done.stderr
+    done = people(written, *SMALL, "--pairs", PAIRS, "--labels", "auto")
+    assert "labels 'exact' (now 'auto')" in done.stderr
+    done = people(written, *SMALL, "--pairs", PAIRS)
+    assert done.returncode == 0
+    assert f"0 of {SCENARIOS} scenarios" in done.stdout
+    assert content(written) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--split", "train=0.5"], "sum to 1"),
+        (["--size", "48"], "two sides in pixels"),
+        (["--frames", "packed", "--sampling", "none"], "is none of identity-grpo"),
+    ],
+)
+def test_bad_arguments(tmp_path, arguments, said):
+    done = people(tmp_path / "data", "--pairs", 5, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "data").exists()
+
+
+def test_packed_clips_and_noisy_votes(written, tmp_path):
+    """The same scenarios as the frames that a model sees, with other votes on the same pairs."""
+    packed = ["--frames", "packed", "--packed-frames", 4, "--packed-size", "28x56"]
+    done = people(tmp_path, *SMALL, *packed, "--pairs", 12, "--labels", "auto", "--split", "train=1", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["train.jsonl"]
+    pairs = read_pairs(tmp_path / "train.jsonl")
+    clean = {pair.pair_id: pair for pair in pairs_of(written)}
+    assert [pair.meta["truth"] for pair in pairs] == [clean[pair.pair_id].label for pair in pairs]
+    assert {pair.source for pair in pairs} == {"vlm"}
+    assert any(pair.label != pair.meta["truth"] for pair in pairs)
+    for pair in pairs[:4]:
+        clip = read_packed(tmp_path / pair.video_a)
+        assert clip.frames_THWC.shape == (4, 28, 56, 3)
+        assert (clip.fps, clip.num_source_frames, clip.frame_indices) == (16.0, 5, (0, 1, 3, 4))
+        # what the video file shows, smaller
+        video = decode_frames((written / clean[pair.pair_id].video_a).read_bytes(), clip.frame_indices)
+        colours = [frames.reshape(4, -1, 3).mean(1) for frames in (clip.frames_THWC, video)]
+        assert np.abs(colours[0] - colours[1]).max() < 6

@@ -1,0 +1,43 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reward_model.decoding.timeline import timeline
+from reward_model.errors import InvalidMedia
+
+
+@given(st.integers(1, 300), st.sampled_from([1.0, 10.0, 23.976, 25.0, 59.94, 120.0]), st.floats(-5, 100))
+def test_constant_rates_keep_their_numbers_whatever_the_clock(count, fps, start):
+    """Times are rounded to milliseconds, as Matroska stores them."""
+    starts = [round((start + i / fps) * 1000) / 1000 for i in range(count)]
+    line = timeline(starts, 1 / fps, fps)
+    assert not line.variable
+    assert line.fps == fps
+    assert line.source_frames(range(count)) == tuple(range(count))
+
+
+@given(st.lists(st.floats(0.001, 2.0), min_size=2, max_size=60))
+def test_variable_rates_show_ascending_frames_and_stay_inside(gaps):
+    starts = [sum(gaps[:i]) for i in range(len(gaps))]
+    line = timeline(starts, gaps[-1], None)
+    frames = line.source_frames(range(len(gaps)))
+    assert list(frames) == sorted(frames)
+    assert 0 <= frames[0] <= frames[-1] < len(gaps)
+    assert line.duration_s == pytest.approx(sum(gaps))
+    for i, frame in enumerate(frames):
+        middle = (i + 0.5) / line.fps
+        assert starts[frame] <= middle + 1e-9 or frame == 0
+        assert frame + 1 == len(starts) or middle < starts[frame + 1] + 1e-9
+
+
+def test_a_wrong_rate_in_the_header_is_overruled_by_the_times():
+    line = timeline([0.1 * i for i in range(30)], 0.1, 1000.0)
+    assert line.fps == pytest.approx(10.0)
+    assert not line.variable
+
+
+def test_no_times_and_no_rate_is_an_error():
+    with pytest.raises(InvalidMedia, match="no usable times"):
+        timeline([0.0], None, None)
+    with pytest.raises(InvalidMedia, match="no frames"):
+        timeline([], 0.1, 10.0)

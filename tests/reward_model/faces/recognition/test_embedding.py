@@ -1,0 +1,198 @@
+"""SFace, and a user's own ONNX. The user's file is SFace's network saved in other conventions."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from scipy.optimize import minimize_scalar
+from scipy.stats import mannwhitneyu
+
+from identity_reward_client.preference import probabilities
+from reward_model.faces.arcface import PREFERENCE_SCALE, load
+from reward_model.faces.recognition import embedding as embed
+from reward_model.faces.recognition.alignment import align
+from reward_model.faces.recognition.detection import FaceDetector
+from reward_model.faces.recognition.embedding import FaceEmbedder
+from reward_model.faces.recognition.model_files import SFACE, ModelFileError, bundled_folder
+from reward_model.scorer import load_scorer
+
+KINDS = ("studio_portrait", "amateur_selfie", "amateur_posture", "studio_posture")
+
+
+@pytest.fixture(scope="module")
+def embedder(scorer):
+    return scorer.reader.embedder
+
+
+@pytest.fixture(scope="module")
+def crops(picture):
+    """[10 people, 4 pictures] aligned faces."""
+    detector = FaceDetector()
+
+    def crop(image):
+        return align(image, detector.detect(image)[0].landmarks_52)
+
+    return [[crop(picture(person, kind)) for kind in KINDS] for person in range(1, 11)]
+
+
+@pytest.fixture(scope="module")
+def cosines(embedder, crops):
+    """Over all pairs of the 40 photographs: (of the same person, of different people, [40, 40])."""
+    embeddings = np.stack([embedder.embed(crop) for person in crops for crop in person])
+    all_pairs = embeddings @ embeddings.T
+    same = np.kron(np.eye(10), np.ones((4, 4))).astype(bool)
+    upper = np.triu(np.ones((40, 40), bool), 1)
+    return all_pairs[same & upper], all_pairs[~same & upper], all_pairs
+
+
+def test_same_people_are_told_from_others(cosines):
+    same, other, _ = cosines
+    auc = mannwhitneyu(same, other).statistic / (len(same) * len(other))
+    assert auc > 0.99
+    assert same.mean() - other.mean() > 0.4
+
+
+def test_the_preference_scale_is_the_one_that_fits_the_photographs(cosines):
+    _, _, all_pairs = cosines
+    person = np.arange(40) // 4
+    wins, ties = [], []
+    for anchor in range(40):
+        same = np.delete(all_pairs[anchor], anchor)[np.delete(person, anchor) == person[anchor]]
+        other = all_pairs[anchor][person != person[anchor]]
+        wins.append((same[:, None] - other).ravel())
+        ties += [same[0] - same[1], same[0] - same[2], same[1] - same[2]]
+
+    def loss(scale):
+        p_win, _, _ = probabilities(scale * np.concatenate(wins))
+        _, p_tie, _ = probabilities(scale * np.array(ties))
+        return -np.log(p_win).mean() - np.log(p_tie).mean()
+
+    best = minimize_scalar(loss, bounds=(1, 40), method="bounded").x
+    assert best == pytest.approx(PREFERENCE_SCALE, rel=0.15)
+
+
+def test_embeddings_have_length_one_and_repeat_bit_by_bit(embedder, crops):
+    first, second = embedder.embed(crops[0][0]), embedder.embed(crops[0][0])
+    assert first.shape == (128,)
+    assert first.dtype == np.float32
+    assert np.linalg.norm(first) == pytest.approx(1, abs=1e-6)
+    assert (first == second).all()
+
+
+def test_the_bundled_network_s_own_normalisation_and_colour_order_are_used(embedder, crops, cosines):
+    assert embedder.normalizes_itself
+    assert embedder.size_px == 112
+    same, _, _ = cosines
+    swapped = np.stack([embedder.embed(crop[:, :, ::-1]) for person in crops for crop in person])
+    swapped_same = (swapped @ swapped.T)[np.kron(np.eye(10), np.triu(np.ones((4, 4)), 1)).astype(bool)]
+    assert same.mean() > swapped_same.mean() + 0.01
+
+
+def plain_sface() -> onnx.ModelProto:
+    """SFace with float weights and its true input alone: what a user's own export looks like."""
+    proto = onnx.load(bundled_folder() / SFACE[0])
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+    nodes, floats = [], dict(stored)
+    for node in proto.graph.node:
+        if node.op_type == "DequantizeLinear":
+            single = helper.make_graph([node], "one", [], [helper.make_empty_tensor_value_info(node.output[0])])
+            single.initializer.extend(tensor for tensor in proto.graph.initializer if tensor.name in node.input)
+            model = helper.make_model(single, opset_imports=proto.opset_import)
+            floats[node.output[0]] = ReferenceEvaluator(model).run(None, {})[0]
+        elif node.op_type == "Reshape" and node.input[0] in floats:
+            floats[node.output[0]] = floats[node.input[0]].reshape(floats[node.input[1]])
+        else:
+            nodes.append(node)
+    read = {name for node in nodes for name in node.input}
+    graph = helper.make_graph(
+        nodes, "sface", [value for value in proto.graph.input if value.name == "data"], proto.graph.output,
+        [numpy_helper.from_array(value, name) for name, value in floats.items() if name in read],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=proto.opset_import, ir_version=proto.ir_version)
+
+
+@pytest.fixture(scope="module")
+def users_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "my_arcface.onnx"
+    onnx.save(plain_sface(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def users_bare_model(users_model, tmp_path_factory):
+    """The same without its Sub and Mul, so that it expects values about -1 to 1, and with height and width free."""
+    proto = onnx.load(users_model)
+    last = next(node for node in proto.graph.node if node.op_type == "Mul").output[0]
+    kept = [node for node in proto.graph.node if node.op_type not in ("Sub", "Mul")]
+    for node in kept:
+        node.input[:] = ["data" if name == last else name for name in node.input]
+    del proto.graph.node[:]
+    proto.graph.node.extend(kept)
+    for dim in proto.graph.input[0].type.tensor_type.shape.dim[2:]:
+        dim.dim_param = "side"
+    path = tmp_path_factory.mktemp("model") / "bare.onnx"
+    onnx.save(proto, path)
+    return path
+
+
+def test_a_users_onnx_that_normalises_itself_is_given_0_to_255(users_model, embedder, crops):
+    own = FaceEmbedder.from_path(users_model)
+    assert own.normalizes_itself
+    assert own.model.sha256 != embedder.model.sha256
+    for person in crops[:3]:
+        np.testing.assert_allclose(own.embed(person[0]), embedder.embed(person[0]), atol=2e-6)
+
+
+def test_a_users_onnx_that_does_not_is_given_minus_1_to_1(users_bare_model, embedder, crops):
+    bare = FaceEmbedder.from_path(users_bare_model)
+    assert not bare.normalizes_itself
+    assert bare.size_px == 112
+    for person in crops[:3]:
+        # SFace divides by 128, ArcFace's convention by 127.5: the same picture, 0.4 % more contrast
+        assert bare.embed(person[0]) @ embedder.embed(person[0]) > 0.999
+
+
+def test_a_users_onnx_scores_under_its_own_name_and_fingerprint(users_model, scorer, sample, score):
+    own = load_scorer(str(users_model))
+    assert own.info.name == "arcface-my_arcface"
+    assert own.info.fingerprint != scorer.info.fingerprint == load().info.fingerprint
+    own.warm_up()
+    pair = sample((1, 5), (1, 5))
+    assert score(pair, own).reward == pytest.approx(score(pair).reward, abs=1e-5)
+
+
+def one_node(shape, op="Flatten", outputs=("y",)):
+    graph = helper.make_graph(
+        [helper.make_node(op, ["x"], list(outputs), axis=1)], "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"not a model", "is not an ONNX model"),
+        (b"", "must have one input"),
+        (one_node([1, 112, 112, 3]).SerializeToString(), r"channels first; it takes \[1, 112, 112, 3\]"),
+        (one_node([1, 3, 112, 96]).SerializeToString(), r"square RGB picture"),
+        (one_node([8, 3, 112, 112]).SerializeToString(), r"it takes \[8, 3, 112, 112\]"),
+        (one_node([1, 3, 112, 112], "NoSuchOp").SerializeToString(), "cannot embed a blank picture"),
+    ],
+    ids=["text", "empty", "channels-last", "not-square", "fixed-batch", "unknown-op"],
+)
+def test_other_files_are_refused_with_what_is_wrong(tmp_path, data, message):
+    (tmp_path / "model.onnx").write_bytes(data)
+    with pytest.raises(ModelFileError, match=message):
+        FaceEmbedder.from_path(tmp_path / "model.onnx")
+
+
+def test_prelu_spelled_out_keeps_every_bit(embedder, crops, monkeypatch):
+    monkeypatch.setattr(embed, "_spell_out_prelu", lambda proto: None)
+    plain = FaceEmbedder.bundled()
+    assert plain.num_parameters == embedder.num_parameters
+    for person in crops[:3]:
+        for crop in person:
+            assert (plain.embed(crop) == embedder.embed(crop)).all()

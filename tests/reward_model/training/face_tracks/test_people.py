@@ -1,0 +1,165 @@
+"""Who is held out, on the records of generated photographs and of rendered people."""
+
+from importlib.util import find_spec
+from itertools import combinations
+
+import pytest
+
+from reward_model.data.people.dataset.generate import open_source, scene_pairs
+from reward_model.data.people.photographs.openpeople import PEOPLE
+from reward_model.data.people.scenarios.options import Options
+from reward_model.data.people.scenarios.scenario import draw_scenario
+from reward_model.data.records import PreferencePair, Reference, write_pairs
+from reward_model.training.errors import TrainingError
+from reward_model.training.face_tracks.config import FaceTracksConfig, TrackPairs
+from reward_model.training.face_tracks.cross_validation import cross_validate
+from reward_model.training.face_tracks.people import folds_of, people_of, require_people, split_people, stranger_pairs
+
+photographs = pytest.mark.skipif(find_spec("openpeople") is None, reason="needs the package openpeople")
+
+
+def generated(seed: int = 1, scenarios: int = 60) -> list[PreferencePair]:
+    options = Options(6 * scenarios, seed, photos=True, splits={"test": 1.0})
+    source = open_source(options)
+    pairs = []
+    for index in range(scenarios):
+        scene = source.scene(index, "test")
+        references = [Reference(path=f"{person}.png", person=person) for person, _ in scene.references]
+        paths = [f"clips/{clip.name}.mp4" for clip in scene.clips]
+        pairs += scene_pairs(options, index, "test", scene, references, paths, source.licence)
+    return pairs
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[PreferencePair]:
+    return generated()
+
+
+@photographs
+def test_records_of_photographs_name_impostors(photos):
+    assert all(set(pair.persons) <= set(pair.meta["people"]) <= set(PEOPLE) for pair in photos)
+    assert all(pair.meta["people"] == sorted(pair.meta["people"]) for pair in photos)
+    for pair in photos:
+        modes = {*pair.meta["a"]["modes"], *pair.meta["b"]["modes"]}
+        strangers = set(pair.meta["people"]) - set(pair.persons)
+        assert bool(strangers) == bool(modes & {"wrong-person", "one-replaced", "drift", "switch"}), pair.pair_id
+
+
+@photographs
+def test_folds_share_nobody_and_leave_nobody_out(photos):
+    folds = folds_of(photos, 4, 0)
+    assert frozenset().union(*folds) == set(PEOPLE)
+    assert not any(one & other for one, other in combinations(folds, 2))
+    assert max(map(len, folds)) - min(map(len, folds)) <= 1
+    for fold in folds:
+        learned = [pair for pair in photos if not fold & people_of(pair)]
+        # by references alone some of them would show people of the fold
+        assert len(learned) < sum(not fold & set(pair.persons) for pair in photos)
+    with pytest.raises(TrainingError, match="30 folds of 10 people"):
+        folds_of(photos, 30, 0)
+
+
+@photographs
+def test_strangers_are_as_many_other_people(photos):
+    made = stranger_pairs(photos, 3, 0)
+    assert made == stranger_pairs(photos, 3, 0)
+    assert made != stranger_pairs(photos, 3, 1)
+    assert len({pair.pair_id for pair in (*photos, *made)}) == len(photos) + len(made)
+    cast_of = {path: pair for pair in photos for path in (pair.video_a, pair.video_b)}
+    modes = {getattr(pair, f"video_{side}"): pair.meta[side]["modes"] for pair in photos for side in "ab"}
+    kinds = set()
+    for pair in made:
+        own, other = cast_of[pair.video_a], cast_of[pair.video_b]
+        assert own.references == pair.references
+        assert len(other.references) == len(pair.references)
+        assert not set(other.persons) & set(pair.persons)
+        assert people_of(pair) >= {*pair.persons, *other.persons}
+        assert not modes[pair.video_b]
+        assert "wrong-person" not in modes[pair.video_a]
+        assert pair.label == "A"
+        kinds.add((pair.pair_id.rpartition("-")[2], bool(modes[pair.video_a])))
+    assert kinds == {("good", False), ("failing", True)}
+    assert stranger_pairs(photos, 0, 0) == []
+
+
+@photographs
+def test_without_others_there_are_no_strangers(photos):
+    (cast, *_) = photos
+    alone = [pair for pair in photos if pair.references == cast.references]
+    assert stranger_pairs(alone, 2, 0) == []
+
+
+def shown(pairs: list[PreferencePair], places: list[int]) -> frozenset[str]:
+    return frozenset().union(*(people_of(pairs[i]) for i in places))
+
+
+@photographs
+@pytest.mark.parametrize("seed", range(4))
+def test_photographed_people_are_in_one_part_of_a_split(photos, seed):
+    rest, held_out = split_people(photos, 0.15, seed)
+    assert not shown(photos, rest) & shown(photos, held_out)
+    kept = len(rest) + len(held_out)
+    assert 0.15 <= len(held_out) / kept < 0.5
+    # what shows people of both parts is in neither
+    assert 0.3 * len(photos) < kept < len(photos)
+    assert (rest, held_out) == split_people(photos, 0.15, seed)
+
+
+@photographs
+def test_rendered_casts_and_photographs_are_split_each_by_themselves(photos):
+    rendered = [
+        pair.model_copy(update={"references": (Reference(path="r.png", person=f"r{n // 6}"),), "meta": {}})
+        for n, pair in enumerate(photos)
+    ]
+    both = rendered + photos
+    rest, held_out = split_people(both, 0.1, 0)
+    assert not shown(both, rest) & shown(both, held_out)
+    cut = len(rendered)
+    assert sum(i < cut for i in held_out) == 36
+    assert sum(i < cut for i in rest) == 324
+    assert any(i >= cut for i in held_out)
+
+
+def test_people_who_all_hang_together_can_t_be_split(photos):
+    one = [pair.model_copy(update={"meta": {**pair.meta, "people": sorted(PEOPLE)}}) for pair in photos[:20]]
+    with pytest.raises(TrainingError, match="no people can be held out of 20 pairs"):
+        split_people(one, 0.1, 0)
+
+
+@photographs
+def test_pairs_that_don_t_say_whom_they_show_are_refused(photos, tmp_path):
+    silent = [pair.model_copy(update={"meta": {"mode": pair.meta["mode"]}}) for pair in photos[:3]]
+    for name, pairs in (("silent", silent), ("told", photos[:6])):
+        write_pairs(tmp_path / f"{name}.jsonl", pairs)
+        for path in (path for pair in pairs for path in (pair.video_a, pair.video_b, pair.references[0].path)):
+            (tmp_path / path).parent.mkdir(exist_ok=True)
+            (tmp_path / path).touch()
+        for reference in (reference for pair in pairs for reference in pair.references):
+            (tmp_path / reference.path).touch()
+    for people, train in (("silent", ()), ("told", (TrackPairs(path=str(tmp_path / "silent.jsonl")),))):
+        config = FaceTracksConfig(train=train, cache=str(tmp_path / "cache"))
+        with pytest.raises(TrainingError, match=r"silent\.jsonl: pair .* lacks meta\.people"):
+            cross_validate(config, tmp_path / f"{people}.jsonl", 3)
+
+
+def test_rendered_people_need_no_names_beside_photographs():
+    rendered = PreferencePair.model_validate({
+        "pair_id": "1", "prompt": "", "references": [{"path": "a.png", "person": "1-000000a"}], "video_a": "a.mp4",
+        "video_b": "b.mp4", "votes": {"A": 3}, "source": "construction", "split": "train",
+    })  # fmt: skip
+    require_people("x.jsonl", [rendered], ["P001"])
+    with pytest.raises(TrainingError, match=r"x\.jsonl: pair 1 of 1-000000a lacks meta\.people"):
+        require_people("x.jsonl", [rendered], ["1-000000a"])
+
+
+def test_look_alikes_of_rendered_people_have_names_of_their_own():
+    options = Options(6, 3)
+    strangers = 0
+    for index in range(40):
+        scenario = draw_scenario(3, index, options.size)
+        cast = {portrait.person.name for portrait in scenario.portraits}
+        for clip in scenario.clips:
+            replaced = {"wrong-person", "one-replaced", "drift", "switch"} & set(clip.modes)
+            assert bool(clip.people - cast) == bool(replaced), (clip.name, clip.modes)
+            strangers += bool(replaced)
+    assert strangers > 20

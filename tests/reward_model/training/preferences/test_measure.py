@@ -1,0 +1,26 @@
+import numpy as np
+import pytest
+
+from reward_model.training.evaluation.statistics import Bootstrap
+from reward_model.training.preferences.measure import RESAMPLES, summary
+from tests.reward_model.training.evaluation.test_evaluation import made_pairs
+
+
+def test_a_summary_by_hand():
+    pairs = made_pairs(["A", "B", "A", "tie", "tie"], ["swap", "swap", "blur", "nuisance", "nuisance"], "xxyyz")
+    values = summary(np.array([3.0, -2.0, -1.0, 0.5, 4.0]), pairs, 5.0)
+    assert values["accuracy_without_ties"] == pytest.approx(2 / 3)
+    assert values["accuracy_with_ties"] == pytest.approx(3 / 5)
+    assert values["modes"] == {"blur": 0.0, "nuisance": 0.5, "swap": 1.0}
+    whole = Bootstrap(list("xxyyz"), num_resamples=RESAMPLES).mean(np.array([1, 1, 0, 1, 0]))
+    assert values["intervals"]["accuracy_with_ties"] == [whole.low, whole.high]
+    low, high = values["intervals"]["accuracy_without_ties"]
+    assert low == 0
+    assert high == 1
+
+
+def test_a_summary_of_ties_alone():
+    values = summary(np.array([0.1, 0.2]), made_pairs(["tie", "tie"], ["nuisance"] * 2, "xy"), 5.0)
+    assert values["accuracy_without_ties"] is None
+    assert set(values["intervals"]) == {"accuracy_with_ties"}
+    assert values["modes"] == {"nuisance": 1.0}

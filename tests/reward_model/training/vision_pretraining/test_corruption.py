@@ -1,0 +1,68 @@
+"""Windows harmed anew, as a rendered clip's are."""
+
+import cv2
+import numpy as np
+import pytest
+
+from reward_model.training.vision_pretraining.corruption import harm
+from reward_model.training.vision_pretraining.ground_truth import HARM, HEAD_CODE_SIZE, Head, harm_code
+
+SEEDS = range(60)
+
+
+@pytest.fixture
+def frames():
+    """[2, 84, 84, 3] of fine texture."""
+    return np.random.default_rng(0).integers(0, 256, (2, 84, 84, 3), np.uint8)
+
+
+def head(x0, y0, x1, y1, code=0.0):
+    codes = np.zeros(HEAD_CODE_SIZE, np.float32)
+    codes[HARM] = code
+    return Head(np.array([x0, y0, x1, y1], np.float32), codes, 0)
+
+
+def sharpness(frame, columns):
+    return cv2.Laplacian(frame[20:60, columns], cv2.CV_64F).var()
+
+
+def test_what_is_told_is_what_was_done(frames):
+    left, right = head(0.1, 0.2, 0.45, 0.8), head(0.55, 0.2, 0.9, 0.8)
+    seen = set()
+    for seed in SEEDS:
+        changed, told = harm(frames, (left, right), 240 / 140, np.random.default_rng(seed))
+        assert [one.box.tolist() for one in told] == [left.box.tolist(), right.box.tolist()]
+        blur, warp, detail = np.stack([one.code[HARM] for one in told]).T
+        assert sum(bool(kind.any()) for kind in (blur, warp, detail)) == 1
+        sharp = [
+            sharpness(changed[0], part) / sharpness(frames[0], part) for part in (slice(15, 30), slice(54, 69))
+        ]  # fmt: skip
+        if detail.any():
+            assert detail[0] == detail[1]
+            assert max(sharp) < 0.2
+            seen.add("detail")
+            continue
+        number = int((blur + warp).argmax())
+        assert (blur + warp)[1 - number] == 0
+        assert (changed[0] != frames[0])[20:60, [slice(15, 30), slice(54, 69)][number]].mean() > 0.9
+        assert not (changed[0] != frames[0])[20:60, [slice(54, 80), slice(0, 30)][number]].any()
+        if blur.any():
+            assert sharp[number] < 0.2
+        seen.add(("blur" if blur.any() else "warp", number))
+    assert seen == {"detail", *((kind, number) for kind in ("blur", "warp") for number in (0, 1))}
+
+
+def test_severities_are_those_of_clips_that_fail_so(frames):
+    given = (head(0.2, 0.2, 0.8, 0.8),)
+    codes = np.stack([harm(frames, given, 1.0, np.random.default_rng(seed))[1][0].code[HARM] for seed in SEEDS])
+    lowest, highest = harm_code(0.4, 0.4, 1 / 3.5), harm_code(1, 1, 1 / 6)
+    for kind in range(3):
+        told = codes[codes[:, kind] > 0, kind]
+        assert lowest[kind] - 1e-5 <= told.min() < told.max() <= highest[kind] + 1e-5
+
+
+def test_what_is_harmed_is_not_harmed_again(frames):
+    given = (head(0.1, 0.2, 0.45, 0.8), head(0.55, 0.2, 0.9, 0.8, code=[1, 0, 0]))
+    changed, told = harm(frames, given, 1.0, np.random.default_rng(0))
+    assert changed is frames
+    assert told == given

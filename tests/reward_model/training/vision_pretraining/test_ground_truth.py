@@ -1,0 +1,121 @@
+"""What is told of heads without drawing them, against what a renderer draws."""
+
+import json
+
+import numpy as np
+import pytest
+
+from reward_model.data.people.appearance.code import CODE_SIZE, person_code
+from reward_model.data.people.rendering.renderer import open_renderer
+from reward_model.data.people.scenarios.options import Options
+from reward_model.data.people.scenes.sampling import draw_person, similar
+from reward_model.training.errors import TrainingError
+from reward_model.training.vision_pretraining.ground_truth import HeadTruth
+
+
+def write_world(folder, **changes):
+    arguments = {**Options(pairs=6, seed=3).to_json(), "drawn_by": "gl", **changes}
+    (folder / "world.json").write_text(json.dumps({"format": 1, "arguments": arguments}))
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder)
+    return HeadTruth(folder)
+
+
+def overlap(a, b):
+    """Intersection over union."""
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    inside = np.prod(np.clip(high - low, 0, None))
+    return inside / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - inside)
+
+
+def test_boxes_are_where_heads_are_drawn(truth):
+    renderer = open_renderer("gl")
+    overlaps = []
+    for number in range(4):
+        scenario = truth.scenario(f"3-{number:06d}")
+        for plan in scenario.clips[:2]:
+            scene, _ = plan.scene(5)
+            drawn = renderer.render(scene, plan.width, plan.height).heads
+            told = truth.heads(scenario, plan.name, (5,))
+            assert len(told) == len(drawn)
+            sides = np.array([plan.width, plan.height] * 2)
+            overlaps += [overlap(t.box * sides, np.array(d)) for t, d in zip(told, drawn, strict=True) if d]
+    renderer.close()
+    assert min(overlaps) > 0.55
+    assert np.mean(overlaps) > 0.75
+
+
+def test_whose_head_it_is(truth):
+    """In good clips everybody is the person of their reference; of a wrong person nobody is."""
+    modes = set()
+    for number in range(30):
+        scenario = truth.scenario(f"3-{number:06d}")
+        references = truth.portraits(scenario)
+        for plan in scenario.clips:
+            told = [head.reference for head in truth.heads(scenario, plan.name, (0, 5))]
+            if not plan.modes:
+                assert sorted(told) == list(range(len(references)))
+                codes = [head.code for head in truth.heads(scenario, plan.name, (0, 5))]
+                persons = [references[n].code[:CODE_SIZE] for n in told]
+                assert all(np.allclose(code[:CODE_SIZE], own) for code, own in zip(codes, persons, strict=True))
+                assert not np.stack(codes)[:, -3:].any()
+            if set(plan.modes) == {"wrong-person"}:
+                assert set(told) == {None}
+                modes.add("wrong-person")
+    assert modes
+
+
+def test_harm_is_told_while_it_lasts(truth):
+    """Of heads that are blurred or warped within a part of the clip, and of a whole clip that lost detail."""
+    seen = set()
+    for number in range(60):
+        scenario = truth.scenario(f"3-{number:06d}")
+        for plan in scenario.clips:
+            if set(plan.modes) not in ({"face-damage"}, {"resolution"}):
+                continue
+            frames = range(plan.num_frames)
+            harm = [head.code[-3:] for frame in frames for head in truth.heads(scenario, plan.name, (frame,))]
+            blur, warp, detail = np.stack(harm).T
+            if "resolution" in plan.modes:
+                assert detail.min() == pytest.approx(0.6 * 5 * plan.modes["resolution"], rel=1e-5)
+                seen.add("detail")
+            for damage in plan.damage:
+                values = blur if damage.kind == "blur" else warp
+                assert values.max() == pytest.approx(4 * damage.strength, rel=1e-5)
+                whole = damage.span[0] <= 0 and damage.span[1] >= 1 and len(plan.damage) == len(plan.parts)
+                assert whole or values.min() == 0
+                seen.add(damage.kind)
+    assert seen == {"detail", "blur", "warp"}
+
+
+def test_codes_have_unit_spread_and_tell_look_alikes_apart():
+    people = [draw_person(1, f"p{n}") for n in range(200)]
+    codes = np.stack([person_code(person) for person in people])
+    assert codes.shape == (200, CODE_SIZE)
+    assert np.abs(codes).max() < 6
+    assert 0.5 < codes.std(0).mean() < 1.2
+    alike = person_code(similar(people[0], 7, 1.0))
+    assert np.abs(alike - codes[0]).mean() > 0.4
+
+
+@pytest.mark.parametrize("name", ["4-000001", "000001", "3-x", "+".join(["a", "b"])])
+def test_scenarios_of_another_data_set(truth, name):
+    with pytest.raises(TrainingError, match=r"holds scenarios of seed 3"):
+        truth.scenario(name)
+
+
+def test_a_clip_that_the_plan_lacks(truth):
+    with pytest.raises(TrainingError, match=r"scenario 3-000001 has no clip 'other'"):
+        truth.heads(truth.scenario("3-000001"), "other", (0,))
+
+
+@pytest.mark.parametrize(("changes", "message"), [({"photos": True}, "photographs"), (None, "has no world.json")])
+def test_folders_of_something_else(tmp_path, changes, message):
+    if changes:
+        write_world(tmp_path, **changes)
+    with pytest.raises(TrainingError, match=message):
+        HeadTruth(tmp_path)

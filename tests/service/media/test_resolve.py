@@ -1,0 +1,117 @@
+"""URL and path through the engine: fetched before anything is compared, an error for its item alone."""
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from identity_reward_client.errors import InputRefused, LimitExceeded
+from identity_reward_client.messages import GroupRequest, Image, ReferenceSet, ScoreRequest, Video
+from identity_reward_client.wire.content_ids import video_id
+from tests.service.media_host import Authority, answer
+
+
+def png(value: int) -> bytes:
+    file = io.BytesIO()
+    Pillow.fromarray(np.full((8, 8, 3), value, np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))  # OpenSSL's own variable
+    with authority.host() as host:
+        yield host
+
+
+@pytest.fixture
+def linked(make_engine, host, tmp_path):
+    (tmp_path / "clips").mkdir()
+    return make_engine(
+        url_hosts=(f"localhost:{host.port}",),
+        url_private_networks=("127.0.0.1/32", "::1/128"),
+        path_roots=(str(tmp_path / "clips"),),
+    )
+
+
+def pictures(*images: Image) -> Video:
+    return Video(images=list(images), fps=8)
+
+
+async def test_pictures_by_url_and_path_give_the_reward_of_their_bytes(linked, host, tmp_path, picture):
+    host.paths["/p"] = answer(png(102))
+    path = tmp_path / "clips/p.png"
+    path.write_bytes(png(102))
+    for image in (Image(url=host.url("/p")), Image(path=str(path)), Image(data=png(102))):
+        scored = await linked.score(ScoreRequest(references=[picture()], video=pictures(image, Image(data=png(102)))))
+        assert scored.reward == pytest.approx(0.4)
+        scored = await linked.score(ScoreRequest(references=[image], video=pictures(Image(data=png(102)))))
+        assert scored.reward == pytest.approx(0.4)
+
+
+async def test_one_url_with_changing_content_is_two_videos(linked, host, picture):
+    turns = itertools.cycle([png(51), png(204)])
+    host.paths["/p"] = lambda connection: answer(next(turns))(connection)
+    video = pictures(Image(url=host.url("/p")))
+    group = await linked.score_group(GroupRequest(references=[picture()], videos=[video, video]))
+    assert sorted(item.reward for item in group.items) == pytest.approx([0.2, 0.8])
+
+
+async def test_what_cannot_be_had_costs_its_item_alone(linked, host, tmp_path, picture, video):
+    outside = tmp_path / "p.png"
+    outside.write_bytes(png(102))
+    videos = [
+        video(51), pictures(Image(url=host.url("/gone"))), Video(path=str(outside)), Video(url="https://example.org/a"),
+        video(51),
+    ]  # fmt: skip
+    group = await linked.score_group(GroupRequest(references=[picture()], videos=videos))
+    assert [item.error and item.error.code for item in group.items] == [None, *["input_refused"] * 3, None]
+    assert "frame 0 could not be fetched: its host answered 404" in group.items[1].error.message
+    assert [group.items[i].reward for i in (0, 4)] == pytest.approx([0.2, 0.2])
+    with pytest.raises(InputRefused, match="reference 0 can't be read: no such file"):
+        await linked.score(ScoreRequest(references=[Image(path=f"{tmp_path}/clips/gone")], video=video(1)))
+
+
+async def test_a_stored_set_is_named_by_its_content_not_its_url(linked, host):
+    host.paths["/p"] = answer(png(1))
+    by_url = await linked.put_references(ReferenceSet(images=[Image(url=host.url("/p"))]))
+    host.paths["/p"] = answer(png(2))
+    changed = await linked.put_references(ReferenceSet(images=[Image(url=host.url("/p"))]))
+    by_bytes = await linked.put_references(ReferenceSet(images=[Image(data=png(1))]))
+    assert by_url.id == by_bytes.id != changed.id
+
+
+async def test_links_of_a_request_are_bounded_together(make_engine, tmp_path, picture):
+    (tmp_path / "p").write_bytes(bytes(600))
+    engine = make_engine(path_roots=(str(tmp_path),), max_body_bytes=1000)
+    videos = [Video(path=str(tmp_path / "p"), fps=fps) for fps in (8, 9)]
+    group = await engine.score_group(GroupRequest(references=[picture()], videos=videos))
+    assert {item.error.code for item in group.items} == {"invalid_media", "limit_exceeded"}
+
+
+async def test_too_many_pictures_are_not_fetched(linked, host, picture, monkeypatch):
+    many = pictures(*[Image(url=host.url("/p"))] * 1025)
+    with pytest.raises(LimitExceeded, match="max_sent_frames"):
+        await linked.score(ScoreRequest(references=[picture()], video=many))
+    assert host.connections == 0
+
+
+async def test_off_by_default(engine, host, tmp_path, picture, video):
+    (tmp_path / "p.png").write_bytes(png(1))
+    for image in (Image(url=host.url("/p")), Image(path=str(tmp_path / "p.png"))):
+        for request in (
+            ScoreRequest(references=[image], video=video(1)),
+            ScoreRequest(references=[picture()], video=pictures(image)),
+        ):
+            with pytest.raises(InputRefused, match="which this server doesn't take; send its bytes"):
+                await engine.score(request)
+    assert host.connections == 0
+
+
+def test_what_was_not_brought_in_has_no_name():
+    for video in (Video(url="https://a.org"), Video(path="/a"), pictures(Image(path="/a"))):
+        with pytest.raises(ValueError, match="a link has no content"):
+            video_id(video)

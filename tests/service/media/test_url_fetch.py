@@ -1,0 +1,289 @@
+"""URLs, fetched from real servers over real TLS on loopback; only the resolver is told what to answer."""
+
+import socket
+import threading
+import time
+
+import pytest
+
+from identity_reward_client.errors import InputRefused, LimitExceeded, RewardError
+from service.media.input_budget import Allowance
+from service.media.url_fetch import Fetcher
+from service.settings.settings import Settings
+from tests.service.media_host import Authority, MediaHost, answer, drip, flood, raw, redirect, silence
+
+SECRET = b"secret-content"
+MOST = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def host(authority):
+    with authority.host() as host:
+        host.paths["/clip"] = answer(b"a clip")
+        yield host
+
+
+@pytest.fixture
+def fetch(authority, host):
+    """fetch(url, **settings): with localhost allowed, where the test doesn't say otherwise."""
+    made = []
+
+    def get(url: str, most: int = MOST, deadline: float = float("inf"), **settings) -> bytes:
+        given = {"url_hosts": f"localhost:{host.port}", "url_private_networks": "127.0.0.1/32,::1/128"} | settings
+        made.append(Fetcher(Settings.make(**given), authority.trusting))
+        return made[-1].get(url, "the video", Allowance(most, deadline))
+
+    yield get
+    for fetcher in made:
+        fetcher.close()
+
+
+@pytest.fixture
+def resolver(monkeypatch):
+    """resolver(name, *answers): the addresses of each look-up in turn, the last again and again."""
+    real, told, asked = socket.getaddrinfo, {}, []
+
+    def look_up(name, port, *rest, **more):
+        if name not in told:
+            return real(name, port, *rest, **more)
+        asked.append(name)
+        addresses = told[name].pop(0) if len(told[name]) > 1 else told[name][0]
+        return [found for address in addresses for found in real(address, port, type=socket.SOCK_STREAM)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+    def tell(name, *answers):
+        told[name] = [*answers]
+        return asked
+
+    return tell
+
+
+def refused(fetch, *arguments, **options) -> str:
+    with pytest.raises(InputRefused) as caught:
+        fetch(*arguments, **options)
+    assert caught.value.message.startswith("the video")
+    assert SECRET.decode() not in str(caught.value)
+    return caught.value.message
+
+
+def test_an_allowed_host_is_asked_plainly(fetch, host):
+    assert fetch(host.url("/clip")) == b"a clip"
+    [(_, head)] = host.asked
+    assert head.splitlines()[0] == f"Host: localhost:{host.port}"
+    assert "Accept-Encoding: identity" in head
+    assert not {line.split(":")[0].lower() for line in head.splitlines()} & {"authorization", "cookie", "referer"}
+
+
+def test_the_environment_is_not_asked(fetch, host, monkeypatch):
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert fetch(host.url("/clip")) == b"a clip"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("https://example.org/clip", "aren't among those"),
+        ("https://localhost/clip", "aren't among those"),
+        ("https://127.0.0.1:{port}/clip", "aren't among those"),
+        ("https://localhost.:{port}/clip", "aren't among those"),
+        ("https://localhost:{port}@example.org/clip", "user name or password"),
+        ("https://u:p@localhost:{port}/clip", "user name or password"),
+        ("https://example.org\\@localhost:{port}/clip", ""),
+        ("http://localhost:{port}/clip", "must start with https://"),
+        ("HTTP://localhost:{port}/clip", "must start with https://"),
+        ("file:///etc/passwd", "must start with https://"),
+        ("ftp://localhost:{port}/clip", "must start with https://"),
+        ("gopher://localhost:{port}/clip", "must start with https://"),
+        ("data:video/mp4;base64,QQ==", "must start with https://"),
+        ("//localhost:{port}/clip", "must start with https://"),
+        ("localhost:{port}/clip", "must start with https://"),
+        ("", "must start with https://"),
+        ("https://", "must start with https://"),
+        ("https://localhost:{port}/" + "x" * 5000, "must start with https://"),
+        ("https://localhost:99999/", "aren't among those"),
+        ("https://0177.0.0.1/", "can't be read"),
+        ("https://local\nhost:{port}/", "can't be read"),
+        ("https://localhost:{port}/\r\nX: y", "can't be read"),
+    ],
+)
+def test_other_urls_are_refused_before_anything_is_looked_up(fetch, host, url, says):
+    assert says in refused(fetch, url.format(port=host.port))
+    assert host.connections == 0
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]",
+                                  "0.0.0.0", "localhost"])  # fmt: skip
+def test_a_listed_name_of_a_private_address_is_refused_without_a_connection(fetch, host, name):
+    said = refused(fetch, host.url("/clip", name), url_hosts=f"{name}:{host.port}", url_private_networks="")
+    assert "address that this server doesn't connect to" in said
+    assert host.connections == 0
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3", "169.254.169.254", "100.64.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1",
+                                     "2002:7f00:1::", "2001::1", "fe80::1", "224.0.0.1"])  # fmt: skip
+def test_one_private_address_among_several_is_enough(fetch, host, resolver, address):
+    resolver("media.test", ["127.0.0.1", address])
+    said = refused(fetch, host.url("/clip", "media.test"), url_hosts=f"media.test:{host.port}")
+    assert "address that this server doesn't connect to" in said
+    assert host.connections == 0
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_used(fetch, authority, resolver):
+    """A name server that answers another address the second time finds no second time."""
+    with authority.host("media.test") as host:
+        host.paths["/clip"] = answer(b"a clip")
+        asked = resolver("media.test", ["127.0.0.1"], ["10.0.0.1"])
+        assert fetch(host.url("/clip", "media.test"), url_hosts=f"media.test:{host.port}") == b"a clip"
+        assert asked == ["media.test"]
+
+
+def test_a_second_address_is_tried_when_the_first_is_silent(fetch, host, authority, resolver):
+    with authority.host("media.test") as other:
+        other.paths["/clip"] = answer(b"a clip")
+        resolver("media.test", ["::1", "127.0.0.1"])
+        assert fetch(other.url("/clip", "media.test"), url_hosts=f"media.test:{other.port}") == b"a clip"
+
+
+def test_certificates_are_verified_for_the_name_in_the_url(fetch, authority, resolver, tmp_path):
+    resolver("media.test", ["127.0.0.1"])
+    with authority.host("other.test") as host:
+        said = refused(fetch, host.url("/clip", "media.test"), url_hosts=f"media.test:{host.port}")
+        assert "certificate doesn't verify" in said
+    with Authority(tmp_path).host("media.test") as host:
+        said = refused(fetch, host.url("/clip", "media.test"), url_hosts=f"media.test:{host.port}")
+        assert "certificate doesn't verify" in said
+
+
+def test_http_is_its_own_setting(fetch):
+    plain = MediaHost()
+    plain.paths["/clip"] = answer(b"a clip")
+    assert fetch(plain.url("/clip"), url_hosts=f"localhost:{plain.port}", url_allow_http=True) == b"a clip"
+    refused(fetch, plain.url("/clip"), url_hosts=f"localhost:{plain.port}")
+    plain.close()
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
+def test_redirects_are_followed(fetch, host, status):
+    host.paths["/old"] = redirect("/clip", status)
+    assert fetch(host.url("/old")) == b"a clip"
+
+
+def test_three_redirects_and_no_more(fetch, host):
+    for i in range(4):
+        host.paths[f"/{i}"] = redirect(f"/{i + 1}")
+    host.paths["/4"] = answer(b"a clip")
+    assert fetch(host.url("/1")) == b"a clip"
+    assert "more than 3 redirects" in refused(fetch, host.url("/0"))
+
+
+@pytest.mark.parametrize(
+    ("to", "says"),
+    [
+        ("https://example.org/clip", "after a redirect: its URL's host and port aren't among"),
+        ("http://localhost:{port}/clip", "after a redirect: URLs must start with https://"),
+        ("file:///etc/passwd", "must start with https://"),
+        ("https://u:p@localhost:{port}/clip", "user name or password"),
+        ("//example.org/clip", "aren't among"),
+        ("https://0177.0.0.1/", "no URL"),
+        ("https://rebound.test:{port}/clip", "address that this server doesn't connect to"),
+    ],
+)
+def test_redirects_are_checked_like_the_url(fetch, host, resolver, to, says):
+    resolver("rebound.test", ["169.254.169.254"])
+    host.paths["/old"] = redirect(to.format(port=host.port))
+    hosts = f"localhost:{host.port},rebound.test:{host.port}"
+    assert says in refused(fetch, host.url("/old"), url_hosts=hosts)
+    assert host.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "says"),
+    [
+        (answer(SECRET, "404 Not Found"), "its host answered 404"),
+        (answer(SECRET, "500 Oops"), "its host answered 500"),
+        (answer(SECRET, "206 Partial Content"), "its host answered 206"),
+        (answer(SECRET, "304 Not Modified"), "its host answered 304"),
+        (answer(SECRET, "302 Found"), "its host answered 302"),
+        (answer(SECRET, Content_Encoding="gzip"), "sends it compressed"),
+        (raw(SECRET * 9), "doesn't speak HTTP/1.1"),
+        (raw(b""), "doesn't speak HTTP/1.1"),
+        (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + SECRET), "doesn't speak HTTP/1.1"),
+        (raw(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"), "doesn't speak HTTP/1.1"),
+        (flood(b"HTTP/1.1 200 OK\r\n", b"X-Header: " + b"x" * 1000 + b"\r\n"), "doesn't speak HTTP/1.1"),
+    ],
+)
+def test_bad_answers_are_told_without_their_content(fetch, host, behaviour, says, caplog):
+    host.paths["/clip"] = behaviour
+    assert says in refused(fetch, host.url("/clip"))
+    assert SECRET.decode() not in caplog.text
+
+
+def test_hosts_that_are_not_there(fetch, resolver):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    assert "doesn't take the connection" in refused(fetch, f"https://localhost:{port}/", url_hosts=f"localhost:{port}")
+    assert "isn't known" in refused(fetch, "https://no.such.host.invalid/", url_hosts="no.such.host.invalid")
+
+
+def test_size_is_taken_from_the_header_and_counted_where_there_is_none(fetch, host):
+    host.paths["/told"] = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
+    endless = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    host.paths["/endless"] = flood(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", endless)
+    host.paths["/open"] = flood(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 0x10000)
+    for path in ("/told", "/endless", "/open"):
+        with pytest.raises(LimitExceeded) as caught:
+            fetch(host.url(path))
+        assert caught.value.details == {"limit": "max_body_bytes", "maximum": MOST}
+    assert fetch(host.url("/clip"), most=6) == b"a clip"
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [silence, drip(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"), drip(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", b"x")],
+    ids=["nothing", "a slow head", "a slow body"],
+)
+def test_time_is_counted_over_everything(fetch, host, behaviour):
+    host.paths["/slow"] = behaviour
+    started = time.monotonic()
+    assert "within 0.5 s" in refused(fetch, host.url("/slow"), url_timeout_s=0.5)
+    assert 0.4 < time.monotonic() - started < 5
+
+
+def test_the_calls_deadline_ends_it_too_and_a_slow_resolver_is_not_waited_for(fetch, host, monkeypatch):
+    host.paths["/slow"] = silence
+    started = time.monotonic()
+    refused(fetch, host.url("/slow"), deadline=time.monotonic() + 0.3)
+    let_go = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: let_go.wait(20) and [])
+    refused(fetch, host.url("/clip"), url_timeout_s=0.3)
+    assert time.monotonic() - started < 5
+    let_go.set()
+
+
+def test_no_tls_handshake_is_waited_for_longer(fetch, host):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        started = time.monotonic()
+        said = refused(fetch, f"https://localhost:{port}/", url_hosts=f"localhost:{port}", url_timeout_s=0.4)
+        assert "within 0.4 s" in said
+        assert time.monotonic() - started < 5
+
+
+def test_several_share_one_allowance(authority, host):
+    host.paths["/half"] = answer(b"x" * 600)
+    fetcher = Fetcher(
+        Settings.make(url_hosts=f"localhost:{host.port}", url_private_networks="127.0.0.1/32,::1/128"),
+        authority.trusting,
+    )
+    allowance = Allowance(1000)
+    fetcher.get(host.url("/half"), "video 0", allowance)
+    with pytest.raises(RewardError, match="video 1: what the request brings in"):
+        fetcher.get(host.url("/half"), "video 1", allowance)
+    fetcher.close()
