@@ -24,13 +24,13 @@ from reward_model.data.progress import progress
 from reward_model.data.records import write_pairs
 from reward_model.scorer import load_scorer
 from reward_model.seeding import generator
-from reward_model.training.config_file import read_config
+from reward_model.training.configs.files import read_config
+from reward_model.training.data.pair_files import labels_of, read_pair_file
 from reward_model.training.evaluation.predictions import differences_of, predict
 from reward_model.training.evaluation.statistics import Bootstrap, Interval
 from reward_model.training.preferences import teacher
-from reward_model.training.preferences.dataset import labels_of, read_pair_file
-from reward_model.training.preferences.run import train
-from reward_model.training.vision_pretraining.run import train_heads
+from reward_model.training.preferences.task import train
+from reward_model.training.vision_pretraining.task import train_heads
 
 from . import harness
 

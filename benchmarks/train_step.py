@@ -15,7 +15,7 @@ from reward_model.config import UNIFORM_4, RewardModelConfig
 from reward_model.qwen.model import RewardModel
 from reward_model.qwen.prompt import VIDEO_FIRST
 from reward_model.qwen.tiny import random_state
-from reward_model.training.preferences.packed import PackedRewards
+from reward_model.training.models.packed import PackedRewards
 
 from . import harness
 from .peers import padded_rows

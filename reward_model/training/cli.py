@@ -36,24 +36,24 @@ def train_reward(
 
     from ..data.records import RecordError
     from ..folder import CheckpointError
-    from .config import TrainConfig
-    from .config_file import read_config
+    from .configs.face_tracks import FaceTracksConfig
+    from .configs.files import read_config
+    from .configs.preferences import TrainConfig
+    from .configs.vision_pretraining import HeadsConfig
     from .errors import Interrupted, TrainingError
-    from .face_tracks.config import FaceTracksConfig
-    from .vision_pretraining.config import HeadsConfig
 
     try:
         chosen = read_config(config, settings or [], data)
         if isinstance(chosen, TrainConfig):
-            from .preferences.run import train
+            from .preferences.task import train
 
             train(chosen, out, resume, allow_changes)
         elif isinstance(chosen, HeadsConfig):
-            from .vision_pretraining.run import train_heads
+            from .vision_pretraining.task import train_heads
 
             train_heads(chosen, out, resume, allow_changes)
         elif isinstance(chosen, FaceTracksConfig):
-            from .face_tracks.run import train_face_tracks
+            from .face_tracks.task import train_face_tracks
 
             train_face_tracks(chosen, out, resume, allow_changes)
     except Interrupted as stop:

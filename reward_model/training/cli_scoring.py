@@ -53,10 +53,10 @@ def evaluate_reward(
     with _told("evaluate-reward"):
         from ..data.progress import progress
         from ..scorer import DEFAULT_SCORER, require_known
+        from .data.pair_files import read_pair_file, shared_persons
         from .evaluation.evaluation import Evaluation
         from .evaluation.predictions import predict
         from .evaluation.report import draw_modes, tables
-        from .preferences.dataset import read_pair_file, shared_persons
 
         models = model or [DEFAULT_SCORER]
         picture = plot or (json_path.with_suffix(".png") if json_path else None)
@@ -111,10 +111,10 @@ def filter_pairs(
     with _told("filter-pairs"):
         from ..data.progress import progress
         from ..data.records import moved, write_pairs
+        from .data.pair_files import read_pair_file
         from .errors import TrainingError
         from .evaluation.predictions import predict
         from .preferences import teacher
-        from .preferences.dataset import read_pair_file
 
         if out.exists():
             raise TrainingError(f"{out} exists already; give another --out, or remove it")

@@ -19,8 +19,8 @@ from identity_reward_client.preference import THETA, tie_band
 from reward_model.data.records import PreferencePair
 from reward_model.scorer import ScorerInfo
 
+from ..data.pair_files import labels_of
 from ..errors import TrainingError
-from ..preferences.dataset import labels_of
 from .predictions import Prediction, differences_of
 from .statistics import Bootstrap, Interval, accuracy, best_epsilon, calibration_error, negative_log_likelihood
 

@@ -19,9 +19,9 @@ from reward_model.errors import DeviceLost, ScoringError
 from reward_model.scorer import Scorer
 from reward_model.types import ReferenceSet, Sample
 
+from ..data.media import read_references, read_video
+from ..data.pair_files import read_ahead
 from ..errors import TrainingError
-from ..preferences.dataset import read_ahead
-from ..preferences.media import read_references, read_video
 
 # what may be another time: no verdict about the video
 _PASSING = "scoring_failed"

@@ -11,7 +11,7 @@ from torch import Tensor
 from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES
 from reward_model.faces.tracks.head import FeatureBatch
 
-from .config import TrackAugmentation
+from ..configs.face_tracks import TrackAugmentation
 
 # hidden together, so that the head can't lean on one kind of number alone
 GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -23,21 +23,21 @@ from reward_model.data.progress import Progress
 from reward_model.data.progress import progress as shown
 from reward_model.data.records import PreferencePair
 
-from ..config_file import read_config
+from ..configs.face_tracks import FaceTracksConfig, TrackPairs
+from ..configs.files import read_config
+from ..data.pair_files import read_pair_file
 from ..errors import TrainingError
 from ..evaluation.evaluation import Evaluation
 from ..evaluation.predictions import Prediction, Scored
-from ..preferences.dataset import read_pair_file
 from .baselines import arcface_predictions
-from .config import FaceTracksConfig, TrackPairs
-from .people import folds_of, people_of, require_people
-from .train import (
+from .ensemble import (
     TrackDataset,
     load_dataset,
     load_splits,
     split_by_people,
     train_heads,
 )  # fmt: skip
+from .people import folds_of, people_of, require_people
 
 
 def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progress: Progress = shown) -> Evaluation:

@@ -34,8 +34,8 @@ from reward_model.faces.tracks.clip_faces import TRACK_WEIGHT, ClipReader
 from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, REVISION, ClipFeatures, clip_features
 from reward_model.types import Sample
 
+from ..data.media import pick, read_references, read_video
 from ..errors import TrainingError
-from ..preferences.media import pick, read_references, read_video
 
 
 @dataclass(frozen=True)

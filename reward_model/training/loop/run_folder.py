@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import RunConfig
-from ..config_file import config_yaml, differences, read_config
+from ..configs.files import config_yaml, differences, read_config
+from ..configs.preferences import RunConfig
 from ..errors import TrainingError
 from .result import RESULT
 from .state import folders, read_progress, write_whole

@@ -22,8 +22,8 @@ from reward_model.errors import ScoringError
 from reward_model.qwen.model import RewardModel
 from reward_model.qwen.preprocess import Medium, Preprocessor
 
+from ..data.media import FileMedia
 from ..errors import TrainingError
-from .media import FileMedia
 
 # pictures and videos of one pass through the tower
 BATCH = 8

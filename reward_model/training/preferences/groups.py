@@ -19,10 +19,10 @@ from reward_model.qwen.preprocess import Medium
 from reward_model.qwen.runner.sequence import TokenSequence
 from reward_model.seeding import generator
 
+from ..data.media import MediaSource
+from ..data.pair_files import sign
 from ..errors import TrainingError
-from ..vision_pretraining.face_tokens import HeadFinder, KnownHeads
-from .dataset import sign
-from .media import MediaSource
+from ..supervision.face_tokens import HeadFinder, KnownHeads
 
 Pairs = tuple[PreferencePair, ...]
 

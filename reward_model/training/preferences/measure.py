@@ -14,13 +14,13 @@ from identity_reward_client.preference import tie_band
 from reward_model.data.records import PreferencePair
 from reward_model.seeding import generator
 
-from ..config import TrainConfig
+from ..configs.preferences import TrainConfig
+from ..data.media import MediaSource
+from ..data.pair_files import PairFile, labels_of, read_ahead
 from ..errors import TrainingError
 from ..evaluation.statistics import Bootstrap, accuracy, best_epsilon, without_ties
-from .dataset import PairFile, labels_of, read_ahead
 from .groups import Group, comparisons, load_group
 from .losses import BradleyTerryWithTies
-from .media import MediaSource
 
 # of the casts, at every measurement
 RESAMPLES = 1000

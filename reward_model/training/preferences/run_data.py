@@ -12,13 +12,13 @@ from pathlib import Path
 from reward_model.data.records import resolve
 from reward_model.seeding import generator
 
-from ..config import TrainConfig
+from ..configs.preferences import TrainConfig
+from ..data.media import MediaSource
+from ..data.pair_files import PairFile, check_labels, read_ahead, read_pair_file, require_held_out, sign
 from ..errors import TrainingError
-from ..vision_pretraining.face_tokens import HeadFinder
-from ..vision_pretraining.ground_truth import HeadTruth
-from .dataset import PairFile, check_labels, read_ahead, read_pair_file, require_held_out, sign
+from ..supervision.face_tokens import HeadFinder
+from ..supervision.ground_truth import HeadTruth
 from .groups import Augmentation, Group, Pairs, by_cast, good_videos, load_group, persons_of
-from .media import MediaSource
 from .samplers import Draw, PairSampler, Pool, slots_of
 
 

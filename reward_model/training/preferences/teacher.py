@@ -14,9 +14,9 @@ import numpy as np
 from identity_reward_client.preference import THETA, Preference, tie_band
 from reward_model.data.records import PreferencePair
 
+from ..data.pair_files import labels_of
 from ..errors import TrainingError
 from ..evaluation.predictions import Prediction, differences_of
-from .dataset import labels_of
 
 # sign: a decided label stays when the teacher's difference has its sign, a tie when it lies in the tie band;
 # verdict: a label stays when it is the outcome that the teacher holds most likely

@@ -28,12 +28,12 @@ from reward_model.qwen.runner.sequence import TokenSequence
 from reward_model.qwen.runner.windows import Grid
 from reward_model.types import Video
 
+from ..data.media import read_references, read_video
 from ..errors import TrainingError
 from ..preferences.groups import Pairs
-from ..preferences.media import read_references, read_video
+from ..supervision.face_tokens import KnownHeads, token_shares
+from ..supervision.ground_truth import HEAD_CODE_SIZE, Head, HeadTruth
 from .corruption import harm
-from .face_tokens import KnownHeads, token_shares
-from .ground_truth import HEAD_CODE_SIZE, Head, HeadTruth
 
 
 @dataclass(frozen=True, eq=False)

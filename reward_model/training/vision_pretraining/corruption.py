@@ -10,7 +10,7 @@ import numpy as np
 from reward_model.data.people.corruptions.corruptions import MODES
 from reward_model.data.people.scenes.filming import damaged, lower_resolution
 
-from .ground_truth import HARM, Head, harm_code
+from ..supervision.ground_truth import HARM, Head, harm_code
 
 KINDS = ("blur", "warp", "detail")
 

@@ -14,10 +14,10 @@ from torch.nn import functional
 
 from reward_model.qwen.model import RewardModel
 
-from ..preferences.packed import SegmentedVisionAttention
+from ..models.packed import SegmentedVisionAttention
+from ..supervision.ground_truth import HARM, LOOK, SHAPE
+from ..supervision.losses import attention_loss, first_attention
 from .batches import HeadBatch
-from .ground_truth import HARM, LOOK, SHAPE
-from .supervision import attention_loss, first_attention
 
 EMBEDDING_SIZE = 96
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .config import HeadsConfig
+from ..configs.vision_pretraining import HeadsConfig
 from .losses import HeadReader
 
 

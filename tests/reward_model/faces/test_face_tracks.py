@@ -13,7 +13,7 @@ from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, 
 from reward_model.faces.tracks.head import FeatureBatch, TrackHead, TrackHeadConfig, load_head
 from reward_model.folder import CONFIG, WEIGHTS, CheckpointError
 from reward_model.scorer import load_scorer
-from reward_model.training.face_tracks.run import write_head
+from reward_model.training.face_tracks.task import write_head
 from reward_model.types import ReferenceSet, Sample
 
 

@@ -10,8 +10,8 @@ from reward_model.data.people.photographs.openpeople import PEOPLE
 from reward_model.data.people.scenarios.options import Options
 from reward_model.data.people.scenarios.scenario import draw_scenario
 from reward_model.data.records import PreferencePair, Reference, write_pairs
+from reward_model.training.configs.face_tracks import FaceTracksConfig, TrackPairs
 from reward_model.training.errors import TrainingError
-from reward_model.training.face_tracks.config import FaceTracksConfig, TrackPairs
 from reward_model.training.face_tracks.cross_validation import cross_validate
 from reward_model.training.face_tracks.people import folds_of, people_of, require_people, split_people, stranger_pairs
 

@@ -1,7 +1,7 @@
 import pytest
 
 from reward_model.training.errors import TrainingError
-from reward_model.training.loop.distributed import deepspeed_values
+from reward_model.training.loop.processes import deepspeed_values
 from reward_model.training.loop.state import WHOLE, Progress, require_written
 
 

@@ -5,10 +5,10 @@ from reward_model.data.records import read_pairs, resolve
 from reward_model.errors import FrameIndexMismatch
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.qwen.tiny import SAMPLING, tiny_config, tiny_tokenizer
+from reward_model.training.data.media import FileMedia, pick, read_video
+from reward_model.training.data.pair_files import read_ahead
 from reward_model.training.errors import TrainingError
-from reward_model.training.preferences.dataset import read_ahead
 from reward_model.training.preferences.groups import Augmentation, load_group
-from reward_model.training.preferences.media import FileMedia, pick, read_video
 from reward_model.types import Video
 from tests.reward_model.training.pairs import make_data
 

@@ -5,14 +5,14 @@ from accelerate import Accelerator
 from reward_model.data.records import read_pairs
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.qwen.tiny import tiny_config, tiny_model, tiny_tokenizer
-from reward_model.training.config_file import read_config
+from reward_model.training.configs.files import read_config
+from reward_model.training.data.media import FileMedia
 from reward_model.training.errors import TrainingError
+from reward_model.training.models.packed import PackedRewards
 from reward_model.training.preferences.features import FeatureMedia
 from reward_model.training.preferences.groups import load_group
-from reward_model.training.preferences.media import FileMedia
-from reward_model.training.preferences.packed import PackedRewards
-from reward_model.training.preferences.run import train
 from reward_model.training.preferences.run_data import RunData
+from reward_model.training.preferences.task import train
 from tests.reward_model.training.pairs import make_data
 
 
@@ -103,7 +103,7 @@ def test_a_training_with_features_leaves_the_tower_alone(tmp_path):
         "model.frame_sampling=tiny-uniform-4", "model.saved_dtype=float32",
     ]  # fmt: skip
     from reward_model.checkpoint import load
-    from reward_model.training.preferences.initial import initial_model
+    from reward_model.training.models.initial import initial_model
 
     config = read_config("smoke", settings)
     before = initial_model(config.model, config.seed)[0].state_dict()

@@ -4,7 +4,9 @@ import pytest
 from reward_model.data.records import read_pairs, write_pairs
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.qwen.tiny import tiny_config, tiny_model, tiny_tokenizer
-from reward_model.training.config_file import read_config
+from reward_model.training.configs.files import read_config
+from reward_model.training.data.media import FileMedia
+from reward_model.training.models.packed import PackedRewards
 from reward_model.training.preferences.groups import (
     Augmentation,
     by_cast,
@@ -13,8 +15,6 @@ from reward_model.training.preferences.groups import (
     load_group,
     persons_of,
 )
-from reward_model.training.preferences.media import FileMedia
-from reward_model.training.preferences.packed import PackedRewards
 from reward_model.training.preferences.run_data import RunData
 from tests.reward_model.training.pairs import make_data
 

@@ -11,7 +11,7 @@ import torch
 from reward_model.data.records import read_pairs, resolve, write_pairs
 from reward_model.training.errors import Interrupted
 from reward_model.training.loop.journal import read_metrics
-from reward_model.training.preferences.packed import PackedRewards
+from reward_model.training.models.packed import PackedRewards
 from tests.reward_model.training.pairs import make_data
 from tests.reward_model.training.runs import losses, run, start_two, two_processes
 
@@ -101,7 +101,7 @@ def test_how_to_go_on_in_several_processes(four_pairs, tmp_path, monkeypatch):
     def stopped(*given):
         raise Interrupted("stopped", num_processes=2)
 
-    monkeypatch.setattr("reward_model.training.preferences.run.train", stopped)
+    monkeypatch.setattr("reward_model.training.preferences.task.train", stopped)
     result = run(four_pairs, out := tmp_path / "run")
     assert (
         f"to go on: accelerate launch -m reward_model.training {out}/config.yaml --out {out} --resume" in result.output

@@ -9,12 +9,12 @@ import pytest
 from reward_model.data.packed_clip import read_packed, write_packed
 from reward_model.data.records import read_pairs
 from reward_model.qwen.preprocess import Preprocessor
-from reward_model.training.config_file import read_config
+from reward_model.training.configs.files import read_config
 from reward_model.training.errors import TrainingError
+from reward_model.training.models.initial import initial_model
 from reward_model.training.preferences.groups import by_cast
-from reward_model.training.preferences.initial import initial_model
+from reward_model.training.supervision.ground_truth import HEAD_CODE_SIZE, YAW, Head, HeadTruth
 from reward_model.training.vision_pretraining.batches import HeadLoader, cut_window
-from reward_model.training.vision_pretraining.ground_truth import HEAD_CODE_SIZE, YAW, Head, HeadTruth
 from reward_model.types import Video
 
 

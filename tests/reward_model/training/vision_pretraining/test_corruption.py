@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from reward_model.training.supervision.ground_truth import HARM, HEAD_CODE_SIZE, Head, harm_code
 from reward_model.training.vision_pretraining.corruption import harm
-from reward_model.training.vision_pretraining.ground_truth import HARM, HEAD_CODE_SIZE, Head, harm_code
 
 SEEDS = range(60)
 

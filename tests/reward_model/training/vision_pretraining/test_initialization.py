@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from reward_model.training.config_file import read_config
-from reward_model.training.preferences.initial import initial_model
+from reward_model.training.configs.files import read_config
+from reward_model.training.models.initial import initial_model
 from reward_model.training.vision_pretraining.initialization import DEVIATION, look_at_neighbours, whiten_patches
 
 # rows and columns of patches

@@ -13,9 +13,9 @@ from torch.distributed.tensor import DTensor
 
 from reward_model.qwen.model import RewardModel
 
-from ..config import TrainConfig
+from ..configs.preferences import TrainConfig
 from ..errors import TrainingError
-from ..preferences.lora import folded_state
+from ..models.lora import folded_state
 from ..preferences.samplers import slots_of
 from . import state
 

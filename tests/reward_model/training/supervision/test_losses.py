@@ -10,17 +10,17 @@ from reward_model.data.people.corruptions.corruptions import MODES
 from reward_model.data.records import read_pairs
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.qwen.runner.plan import lay_out
-from reward_model.training.config_file import read_config
+from reward_model.training.configs.files import read_config
+from reward_model.training.data.media import FileMedia
 from reward_model.training.errors import TrainingError
 from reward_model.training.loop.journal import read_metrics
+from reward_model.training.models.initial import initial_model
+from reward_model.training.models.packed import PackedRewards
 from reward_model.training.preferences.groups import Augmentation, by_cast, compared, load_group, modes_of
-from reward_model.training.preferences.initial import initial_model
-from reward_model.training.preferences.media import FileMedia
-from reward_model.training.preferences.packed import PackedRewards
-from reward_model.training.preferences.run import train
-from reward_model.training.vision_pretraining.face_tokens import HeadFinder, KnownHeads
-from reward_model.training.vision_pretraining.ground_truth import HeadTruth
-from reward_model.training.vision_pretraining.supervision import UNMATCHED, HeadSupervision, rows_of
+from reward_model.training.preferences.task import train
+from reward_model.training.supervision.face_tokens import HeadFinder, KnownHeads
+from reward_model.training.supervision.ground_truth import HeadTruth
+from reward_model.training.supervision.losses import UNMATCHED, HeadSupervision, rows_of
 from tests.reward_model.training.pairs import make_data
 
 

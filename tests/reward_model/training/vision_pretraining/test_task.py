@@ -11,17 +11,17 @@ import torch
 from reward_model.data.records import read_pairs
 from reward_model.folder import read_config as read_model_config
 from reward_model.qwen.preprocess import Preprocessor
-from reward_model.training.config_file import read_config
+from reward_model.training.configs.files import read_config
 from reward_model.training.errors import TrainingError
 from reward_model.training.loop.journal import read_metrics
+from reward_model.training.models.initial import initial_model
+from reward_model.training.models.packed import PackedRewards
 from reward_model.training.preferences.groups import by_cast
-from reward_model.training.preferences.initial import initial_model
-from reward_model.training.preferences.packed import PackedRewards
+from reward_model.training.supervision.ground_truth import HEAD_CODE_SIZE, HeadTruth
+from reward_model.training.supervision.losses import HeadSupervision
 from reward_model.training.vision_pretraining.batches import HeadLoader
-from reward_model.training.vision_pretraining.ground_truth import HEAD_CODE_SIZE, HeadTruth
 from reward_model.training.vision_pretraining.losses import HeadReader
-from reward_model.training.vision_pretraining.run import train_heads
-from reward_model.training.vision_pretraining.supervision import HeadSupervision
+from reward_model.training.vision_pretraining.task import train_heads
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,7 +57,7 @@ def test_a_run_that_stops_goes_on_as_if_it_had_not(people, tmp_path, monkeypatch
     attention = [line["attention"] for line in read_metrics(tmp_path / "whole") if "attention" in line]
     assert attention[-1] < attention[0]
 
-    from reward_model.training.vision_pretraining.run import HeadsRun
+    from reward_model.training.vision_pretraining.task import HeadsRun
 
     step = HeadsRun._step
 

@@ -13,7 +13,7 @@ from peft.utils.other import TrainableTokensWrapper
 from reward_model.qwen.model import RewardModel
 from reward_model.seeding import generator
 
-from ..config import LoraConfig
+from ..configs.preferences import LoraConfig
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 ADAPTER = "default"

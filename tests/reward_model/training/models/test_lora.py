@@ -8,12 +8,12 @@ from reward_model.importing.importer import import_checkpoint
 from reward_model.qwen.model import RewardModel
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.qwen.tiny import tiny_config, tiny_model, tiny_tokenizer
-from reward_model.training.config import LoraConfig, ModelConfig, TrainConfig
-from reward_model.training.loop.optimizer import build_optimizer, choose_trained, factor, group_of
-from reward_model.training.preferences.initial import initial_model
-from reward_model.training.preferences.lora import TARGETS, add_lora, folded_state, is_adapter
-from reward_model.training.preferences.packed import PackedRewards
-from reward_model.training.preferences.run import train
+from reward_model.training.configs.preferences import LoraConfig, ModelConfig, TrainConfig
+from reward_model.training.models.initial import initial_model
+from reward_model.training.models.lora import TARGETS, add_lora, folded_state, is_adapter
+from reward_model.training.models.packed import PackedRewards
+from reward_model.training.preferences.optimizer import build_optimizer, choose_trained, factor, group_of
+from reward_model.training.preferences.task import train
 from tests.reward_model.importing.conftest import Release
 
 CONFIG = TrainConfig(steps=1, lora=LoraConfig(r=4, alpha=8, dropout=0))

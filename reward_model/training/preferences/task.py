@@ -19,23 +19,23 @@ from reward_model.qwen.patches import packed_patches
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.seeding import torch_seed
 
-from ..config import TrainConfig
+from ..configs.preferences import TrainConfig
+from ..data.media import FileMedia, MediaSource
 from ..errors import Interrupted, TrainingError
-from ..loop.distributed import all_finite, gather_state, make_accelerator, reset_accelerate, restore, save_state
 from ..loop.interruption import StopRequest
 from ..loop.journal import Journal, draw_curves
-from ..loop.optimizer import build_optimizer, choose_trained, set_rates
+from ..loop.processes import all_finite, gather_state, make_accelerator, reset_accelerate, restore, save_state
 from ..loop.result import RESULT, write_result
 from ..loop.run_folder import make_run, open_run
-from ..vision_pretraining.supervision import LOSSES, HeadSupervision
+from ..models.initial import initial_hash, initial_model
+from ..models.lora import add_lora
+from ..models.packed import PackedRewards
+from ..supervision.losses import LOSSES, HeadSupervision
 from .features import FeatureMedia
 from .groups import Group, comparisons
-from .initial import initial_hash, initial_model
-from .lora import add_lora
 from .losses import preference_loss
 from .measure import measure_dev
-from .media import FileMedia, MediaSource
-from .packed import PackedRewards
+from .optimizer import build_optimizer, choose_trained, set_rates
 from .run_data import RunData
 
 

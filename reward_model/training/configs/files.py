@@ -11,16 +11,16 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from .config import FREE_TO_CHANGE, RunConfig
-from .errors import TrainingError
+from ..errors import TrainingError
+from .preferences import FREE_TO_CHANGE, RunConfig
 
-SHIPPED = Path(__file__).parent / "configs"
+SHIPPED = Path(__file__).parent
 DEFAULT_KIND = "reward"
 # what a file's `kind` trains -> "module:class" of its config
 KINDS = {
-    "reward": "config:TrainConfig",
-    "heads": "heads.config:HeadsConfig",
-    "face-tracks": "track_config:FaceTracksConfig",
+    "reward": "preferences:TrainConfig",
+    "heads": "vision_pretraining:HeadsConfig",
+    "face-tracks": "face_tracks:FaceTracksConfig",
 }
 
 

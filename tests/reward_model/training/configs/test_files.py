@@ -1,8 +1,8 @@
 import pytest
 import yaml
 
-from reward_model.training.config import FREE_TO_CHANGE, TrainConfig
-from reward_model.training.config_file import config_yaml, differences, flat, parse_config, read_config, shipped
+from reward_model.training.configs.files import config_yaml, differences, flat, parse_config, read_config, shipped
+from reward_model.training.configs.preferences import FREE_TO_CHANGE, TrainConfig
 from reward_model.training.errors import TrainingError
 
 

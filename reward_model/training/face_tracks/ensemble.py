@@ -26,12 +26,12 @@ from reward_model.faces.tracks.features import ClipFeatures
 from reward_model.faces.tracks.head import FeatureBatch, TrackHead, TrackHeadConfig
 from reward_model.seeding import torch_seed
 
+from ..configs.face_tracks import FaceTracksConfig, TrackPairs
+from ..data.pair_files import PairFile, check_labels, labels_of, read_pair_file
 from ..errors import TrainingError
 from ..evaluation.statistics import accuracy, without_ties
-from ..preferences.dataset import PairFile, check_labels, labels_of, read_pair_file
 from ..preferences.losses import BradleyTerryWithTies
 from .augment import augment
-from .config import FaceTracksConfig, TrackPairs
 from .extract import clips_of, extract
 from .people import split_people, stranger_pairs
 

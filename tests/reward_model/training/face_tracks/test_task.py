@@ -26,14 +26,14 @@ from reward_model.faces.sampling import FACE_TRACKS
 from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
 from reward_model.faces.tracks.head import FeatureBatch, read_head_config
 from reward_model.training.cli import train_reward
-from reward_model.training.config_file import config_yaml, read_config
+from reward_model.training.configs.face_tracks import FaceTracksConfig, TrackAugmentation, TrackPairs
+from reward_model.training.configs.files import config_yaml, read_config
 from reward_model.training.errors import Interrupted, TrainingError
 from reward_model.training.face_tracks.augment import augment
-from reward_model.training.face_tracks.config import FaceTracksConfig, TrackAugmentation, TrackPairs
 from reward_model.training.face_tracks.cross_validation import cross_validate, main
+from reward_model.training.face_tracks.ensemble import TrackDataset, load_splits, split_by_people, train_heads
 from reward_model.training.face_tracks.extract import clips_of, extract, in_processes, read_clip
-from reward_model.training.face_tracks.run import train_face_tracks
-from reward_model.training.face_tracks.train import TrackDataset, load_splits, split_by_people, train_heads
+from reward_model.training.face_tracks.task import train_face_tracks
 from reward_model.training.loop.journal import read_metrics
 from reward_model.types import Video
 

@@ -29,8 +29,8 @@ from reward_model.qwen.runner.plan import BatchLayout, lay_out
 from reward_model.qwen.runner.rows import send
 from reward_model.qwen.runner.sequence import Clip, TokenSequence
 
-from ..vision_pretraining.face_tokens import KnownHeads
-from ..vision_pretraining.supervision import HeadSupervision, first_attention
+from ..supervision.face_tokens import KnownHeads
+from ..supervision.losses import HeadSupervision, first_attention
 
 ATTENTION = "packed_preferences"
 

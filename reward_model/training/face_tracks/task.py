@@ -14,15 +14,15 @@ from reward_model.data.progress import progress as shown
 from reward_model.faces.tracks.head import TrackHead, head_config_json
 from reward_model.folder import CONFIG, WEIGHTS
 
+from ..configs.face_tracks import FaceTracksConfig
+from ..data.pair_files import require_held_out
 from ..errors import Interrupted
-from ..loop.distributed import require_one_process
 from ..loop.interruption import sigterm_as_ctrl_c
 from ..loop.journal import Journal, draw_curves
+from ..loop.processes import require_one_process
 from ..loop.result import RESULT
 from ..loop.run_folder import make_run, open_run
-from ..preferences.dataset import require_held_out
-from .config import FaceTracksConfig
-from .train import Epoch, dev_files, load_splits, read_files, say, train_heads
+from .ensemble import Epoch, dev_files, load_splits, read_files, say, train_heads
 
 
 def train_face_tracks(

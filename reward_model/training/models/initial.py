@@ -22,7 +22,7 @@ from reward_model.qwen.prompt import IDENTITY_FIRST, PromptTemplate
 from reward_model.qwen.tokenizer import TextTokenizer, load_tokenizer
 from reward_model.seeding import generator
 
-from ..config import ModelConfig
+from ..configs.preferences import ModelConfig
 from ..errors import TrainingError
 from .backbones import BACKBONES, SAMPLINGS, TEMPLATES
 

@@ -10,7 +10,7 @@ from reward_model.data.people.rendering.renderer import open_renderer
 from reward_model.data.people.scenarios.options import Options
 from reward_model.data.people.scenes.sampling import draw_person, similar
 from reward_model.training.errors import TrainingError
-from reward_model.training.vision_pretraining.ground_truth import HeadTruth
+from reward_model.training.supervision.ground_truth import HeadTruth
 
 
 def write_world(folder, **changes):

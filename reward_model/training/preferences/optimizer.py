@@ -8,9 +8,9 @@ import torch
 
 from reward_model.qwen.model import RewardModel
 
-from ..config import OptimizerConfig, TrainConfig
+from ..configs.preferences import OptimizerConfig, TrainConfig
 from ..errors import TrainingError
-from ..preferences.lora import is_adapter
+from ..models.lora import is_adapter
 
 GROUPS = ("language", "vision", "merger", "head", "embedding")
 

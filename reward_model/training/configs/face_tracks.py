@@ -10,7 +10,7 @@ from pydantic import Field
 
 from identity_reward_client.preference import THETA
 
-from ..config import Count, Positive, Rate, RunConfig, Section
+from .preferences import Count, Positive, Rate, RunConfig, Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ..config import Count, ModelConfig, OptimizerConfig, Positive, Rate, RunConfig, Section
+from .preferences import Count, ModelConfig, OptimizerConfig, Positive, Rate, RunConfig, Section
 
 
 class HeadDataConfig(Section):

@@ -17,20 +17,20 @@ import torch
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.seeding import generator
 
+from ..configs.vision_pretraining import HeadsConfig
+from ..data.pair_files import PairFile, read_ahead, read_pair_file, require_held_out
 from ..errors import Interrupted, TrainingError
 from ..loop import state
-from ..loop.distributed import require_one_process
 from ..loop.interruption import StopRequest
 from ..loop.journal import Journal, draw_curves
-from ..loop.optimizer import set_rates
+from ..loop.processes import require_one_process
 from ..loop.result import RESULT, write_result
 from ..loop.run_folder import make_run, open_run
-from ..preferences.dataset import PairFile, read_ahead, read_pair_file, require_held_out
+from ..models.initial import initial_hash, initial_model
 from ..preferences.groups import Pairs, by_cast
-from ..preferences.initial import initial_hash, initial_model
+from ..preferences.optimizer import set_rates
+from ..supervision.ground_truth import HEAD_CODE_SIZE, HeadTruth
 from .batches import HeadBatch, HeadLoader
-from .config import HeadsConfig
-from .ground_truth import HEAD_CODE_SIZE, HeadTruth
 from .initialization import look_at_neighbours, whiten_patches
 from .losses import HeadReader
 from .optimizer import build_optimizers

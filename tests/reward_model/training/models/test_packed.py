@@ -6,7 +6,7 @@ import torch
 
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.qwen.tiny import tiny_config, tiny_model, tiny_tokenizer
-from reward_model.training.preferences.packed import PackedRewards
+from reward_model.training.models.packed import PackedRewards
 from reward_model.types import ReferenceSet, Sample, Video
 
 

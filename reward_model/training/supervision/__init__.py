@@ -1,0 +1,1 @@
+"""Auxiliary supervision from rendered clips: ground truth of faces, the tokens that show them, and losses."""
