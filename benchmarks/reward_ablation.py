@@ -25,12 +25,12 @@ from reward_model.data.records import write_pairs
 from reward_model.scorer import load_scorer
 from reward_model.seeding import generator
 from reward_model.training.configs.files import read_config
-from reward_model.training.data.pair_files import labels_of, read_pair_file
+from reward_model.training.data.pairs import read_pair_file, signs_of
 from reward_model.training.evaluation.predictions import differences_of, predict
 from reward_model.training.evaluation.statistics import Bootstrap, Interval
 from reward_model.training.preferences import teacher
 from reward_model.training.preferences.task import train
-from reward_model.training.vision_pretraining.task import train_heads
+from reward_model.training.vision_pretraining.task import pretrain_vision
 
 from . import harness
 
@@ -83,7 +83,7 @@ def start(jsonl: Path) -> Path:
     """The model that every run starts from."""
     given = [f"data.clean={jsonl}"]
     heads = ["model.backbone=small", "epochs=12"]
-    tower = train_heads(read_config("compact-heads", [*given, *heads]), RUNS / "heads", resume=True)  # type: ignore[arg-type]
+    tower = pretrain_vision(read_config("compact-heads", [*given, *heads]), RUNS / "heads", resume=True)  # type: ignore[arg-type]
     taught = "{attention: 1.0, matching: 1.0, failures: 4.0, preferences: 0}"
     shown = [f"model.init={tower}", f"supervision={taught}", "data.foreign_references=2", "steps=600"]
     return train(read_config(str(CONFIG), [*given, *shown]), RUNS / "start-model", resume=True)  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ class Ablation:
         self.files = {name: people(name, *told) for name, told in CASTS.items()}
         self.test = read_pair_file(people("test", "exact", TEST_SEED, TEST_CASTS))
         self.start = start(self.files["start"])
-        self.labels_N = labels_of(self.test.pairs)
+        self.labels_N = signs_of(self.test.pairs)
         self.accuracies = Accuracies(self.labels_N, [pair.cluster for pair in self.test.pairs])
         self.kept: dict[int, float] = {}
 

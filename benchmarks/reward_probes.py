@@ -18,9 +18,9 @@ from reward_model.data.progress import progress
 from reward_model.data.records import resolve
 from reward_model.errors import ScoringError
 from reward_model.scorer import Scorer, load_scorer
+from reward_model.training.data.casts import Pairs, by_cast, comparisons_of, good_videos, persons_of
 from reward_model.training.data.media import read_references, read_video
-from reward_model.training.data.pair_files import read_pair_file
-from reward_model.training.preferences.groups import Pairs, by_cast, compared, good_videos, persons_of
+from reward_model.training.data.pairs import read_pair_file
 from reward_model.types import ReferenceSet, Sample, Video
 
 from . import harness
@@ -37,7 +37,7 @@ def probe(scorer: Scorer, jsonl: Path, cast: Pairs, other: Pairs) -> tuple[float
     """(how much a stranger's picture in place of the first one lowers the reward; how far the reverse order moves it,
     None for a single reference)."""
     pair, sampling = cast[0], scorer.info.frame_sampling
-    name = compared(cast)[0][good_videos(cast)[0]]
+    name = comparisons_of(cast)[0][good_videos(cast)[0]]
     video = read_video(resolve(jsonl, name), sampling, pair.fps)
     images, stranger = (
         read_references([resolve(jsonl, one.path) for one in chosen], sampling).images

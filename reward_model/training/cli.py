@@ -32,26 +32,27 @@ def train_reward(
     ] = False,
 ) -> None:
     """Train a reward model on preference pairs. Ctrl-C writes the state; --resume goes on from it."""
+    # torch and accelerate are imported when a training starts, so that the command's help does not wait for them
     from safetensors import SafetensorError
 
     from ..data.records import RecordError
     from ..folder import CheckpointError
     from .configs.face_tracks import FaceTracksConfig
     from .configs.files import read_config
-    from .configs.preferences import TrainConfig
-    from .configs.vision_pretraining import HeadsConfig
+    from .configs.preferences import PreferenceTrainingConfig
+    from .configs.vision_pretraining import VisionPretrainingConfig
     from .errors import Interrupted, TrainingError
 
     try:
         chosen = read_config(config, settings or [], data)
-        if isinstance(chosen, TrainConfig):
+        if isinstance(chosen, PreferenceTrainingConfig):
             from .preferences.task import train
 
             train(chosen, out, resume, allow_changes)
-        elif isinstance(chosen, HeadsConfig):
-            from .vision_pretraining.task import train_heads
+        elif isinstance(chosen, VisionPretrainingConfig):
+            from .vision_pretraining.task import pretrain_vision
 
-            train_heads(chosen, out, resume, allow_changes)
+            pretrain_vision(chosen, out, resume, allow_changes)
         elif isinstance(chosen, FaceTracksConfig):
             from .face_tracks.task import train_face_tracks
 

@@ -1,4 +1,4 @@
-"""`identity-reward evaluate-reward` and `filter-pairs`: what scores pairs with a model."""
+"""`identity-reward evaluate-reward` and `identity-reward filter-pairs`: commands that score pairs with a model."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from identity_reward_client.preference import THETA
+
+if TYPE_CHECKING:
+    from ..scorer import Scorer
 
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str | None, typer.Option(help="float32 or bfloat16, for a folder's model; the device's by default.")]
@@ -20,18 +23,20 @@ Batch = Annotated[int, typer.Option(min=1, help="Videos of one forward.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads that read and prepare.")]
 
 
-def _checked(theta: float) -> float:
+def _valid_theta(theta: float) -> float:
     if not 1 < theta < inf:
         raise typer.BadParameter(f"{theta} is no finite number above 1")
     return theta
 
 
 Theta = Annotated[
-    float, typer.Option(callback=_checked, help="Of Bradley-Terry-with-Ties: what the model was trained with.")
+    float, typer.Option(callback=_valid_theta, help="Of Bradley-Terry-with-Ties: what the model was trained with.")
 ]
 Predictions = Annotated[
     Path | None, typer.Option(help="JSONL that keeps what was scored; a second run scores only what it lacks.")
 ]
+# clusters below this number make intervals unreliable
+FEW_CLUSTERS = 10
 
 
 def evaluate_reward(
@@ -50,44 +55,44 @@ def evaluate_reward(
     resamples: Annotated[int, typer.Option(min=100, help="Of the clusters, for the intervals.")] = 4000,
 ) -> None:
     """Accuracy of reward models on preference pairs, with and without ties, per failure mode, with 95 % intervals."""
-    with _told("evaluate-reward"):
+    with _reporting_errors("evaluate-reward"):
         from ..data.progress import progress
         from ..scorer import DEFAULT_SCORER, require_known
-        from .data.pair_files import read_pair_file, shared_persons
+        from .data.pairs import read_pair_file, shared_persons
         from .evaluation.evaluation import Evaluation
         from .evaluation.predictions import predict
         from .evaluation.report import draw_modes, tables
 
         models = model or [DEFAULT_SCORER]
-        picture = plot or (json_path.with_suffix(".png") if json_path else None)
-        _make_folders(json_path, picture, predictions)
-        test, held = read_pair_file(pairs), read_pair_file(dev) if dev is not None else None
-        if held is not None and (shared := shared_persons(test.pairs, held.pairs)):
+        plot_path = plot or (json_path.with_suffix(".png") if json_path else None)
+        _make_folders(json_path, plot_path, predictions)
+        test, held_out = read_pair_file(pairs), read_pair_file(dev) if dev is not None else None
+        if held_out is not None and (shared := shared_persons(test.pairs, held_out.pairs)):
             same = f"{dev} and {pairs} show the same persons ({shared})"
             typer.echo(f"{same}: the width of a tie is fitted on people who are tested on", err=True)
         for name in models:
-            with _naming():
+            with _unknown_names():
                 require_known(name)
         evaluation = Evaluation(test.pairs, seed, resamples, theta)
         for name in models:
             scorer = _scorer(name, device, dtype)
             runs = []
-            for file in (test, held):
+            for file in (test, held_out):
                 if file is not None:
                     options: dict[str, Any] = {"batch": batch, "workers": workers, "progress": progress}
                     runs.append(predict(scorer, file.path, file.pairs, predictions, **options))
-            evaluation.add(scorer.info, runs[0], (held.pairs, runs[1]) if held is not None else None)
+            evaluation.add(scorer.info, runs[0], (held_out.pairs, runs[1]) if held_out is not None else None)
         console = Console()
         for table in tables(evaluation):
             console.print(table)
-        if (clusters := evaluation.bootstrap.num_clusters) < 10:
+        if (clusters := evaluation.bootstrap.num_clusters) < FEW_CLUSTERS:
             console.print(f"intervals resample {clusters} cluster(s) of people: too few to rely on")
         if test.num_undecided:
             console.print(f"{test.num_undecided} pairs without a majority are left out")
         if json_path is not None:
             json_path.write_text(json.dumps({"pairs": str(pairs), **evaluation.to_json()}, indent=1) + "\n")
-        if picture is not None:
-            draw_modes(evaluation, picture)
+        if plot_path is not None:
+            draw_modes(evaluation, plot_path)
 
 
 def filter_pairs(
@@ -108,10 +113,10 @@ def filter_pairs(
     """Keep the pairs on whose label a teacher agrees (arXiv 2510.14256, section 3.2.2)."""
     if rule not in ("sign", "verdict"):
         raise typer.BadParameter(f"{rule!r} is neither sign nor verdict", param_hint="--rule")
-    with _told("filter-pairs"):
+    with _reporting_errors("filter-pairs"):
         from ..data.progress import progress
         from ..data.records import moved, write_pairs
-        from .data.pair_files import read_pair_file
+        from .data.pairs import read_pair_file
         from .errors import TrainingError
         from .evaluation.predictions import predict
         from .preferences import teacher
@@ -120,8 +125,8 @@ def filter_pairs(
             raise TrainingError(f"{out} exists already; give another --out, or remove it")
         _make_folders(out, json_path, predictions)
         file, scorer = read_pair_file(pool), _scorer(model, device, dtype)
-        found = predict(scorer, pool, file.pairs, predictions, batch=batch, workers=workers, progress=progress)
-        kept, report = teacher.filter_pairs(file.pairs, found, scorer.info.preference_scale, rule, theta)  # type: ignore[arg-type]
+        predicted = predict(scorer, pool, file.pairs, predictions, batch=batch, workers=workers, progress=progress)
+        kept, report = teacher.filter_pairs(file.pairs, predicted, scorer.info.preference_scale, rule, theta)  # type: ignore[arg-type]
         write_pairs(out, moved(kept, pool, out))
         values = teacher.report_json(report, teacher=scorer.info.name, fingerprint=scorer.info.fingerprint, rule=rule)
         if json_path is not None:
@@ -135,16 +140,16 @@ def filter_pairs(
             )
 
 
-def _scorer(name: str, device: str, dtype: str | None):
+def _scorer(name: str, device: str, dtype: str | None) -> Scorer:
     from ..scorer import load_scorer
 
-    with _naming():
+    with _unknown_names():
         return load_scorer(name, device, dtype)
 
 
 @contextmanager
-def _naming() -> Iterator[None]:
-    """A name that no model has, as a person's mistake."""
+def _unknown_names() -> Iterator[None]:
+    """Turns the KeyError of a name that no model has into a TrainingError."""
     from .errors import TrainingError
 
     try:
@@ -154,15 +159,15 @@ def _naming() -> Iterator[None]:
 
 
 def _make_folders(*files: Path | None) -> None:
-    """Those that what is written in the end goes into, before anything is computed for it."""
+    """Creates the folders of output files, so that a failure comes before anything is computed."""
     for file in files:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
-def _told(verb: str) -> Iterator[None]:
-    """What a person can mend, in one message and exit 2; Ctrl-C as 130."""
+def _reporting_errors(verb: str) -> Iterator[None]:
+    """Errors that a user can correct become one message and exit code 2, Ctrl-C exit code 130."""
     from ..data.records import RecordError
     from ..errors import ScoringError
     from ..folder import CheckpointError
@@ -174,8 +179,8 @@ def _told(verb: str) -> Iterator[None]:
         typer.echo(f"identity-reward {verb}: {error}", err=True)
         raise typer.Exit(2) from None
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"identity-reward {verb}: {place}can't be read or written: {error.strerror or error}", err=True)
+        file = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"identity-reward {verb}: {file}can't be read or written: {error.strerror or error}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo(f"identity-reward {verb}: stopped; what --predictions holds isn't scored again", err=True)

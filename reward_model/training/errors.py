@@ -1,14 +1,25 @@
-"""What stops a training, and why."""
+"""Errors that end a training, an evaluation or a filter run."""
 
 from __future__ import annotations
 
 
 class TrainingError(Exception):
-    """One message for the person at the terminal: what was wrong, what was given, what would do."""
+    """One message for the user at the terminal: what was wrong, what was given, what would do."""
+
+
+class NotFinite(TrainingError):
+    """The loss or the gradient of a step is infinite or NaN. All processes raise it together.
+
+    `quantity` and `value` say which, `context` names the inputs ("with pairs a, b"), `advice` a remedy.
+    """
+
+    def __init__(self, quantity: str, value: float, context: str, advice: str):
+        super().__init__(f"the {quantity} is {value}, {context}. {advice}")
+        self.quantity, self.value, self.context, self.advice = quantity, value, context, advice
 
 
 class Interrupted(TrainingError):
-    """Somebody asked the training to stop; its state was written. `num_processes` were at it."""
+    """A signal stopped the training. `num_processes` took part in it."""
 
     def __init__(self, message: str, num_processes: int = 1):
         super().__init__(message)

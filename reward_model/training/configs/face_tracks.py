@@ -1,4 +1,4 @@
-"""What a training of `face-tracks` is told: a YAML with `kind: face-tracks`."""
+"""Configuration of a training of the `face-tracks` scorer: a YAML file with `kind: face-tracks`."""
 
 from __future__ import annotations
 
@@ -10,68 +10,68 @@ from pydantic import Field
 
 from identity_reward_client.preference import THETA
 
-from .preferences import Count, Positive, Rate, RunConfig, Section
-
-Share = Annotated[float, Field(ge=0, le=1)]
+from .base import Count, NonNegative, Positive, RunConfig, Section, Share, Theta
 
 
 class TrackPairs(Section):
-    """A JSONL of preference pairs, by the folder that the command runs in, and what one of its pairs counts."""
+    """A JSONL of preference pairs, relative to the working directory of the command, and the weight of its pairs."""
 
     path: str
     weight: Positive = 1.0
-    # pairs to add for each cast: a good clip of it beside a good clip of other people
+    # pairs added for each cast: a good clip of the cast beside a good clip of other people
     strangers: Annotated[int, Field(ge=0)] = 0
 
 
 class TrackAugmentation(Section):
-    """What is drawn anew for each pair and step, alike for both of its clips unless said otherwise. It stands for what
-    differs between rendered people and photographs, or between cameras."""
+    """Random changes of features, sampled for each pair and step, and the same for both of its clips unless stated
+    otherwise. They cover differences between rendered people and photographs, or between cameras."""
 
-    # largest share of frames that are hidden, of each clip by itself
+    # largest share of frames that are hidden, sampled for each clip
     frame_dropout: Share = 0.4
-    # standard deviations of what is added to all similarities to the references, and to each by itself
-    similarity_shift: Rate = 0.06
-    similarity_noise: Rate = 0.015
-    # of log sharpness, and of log2 of the size
-    sharpness_shift: Rate = 0.4
-    size_shift: Rate = 0.7
-    # motion between frames is multiplied by 2 to the power of a deviate with this spread
-    motion_scale: Rate = 0.4
-    # how often each group of numbers (`track_augment.GROUPS`) is hidden
+    # standard deviations of an offset of all similarities to the references, and of noise of each
+    similarity_shift: NonNegative = 0.06
+    similarity_noise: NonNegative = 0.015
+    # standard deviations of offsets of log sharpness, and of log2 size
+    sharpness_shift: NonNegative = 0.4
+    size_shift: NonNegative = 0.7
+    # standard deviation of log2 of the factor on motion between frames
+    motion_scale: NonNegative = 0.4
+    # probability that a group of features (`augment.GROUPS`) is hidden
     group_dropout: Share = 0.1
 
 
 class FaceTracksConfig(RunConfig):
+    """Configuration of `kind: face-tracks`."""
+
     kind: Literal["face-tracks"] = "face-tracks"
     train: tuple[TrackPairs, ...] = ()
-    # to stop early and to report on; without one, about a tenth of `train`, of people whom the rest doesn't show
+    # for early stopping and measurements; empty: about a tenth of `train`, of people whom the rest does not show
     dev: tuple[str, ...] = ()
-    # folder in which the features of clips are kept
+    # folder that caches the features of clips
     cache: str = ".face-tracks"
     # processes that read clips; each takes about 300 MB
     workers: Count = 2
-    # heads of other seeds whose rewards are averaged; all are one file
+    # networks of different seeds whose rewards are averaged, saved in one file
     members: Count = 4
     hidden: Count = 24
     person_width: Count = 24
-    # most epochs, and how many without a lower loss on dev end it
+    # maximum epochs, and epochs without a lower loss on dev after which a member stops
     epochs: Count = 80
     patience: Count = 15
     batch: Count = 128
-    # of AdamW at its highest; it falls as a cosine
+    # peak of AdamW's rate, followed by a cosine decay
     learning_rate: Positive = 2e-3
-    weight_decay: Rate = 0.02
+    weight_decay: NonNegative = 0.02
     augmentation: TrackAugmentation = TrackAugmentation()
-    theta: Annotated[float, Field(gt=1, allow_inf_nan=False)] = THETA
+    theta: Theta = THETA
     seed: int = 0
 
     @classmethod
-    def files_of(cls, folder: Path) -> list[str]:
-        found = [
+    def data_overrides(cls, folder: Path) -> list[str]:
+        overrides = [
             f"train=[{{path: {dumps(str(folder / 'train.jsonl'))}}}]",
             f"cache={dumps(str(folder / '.face-tracks'))}",
         ]
         if (folder / "dev.jsonl").is_file():
-            found.append(f"dev=[{dumps(str(folder / 'dev.jsonl'))}]")
-        return found
+            overrides.append(f"dev=[{dumps(str(folder / 'dev.jsonl'))}]")
+        return overrides

@@ -1,10 +1,9 @@
-"""YAML to a config and back: shipped ones by name, overrides of single fields, errors that name the nearest."""
+"""Reading and writing of configurations as YAML: shipped files by name, overrides, and one-line errors by field."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,32 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ..errors import TrainingError
-from .preferences import FREE_TO_CHANGE, RunConfig
+from .base import FREE_TO_CHANGE, RunConfig
+from .face_tracks import FaceTracksConfig
+from .preferences import PreferenceTrainingConfig
+from .vision_pretraining import VisionPretrainingConfig
 
 SHIPPED = Path(__file__).parent
 DEFAULT_KIND = "reward"
-# what a file's `kind` trains -> "module:class" of its config
-KINDS = {
-    "reward": "preferences:TrainConfig",
-    "heads": "vision_pretraining:HeadsConfig",
-    "face-tracks": "face_tracks:FaceTracksConfig",
+# `kind` of a file -> its configuration
+KINDS: dict[str, type[RunConfig]] = {
+    "reward": PreferenceTrainingConfig,
+    "heads": VisionPretrainingConfig,
+    "face-tracks": FaceTracksConfig,
 }
 
 
 def shipped() -> tuple[str, ...]:
+    """Names of the configurations that ship with the package, sorted."""
     return tuple(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
 
 
 def read_config(name_or_path: str, overrides: Sequence[str] = (), data: Path | None = None) -> RunConfig:
-    """`overrides`: KEY=VALUE, the key with dots, the value as YAML. `data`: a data set's folder, its files come first.
-    TrainingError for all that isn't right."""
+    """A shipped configuration or a YAML file, with overrides applied.
+
+    `overrides` are KEY=VALUE, the key dotted, the value YAML. `data` is the folder of a data set; its files are applied
+    before `overrides`. Raises TrainingError for a file, a key or a value that is not valid.
+    """
     path = Path(name_or_path)
     if name_or_path in shipped():
         path = SHIPPED / f"{name_or_path}.yaml"
@@ -42,34 +48,36 @@ def read_config(name_or_path: str, overrides: Sequence[str] = (), data: Path | N
         raise TrainingError(f"{path} can't be read as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise TrainingError(f"{path} holds a {type(values).__name__}; a config is a table of fields")
-    files = config_type(values, str(path)).files_of(data) if data is not None else []
+    files = config_type(values, str(path)).data_overrides(data) if data is not None else []
     for override in (*files, *overrides):
-        _override(values, override)
+        _apply(values, override)
     return parse_config(values, str(path))
 
 
-def config_type(values: dict[str, Any], where: str) -> type[RunConfig]:
+def config_type(values: dict[str, Any], source: str) -> type[RunConfig]:
+    """The class that the `kind` of `values` names. `source` is the file, for the TrainingError of an unknown kind."""
     kind = values.get("kind", DEFAULT_KIND)
     if kind not in KINDS:
-        raise TrainingError(f"{where}: kind is {kind!r}; there are {', '.join(KINDS)}")
-    module, _, name = KINDS[kind].partition(":")
-    return getattr(import_module(f".{module}", __package__), name)
+        raise TrainingError(f"{source}: kind is {kind!r}; there are {', '.join(KINDS)}")
+    return KINDS[kind]
 
 
-def parse_config(values: dict[str, Any], where: str) -> RunConfig:
-    chosen = config_type(values, where)
+def parse_config(values: dict[str, Any], source: str) -> RunConfig:
+    """Validates `values`; raises one TrainingError that lists every field that is wrong."""
+    chosen = config_type(values, source)
     try:
         return chosen.model_validate(values)
     except ValidationError as error:
-        raise TrainingError(f"{where}: {'; '.join(_explained(error, chosen))}") from None
+        raise TrainingError(f"{source}: {'; '.join(_messages(error, chosen))}") from None
 
 
 def config_yaml(config: RunConfig) -> str:
+    """The configuration with all its defaults, as YAML that `read_config` reads back."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """("data.clean", value) of every field."""
+    """(dotted key, value) of every field, such as ("data.clean", "train.jsonl")."""
     for key, value in values.items():
         if isinstance(value, dict):
             yield from flat(value, f"{prefix}{key}.")
@@ -78,7 +86,7 @@ def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def differences(old: RunConfig, new: RunConfig) -> list[str]:
-    """What would make the rest of a run another run, one text for each field."""
+    """Descriptions of the fields that differ and that change what is learned."""
     before, after = dict(flat(old.model_dump(mode="json"))), dict(flat(new.model_dump(mode="json")))
     keys = [*before, *(key for key in after if key not in before)]
     free = FREE_TO_CHANGE - ({"micro_batch"} if before.get("lora.dropout") or after.get("lora.dropout") else set())
@@ -89,7 +97,7 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
     ]
 
 
-def _override(values: dict[str, Any], override: str) -> None:
+def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals:
         raise TrainingError(f"--set takes KEY=VALUE, such as learning_rates.vision=1e-5; got {override!r}")
@@ -107,26 +115,26 @@ def _override(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _explained(error: ValidationError, chosen: type[BaseModel]) -> Iterator[str]:
-    for fault in error.errors(include_url=False):
-        place = [str(part) for part in fault["loc"]]
-        if fault["type"] == "extra_forbidden":
-            known = list(_section(chosen, place[:-1]).model_fields)
-            near = get_close_matches(place[-1], known, 1, 0.5)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            yield f"{'.'.join(place)} is no field; {hint}"
-        elif fault["type"] == "value_error":
-            yield fault["msg"].removeprefix("Value error, ")
+def _messages(error: ValidationError, chosen: type[BaseModel]) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        path = [str(part) for part in problem["loc"]]
+        if problem["type"] == "extra_forbidden":
+            fields = list(_section(chosen, path[:-1]).model_fields)
+            near = get_close_matches(path[-1], fields, 1, 0.5)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(fields)}"
+            yield f"{'.'.join(path)} is no field; {hint}"
+        elif problem["type"] == "value_error":
+            yield problem["msg"].removeprefix("Value error, ")
         else:
-            yield f"{'.'.join(place)}: {fault['msg']}, got {fault['input']!r}"
+            yield f"{'.'.join(path)}: {problem['msg']}, got {problem['input']!r}"
 
 
-def _section(model: type[BaseModel], place: Sequence[str]) -> type[BaseModel]:
-    """Of a field's place; numbers in it are those of a list's entries."""
-    for part in place:
+def _section(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
+    """The section at the path of a field; numbers in the path are indices of a list."""
+    for part in path:
         if part.isdecimal():
             continue
         annotation: Any = model.model_fields[part].annotation
-        parts = getattr(annotation, "__args__", (annotation,))
-        model = next(one for one in parts if isinstance(one, type) and issubclass(one, BaseModel))
+        candidates = getattr(annotation, "__args__", (annotation,))
+        model = next(entry for entry in candidates if isinstance(entry, type) and issubclass(entry, BaseModel))
     return model

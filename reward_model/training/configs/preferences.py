@@ -1,94 +1,49 @@
-"""What a training is told: one YAML file. Every field is checked when it is read; an unknown one is an error."""
+"""Configuration of a training on preference pairs: a YAML file with `kind: reward`."""
 
 from __future__ import annotations
 
-from json import dumps
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from identity_reward_client.preference import THETA
 
-from ..preferences.losses import MARGIN
+from .base import Count, ModelConfig, NonNegative, OptimizerConfig, Positive, RunConfig, Section, Theta
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+# constant margin of VideoAlign's variant of Bradley-Terry
+MARGIN = 0.57
 
 
-class RunConfig(Section):
-    """A whole file."""
+class PairDataConfig(Section):
+    """JSONL files of preference pairs, relative to the working directory of the command, and how they are sampled."""
 
-    kind: str
-
-    @classmethod
-    def files_of(cls, folder: Path) -> list[str]:
-        """--set of a data set's folder. One without train.jsonl is told of when it is read."""
-        found = [f"data.clean={dumps(str(folder / 'train.jsonl'))}"]
-        if (folder / "dev.jsonl").is_file():
-            found.append(f"data.dev={dumps(str(folder / 'dev.jsonl'))}")
-        return found
-
-
-class DataConfig(Section):
-    # JSONL files of preference pairs, by the folder that the command runs in
     # labelled by people, or exact
     clean: str | None = None
-    # labelled by machines; filtered by a teacher as a rule
+    # labelled by machines; usually filtered by a teacher
     auto: str | None = None
     # pairs to measure on while training
     dev: str | None = None
-    # how the two pools are mixed
+    # mixture of the two pools, a name of preferences.samplers.SCHEDULES
     sampler: Literal["random", "staged", "smooth"] = "smooth"
-    # all pairs of a cast in one forward, every video once; `batch` and `micro_batch` then count casts
+    # all pairs of a cast in one forward pass, every video once; `batch` and `micro_batch` then count casts
     groups: bool = False
-    # references in a random order, anew for each draw
+    # references in a new random order at each draw
     permute_references: bool = False
     # references and videos mirrored at random
     mirror: bool = False
-    # good videos of each draw that are shown once more beside other people's pictures, where they are the worse ones
+    # good videos of each draw that are added once more, as the worse ones, beside reference images of other people
     foreign_references: Annotated[int, Field(ge=0)] = 0
-    # with a tower that isn't trained: folder in which its features of all pictures and videos are kept
+    # folder that caches a frozen vision tower's features of all images and videos
     features: str | None = None
-    # threads that read and decode, and steps that are ready before they are needed
+    # threads that read and decode, and steps that are loaded ahead
     workers: Count = 2
     prefetch: Count = 2
 
     @model_validator(mode="after")
-    def _dev_is_held_out(self) -> DataConfig:
+    def _dev_is_held_out(self) -> PairDataConfig:
         if self.dev is not None and self.dev in (self.clean, self.auto):
             raise ValueError(f"dev is {self.dev}, which is trained on too; give pairs of other people")
         return self
-
-
-class ModelConfig(Section):
-    # "scratch"; a folder that training or import-checkpoint wrote; or Qwen2.5-VL as Hugging Face stores it, on disk
-    init: str = "scratch"
-    # sizes of a model from scratch: a name of backbones.py
-    backbone: str = "tiny"
-    # a name of config.FRAME_SAMPLINGS or of the backbone's own; a folder of ours brings its own
-    frame_sampling: str | None = None
-    # identity-first, video-first, pictures, or with `upstream` one of that checkout; a folder of ours brings its own
-    template: str | None = None
-    # a checkout of the released Identity-GRPO code, whose templates are read and not run
-    upstream: str | None = None
-    # trained in full; the language model too, unless there is LoRA
-    train_vision: bool = True
-    train_language: bool = True
-    train_head: bool = True
-    # recompute activations in the backward pass
-    gradient_checkpointing: bool = False
-    # how the result is named and described, and the numbers its files are written in
-    name: str = "identity-reward"
-    version: str = "1"
-    domain: str = "photographs"
-    description: str = "Trained with identity-reward train-reward."
-    saved_dtype: Literal["bfloat16", "float32"] = "bfloat16"
 
 
 class LoraConfig(Section):
@@ -100,48 +55,42 @@ class LoraConfig(Section):
 
 
 class LearningRates(Section):
-    # of AdamW at its highest; 0 freezes nothing, it only stands still
-    language: Rate = 2e-6
-    vision: Rate = 2e-6
-    merger: Rate = 2e-6
-    head: Rate = 2e-6
+    """Peak rates of AdamW by parameter group. A rate of 0 keeps a group's weights constant, but computes gradients."""
+
+    language: NonNegative = 2e-6
+    vision: NonNegative = 2e-6
+    merger: NonNegative = 2e-6
+    head: NonNegative = 2e-6
     # the embedding of the reward token with LoRA, all embeddings without
-    embedding: Rate = 2e-6
-
-
-class OptimizerConfig(Section):
-    betas: tuple[Rate, Rate] = (0.9, 0.999)
-    eps: Positive = 1e-8
-    # of matrices; norms, biases and embeddings have none
-    weight_decay: Rate = 0.0
-    schedule: Literal["constant_with_warmup", "cosine"] = "constant_with_warmup"
-    # share of all steps in which the rates rise from 0
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    # largest norm of the gradient of all parameters together
-    grad_clip: Positive = 1.0
+    embedding: NonNegative = 2e-6
 
 
 class LossConfig(Section):
+    """Preference loss; see preferences.losses."""
+
     kind: Literal["btt", "bt", "margin"] = "btt"
-    theta: Annotated[float, Field(gt=1, allow_inf_nan=False)] = THETA
-    margin: Rate = MARGIN
+    theta: Theta = THETA
+    margin: NonNegative = MARGIN
 
 
 class SupervisionConfig(Section):
-    """What a model from scratch learns of rendered clips beside preferences (`heads.supervision`), and what each
-    counts: attention from heads to their references, whether one of the references shows a head's person, and how
-    severely a clip fails in every mode."""
+    """Weights of the auxiliary losses on rendered clips; see supervision.losses.FaceSupervision."""
 
-    attention: Rate = 1.0
-    matching: Rate = 1.0
-    failures: Rate = 1.0
-    # of preferences themselves; 0: none is learned
-    preferences: Rate = 1.0
+    # attention from a face to the reference image of the same person
+    attention: NonNegative = 1.0
+    # whether one of the references shows the person of a face
+    matching: NonNegative = 1.0
+    # severity of every corruption of a clip
+    failures: NonNegative = 1.0
+    # of the preference loss itself; 0 turns it off
+    preferences: NonNegative = 1.0
 
 
-class TrainConfig(RunConfig):
+class PreferenceTrainingConfig(RunConfig):
+    """Configuration of `kind: reward`."""
+
     kind: Literal["reward"] = "reward"
-    data: DataConfig = DataConfig()
+    data: PairDataConfig = PairDataConfig()
     model: ModelConfig = ModelConfig()
     lora: LoraConfig | None = None
     # for pairs in folders that `identity-reward data people` wrote
@@ -149,36 +98,24 @@ class TrainConfig(RunConfig):
     learning_rates: LearningRates = LearningRates()
     optimizer: OptimizerConfig = OptimizerConfig()
     loss: LossConfig = LossConfig()
-    # pairs of an optimiser step over all processes, and of one forward in one process
+    # pairs of an optimizer step over all processes, and of one forward pass in one process
     batch: Count = 32
     micro_batch: Count = 4
-    # one of the two: optimiser steps, or times that all pairs are seen
+    # exactly one of the two: optimizer steps, or passes over all pairs
     steps: Count | None = None
     epochs: Positive | None = None
     # bf16: frozen weights in bfloat16, trained ones in float32, computed under autocast
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
-    # steps between measurements on dev, how many pairs of it are looked at, and steps between writings of the state
+    # steps between measurements on dev, pairs of each measurement, and steps between saved states
     evaluate_every: Count = 100
     evaluate_pairs: Count = 200
     save_every: Count = 100
 
     @model_validator(mode="after")
-    def _fits(self) -> TrainConfig:
+    def _is_consistent(self) -> PreferenceTrainingConfig:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError(f"exactly one of steps and epochs is needed, got {self.steps} and {self.epochs}")
         if self.data.features is not None and (self.model.train_vision or self.data.mirror):
-            raise ValueError(
-                "data.features wants a tower that stays as it is: model.train_vision and data.mirror false"
-            )
+            raise ValueError("data.features needs a frozen vision tower: set model.train_vision and data.mirror false")
         return self
-
-
-# what may differ between a run and its resumption: none of it changes what is learned (micro_batch does where LoRA has
-# dropout, whose draws are those of a forward)
-FREE_TO_CHANGE = frozenset({
-    "data.workers", "data.prefetch", "data.dev", "data.features", "evaluate_every", "evaluate_pairs", "save_every",
-    "micro_batch", "workers", "cache",
-    "model.gradient_checkpointing", "model.name", "model.version", "model.domain", "model.description",
-    "model.saved_dtype",
-})  # fmt: skip

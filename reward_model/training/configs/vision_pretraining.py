@@ -1,4 +1,4 @@
-"""What the first stage is told: one YAML file with `kind: heads`."""
+"""Configuration of the pretraining of a vision tower: a YAML file with `kind: heads`."""
 
 from __future__ import annotations
 
@@ -6,43 +6,46 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from .preferences import Count, ModelConfig, OptimizerConfig, Positive, Rate, RunConfig, Section
+from .base import Count, ModelConfig, NonNegative, OptimizerConfig, Positive, RunConfig, Section, Share
 
 
-class HeadDataConfig(Section):
-    # JSONL files in folders that `identity-reward data people` wrote, by the folder that the command runs in
+class RenderedDataConfig(Section):
+    """JSONL files in folders that `identity-reward data people` wrote, relative to the command's working directory."""
+
     clean: str | None = None
     dev: str | None = None
     clips_per_cast: Count = 3
-    # side in pixels, of 28 each, of the squares around heads that are looked at instead of whole frames
+    # side in pixels, a multiple of 28, of square windows around faces that replace whole frames
     window: Annotated[int, Field(ge=56, multiple_of=28)] | None = None
-    # the share of windows in which a head is blurred or warped, or detail lost, beside those of clips that fail so
-    harmed: Annotated[float, Field(ge=0, le=1)] = 0.0
+    # share of windows that get a corruption (a face blurred or warped, or detail lost) beside those of the data set
+    harmed: Share = 0.0
     workers: Count = 2
     prefetch: Count = 2
 
     @model_validator(mode="after")
-    def _windows(self) -> HeadDataConfig:
+    def _corruption_needs_windows(self) -> RenderedDataConfig:
         if self.harmed and self.window is None:
             raise ValueError("harmed is a share of windows; give window too, as in window: 84")
         return self
 
 
-class HeadsConfig(RunConfig):
+class VisionPretrainingConfig(RunConfig):
+    """Configuration of `kind: heads`."""
+
     kind: Literal["heads"]
-    data: HeadDataConfig = HeadDataConfig()
+    data: RenderedDataConfig = RenderedDataConfig()
     model: ModelConfig = ModelConfig()
-    # of AdamW; of Muon for the matrices of the tower's blocks, which AdamW trains too where there is none
-    rate: Rate = 1e-3
+    # of AdamW, and of Muon for the matrices of the tower's blocks; without muon_rate AdamW trains those too
+    rate: NonNegative = 1e-3
     muon_rate: Positive | None = None
-    # the first batches, by whose patches a tower from scratch is told what patches look like
+    # number of first batches whose patches whiten the patch embedding of a tower from scratch
     whitening: Count = 10
-    # what each part of the loss counts beside the look of heads: the shape of faces, harm, which reference is a
-    # head's, and whether the language model's first layer attends to it
-    shape: Rate = 0.5
-    harm: Rate = 1.0
-    matching: Rate = 0.3
-    attention: Rate = 0.3
+    # weights of parts of the loss relative to the look of faces: the shape of faces, corruptions (`harm`), matching of
+    # faces to references, and the attention of the language model's first layer
+    shape: NonNegative = 0.5
+    harm: NonNegative = 1.0
+    matching: NonNegative = 0.3
+    attention: NonNegative = 0.3
     optimizer: OptimizerConfig = OptimizerConfig()
     # casts of a step
     batch: Count = 10
@@ -50,6 +53,6 @@ class HeadsConfig(RunConfig):
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
     evaluate_every: Count = 200
-    # casts of dev that are looked at
+    # casts of dev in each measurement
     evaluate_casts: Count = 60
     save_every: Count = 200

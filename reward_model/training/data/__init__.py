@@ -1,1 +1,1 @@
-"""Preference-pair files and the media they name, read for training and evaluation; imports no other room of training."""
+"""Preference-pair files and the media they name; below every other room of training but configs."""

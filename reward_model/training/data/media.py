@@ -1,4 +1,4 @@
-"""A record's files to what a model looks at, and a check that all of them are there before anything is computed."""
+"""Reading of the images and videos that records name, and a check that all of them exist."""
 
 from __future__ import annotations
 
@@ -20,32 +20,36 @@ from reward_model.types import ReferenceSet, Video
 
 from ..errors import TrainingError
 
-# of a frame or picture that a record names; its files are trusted more than a request's
+# maximum pixels of a frame or an image; files of a data set are trusted more than those of a request
 MAX_PIXELS = 1 << 26
 
 
 class MediaSource(Protocol):
-    """Where groups get their pictures and videos from. ScoringError for what can't be read; OSError for no file."""
+    """Source of preprocessed images and videos. Raises ScoringError for an unreadable file, OSError for none."""
 
     preprocess: Preprocessor
 
-    def references(self, paths: Sequence[Path], mirrored: Sequence[bool]) -> list[Medium]: ...
+    def references(self, paths: Sequence[Path], mirrored: Sequence[bool]) -> list[Medium]:
+        """One medium for each reference image, flipped left to right where `mirrored`."""
+        ...
 
-    def video(self, path: Path, fps: float | None, mirrored: bool) -> Medium: ...
+    def video(self, path: Path, fps: float | None, mirrored: bool) -> Medium:
+        """The sampled frames of a video. `fps` overrides the rate that the file states."""
+        ...
 
 
 class FileMedia:
-    """Reads and decodes at every draw."""
+    """A `MediaSource` that reads and decodes files at every call."""
 
     def __init__(self, preprocess: Preprocessor):
         self.preprocess = preprocess
 
     def references(self, paths: Sequence[Path], mirrored: Sequence[bool]) -> list[Medium]:
         images = read_references(paths, self.preprocess.config.frame_sampling).images
-        turned = ReferenceSet(tuple(_mirrored(i) if m else i for i, m in zip(images, mirrored, strict=True)))
+        flipped = ReferenceSet(tuple(_mirrored(i) if m else i for i, m in zip(images, mirrored, strict=True)))
         return [
             self.preprocess.reference(image, key, str(path))
-            for image, key, path in zip(turned.images, turned.keys, paths, strict=True)
+            for image, key, path in zip(flipped.images, flipped.keys, paths, strict=True)
         ]
 
     def video(self, path: Path, fps: float | None, mirrored: bool) -> Medium:
@@ -55,16 +59,19 @@ class FileMedia:
         return self.preprocess.video(video)
 
 
-def _mirrored(picture: np.ndarray) -> np.ndarray:
-    """[..., W, 3] left to right."""
-    return np.ascontiguousarray(picture[..., ::-1, :])
+def _mirrored(pixels: np.ndarray) -> np.ndarray:
+    """[..., W, 3], flipped left to right."""
+    return np.ascontiguousarray(pixels[..., ::-1, :])
 
 
 def read_video(path: Path, sampling: FrameSampling, fps: float | None = None) -> Video:
-    """The frames that `sampling` picks of a video file or of a packed clip. `fps`: where the file states none or a
-    wrong one. ScoringError for what can't be read or doesn't hold those frames; OSError for no file."""
+    """The frames that `sampling` selects from a video file or a packed clip.
+
+    `fps` overrides the rate that a file states. Raises ScoringError for a file that is unreadable or lacks those
+    frames, OSError for no file.
+    """
     if path.suffix == SUFFIX:
-        return pick(read_packed(path), sampling, path)
+        return select_frames(read_packed(path), sampling, path)
     data = path.read_bytes()
     probe = decoder().probe(data, MAX_PIXELS)
     rate = fps or probe.fps
@@ -72,41 +79,43 @@ def read_video(path: Path, sampling: FrameSampling, fps: float | None = None) ->
     return Video(decoder().decode(data, indices), rate, probe.num_frames, indices)
 
 
-def pick(video: Video, sampling: FrameSampling, path: Path) -> Video:
-    """The sampling's own frames of a packed clip, which may hold more."""
-    wanted = sampling.indices(video.num_source_frames, video.fps)
-    if wanted == video.frame_indices:
+def select_frames(video: Video, sampling: FrameSampling, path: Path) -> Video:
+    """The frames that `sampling` selects from a packed clip, which may hold more. FrameIndexMismatch where one is
+    missing."""
+    indices = sampling.indices(video.num_source_frames, video.fps)
+    if indices == video.frame_indices:
         return video
-    places = {index: place for place, index in reversed(list(enumerate(video.frame_indices)))}
-    if not places.keys() >= set(wanted):
+    positions = {index: position for position, index in reversed(list(enumerate(video.frame_indices)))}
+    if not positions.keys() >= set(indices):
         raise FrameIndexMismatch(
             f"{path} holds frames {list(video.frame_indices)} of {video.num_source_frames}, and frame sampling "
-            f"{sampling.name} looks at {list(wanted)}; pack it with that sampling, or give the video file"
+            f"{sampling.name} looks at {list(indices)}; pack it with that sampling, or give the video file"
         )
-    frames = np.ascontiguousarray(video.frames_THWC[[places[index] for index in wanted]])
-    return Video(frames, video.fps, video.num_source_frames, wanted)
+    frames = np.ascontiguousarray(video.frames_THWC[[positions[index] for index in indices]])
+    return Video(frames, video.fps, video.num_source_frames, indices)
 
 
 def read_references(paths: Sequence[Path], sampling: FrameSampling) -> ReferenceSet:
-    """Pictures in the given order. ScoringError for what is no picture; OSError for no file."""
+    """Reference images in the given order. Raises ScoringError for a file that is no image, OSError for no file."""
     rule = sampling.reference_files
     return ReferenceSet(tuple(decode_picture(path.read_bytes(), str(path), MAX_PIXELS, rule) for path in paths))
 
 
 def files_of(jsonl: Path, pair: PreferencePair) -> list[Path]:
+    """Paths of the references and of both videos of a pair."""
     names = [*(reference.path for reference in pair.references), pair.video_a, pair.video_b]
     return [resolve(jsonl, name) for name in names]
 
 
 def require_files(jsonl: Path, pairs: Iterable[PreferencePair]) -> None:
-    """TrainingError that lists the first missing files and the pairs that name them."""
+    """Raises a TrainingError that lists the first ten missing files and the pairs that name them."""
     missing: dict[Path, str] = {}
-    known: set[Path] = set()
+    present: set[Path] = set()
     for pair in pairs:
         for path in files_of(jsonl, pair):
-            if path not in known and path not in missing:
+            if path not in present and path not in missing:
                 if path.is_file():
-                    known.add(path)
+                    present.add(path)
                 else:
                     missing[path] = pair.pair_id
     if missing:

@@ -1,1 +1,1 @@
-"""Evaluation of scorers on preference pairs: predictions, statistics, reports."""
+"""Evaluation of scorers on preference pairs: predictions, accuracies with intervals, and reports."""

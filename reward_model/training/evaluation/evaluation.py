@@ -1,14 +1,16 @@
 """Accuracies of scorers on preference pairs, with intervals, per failure mode, and against each other.
 
-Three readings of one set of rewards: without ties (decided pairs, by sign), with ties by the model's own tie band
-(Bradley-Terry-with-Ties: where a tie is the most likely outcome), and with ties by an epsilon fitted on other pairs
-(tie calibration, arXiv 2305.14324). Differences are multiplied by the model's preference_scale throughout.
+One set of rewards has three accuracies: without ties (decided pairs, by sign), with ties by the tie band of
+Bradley-Terry-with-Ties (where a tie is the most likely outcome), and with ties by an epsilon fitted on other pairs (tie
+calibration, arXiv 2305.14324, section 4). Differences are multiplied by the model's `preference_scale` throughout.
+
+Legend: N pairs; d = r_A - r_B.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -19,33 +21,36 @@ from identity_reward_client.preference import THETA, tie_band
 from reward_model.data.records import PreferencePair
 from reward_model.scorer import ScorerInfo
 
-from ..data.pair_files import labels_of
+from ..data.pairs import signs_of
 from ..errors import TrainingError
 from .predictions import Prediction, differences_of
 from .statistics import Bootstrap, Interval, accuracy, best_epsilon, calibration_error, negative_log_likelihood
 
-READINGS = ("accuracy_without_ties", "accuracy_with_ties", "accuracy_fitted_ties")
+# kinds of accuracy
+ACCURACIES = ("accuracy_without_ties", "accuracy_with_ties", "accuracy_fitted_ties")
 
 
 @dataclass(frozen=True)
 class ModelReport:
+    """Results of one model; all accuracies are of pairs whose two videos have a reward."""
+
     # the model's name, with the start of its fingerprint where another one has that name too
     label: str
     name: str
     version: str
     fingerprint: str
     num_pairs: int
-    # pairs whose two videos have a reward; all numbers are of these
+    # pairs whose two videos have a reward
     num_scored: int
-    # why the others have none: the error's code -> pairs
+    # error code -> number of pairs without a reward
     unscored: dict[str, int]
-    # of scaled differences; None without development pairs
+    # fitted half-width of a tie in scaled differences; None without development pairs
     epsilon: float | None
-    # by the names of READINGS; None where there is no such pair
+    # kind of accuracy -> interval; None where there is no such pair
     overall: dict[str, Interval | None]
     # failure mode -> the same
     modes: dict[str, dict[str, Interval | None]]
-    # negative log-likelihood of the labels, and the expected calibration error of the three probabilities; None where
+    # mean negative log-likelihood of the labels, and expected calibration error of the three probabilities; None where
     # nothing was scored
     nll: float | None
     calibration_error: float | None
@@ -53,39 +58,39 @@ class ModelReport:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the first model's accuracy is above the second's on pairs that both scored."""
+    """Differences of accuracy, first model minus second, on pairs that both scored."""
 
     first: str
     second: str
     num_pairs: int
-    # as `overall` and `modes` of a report
+    # as `overall` and `modes` of a ModelReport
     differences: dict[str, Interval | None]
     modes: dict[str, dict[str, Interval | None]]
 
     @property
     def apart(self) -> dict[str, tuple[str, ...]]:
-        """Modes in which the first is "ahead" and "behind", by intervals that exclude zero."""
-        read = {mode: of_mode(readings) for mode, readings in self.modes.items()}
+        """Modes in which the first is "ahead" and "behind": their interval excludes zero."""
+        intervals = {mode: of_mode(accuracies) for mode, accuracies in self.modes.items()}
         return {
-            "ahead": tuple(mode for mode, one in read.items() if one is not None and one.low > 0),
-            "behind": tuple(mode for mode, one in read.items() if one is not None and one.high < 0),
+            "ahead": tuple(mode for mode, interval in intervals.items() if interval is not None and interval.low > 0),
+            "behind": tuple(mode for mode, interval in intervals.items() if interval is not None and interval.high < 0),
         }
 
 
-def of_mode(readings: Mapping[str, Any]) -> Any:
-    """What a mode is judged by, an Interval or what JSON holds of one: its decided pairs, or its ties where it has
-    nothing else."""
-    return readings.get("accuracy_without_ties") or readings.get("accuracy_with_ties")
+def of_mode(accuracies: Mapping[str, Any]) -> Any:
+    """The accuracy that a mode is judged by, as an Interval or as its JSON: of its decided pairs, or of its ties where
+    it has no others."""
+    return accuracies.get("accuracy_without_ties") or accuracies.get("accuracy_with_ties")
 
 
 class Evaluation:
-    """All models are judged on the same resamples of clusters of pairs."""
+    """Reports of several models on the same pairs, and on the same resamples of their clusters."""
 
     def __init__(self, pairs: Sequence[PreferencePair], seed: int = 0, num_resamples: int = 4000, theta: float = THETA):
         if not pairs:
             raise TrainingError("there are no pairs with a label to evaluate on")
         self.pairs, self.theta = pairs, theta
-        self.labels_N = labels_of(pairs)
+        self.labels_N = signs_of(pairs)
         self.modes_N = np.array([str(pair.meta.get("mode") or "all") for pair in pairs])
         self.bootstrap = Bootstrap([pair.cluster for pair in pairs], seed, num_resamples)
         self.reports: list[ModelReport] = []
@@ -97,35 +102,38 @@ class Evaluation:
         predictions: Sequence[Prediction],
         dev: tuple[Sequence[PreferencePair], Sequence[Prediction]] | None = None,
     ) -> ModelReport:
-        """`dev`: other pairs, with this model's predictions, on which the epsilon of ties is fitted."""
+        """Adds a model by its predictions in the order of the pairs.
+
+        `dev` are other pairs with this model's predictions, on which the epsilon of ties is fitted.
+        """
         d_N = differences_of(predictions) * info.preference_scale
         scored_N = np.isfinite(d_N)
         epsilon = None
         if dev is not None:
             dev_d = differences_of(dev[1]) * info.preference_scale
-            there = np.isfinite(dev_d)
-            epsilon = best_epsilon(dev_d[there], labels_of(dev[0])[there]) if there.any() else None
-        known = np.where(scored_N, d_N, 0.0)
+            finite = np.isfinite(dev_d)
+            epsilon = best_epsilon(dev_d[finite], signs_of(dev[0])[finite]) if finite.any() else None
+        masked_N = np.where(scored_N, d_N, 0.0)
         right = {
-            "accuracy_without_ties": accuracy(known, self.labels_N, -1.0),
-            "accuracy_with_ties": accuracy(known, self.labels_N, tie_band(self.theta)),
+            "accuracy_without_ties": accuracy(masked_N, self.labels_N, -1.0),
+            "accuracy_with_ties": accuracy(masked_N, self.labels_N, tie_band(self.theta)),
         }
         if epsilon is not None:
-            right["accuracy_fitted_ties"] = accuracy(known, self.labels_N, epsilon)
+            right["accuracy_fitted_ties"] = accuracy(masked_N, self.labels_N, epsilon)
         self._right.append((scored_N, right))
         d, labels = d_N[scored_N], self.labels_N[scored_N]
-        used = any(report.label == info.name for report in self.reports)
+        name_taken = any(report.label == info.name for report in self.reports)
         report = ModelReport(
-            label=f"{info.name} {info.fingerprint[:8]}" if used else info.name,
+            label=f"{info.name} {info.fingerprint[:8]}" if name_taken else info.name,
             name=info.name,
             version=info.version,
             fingerprint=info.fingerprint,
             num_pairs=len(self.pairs),
             num_scored=int(scored_N.sum()),
-            unscored=dict(Counter(one.code for one in predictions if one.difference is None)),
+            unscored=dict(Counter(prediction.code for prediction in predictions if prediction.difference is None)),
             epsilon=epsilon,
-            overall=self._read(right, scored_N),
-            modes={mode: self._read(right, scored_N & (self.modes_N == mode)) for mode in sorted({*self.modes_N})},
+            overall=self._intervals(right, scored_N),
+            modes={mode: self._intervals(right, scored_N & (self.modes_N == mode)) for mode in sorted({*self.modes_N})},
             nll=float(negative_log_likelihood(d, labels, self.theta).mean()) if len(d) else None,
             calibration_error=calibration_error(d, labels, self.theta) if len(d) else None,
         )
@@ -133,7 +141,7 @@ class Evaluation:
         return report
 
     def comparisons(self) -> list[Comparison]:
-        """Every two models, in the order in which they were added."""
+        """Every pair of models, in the order in which they were added."""
         return [self._compare(first, second) for first, second in combinations(range(len(self.reports)), 2)]
 
     def _compare(self, first: int, second: int) -> Comparison:
@@ -141,17 +149,15 @@ class Evaluation:
         both = scored_1 & scored_2
         gains = {key: right_1[key].astype(float) - right_2[key] for key in right_1.keys() & right_2.keys()}
         names = self.reports[first].label, self.reports[second].label
-        modes = {mode: self._read(gains, both & (self.modes_N == mode)) for mode in sorted({*self.modes_N})}
-        return Comparison(*names, int(both.sum()), self._read(gains, both), modes)
+        modes = {mode: self._intervals(gains, both & (self.modes_N == mode)) for mode in sorted({*self.modes_N})}
+        return Comparison(*names, int(both.sum()), self._intervals(gains, both), modes)
 
-    def _read(self, values: dict[str, np.ndarray], mask_N: np.ndarray) -> dict[str, Interval | None]:
-        decided = self.labels_N != 0
-        masks: dict[str, Callable[[], np.ndarray]] = {"accuracy_without_ties": lambda: mask_N & decided}
-        return {
-            key: self.bootstrap.mean(values[key], masks.get(key, lambda: mask_N)()) for key in READINGS if key in values
-        }
+    def _intervals(self, values: dict[str, np.ndarray], mask_N: np.ndarray) -> dict[str, Interval | None]:
+        masks = {"accuracy_without_ties": mask_N & (self.labels_N != 0)}
+        return {key: self.bootstrap.mean(values[key], masks.get(key, mask_N)) for key in ACCURACIES if key in values}
 
     def to_json(self) -> dict[str, Any]:
+        """Counts, every report and every comparison, as JSON values."""
         ties = int((self.labels_N == 0).sum())
         return {
             "num_pairs": len(self.pairs),

@@ -1,4 +1,4 @@
-"""An evaluation as tables at the terminal, and as a picture of accuracies per failure mode."""
+"""An evaluation as tables for the terminal, and as a plot of accuracies by failure mode."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from .evaluation import READINGS, Comparison, Evaluation, ModelReport, of_mode
+from .evaluation import ACCURACIES, Comparison, Evaluation, ModelReport, of_mode
 from .statistics import Interval
 
 _TITLES = {
@@ -18,16 +18,17 @@ _TITLES = {
 
 
 def tables(evaluation: Evaluation) -> Iterator[Table]:
+    """Accuracies of all models, accuracies by failure mode, and comparisons where there are several models."""
     reports = evaluation.reports
-    readings = [key for key in READINGS if any(key in report.overall for report in reports)]
+    kinds = [key for key in ACCURACIES if any(key in report.overall for report in reports)]
     overall = Table(title=f"{len(evaluation.pairs)} pairs of {evaluation.bootstrap.num_clusters} clusters")
-    for column in ("model", "scored", *(_TITLES[key] for key in readings), "NLL", "calibration error"):
+    for column in ("model", "scored", *(_TITLES[key] for key in kinds), "NLL", "calibration error"):
         overall.add_column(column)
     for report in reports:
-        cells = (_shown(report.overall.get(key)) for key in readings)
+        cells = (_cell(report.overall.get(key)) for key in kinds)
         overall.add_row(
-            f"{report.label} {report.version}", _scored(report), *cells, 
-            *("-" if one is None else f"{one:.3f}" for one in (report.nll, report.calibration_error)),
+            f"{report.label} {report.version}", _scored(report), *cells,
+            *("-" if value is None else f"{value:.3f}" for value in (report.nll, report.calibration_error)),
         )  # fmt: skip
     yield overall
     modes = Table(title="accuracy per failure mode: decided pairs without ties, ties by the model's own band")
@@ -36,17 +37,16 @@ def tables(evaluation: Evaluation) -> Iterator[Table]:
     for report in reports:
         modes.add_column(report.label)
     for mode in _modes(reports):
-        counts = (one.count for report in reports if (one := of_mode(report.modes.get(mode, {}))))
-        modes.add_row(
-            mode, str(max(counts, default=0)), *(_shown(of_mode(report.modes.get(mode, {}))) for report in reports)
-        )
+        intervals = [of_mode(report.modes.get(mode, {})) for report in reports]
+        counts = (interval.count for interval in intervals if interval)
+        modes.add_row(mode, str(max(counts, default=0)), *map(_cell, intervals))
     yield modes
     if comparisons := evaluation.comparisons():
-        yield _compared(comparisons, readings)
+        yield _comparison_table(comparisons, kinds)
 
 
 def draw_modes(evaluation: Evaluation, path: Path) -> None:
-    """A PNG: a point with its interval for every model and mode, and for all pairs."""
+    """Writes a PNG: a point with its interval for every model and mode, and for all pairs."""
     import numpy as np
     from matplotlib.figure import Figure
 
@@ -55,11 +55,11 @@ def draw_modes(evaluation: Evaluation, path: Path) -> None:
     figure = Figure(figsize=(7, 1.2 + 0.32 * len(rows) * max(1, len(reports) ** 0.5)), layout="constrained")
     axis = figure.subplots()
     for number, report in enumerate(reports):
-        found = [report.overall["accuracy_without_ties"], *(of_mode(report.modes.get(mode, {})) for mode in modes)]
-        there = [(row, one) for row, one in enumerate(found) if one is not None]
-        y = np.array([row for row, _ in there]) + 0.6 * ((number + 0.5) / len(reports) - 0.5)
-        x = np.array([one.mean for _, one in there])
-        spans = np.array([[one.mean - one.low, one.high - one.mean] for _, one in there]).T.reshape(2, -1)
+        intervals = [report.overall["accuracy_without_ties"], *(of_mode(report.modes.get(mode, {})) for mode in modes)]
+        present = [(row, interval) for row, interval in enumerate(intervals) if interval is not None]
+        y = np.array([row for row, _ in present]) + 0.6 * ((number + 0.5) / len(reports) - 0.5)
+        x = np.array([interval.mean for _, interval in present])
+        spans = np.array([[i.mean - i.low, i.high - i.mean] for _, i in present]).T.reshape(2, -1)
         axis.errorbar(x, y, xerr=np.maximum(spans, 0), fmt="o", markersize=4, capsize=2, label=report.label)
     axis.set_yticks(range(len(rows)), rows)
     axis.invert_yaxis()
@@ -70,14 +70,14 @@ def draw_modes(evaluation: Evaluation, path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def _compared(comparisons: Sequence[Comparison], readings: Sequence[str]) -> Table:
+def _comparison_table(comparisons: Sequence[Comparison], kinds: Sequence[str]) -> Table:
     table = Table(title="accuracy of the first above the second's, on pairs that both scored")
-    for column in ("first", "second", "pairs", *(_TITLES[key] for key in readings), "ahead in", "behind in"):
+    for column in ("first", "second", "pairs", *(_TITLES[key] for key in kinds), "ahead in", "behind in"):
         table.add_column(column)
-    for one in comparisons:
-        cells = (_shown(one.differences.get(key), "+.3f") for key in readings)
-        apart = (", ".join(modes) or "-" for modes in one.apart.values())
-        table.add_row(one.first, one.second, str(one.num_pairs), *cells, *apart)
+    for comparison in comparisons:
+        cells = (_cell(comparison.differences.get(key), "+.3f") for key in kinds)
+        apart = (", ".join(modes) or "-" for modes in comparison.apart.values())
+        table.add_row(comparison.first, comparison.second, str(comparison.num_pairs), *cells, *apart)
     return table
 
 
@@ -85,12 +85,12 @@ def _modes(reports: Sequence[ModelReport]) -> list[str]:
     return sorted({mode for report in reports for mode in report.modes})
 
 
-def _shown(interval: Interval | None, form: str = ".3f") -> str:
+def _cell(interval: Interval | None, form: str = ".3f") -> str:
     if interval is None:
         return "-"
     return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
 
 
 def _scored(report: ModelReport) -> str:
-    whys = ", ".join(f"{count} {code}" for code, count in sorted(report.unscored.items()))
-    return f"{report.num_scored} of {report.num_pairs}" + (f" ({whys})" if whys else "")
+    reasons = ", ".join(f"{count} {code}" for code, count in sorted(report.unscored.items()))
+    return f"{report.num_scored} of {report.num_pairs}" + (f" ({reasons})" if reasons else "")

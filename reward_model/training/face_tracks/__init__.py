@@ -1,1 +1,1 @@
-"""Training of the face-tracks head on preference pairs."""
+"""Training of the `face-tracks` scorer: features of clips, the pairs of people, and an ensemble of small networks."""

@@ -1,6 +1,8 @@
-"""Changes of features that stand for another camera, another light and other people than those that were trained on.
+"""Augmentation of features: changes as by another camera, another light, or other people than those of training.
 
-N pairs, P people, T frames. A pair's clips get the same draws where both would be changed alike, as by a camera.
+Both clips of a pair get the same changes where a camera would change both alike.
+
+Legend: N pairs, P people, T frames, F features of a frame, C features of a person over a clip, G groups of features.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from reward_model.faces.tracks.head import FeatureBatch
 
 from ..configs.face_tracks import TrackAugmentation
 
-# hidden together, so that the head can't lean on one kind of number alone
+# group -> (features of a frame, features of a person) that are hidden together, so that the network cannot rely on one
+# kind alone
 GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "hair": (("hair_reference", "hair_self"), ()),
     "clothes": (("clothes_reference", "clothes_self"), ()),
@@ -31,6 +34,8 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "reference pixels": (("shape_reference", "crop_reference"), ()),
 }  # fmt: skip
+# number of frames of a clip that are never hidden
+MIN_FRAMES = 4
 _FRAME, _PERSON = list(FRAME_FEATURES), list(PERSON_FEATURES)
 
 
@@ -46,46 +51,52 @@ _SIMILARITIES = _frame("similarity", "margin_references", "margin_faces"), _pers
 _SHARPNESS = _frame("sharpness_reference")
 _SIZES = _frame("side_px", "side_frame")
 _MOTION = _frame(*GROUPS["motion"][0])
-# [groups, F] and [groups, C]: 1 where a group holds a number
-_FRAME_MEMBERS = torch.tensor([[name in of_frame for name in _FRAME] for of_frame, _ in GROUPS.values()]).float()
-_PERSON_MEMBERS = torch.tensor([[name in of_person for name in _PERSON] for _, of_person in GROUPS.values()]).float()
+# [G, F] and [G, C]: 1 where a group contains a feature
+_FRAME_GROUPS_GF = torch.tensor([[name in of_frame for name in _FRAME] for of_frame, _ in GROUPS.values()]).float()
+_PERSON_GROUPS_GC = torch.tensor([[name in of_person for name in _PERSON] for _, of_person in GROUPS.values()]).float()
 
 
 def augment(
-    a: FeatureBatch, b: FeatureBatch, how: TrackAugmentation, draw: torch.Generator
+    a: FeatureBatch, b: FeatureBatch, options: TrackAugmentation, generator: torch.Generator
 ) -> tuple[FeatureBatch, FeatureBatch]:
+    """Augmented copies of both clips of N pairs; hidden features are NaN."""
     N = len(a)
 
-    def normal(spread: float) -> Tensor:
-        return spread * torch.randn(N, 1, 1, 1, generator=draw)
+    def normal(deviation: float) -> Tensor:
+        return deviation * torch.randn(N, 1, 1, 1, generator=generator)
 
     shared = {
-        "similarity": normal(how.similarity_shift),
-        "sharpness": normal(how.sharpness_shift),
-        "size": normal(how.size_shift),
-        "motion": 2 ** normal(how.motion_scale),
+        "similarity": normal(options.similarity_shift),
+        "sharpness": normal(options.sharpness_shift),
+        "size": normal(options.size_shift),
+        "motion": 2 ** normal(options.motion_scale),
     }
-    hidden = torch.rand(N, len(GROUPS), generator=draw) < how.group_dropout
-    return _changed(a, how, shared, hidden, draw), _changed(b, how, shared, hidden, draw)
+    hidden_NG = torch.rand(N, len(GROUPS), generator=generator) < options.group_dropout
+    first = _augmented(a, options, shared, hidden_NG, generator)
+    return first, _augmented(b, options, shared, hidden_NG, generator)
 
 
-def _changed(
-    batch: FeatureBatch, how: TrackAugmentation, shared: dict[str, Tensor], hidden: Tensor, draw: torch.Generator
+def _augmented(
+    batch: FeatureBatch,
+    options: TrackAugmentation,
+    shared: dict[str, Tensor],
+    hidden_NG: Tensor,
+    generator: torch.Generator,
 ) -> FeatureBatch:
     frames, person = batch.frames_NPTF.clone(), batch.person_NPC.clone()
     N, P, T, _ = frames.shape
     in_frames, over_clip = _SIMILARITIES
-    frames[..., in_frames] += shared["similarity"] + how.similarity_noise * torch.randn(N, P, T, 1, generator=draw)
+    noise = options.similarity_noise * torch.randn(N, P, T, 1, generator=generator)
+    frames[..., in_frames] += shared["similarity"] + noise
     person[..., over_clip] += shared["similarity"][..., 0]
     frames[..., _SHARPNESS] += shared["sharpness"]
     frames[..., _SIZES] += shared["size"]
     frames[..., _MOTION] *= shared["motion"]
-    gone_NF, gone_NC = (hidden.float() @ members > 0 for members in (_FRAME_MEMBERS, _PERSON_MEMBERS))
-    frames = frames.masked_fill(gone_NF[:, None, None], torch.nan)
-    person = person.masked_fill(gone_NC[:, None], torch.nan)
-    # the share to hide is drawn for each clip; at least four frames stay
-    share_N = how.frame_dropout * torch.rand(N, 1, generator=draw)
-    order_NT = torch.rand(N, T, generator=draw)
-    gone_NT = (order_NT < share_N) & (order_NT.argsort(1).argsort(1) < T - 4)
-    frames = frames.masked_fill(gone_NT[:, None, :, None], torch.nan)
+    hidden_NF, hidden_NC = (hidden_NG.float() @ members > 0 for members in (_FRAME_GROUPS_GF, _PERSON_GROUPS_GC))
+    frames = frames.masked_fill(hidden_NF[:, None, None], torch.nan)
+    person = person.masked_fill(hidden_NC[:, None], torch.nan)
+    share_N1 = options.frame_dropout * torch.rand(N, 1, generator=generator)
+    order_NT = torch.rand(N, T, generator=generator)
+    dropped_NT = (order_NT < share_N1) & (order_NT.argsort(1).argsort(1) < T - MIN_FRAMES)
+    frames = frames.masked_fill(dropped_NT[:, None, :, None], torch.nan)
     return FeatureBatch(frames, person, batch.people_NP)

@@ -1,4 +1,4 @@
-"""Every `arcface` variant on the pairs that `face-tracks` is measured on, kept by content as features are."""
+"""Baselines of `face-tracks`: predictions of every `arcface` variant, cached on disk by content."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from reward_model.faces.recognition.matching import VARIANTS
 from reward_model.scorer import ScorerInfo
 
 from ..evaluation.predictions import Prediction, Scored
-from .extract import Clip, clips_of, in_processes, read_clip
+from .extract import ClipFiles, clips_of, in_processes, read_clip
 
 
 def arcface_predictions(
     jsonl: Path, pairs: Sequence[PreferencePair], folder: Path, workers: int, progress: Progress
 ) -> list[tuple[ScorerInfo, list[Prediction]]]:
-    """Of each variant; the faces of a clip are read once for all of them."""
+    """(info, predictions in the order of `pairs`) of each variant; the faces of a clip are read once for all."""
     clips = [clip for pair in pairs for clip in clips_of(jsonl, pair)]
     unique = list(dict.fromkeys(clips))
-    known: dict[Clip, dict[str, Scored]] = {}
+    rewards: dict[ClipFiles, dict[str, Scored]] = {}
     with (
         progress("arcface on clips", len(unique)) as steps,
         closing(in_processes(_score, [(clip, folder) for clip in unique], workers)) as results,
     ):
         for (clip, _), scored in results:
-            known[clip] = scored
+            rewards[clip] = scored
             steps.advance()
     return [
         (
             ArcFaceScorer(bundled_reader(), variant).info,
             [
-                Prediction(pair.pair_id, known[a][variant], known[b][variant])
+                Prediction(pair.pair_id, rewards[a][variant], rewards[b][variant])
                 for pair, a, b in zip(pairs, clips[::2], clips[1::2], strict=True)
             ],
         )
@@ -50,25 +50,25 @@ def arcface_predictions(
 
 @cache
 def _scorer() -> ArcFaceScorer:
-    """One for a worker process."""
+    """The scorer of a worker process."""
     return ArcFaceScorer(bundled_reader())
 
 
-def _score(clip: Clip, folder: Path) -> dict[str, Scored]:
-    """Variant -> reward or why there is none."""
+def _score(clip: ClipFiles, folder: Path) -> dict[str, Scored]:
+    """Variant -> reward or error, from the cache or computed."""
     scorer = _scorer()
     content = [sha256(path.read_bytes()).hexdigest() for path in (clip.video, *clip.references)]
     key = sha256(json.dumps([scorer.info.fingerprint, content, clip.fps]).encode()).hexdigest()
     path = folder / key[:2] / f"{key}.json"
     if path.is_file():
-        return {variant: Scored(**one) for variant, one in json.loads(path.read_text()).items()}
+        return {variant: Scored(**entry) for variant, entry in json.loads(path.read_text()).items()}
     try:
         raw = scorer.forward([scorer.preprocess(read_clip(clip, SAMPLING))])[0]
         values = {variant: Scored(value) for variant, value in scorer.postprocess(raw).details["variants"].items()}
     except ScoringError as error:
         values = dict.fromkeys(VARIANTS, Scored(None, error.code, error.message))
     path.parent.mkdir(parents=True, exist_ok=True)
-    whole = path.with_name(f".{path.name}.{os.getpid()}")
-    whole.write_text(json.dumps({variant: asdict(one) for variant, one in values.items()}))
-    os.replace(whole, path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps({variant: asdict(scored) for variant, scored in values.items()}))
+    os.replace(partial, path)
     return values

@@ -1,74 +1,71 @@
-"""`face-tracks` on people it never saw: cross-validation over the identities of a file of pairs.
+"""Cross-validation of `face-tracks` over the identities of a file of pairs.
 
     python -m reward_model.training.face_tracks.cross_validation PEOPLE.jsonl --config CONFIG.yaml --folds 5 \
         --json OUT.json
 
-For each fold a head is trained on those of the config's pairs and of PEOPLE that show nobody of the fold, neither as a
-reference nor as an impostor (weighed, and with strangers added, as in the config where it names PEOPLE too), and tested
-on the pairs whose references are all of the fold. Every `arcface` variant scores the same pairs. The width of a tie by
-fitting is fitted on the tested pairs themselves, for every model alike. Intervals resample folds, not casts: casts of
-the same people are not independent of each other. `clusters` of the JSON says so.
+For each fold of people, an ensemble is trained on those of the config's pairs and of PEOPLE that show nobody of the
+fold, neither as a reference nor as an impostor (with weights and stranger pairs as in the config where it names PEOPLE
+too), and tested on the pairs whose references are all of the fold. Every `arcface` variant scores the same pairs. The
+fitted width of a tie is fitted on the tested pairs themselves, for every model alike. Intervals resample folds, not
+casts: casts of the same people are not independent of each other. `clusters` of the JSON says so.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
+from rich.console import Console
 
 from reward_model.data.progress import Progress
 from reward_model.data.progress import progress as shown
-from reward_model.data.records import PreferencePair
+from reward_model.data.records import PreferencePair, RecordError
+from reward_model.faces.face_tracks import FaceTracksScorer, bundled_reader
 
 from ..configs.face_tracks import FaceTracksConfig, TrackPairs
 from ..configs.files import read_config
-from ..data.pair_files import read_pair_file
+from ..data.pairs import read_pair_file
 from ..errors import TrainingError
 from ..evaluation.evaluation import Evaluation
 from ..evaluation.predictions import Prediction, Scored
+from ..evaluation.report import tables
 from .baselines import arcface_predictions
-from .ensemble import (
-    TrackDataset,
-    load_dataset,
-    load_splits,
-    split_by_people,
-    train_heads,
-)  # fmt: skip
+from .dataset import TrackDataset, load_dataset, load_splits, split_by_people
+from .ensemble import train_ensemble
 from .people import folds_of, people_of, require_people
 
 
 def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progress: Progress = shown) -> Evaluation:
-    """`face-tracks`, first of the evaluation's models, and every variant of `arcface` on all tested pairs.
+    """An evaluation of `face-tracks`, its first model, and of every `arcface` variant on all tested pairs.
 
-    A config without pairs of its own: heads learn from the other folds alone. Pairs that no fold holds are left out.
-    Every pair's cluster is its fold. TrainingError for pairs of these people, or of photographs, that don't say whom
-    their clips show.
+    With a config without pairs, ensembles are trained on the other folds alone. Pairs that no fold contains are left
+    out. The cluster of every pair is its fold. Raises TrainingError for pairs of these people, or of photographs, that
+    do not say whom their clips show.
     """
-    from reward_model.faces.face_tracks import FaceTracksScorer, bundled_reader
-
-    known = {name for pair in read_pair_file(people).pairs for name in people_of(pair)}
+    persons = {name for pair in read_pair_file(people).pairs for name in people_of(pair)}
     for path in (str(people), *(file.path for file in config.train), *config.dev):
-        require_people(path, read_pair_file(path).pairs, known)
+        require_people(path, read_pair_file(path).pairs, persons)
     data = load_dataset(config, [TrackPairs(path=str(people))], progress)
-    mine = [file for file in config.train if Path(file.path).resolve() == people.resolve()]
-    others = tuple(file for file in config.train if file not in mine)
-    # of these people, as the config weighs them and with what it adds to them
-    learned = load_dataset(config, mine, progress) if mine else data
+    same_file = [file for file in config.train if Path(file.path).resolve() == people.resolve()]
+    others = tuple(file for file in config.train if file not in same_file)
+    # pairs of these people with the weights and additions of the config
+    weighted = load_dataset(config, same_file, progress) if same_file else data
     base = load_splits(config.model_copy(update={"train": others}), progress) if others else None
     tested: list[PreferencePair] = []
     predictions: list[Prediction] = []
     for number, fold in enumerate(folds_of(data.pairs, folds, config.seed)):
         test = [i for i, pair in enumerate(data.pairs) if fold.issuperset(pair.persons)]
-        rest = without(learned, fold)
+        rest = without(weighted, fold)
         if not test or not len(rest):
             continue
         train, dev = split_by_people(rest, 0.15, config.seed)
         if base is not None:
             train, dev = without(base[0], fold).with_more(train), without(base[1], fold).with_more(dev)
-        head, _ = train_heads(config, train, dev, progress)
+        head, _ = train_ensemble(config, train, dev, progress)
         held_out = data.at(test)
         with torch.no_grad():
             a, b = (head(part).tolist() for part in (held_out.a, held_out.b))
@@ -80,11 +77,9 @@ def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progr
         raise TrainingError(f"{people}: none of {folds} folds holds all references of a pair; give fewer folds")
     evaluation = Evaluation(tested, config.seed)
     info = replace(FaceTracksScorer(bundled_reader(), head).info, fingerprint="one head for each fold")
-    for one, given in [
-        (info, predictions),
-        *arcface_predictions(people, tested, Path(config.cache), config.workers, progress),
-    ]:
-        evaluation.add(one, given, (tested, given))
+    baselines = arcface_predictions(people, tested, Path(config.cache), config.workers, progress)
+    for scorer, predicted in [(info, predictions), *baselines]:
+        evaluation.add(scorer, predicted, (tested, predicted))
     return evaluation
 
 
@@ -93,7 +88,7 @@ def _in_cluster(pair: PreferencePair, name: str) -> PreferencePair:
 
 
 def without(data: TrackDataset, people: frozenset[str]) -> TrackDataset:
-    """The pairs that show none of them."""
+    """The pairs that show none of `people`."""
     return data.at([i for i, pair in enumerate(data.pairs) if not people & people_of(pair)])
 
 
@@ -105,14 +100,6 @@ def main(
     json_path: Annotated[Path | None, typer.Option("--json", help="Write all numbers here.")] = None,
 ) -> None:
     """Accuracies with 95 % intervals on held-out people, per failure mode, and against every arcface variant."""
-    from json import dumps
-
-    from rich.console import Console
-
-    from reward_model.data.records import RecordError
-
-    from ..evaluation.report import tables
-
     try:
         chosen = read_config(config, settings or ())
         if not isinstance(chosen, FaceTracksConfig):
@@ -121,13 +108,13 @@ def main(
             json_path.parent.mkdir(parents=True, exist_ok=True)
         evaluation = cross_validate(chosen, people, folds)
     except (TrainingError, RecordError) as error:
-        typer.echo(f"face_tracks_crossval: {error}", err=True)
+        typer.echo(f"face_tracks.cross_validation: {error}", err=True)
         raise typer.Exit(2) from None
     for table in tables(evaluation):
         Console().print(table)
     if json_path is not None:
-        told = {"pairs": str(people), "folds": folds, "clusters": "folds of people", **evaluation.to_json()}
-        json_path.write_text(dumps(told, indent=1) + "\n")
+        values = {"pairs": str(people), "folds": folds, "clusters": "folds of people", **evaluation.to_json()}
+        json_path.write_text(dumps(values, indent=1) + "\n")
 
 
 if __name__ == "__main__":

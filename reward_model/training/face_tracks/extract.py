@@ -1,8 +1,8 @@
-"""Features of face tracks of every clip that pairs name, computed once by worker processes and kept by content.
+"""Face-track features of clips, computed once by worker processes and cached on disk by content.
 
-A cache is a folder of `XX/KEY.safetensors`; KEY hashes the video's and the references' bytes and all that decides the
-features, so that an interrupted run goes on where it was and a changed file is read anew. Imports no torch: workers
-stay small.
+A cache is a folder of `XX/KEY.safetensors`. KEY hashes the bytes of the video and of the references and everything that
+determines the features, so that an interrupted run continues and a changed file is read anew. Nothing here imports
+torch: worker processes stay small.
 """
 
 from __future__ import annotations
@@ -34,49 +34,57 @@ from reward_model.faces.tracks.clip_faces import TRACK_WEIGHT, ClipReader
 from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, REVISION, ClipFeatures, clip_features
 from reward_model.types import Sample
 
-from ..data.media import pick, read_references, read_video
+from ..data.media import read_references, read_video, select_frames
 from ..errors import TrainingError
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A video with its references; their order doesn't matter to the features."""
+class ClipFiles:
+    """A video file with its reference images; features do not depend on the order of the references."""
 
     video: Path
     references: tuple[Path, ...]
     fps: float | None = None
 
 
-def clips_of(jsonl: Path, pair: PreferencePair) -> tuple[Clip, Clip]:
+def clips_of(jsonl: Path, pair: PreferencePair) -> tuple[ClipFiles, ClipFiles]:
+    """Files of video A and of video B."""
     references = tuple(sorted(resolve(jsonl, reference.path) for reference in pair.references))
-    return tuple(Clip(resolve(jsonl, name), references, pair.fps) for name in (pair.video_a, pair.video_b))  # type: ignore[return-value]
+    a, b = (ClipFiles(resolve(jsonl, name), references, pair.fps) for name in (pair.video_a, pair.video_b))
+    return a, b
 
 
-def extract(clips: Iterable[Clip], folder: Path, workers: int, progress: Progress) -> dict[Clip, ClipFeatures | None]:
-    """None for a clip with a reference that shows no face. TrainingError names a file that can't be read."""
+def extract(
+    clips: Iterable[ClipFiles], folder: Path, workers: int, progress: Progress
+) -> dict[ClipFiles, ClipFeatures | None]:
+    """Features of each clip from the cache `folder` or computed; None where a reference shows no face.
+
+    The TrainingError of an unreadable file names it.
+    """
     unique = list(dict.fromkeys(clips))
     _require_frames(unique)
     paths = _paths(unique, folder)
-    known = {clip: found for clip in unique if (found := _read(paths[clip])) is not None}
-    todo: dict[Path, Clip] = {paths[clip]: clip for clip in unique if clip not in known}
-    if todo:
-        _compute(todo, workers, progress)
+    cached = {clip: entry for clip in unique if (entry := _read(paths[clip])) is not None}
+    pending: dict[Path, ClipFiles] = {paths[clip]: clip for clip in unique if clip not in cached}
+    if pending:
+        _compute(pending, workers, progress)
         for clip in unique:
-            if clip not in known and (found := _read(paths[clip])) is not None:
-                known[clip] = found
-    return {clip: known[clip].features for clip in unique}
+            if clip not in cached and (entry := _read(paths[clip])) is not None:
+                cached[clip] = entry
+    return {clip: cached[clip].features for clip in unique}
 
 
-def read_clip(clip: Clip, sampling: FrameSampling = SAMPLING) -> Sample:
-    """ScoringError for what can't be read, or a packed clip without the frames of the sampling; OSError for no file."""
+def read_clip(clip: ClipFiles, sampling: FrameSampling = SAMPLING) -> Sample:
+    """Raises ScoringError for an unreadable file or a packed clip without the sampling's frames, OSError for no
+    file."""
     return Sample(read_references(clip.references, sampling), read_video(clip.video, sampling, clip.fps))
 
 
-def _require_frames(clips: Iterable[Clip]) -> None:
-    """TrainingError for a packed clip that holds other frames than the scorer looks at: it would refuse them."""
+def _require_frames(clips: Iterable[ClipFiles]) -> None:
+    """Raises TrainingError for a packed clip without the frames that the scorer looks at."""
     for path in dict.fromkeys(clip.video for clip in clips if clip.video.suffix == SUFFIX):
         try:
-            pick(read_packed(path), SAMPLING, path)
+            select_frames(read_packed(path), SAMPLING, path)
         except FrameIndexMismatch:
             raise TrainingError(
                 f"{path} is a packed clip without the frames that face-tracks looks at; make the data with --frames "
@@ -87,13 +95,15 @@ def _require_frames(clips: Iterable[Clip]) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Known:
+class _Entry:
+    """A cached result; None where a reference shows no face."""
+
     features: ClipFeatures | None
 
 
-def _paths(clips: Sequence[Clip], folder: Path) -> dict[Clip, Path]:
+def _paths(clips: Sequence[ClipFiles], folder: Path) -> dict[ClipFiles, Path]:
     reader = ClipReader(bundled_reader())
-    deciding = {
+    settings = {
         "revision": REVISION,
         "features": [list(FRAME_FEATURES), list(PERSON_FEATURES)],
         "sampling": asdict(SAMPLING),
@@ -101,7 +111,7 @@ def _paths(clips: Sequence[Clip], folder: Path) -> dict[Clip, Path]:
         "networks": [reader.reader.detector.model.sha256, reader.reader.embedder.model.sha256],
         "detection": asdict(reader.reader.detector.config),
     }
-    salt = dumps(deciding, sort_keys=True)
+    salt = dumps(settings, sort_keys=True)
 
     @cache
     def digest(path: Path) -> str:
@@ -120,42 +130,42 @@ def _paths(clips: Sequence[Clip], folder: Path) -> dict[Clip, Path]:
     return paths
 
 
-def _read(path: Path) -> _Known | None:
-    """None where nothing whole is kept."""
+def _read(path: Path) -> _Entry | None:
+    """The cached entry; None where there is none or it is damaged."""
     try:
         with safe_open(path, "numpy") as file:
             if "without_face" in (file.metadata() or {}):
-                return _Known(None)
-            return _Known(ClipFeatures(file.get_tensor("frames"), file.get_tensor("person")))
+                return _Entry(None)
+            return _Entry(ClipFeatures(file.get_tensor("frames"), file.get_tensor("person")))
     except (OSError, SafetensorError):
         return None
 
 
 def _write(path: Path, features: ClipFeatures | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    whole = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
     if features is None:
-        save_file({"nothing": np.zeros(1, np.float32)}, whole, {"without_face": "1"})
+        save_file({"nothing": np.zeros(1, np.float32)}, partial, {"without_face": "1"})
     else:
-        save_file({"frames": features.frames_PTF, "person": features.person_PC}, whole)
-    os.replace(whole, path)
+        save_file({"frames": features.frames_PTF, "person": features.person_PC}, partial)
+    os.replace(partial, path)
 
 
-def _compute(todo: dict[Path, Clip], workers: int, progress: Progress) -> None:
+def _compute(pending: dict[Path, ClipFiles], workers: int, progress: Progress) -> None:
     with (
-        progress("faces of clips", len(todo)) as steps,
-        closing(in_processes(_work, list(todo.items()), workers)) as results,
+        progress("faces of clips", len(pending)) as steps,
+        closing(in_processes(_extract_clip, list(pending.items()), workers)) as results,
     ):
-        for _, fault in results:
-            if fault is not None:
-                raise TrainingError(fault)
+        for _, problem in results:
+            if problem is not None:
+                raise TrainingError(problem)
             steps.advance()
 
 
 def in_processes(
-    work: Callable[..., Any], tasks: Sequence[tuple], workers: int
-) -> Generator[tuple[tuple, Any], None, None]:
-    """`results_of`, and TrainingError where a process died."""
+    work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], workers: int
+) -> Generator[tuple[tuple[Any, ...], Any], None, None]:
+    """`data.workers.results_of`, with a TrainingError where a process died."""
     try:
         yield from results_of(work, tasks, min(workers, len(tasks)))
     except BrokenProcessPool:
@@ -167,12 +177,12 @@ def in_processes(
 
 @cache
 def _reader() -> ClipReader:
-    """One for a worker process."""
+    """The reader of a worker process."""
     return ClipReader(bundled_reader())
 
 
-def _work(path: Path, clip: Clip) -> str | None:
-    """What is wrong with the clip's files, if anything."""
+def _extract_clip(path: Path, clip: ClipFiles) -> str | None:
+    """Computes and caches features; an error message where a file of the clip is unreadable."""
     try:
         _write(path, clip_features(_reader().read(read_clip(clip))))
     except ReferenceWithoutFace:

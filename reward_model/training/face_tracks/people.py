@@ -1,4 +1,4 @@
-"""Who is seen in pairs: parts of a data set that share nobody, impostors included; and pairs with strangers."""
+"""People of preference pairs: splits that share nobody, impostors included, and additional pairs with strangers."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from reward_model.data.people.photographs.openpeople import PEOPLE as PHOTOGRAPH
 from reward_model.data.records import PreferencePair, Votes
 from reward_model.seeding import generator
 
+from ..data.casts import by_cast, comparisons_of, corruptions_of, good_videos, persons_of
 from ..errors import TrainingError
-from ..preferences.groups import by_cast, compared, good_videos, modes_of, persons_of
 
-# of the people to hold out; one that keeps most pairs is taken
-_DRAWS = 24
+# number of random sets of people that are tried as held out; the one that keeps the most pairs is taken
+_ATTEMPTS = 24
 
 
 def people_of(pair: PreferencePair) -> frozenset[str]:
-    """Everybody a pair shows: its references, and whoever else is in the clips, as `meta["people"]` says."""
+    """Everybody whom a pair shows: in its references, and in its clips as `meta["people"]` says."""
     return frozenset(pair.persons) | frozenset(pair.meta.get("people") or ())
 
 
 def require_people(path: str | Path, pairs: Iterable[PreferencePair], held_out: Iterable[str]) -> None:
-    """TrainingError for a pair that doesn't say who is in its clips although those may be people of `held_out`, or
-    OpenPeople's, who stand in for each other."""
-    known = {*PHOTOGRAPHED, *held_out}
+    """Raises TrainingError for a pair that does not say whom its clips show, where those may be people of `held_out` or
+    of OpenPeople, whose photographs are used as impostors of each other."""
+    people = {*PHOTOGRAPHED, *held_out}
     for pair in pairs:
-        if not pair.meta.get("people") and known.intersection(pair.persons):
+        if not pair.meta.get("people") and people.intersection(pair.persons):
             raise TrainingError(
                 f"{path}: pair {pair.pair_id} of {', '.join(pair.persons)} lacks meta.people, everybody whom its clips "
                 "show, so nobody can be held out; make photographs again with this version's identity-reward data "
@@ -39,30 +39,29 @@ def require_people(path: str | Path, pairs: Iterable[PreferencePair], held_out: 
 
 
 def stranger_pairs(pairs: Sequence[PreferencePair], per_cast: int, seed: int) -> list[PreferencePair]:
-    """For every cast so many good clips of as many other people, each the worse one beside a good clip of the cast, and
-    beside one that fails in another way than by showing strangers, where records tell how a video fails.
+    """Additional pairs of each cast against clips of other people, at most 2 * `per_cast` of them.
 
-    Whoever learns from a few failures of each kind sees few whole strangers, and those are what matters most. Casts
-    without a good clip, and those to whom everybody is known, have none.
+    A random good clip of other people is the worse one beside a good clip of the cast, and beside a corrupted clip of
+    the cast where records list corruptions. Few pairs of a data set show strangers alone, and those matter most. Casts
+    without a good clip, and those that share persons with all others, get none.
     """
-    casts = [(cast, persons_of(cast), good_videos(cast)) for cast in by_cast(pairs)]
-    casts = [one for one in casts if one[2]]
-    made: list[PreferencePair] = []
+    casts = [(cast, persons_of(cast), good) for cast in by_cast(pairs) if (good := good_videos(cast))]
+    added: list[PreferencePair] = []
     for cast, persons, good in casts:
-        draw = generator(seed, "strangers", cast[0].pair_id)
-        videos = compared(cast)[0]
-        # in another way than by showing somebody else all the time
-        failing = sorted(video for video, modes in modes_of(cast).items() if modes and "wrong-person" not in modes)
-        others = [one for one in casts if len(one[1]) == len(persons) and one[1].isdisjoint(persons)]
+        rng = generator(seed, "strangers", cast[0].pair_id)
+        videos = comparisons_of(cast)[0]
+        corruptions = corruptions_of(cast).items()
+        corrupted = sorted(video for video, names in corruptions if names and "wrong-person" not in names)
+        others = [entry for entry in casts if len(entry[1]) == len(persons) and entry[1].isdisjoint(persons)]
         for number in range(per_cast if others else 0):
-            other, strangers, theirs = others[int(draw.integers(len(others)))]
-            better = {"good": videos[int(draw.choice(good))]}
-            worse = compared(other)[0][int(draw.choice(theirs))]
-            if failing:
-                better["failing"] = failing[int(draw.integers(len(failing)))]
+            other, strangers, good_of_other = others[int(rng.integers(len(others)))]
+            better = {"good": videos[int(rng.choice(good))]}
+            worse = comparisons_of(other)[0][int(rng.choice(good_of_other))]
+            if corrupted:
+                better["failing"] = corrupted[int(rng.integers(len(corrupted)))]
             meta = {"mode": "stranger", "cluster": cast[0].cluster}
             for kind, video in better.items():
-                made.append(
+                added.append(
                     cast[0].model_copy(
                         update={
                             "pair_id": f"{cast[0].pair_id}-stranger-{number}-{kind}",
@@ -71,36 +70,36 @@ def stranger_pairs(pairs: Sequence[PreferencePair], per_cast: int, seed: int) ->
                             "label": Preference.A,
                             "votes": Votes(A=1),
                             "source": "construction",
-                            "meta": {**meta, "people": sorted(_seen_in(video, cast) | persons | strangers)},
+                            "meta": {**meta, "people": sorted(_shown_in(video, cast) | persons | strangers)},
                         }
                     )
                 )
-    return made
+    return added
 
 
-def _seen_in(video: str, cast: Sequence[PreferencePair]) -> frozenset[str]:
+def _shown_in(video: str, cast: Sequence[PreferencePair]) -> frozenset[str]:
     """Everybody whom the pairs with this video show."""
     return frozenset().union(*(people_of(pair) for pair in cast if video in (pair.video_a, pair.video_b)))
 
 
 def split_people(pairs: Sequence[PreferencePair], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """(places of the rest, places of about `share` of the pairs), so that nobody is in both parts.
+    """(indices of the rest, indices of about `share` of the pairs), such that no person is in both parts.
 
-    Casts that share nobody with others are held out whole. Where casts share people, as photographs' do, some people
-    are held out with the pairs that show them alone; pairs that show both those and others are in neither part.
-    TrainingError where no part of the people can be held out.
+    Casts that share nobody with others are held out whole. Where casts share people, as photographs do, some people are
+    held out with the pairs that show them alone; pairs that show both those and others are in neither part. Raises
+    TrainingError where no people can be held out.
     """
-    alone: list[list[int]] = []
-    shared: list[list[int]] = []
+    separate: list[list[int]] = []
+    sharing: list[list[int]] = []
     for group in _connected(pairs):
-        (alone if len({pairs[i].cluster for i in group}) == 1 else shared).append(group)
-    draw = generator(seed, "dev casts")
-    order = draw.permutation(len(alone))
-    count = max(round(share * len(alone)), 1) if len(alone) > 1 else 0
-    rest = [i for n in order[count:] for i in alone[n]]
-    held_out = [i for n in order[:count] for i in alone[n]]
-    for group in shared:
-        outside, inside = _split_group([people_of(pairs[i]) for i in group], share, draw)
+        (separate if len({pairs[i].cluster for i in group}) == 1 else sharing).append(group)
+    rng = generator(seed, "dev casts")
+    order = rng.permutation(len(separate))
+    count = max(round(share * len(separate)), 1) if len(separate) > 1 else 0
+    rest = [i for n in order[count:] for i in separate[n]]
+    held_out = [i for n in order[:count] for i in separate[n]]
+    for group in sharing:
+        outside, inside = _split_group([people_of(pairs[i]) for i in group], share, rng)
         rest += [group[n] for n in outside]
         held_out += [group[n] for n in inside]
     if not held_out or not rest:
@@ -113,7 +112,7 @@ def split_people(pairs: Sequence[PreferencePair], share: float, seed: int) -> tu
 
 
 def _connected(pairs: Sequence[PreferencePair]) -> list[list[int]]:
-    """Places of pairs, together where a chain of shared people or casts joins them; in the order of the pairs."""
+    """Connected components of pairs by shared people or casts, as indices in the order of the pairs (union-find)."""
     root: dict[tuple[str, str], tuple[str, str]] = {}
 
     def find(key: tuple[str, str]) -> tuple[str, str]:
@@ -126,36 +125,39 @@ def _connected(pairs: Sequence[PreferencePair]) -> list[list[int]]:
         for person in people_of(pair):
             root[find(("person", person))] = find(("cast", pair.cluster))
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for place, pair in enumerate(pairs):
-        groups[find(("cast", pair.cluster))].append(place)
+    for index, pair in enumerate(pairs):
+        groups[find(("cast", pair.cluster))].append(index)
     return list(groups.values())
 
 
 def _split_group(
-    people: Sequence[frozenset[str]], share: float, draw: np.random.Generator
+    people: Sequence[frozenset[str]], share: float, rng: np.random.Generator
 ) -> tuple[list[int], list[int]]:
-    """(without, with nobody but) some people: the fewest that give `share`, of several draws those that keep the most
-    pairs; all of the pairs and none where no draw does."""
+    """(indices without the held-out people, indices with nobody else), given the people of each pair.
+
+    Of several random orders of people, the fewest that give `share` are held out; the order that keeps the most pairs
+    is taken. (all, none) where no order leaves both parts with a pair.
+    """
     names = sorted(frozenset().union(*people))
     pairs_of = {name: [n for n, shown in enumerate(people) if name in shown] for name in names}
     sizes = np.array([len(shown) for shown in people])
     best: tuple[list[int], list[int]] = list(range(len(people))), []
-    most = 0
-    for _ in range(_DRAWS):
+    best_kept = 0
+    for _ in range(_ATTEMPTS):
         held_N = np.zeros(len(people), int)
-        for place in draw.permutation(len(names)):
-            held_N[pairs_of[names[place]]] += 1
+        for index in rng.permutation(len(names)):
+            held_N[pairs_of[names[index]]] += 1
             outside, inside = np.flatnonzero(held_N == 0), np.flatnonzero(held_N == sizes)
             kept = len(outside) + len(inside)
             if len(inside) >= share * kept:
-                if len(outside) and kept > most:
-                    best, most = (outside.tolist(), inside.tolist()), kept
+                if len(outside) and kept > best_kept:
+                    best, best_kept = (outside.tolist(), inside.tolist()), kept
                 break
     return best
 
 
 def folds_of(pairs: Sequence[PreferencePair], folds: int, seed: int) -> list[frozenset[str]]:
-    """Groups of people, as equal in size as can be."""
+    """Random groups of people whose sizes differ by one at most; TrainingError for more folds than people."""
     people = sorted({person for pair in pairs for person in people_of(pair)})
     if not 2 <= folds <= len(people):
         raise TrainingError(f"{folds} folds of {len(people)} people; give 2 to {len(people)}")

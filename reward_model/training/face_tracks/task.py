@@ -1,28 +1,27 @@
-"""A run of `face-tracks`: its folder, what it tells, how it is stopped and gone on with, and the model it leaves."""
+"""A run of `face-tracks`: clips are read into a cache of features, then the networks train in a minute or two."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
+import sys
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from reward_model.checkpoint import entries, write_weights
-from reward_model.data.progress import Progress, unseen
+from reward_model.data.progress import Progress
 from reward_model.data.progress import progress as shown
 from reward_model.faces.tracks.head import TrackHead, head_config_json
 from reward_model.folder import CONFIG, WEIGHTS
 
 from ..configs.face_tracks import FaceTracksConfig
-from ..data.pair_files import require_held_out
-from ..errors import Interrupted
-from ..loop.interruption import sigterm_as_ctrl_c
-from ..loop.journal import Journal, draw_curves
-from ..loop.processes import require_one_process
-from ..loop.result import RESULT
-from ..loop.run_folder import make_run, open_run
-from .ensemble import Epoch, dev_files, load_splits, read_files, say, train_heads
+from ..data.pairs import require_held_out
+from ..loop.processes import Processes, Trained
+from ..loop.run import Measurement, Schedule, run_task
+from .dataset import dev_files, load_splits, read_files
+from .ensemble import EnsembleTraining, MemberTraining
 
 
 def train_face_tracks(
@@ -32,59 +31,61 @@ def train_face_tracks(
     allow_changes: bool = False,
     progress: Progress = shown,
 ) -> Path:
-    """Trains, and gives back the folder of the model, which `faces.face_tracks.load_folder` serves.
+    """Trains, and returns the folder of the model, which `faces.face_tracks.load_folder` serves.
 
-    The state of a run is the cache of features, so that with `resume` it goes on with the clips it has not read; heads
-    are trained anew. TrainingError, RecordError or CheckpointError says what is wrong with what was given, and
-    Interrupted that Ctrl-C or SIGTERM came.
+    The state of a run is the cache of features: a resumed run reads the clips that it lacks, and trains the networks
+    anew. Raises the errors of `loop.run.run_task`.
     """
-    opened = open_run(out, config, {}, resume, allow_changes)
-    if opened.finished:
-        say(f"{out}: finished already; the model is in {out / RESULT}")
-        return out / RESULT
-    require_one_process(config.kind)
-    # what can't be learned from is told before anything is written
-    trained, _ = read_files(config.train)
-    if config.dev:
-        for dev in read_files(dev_files(config))[0]:
-            for file in trained:
-                require_held_out(file, dev)
-    make_run(out, config)
-    for note in opened.notes:
-        say(note)
-    say(f"clips that {config.cache} knows aren't read again")
-    try:
-        with sigterm_as_ctrl_c():
-            return _train(config, out, progress)
-    except KeyboardInterrupt:
-        raise Interrupted(f"stopped; what was read of clips is kept in {config.cache}") from None
+    return run_task(FaceTracksTask(config, progress), out, resume, allow_changes)
 
 
-def _train(config: FaceTracksConfig, out: Path, progress: Progress) -> Path:
-    train, dev = load_splits(config, progress)
-    journal = Journal(out, 0, config.members * config.epochs)
+class FaceTracksTask:
+    """The `Task` of `kind: face-tracks`; a step is an epoch of one network."""
 
-    def tell(epoch: Epoch) -> None:
-        # a member that stops early leaves a gap
-        step = epoch.member * config.epochs + epoch.number
-        journal.record(step, member=epoch.member, dev=epoch.dev)
-        journal.step(step, loss=epoch.loss)
+    memory_advice = "lower `batch`"
 
-    try:
-        journal.say(f"{len(train)} pairs, {len(dev)} on dev; {config.members} heads of at most {config.epochs} epochs")
-        # the journal shows it
-        head, _ = train_heads(config, train, dev, unseen, tell)
-        write_head(out / RESULT, head)
-        with suppress(ImportError):  # matplotlib isn't needed to train
-            draw_curves(out)
-        journal.say(f"{out}: the model is in {out / RESULT}")
-    finally:
-        journal.close()
-    return out / RESULT
+    def __init__(self, config: FaceTracksConfig, progress: Progress = shown):
+        self.config, self._progress = config, progress
+        self.kept = f"what was read of clips is kept in {config.cache}"
+        self.hashes: dict[str, str] = {}
+        self.processes = Processes()
+        self.trained: Trained | None = None
+        num_steps = config.members * config.epochs
+        self.schedule = Schedule(num_steps, save_every=num_steps, evaluate_every=1)
+
+    def build(self) -> None:
+        trained, _ = read_files(self.config.train)
+        if self.config.dev:
+            for dev in read_files(dev_files(self.config))[0]:
+                for file in trained:
+                    require_held_out(file, dev)
+
+    def prepare(self, fresh: bool) -> list[str]:
+        print(f"features of clips that {self.config.cache} holds aren't computed again", file=sys.stderr)
+        train, dev = load_splits(self.config, self._progress)
+        self._training = EnsembleTraining(self.config, train, dev)
+        return [
+            f"{len(train)} pairs, {len(dev)} on dev; {self.config.members} networks of at most {self.config.epochs} "
+            "epochs"
+        ]
+
+    def batches(self, first: int) -> Generator[tuple[int, MemberTraining], None, None]:
+        with closing(self._training.members()) as members:
+            yield from members
+
+    def step(self, number: int, batch: MemberTraining) -> dict[str, float]:
+        self._last = batch.run_epoch()
+        return {"loss": self._last.loss}
+
+    def measure(self) -> Measurement | None:
+        return Measurement(dict(self._last.dev), {"member": self._last.member})
+
+    def save_model(self, folder: Path) -> None:
+        write_ensemble(folder, self._training.result())
 
 
-def write_head(out: Path, head: TrackHead) -> None:
-    """A new folder, all of it or nothing."""
+def write_ensemble(out: Path, head: TrackHead) -> None:
+    """Writes a new folder atomically."""
     partial = out.parent / f".{out.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

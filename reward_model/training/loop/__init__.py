@@ -1,1 +1,1 @@
-"""The run loop that every training shares: state, journal, run folder, stopping and resuming."""
+"""One run loop for every kind of training: run folder, state, journal, signals, measurements and the saved model."""

@@ -1,5 +1,4 @@
-"""Ctrl-C and SIGTERM ask for a stop at the end of the step; a second one ends the process at once. What has no steps
-takes SIGTERM as Ctrl-C."""
+"""Handling of SIGINT and SIGTERM while a training runs."""
 
 from __future__ import annotations
 
@@ -11,40 +10,43 @@ from types import FrameType
 
 
 class StopRequest:
-    """A context; `asked` is set while in it. Outside the main thread it listens to nothing."""
+    """Context in which a first SIGINT or SIGTERM sets `requested`, and a second one has its default effect.
 
-    def __init__(self):
-        self.asked = False
-        self._before: dict[int, object] = {}
+    Outside the main thread no signal is handled.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: dict[int, object] = {}
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
+                self._previous[number] = signal.signal(number, self._request)
         return self
 
-    def __exit__(self, *error) -> None:
-        for number, handler in self._before.items():
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        self.asked = True
+        self.requested = True
 
 
 @contextmanager
 def sigterm_as_ctrl_c() -> Iterator[None]:
-    """KeyboardInterrupt where SIGTERM would end the process without a word. Outside the main thread it does nothing."""
+    """SIGTERM raises KeyboardInterrupt, as SIGINT does. Outside the main thread it changes nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""The trained model as a folder that is served, exported and trained further."""
+"""The trained model as a folder that can be served, exported and trained further."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESULT = "model"
 def write_result(
     folder: Path, config: RewardModelConfig, tokenizer: TextTokenizer, state: dict[str, torch.Tensor], dtype: str
 ) -> RewardModelConfig:
-    """`state`: RewardModel's own names. The body is written in `dtype`, norm and head in float32."""
+    """Writes a RewardModel of the state dict `state`: the body in `dtype`, norm and reward head in float32."""
     entries = [
         Entry(name, tuple(tensor.shape), model_dtype(name, DTYPES[dtype]), tensor.detach)
         for name, tensor in state.items()

@@ -5,44 +5,47 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..configs.base import RunConfig
 from ..configs.files import config_yaml, differences, read_config
-from ..configs.preferences import RunConfig
 from ..errors import TrainingError
 from .result import RESULT
-from .state import folders, read_progress, write_whole
+from .state import folders, read_progress, write_atomically
 
 CONFIG = "config.yaml"
 
 
 @dataclass(frozen=True)
 class OpenedRun:
-    # where to go on from; None: from the beginning
+    """A run's folder as it was found."""
+
+    # state to resume from; None to start with step 0
     state: Path | None
     finished: bool
-    # what the person should know
+    # lines for the user
     notes: tuple[str, ...] = ()
 
 
 def open_run(out: Path, config: RunConfig, hashes: dict[str, str], resume: bool, allow_changes: bool) -> OpenedRun:
-    """TrainingError where the folder holds something else, or another run than `config` and the pairs describe.
+    """Reads the folder of a run, and writes nothing.
 
-    With `allow_changes` what differs is noted instead. Nothing is written.
+    Raises TrainingError where it holds something else, or a run of another configuration or other inputs; with
+    `allow_changes` the differences become notes.
     """
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise TrainingError(f"{out} exists already; --resume goes on with it, or give another --out")
     notes: list[str] = []
-    found = folders(out) if resume else []
-    state = found[-1] if found else None
+    states = folders(out) if resume else []
+    state = states[-1] if states else None
     if resume and (out / CONFIG).is_file():
         old = read_config(str(out / CONFIG))
         changed = differences(old, config)
         if state is not None:
-            known = read_progress(state).data
+            saved_hashes = read_progress(state).data
             names = {"init": "the weights of model.init have"}
             changed += [
                 f"{names.get(name, f'the file of data.{name} has')} changed"
-                for name in known
-                if hashes.get(name) != known[name]
+                for name in saved_hashes
+                if hashes.get(name) != saved_hashes[name]
             ]
         if changed and not allow_changes:
             raise TrainingError(
@@ -58,5 +61,6 @@ def open_run(out: Path, config: RunConfig, hashes: dict[str, str], resume: bool,
 
 
 def make_run(out: Path, config: RunConfig) -> None:
+    """Creates the folder and writes its configuration."""
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / CONFIG, config_yaml(config))
+    write_atomically(out / CONFIG, config_yaml(config))

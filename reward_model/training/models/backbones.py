@@ -1,4 +1,4 @@
-"""Models that are trained from nothing: Qwen2.5-VL's classes at small sizes, tokenizers and frames of their own."""
+"""Backbones that are trained from scratch: Qwen2.5-VL at small sizes, with their tokenizers and frame samplings."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ COMPACT_SAMPLING = FrameSampling(
     "compact-uniform-8", num_frames=8, frame_factor=2,
     frame_pixels=PixelRule(4 * 28 * 28, 47 * 28 * 28), reference_pixels=PixelRule(4 * 28 * 28, 16 * 28 * 28),
 )  # fmt: skip
-# by the names that a config may give
+# name in a configuration -> sampling
 SAMPLINGS = {**FRAME_SAMPLINGS, TINY_SAMPLING.name: TINY_SAMPLING, COMPACT_SAMPLING.name: COMPACT_SAMPLING}
-# pictures alone: what reads nothing else needs no instruction and no chat around it
-PICTURES = PromptTemplate("pictures", (Piece("references"), Piece("video"), Piece("reward", REWARD_TOKEN)))
-TEMPLATES = {template.name: template for template in (IDENTITY_FIRST, VIDEO_FIRST, PICTURES)}
+# images alone: a model that reads no text needs neither instruction nor chat markup. The name is that of saved models
+IMAGES = PromptTemplate("pictures", (Piece("references"), Piece("video"), Piece("reward", REWARD_TOKEN)))
+TEMPLATES = {template.name: template for template in (IDENTITY_FIRST, VIDEO_FIRST, IMAGES)}
 
 
 @dataclass(frozen=True)
 class Backbone:
+    """A model size: its tokenizer, the arguments of its configuration, its frames and prompt."""
+
     tokenizer: Callable[[], TextTokenizer]
-    # Qwen2_5_VLConfig's arguments for that tokenizer
+    # arguments of Qwen2_5_VLConfig for that tokenizer
     arguments: Callable[[TextTokenizer], dict[str, Any]]
     frame_sampling: FrameSampling
     template: PromptTemplate
 
 
 def compact_backbone(tokenizer: TextTokenizer) -> dict[str, Any]:
-    """6.9 million parameters: 6 vision blocks of 192, which look at whole frames, and 4 language layers of 256."""
+    """6.9 million parameters: 6 vision blocks of width 192 with full attention, 4 language layers of width 256."""
     arguments = tiny_backbone(tokenizer, width=256, layers=4)
     arguments["text_config"] |= {
         "intermediate_size": 768, "num_attention_heads": 8, "num_key_value_heads": 4,
@@ -49,7 +51,7 @@ def compact_backbone(tokenizer: TextTokenizer) -> dict[str, Any]:
 
 
 def small_backbone(tokenizer: TextTokenizer) -> dict[str, Any]:
-    """Two million parameters: what a hundred trainings of an experiment can be made with on a CPU."""
+    """2 million parameters: a hundred trainings of an experiment are feasible on a CPU."""
     arguments = compact_backbone(tokenizer)
     arguments["text_config"] |= {
         "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -64,6 +66,6 @@ def small_backbone(tokenizer: TextTokenizer) -> dict[str, Any]:
 
 BACKBONES = {
     "tiny": Backbone(tiny_tokenizer, tiny_backbone, TINY_SAMPLING, VIDEO_FIRST),
-    "small": Backbone(tiny_tokenizer, small_backbone, COMPACT_SAMPLING, PICTURES),
-    "compact": Backbone(tiny_tokenizer, compact_backbone, COMPACT_SAMPLING, PICTURES),
+    "small": Backbone(tiny_tokenizer, small_backbone, COMPACT_SAMPLING, IMAGES),
+    "compact": Backbone(tiny_tokenizer, compact_backbone, COMPACT_SAMPLING, IMAGES),
 }

@@ -1,14 +1,17 @@
-"""The model that a training starts from: nothing, a folder of ours, or Qwen2.5-VL as Hugging Face stores it."""
+"""Initial models of a training: from scratch, from a saved reward model, or from Qwen2.5-VL of Hugging Face."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import file_digest, sha256
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 
+from identity_reward_client.frame_sampling import FrameSampling
 from reward_model.checkpoint import load as load_checkpoint
 from reward_model.config import IDENTITY_GRPO, RewardModelConfig
 from reward_model.folder import CONFIG, CheckpointError
@@ -22,15 +25,18 @@ from reward_model.qwen.prompt import IDENTITY_FIRST, PromptTemplate
 from reward_model.qwen.tokenizer import TextTokenizer, load_tokenizer
 from reward_model.seeding import generator
 
-from ..configs.preferences import ModelConfig
+from ..configs.base import ModelConfig
 from ..errors import TrainingError
 from .backbones import BACKBONES, SAMPLINGS, TEMPLATES
 
+T = TypeVar("T")
+# weights whose outputs are added to the residual stream
 RESIDUAL_OUTPUTS = ("o_proj.weight", "attn.proj.weight", "down_proj.weight")
 
 
 def initial_model(config: ModelConfig, seed: int) -> tuple[RewardModel, TextTokenizer]:
-    """float32 on the CPU. TrainingError or CheckpointError for what can't be started from."""
+    """The model, float32 on the CPU, and its tokenizer. Raises TrainingError or CheckpointError where `config.init` is
+    nothing to start from."""
     if config.init == "scratch":
         return _from_scratch(config, seed)
     folder = Path(config.init)
@@ -42,11 +48,11 @@ def initial_model(config: ModelConfig, seed: int) -> tuple[RewardModel, TextToke
         )
     if (folder / CONFIG).is_file() and "model_type" in read_json(folder / CONFIG):
         return _from_base(config, folder, seed)
-    return _from_ours(config, folder)
+    return _from_saved(config, folder)
 
 
 def initial_hash(config: ModelConfig) -> dict[str, str]:
-    """{"init": sha256 over the weights' files that `initial_model` reads}; {} for a model from scratch."""
+    """{"init": sha256 of the weight files that `initial_model` reads}; {} for a model from scratch."""
     if config.init == "scratch":
         return {}
     digest = sha256()
@@ -57,7 +63,7 @@ def initial_hash(config: ModelConfig) -> dict[str, str]:
 
 
 def _from_scratch(config: ModelConfig, seed: int) -> tuple[RewardModel, TextTokenizer]:
-    backbone = _known("model.backbone", config.backbone, BACKBONES)
+    backbone = _lookup("model.backbone", config.backbone, BACKBONES)
     tokenizer = backbone.tokenizer()
     template = _template(config) or backbone.template
     tokenizer.add_special(template.reward_tokens)
@@ -79,16 +85,18 @@ def _from_scratch(config: ModelConfig, seed: int) -> tuple[RewardModel, TextToke
     return model, tokenizer
 
 
-def _from_ours(config: ModelConfig, folder: Path) -> tuple[RewardModel, TextTokenizer]:
+def _from_saved(config: ModelConfig, folder: Path) -> tuple[RewardModel, TextTokenizer]:
     model, tokenizer = load_checkpoint(folder, "cpu", torch.float32)
     own = model.config
-    for field, given, its in (
+    for field, value, trained_with in (
         ("template", config.template, own.template.name),
         ("frame_sampling", config.frame_sampling, own.frame_sampling.name),
     ):
-        if given is not None and given != its:
-            raise TrainingError(f"model.{field} is {given}, and {folder} was trained with {its}; leave the field out")
-    # what is trained is the raw reward
+        if value is not None and value != trained_with:
+            raise TrainingError(
+                f"model.{field} is {value}, and {folder} was trained with {trained_with}; leave the field out"
+            )
+    # the raw reward is trained, without normalization
     model.config = replace(
         own, name=config.name, version=config.version, domain=config.domain, description=config.description,
         normalization=None,
@@ -113,7 +121,7 @@ def _from_base(config: ModelConfig, folder: Path, seed: int) -> tuple[RewardMode
             backbone=body_arguments(read_json(folder / CONFIG), rows, tokenizer),
             template=template,
             frame_sampling=_sampling(config) or IDENTITY_GRPO,
-            # where text goes on after pictures; the released models are read as transformers 4.51 did
+            # positions of text after images, as in transformers 4.51, which the released models were trained with
             position_dialect="4.51",
             outputs=_outputs(template),
         )
@@ -134,8 +142,11 @@ def _from_base(config: ModelConfig, folder: Path, seed: int) -> tuple[RewardMode
 
 
 def random_weights(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, torch.Tensor]:
-    """Normal weights that keep variance, what is added to the residual stream smaller with depth; the same with every
-    release of torch."""
+    """float32 weights by name: normal, with variance 1 / fan-in; ones for norms, zeros for biases.
+
+    Outputs to the residual stream are scaled by 1 / sqrt(depth), as in GPT-2 (Radford et al. 2019, section 2.3). numpy
+    generates them, so that they do not depend on the release of torch.
+    """
     depth = max(1, len({name for name in shapes if name.endswith(RESIDUAL_OUTPUTS)}))
     state = {}
     for name, shape in sorted(shapes.items()):
@@ -155,7 +166,7 @@ def random_weights(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, t
 
 
 def _vocabulary(value: torch.Tensor, rows: int) -> torch.Tensor:
-    """Cut to `rows` as the released code does; rows that the base doesn't have are the mean of its own."""
+    """The embedding [V, D] cut to `rows`, as the released code does; missing rows are the mean of the others."""
     if len(value) >= rows:
         return value[:rows].clone()
     return torch.cat([value, value.mean(0, keepdim=True).expand(rows - len(value), -1)])
@@ -166,11 +177,11 @@ def _template(config: ModelConfig) -> PromptTemplate | None:
         return None
     if config.upstream is not None:
         return read_template(Path(config.upstream), config.template, ["SA"])
-    return _known("model.template", config.template, TEMPLATES)
+    return _lookup("model.template", config.template, TEMPLATES)
 
 
-def _sampling(config: ModelConfig):
-    return None if config.frame_sampling is None else _known("model.frame_sampling", config.frame_sampling, SAMPLINGS)
+def _sampling(config: ModelConfig) -> FrameSampling | None:
+    return None if config.frame_sampling is None else _lookup("model.frame_sampling", config.frame_sampling, SAMPLINGS)
 
 
 def _outputs(template: PromptTemplate) -> tuple[str, ...]:
@@ -181,7 +192,7 @@ def _outputs(template: PromptTemplate) -> tuple[str, ...]:
     return (name if name.isupper() else "identity",)
 
 
-def _known(field: str, given: str, known: dict):
-    if given not in known:
-        raise TrainingError(f"{field} is {given!r}; there are {', '.join(known)}")
-    return known[given]
+def _lookup(field: str, name: str, choices: Mapping[str, T]) -> T:
+    if name not in choices:
+        raise TrainingError(f"{field} is {name!r}; there are {', '.join(choices)}")
+    return choices[name]

@@ -1,4 +1,4 @@
-"""LoRA (arXiv 2106.09685) on the language model by peft, and the one weight of each layer that it comes to."""
+"""LoRA (arXiv 2106.09685) on the language model by peft, and merging of its matrices into the weights."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ ADAPTER = "default"
 
 
 def add_lora(model: RewardModel, config: LoraConfig, reward_tokens: list[int], seed: int) -> None:
-    """Changes the language model in place: everything of it is frozen but the new matrices and the embeddings of
-    `reward_tokens`, which are float32. It computes what it did before: the second matrices are 0."""
+    """Adds LoRA to the language model in place.
+
+    Trainable are the new matrices and the embeddings of `reward_tokens`, in float32; the rest is frozen. The second
+    matrices are zero, so that the function stays the same at first.
+    """
     settings = PeftConfig(
         r=config.r,
         lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft divides by r, whole or not
@@ -34,21 +37,23 @@ def add_lora(model: RewardModel, config: LoraConfig, reward_tokens: list[int], s
     for name, module in language.named_modules():
         if isinstance(module, LoraLayer):
             a: Any = module.lora_A[ADAPTER]
-            draw = generator(seed, "lora", name).standard_normal(tuple(a.weight.shape), dtype="float32")
-            a.weight.data = torch.from_numpy(draw * a.in_features**-0.5)
+            sample = generator(seed, "lora", name).standard_normal(tuple(a.weight.shape), dtype="float32")
+            a.weight.data = torch.from_numpy(sample * a.in_features**-0.5)
     for name, parameter in language.named_parameters():
         if is_adapter(name):
             parameter.data = parameter.data.float()
 
 
 def is_adapter(name: str) -> bool:
+    """Whether a parameter of this name was added by `add_lora`."""
     return ".lora_" in name or ".trainable_tokens_delta" in name
 
 
-def folded_state(model: RewardModel, state: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
-    """RewardModel's state on the CPU without peft's names: W + (alpha / r) B A in float32 where there is LoRA.
+def merged_state(model: RewardModel, state: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
+    """State of a plain RewardModel on the CPU: W + (alpha / r) B A in float32 where there is LoRA (equation 3).
 
-    `state`: values in place of the model's own, by the names that it has with peft (of shards that were gathered).
+    `state` replaces the model's own values, by their names with peft; it holds gathered shards. A merge by peft itself
+    would round to the dtype of the frozen weights and cannot read gathered shards.
     """
     values = {name: tensor.detach().cpu() for name, tensor in (state or model.state_dict()).items()}
     for name, module in model.named_modules():

@@ -1,7 +1,8 @@
-"""What a tower that isn't trained makes of pictures and videos: computed once, kept on disk, read at every draw.
+"""Disk cache of a frozen vision tower's features of images and videos.
 
-A file for each picture or video, named by the hash of its content and rate, the tower's weights and the preprocessing:
-runs that start from the same tower share them, and an interrupted run goes on. Pictures can't be mirrored any more.
+Each image or video has a file, named by a hash of its content and frame rate, the tower's weights and the
+preprocessing: runs that start from the same tower share them, and an interrupted run continues. Features cannot be
+mirrored.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ from reward_model.qwen.preprocess import Medium, Preprocessor
 from ..data.media import FileMedia
 from ..errors import TrainingError
 
-# pictures and videos of one pass through the tower
+# images and videos of one forward pass of the tower
 BATCH = 8
+
+# path, frame rate, and whether it is a reference image
+_Item = tuple[Path, float | None, bool]
 
 
 class FeatureMedia:
-    """A `MediaSource` whose media hold the tower's features, [tokens, hidden], in place of patches."""
+    """A `MediaSource` whose media hold the tower's features, float32 [tokens, hidden], in place of patches."""
 
     def __init__(self, preprocess: Preprocessor, model: RewardModel, folder: Path):
         self.preprocess, self.folder = preprocess, folder
@@ -41,14 +45,14 @@ class FeatureMedia:
             digest.update(name.encode())
             digest.update(value.float().cpu().contiguous().numpy().tobytes())
         self._salt = digest.digest()
-        self._names: dict[tuple[Path, float | None, bool], str] = {}
+        self._names: dict[_Item, str] = {}
 
     def prepare(self, references: Iterable[Path], videos: Iterable[tuple[Path, float | None]]) -> None:
-        """Computes what isn't there yet. TrainingError names the file that can't be read."""
+        """Computes the features that the folder lacks. The TrainingError of an unreadable file names it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        asked: list[tuple[Path, float | None, bool]] = [(path, None, True) for path in dict.fromkeys(references)]
-        asked += [(path, fps, False) for path, fps in dict.fromkeys(videos)]
-        missing = [item for item in asked if not self._file(*item).is_file()]
+        items: list[_Item] = [(path, None, True) for path in dict.fromkeys(references)]
+        items += [(path, fps, False) for path, fps in dict.fromkeys(videos)]
+        missing = [item for item in items if not self._file(*item).is_file()]
         if not missing:
             return
         with progress("features of the tower", len(missing)) as steps:
@@ -86,17 +90,17 @@ class FeatureMedia:
     def _file(self, path: Path, fps: float | None, reference: bool) -> Path:
         item = path, fps, reference
         if item not in self._names:
-            told = repr((fps, reference)).encode()
-            self._names[item] = sha256(self._salt + told + path.read_bytes()).hexdigest()[:32]
+            key = repr((fps, reference)).encode()
+            self._names[item] = sha256(self._salt + key + path.read_bytes()).hexdigest()[:32]
         return self.folder / f"{self._names[item]}.safetensors"
 
     def _write(self, file: Path, medium: Medium, features: torch.Tensor) -> None:
         partial = file.with_name(f".{file.name}.{os.getpid()}")
-        told = {"grid": medium.grid, "key": medium.key, "second_per_grid": medium.second_per_grid}
-        save_file({"features": features.contiguous()}, partial, {"medium": json.dumps(told)})
+        metadata = {"grid": medium.grid, "key": medium.key, "second_per_grid": medium.second_per_grid}
+        save_file({"features": features.contiguous()}, partial, {"medium": json.dumps(metadata)})
         partial.rename(file)
 
     def _read(self, path: Path, fps: float | None, reference: bool) -> Medium:
         with safe_open(self._file(path, fps, reference), "pt") as opened:
-            told, features = json.loads(opened.metadata()["medium"]), opened.get_tensor("features")
-        return Medium(tuple(told["grid"]), features, told["key"], told["second_per_grid"])
+            metadata, features = json.loads(opened.metadata()["medium"]), opened.get_tensor("features")
+        return Medium(tuple(metadata["grid"]), features, metadata["key"], metadata["second_per_grid"])

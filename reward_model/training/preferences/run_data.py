@@ -1,8 +1,9 @@
-"""The pairs of a run: both pools, the draws of every step, and what one process has to compute of them."""
+"""Data of a run on preference pairs: both pools, the draws of every step, and the groups that a process loads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from functools import cached_property, partial
 from hashlib import sha256
 from itertools import islice
@@ -12,23 +13,28 @@ from pathlib import Path
 from reward_model.data.records import resolve
 from reward_model.seeding import generator
 
-from ..configs.preferences import TrainConfig
+from ..configs.preferences import PreferenceTrainingConfig
+from ..data.casts import Pairs, by_cast, good_videos, persons_of
 from ..data.media import MediaSource
-from ..data.pair_files import PairFile, check_labels, read_ahead, read_pair_file, require_held_out, sign
+from ..data.pairs import PairFile, check_labels, read_pair_file, require_held_out, sign
+from ..data.prefetch import prefetch
 from ..errors import TrainingError
-from ..supervision.face_tokens import HeadFinder
-from ..supervision.ground_truth import HeadTruth
-from .groups import Augmentation, Group, Pairs, by_cast, good_videos, load_group, persons_of
+from ..supervision.face_tokens import FaceTokenFinder
+from ..supervision.ground_truth import GroundTruth
+from .groups import Augmentation, Group, load_group
 from .samplers import Draw, PairSampler, Pool, slots_of
 
 
 class RunData:
-    """Reads the files of pairs and checks them; nothing is decoded before `steps` is asked for."""
+    """Reads and checks the files of pairs at once; media are read by `steps`.
 
-    def __init__(self, config: TrainConfig, learns_from_ties: bool):
+    `warnings` are lines for the user. Raises TrainingError or RecordError for pairs that nothing can be learned from.
+    """
+
+    def __init__(self, config: PreferenceTrainingConfig, learns_from_ties: bool):
         self.config = config
-        given: dict[Pool, str | None] = {"clean": config.data.clean, "auto": config.data.auto}
-        self.pools: dict[Pool, PairFile] = {pool: read_pair_file(path) for pool, path in given.items() if path}
+        files: dict[Pool, str | None] = {"clean": config.data.clean, "auto": config.data.auto}
+        self.pools: dict[Pool, PairFile] = {pool: read_pair_file(path) for pool, path in files.items() if path}
         if not self.pools:
             raise TrainingError("no pairs are given: set data.clean or data.auto to a JSONL, or use --data FOLDER")
         self.dev = read_pair_file(config.data.dev) if config.data.dev else None
@@ -36,7 +42,7 @@ class RunData:
             if self.dev is not None:
                 require_held_out(file, self.dev)
         self._truths = {
-            pool: HeadTruth(f.path.parent) for pool, f in self.pools.items() if config.supervision is not None
+            pool: GroundTruth(f.path.parent) for pool, f in self.pools.items() if config.supervision is not None
         }
         self.warnings = check_labels([*self.pools.values()], learns_from_ties)
         self._learns_from_ties = learns_from_ties
@@ -57,7 +63,7 @@ class RunData:
 
     @cached_property
     def hashes(self) -> dict[str, str]:
-        """sha256 of each pool's file: what a resumed run must find again."""
+        """sha256 of each pool's file."""
         return {pool: sha256(file.path.read_bytes()).hexdigest() for pool, file in self.pools.items()}
 
     @property
@@ -66,54 +72,60 @@ class RunData:
 
     @property
     def references(self) -> list[Path]:
-        """Of all pairs, those of dev included."""
-        return [resolve(f.path, one.path) for f in self._files for pair in f.pairs for one in pair.references]
+        """Reference images of all pairs, dev included."""
+        return [
+            resolve(f.path, reference.path) for f in self._files for pair in f.pairs for reference in pair.references
+        ]
 
     @property
     def videos(self) -> list[tuple[Path, float | None]]:
-        """Of all pairs, those of dev included, with the rate that a pair states."""
+        """Videos of all pairs, dev included, with the frame rate that a pair states."""
         return [
             (resolve(f.path, name), pair.fps) for f in self._files for pair in f.pairs
             for name in (pair.video_a, pair.video_b)
         ]  # fmt: skip
 
     def weight(self, step: int) -> int:
-        """How many comparisons of the whole batch have a loss: what their sum is divided by, at least 1."""
-        counted = 0
+        """Number of comparisons with a loss in the whole batch, at least 1: the divisor of the sum of losses."""
+        count = 0
         for draw in self.sampler.draws(step):
-            counted += sum(self._learns_from_ties or sign(pair) != 0 for pair in self._unit(draw))
-            counted += self._foreign(draw)
-        return max(1, counted)
+            count += sum(self._learns_from_ties or sign(pair) != 0 for pair in self._unit(draw))
+            count += self._foreign(draw)
+        return max(1, count)
 
-    def steps(self, media: MediaSource, first: int, rank: int, num_processes: int) -> Iterator[list[Group]]:
-        """This process's groups of step `first`, first + 1, ..., read ahead by threads."""
+    def steps(
+        self, media: MediaSource, first: int, rank: int, num_processes: int
+    ) -> Generator[list[Group], None, None]:
+        """Groups of one process for step `first`, first + 1, ..., loaded ahead by threads.
+
+        A TrainingError of a group is raised in its own step.
+        """
         slots = slots_of(rank, num_processes, self.config.batch)
-        tasks = (
-            (self.sampler.draws(step)[slot],) for step in range(first, self.num_steps) for slot in slots
-        )  # an error of one group is raised in its own step
+        draws = ((self.sampler.draws(step)[slot],) for step in range(first, self.num_steps) for slot in slots)
         data = self.config.data
         sampling = media.preprocess.config.frame_sampling
-        finders = {pool: HeadFinder(truth, sampling) for pool, truth in self._truths.items()}
-        loaded = read_ahead(tasks, partial(self._load, media, finders), data.workers, data.prefetch * len(slots))
-        while groups := list(islice(loaded, len(slots))):
-            yield groups
+        finders = {pool: FaceTokenFinder(truth, sampling) for pool, truth in self._truths.items()}
+        loaded = prefetch(draws, partial(self._load, media, finders), data.workers, data.prefetch * len(slots))
+        with closing(loaded):
+            while groups := list(islice(loaded, len(slots))):
+                yield groups
 
     def _unit(self, draw: Draw) -> Pairs:
         return self.units[draw.pool][draw.index]
 
     def _foreign(self, draw: Draw) -> int:
-        """How many videos of this draw are shown beside strangers: none where nobody else is there."""
-        asked = self.config.data.foreign_references
-        return asked if asked and good_videos(self._unit(draw)) and self._other(draw) is not None else 0
+        """Number of videos of this draw that are added beside other people's images; 0 where nobody else is there."""
+        count = self.config.data.foreign_references
+        return count if count and good_videos(self._unit(draw)) and self._other(draw) is not None else 0
 
     def _other(self, draw: Draw) -> Pairs | None:
-        """A unit of the pool with none of this one's persons."""
+        """A unit of the pool that shares no person with this one."""
         units, persons = self.units[draw.pool], self._persons[draw.pool]
         first = int(generator(draw.seed, "other").integers(len(units)))
-        places = ((first + step) % len(units) for step in range(len(units)))
-        return next((units[n] for n in places if persons[n].isdisjoint(persons[draw.index])), None)
+        candidates = ((first + offset) % len(units) for offset in range(len(units)))
+        return next((units[n] for n in candidates if persons[n].isdisjoint(persons[draw.index])), None)
 
-    def _load(self, media: MediaSource, finders: Mapping[Pool, HeadFinder], draw: Draw) -> Group:
+    def _load(self, media: MediaSource, finders: Mapping[Pool, FaceTokenFinder], draw: Draw) -> Group:
         data, path = self.config.data, self.pools[draw.pool].path
         foreign = self._foreign(draw)
         other = self._other(draw) if foreign else None

@@ -1,8 +1,10 @@
-"""Which pairs a step takes, from two pools: `clean` (labelled by people) and `auto` (labelled by machines, filtered).
+"""Sampling of a step's pairs from two pools: Identity-GRPO (arXiv 2510.14256) section 3.2.2, and 4.1 for its variants.
 
-Identity-GRPO (arXiv 2510.14256) sections 3.2.2 and 4.1. Every draw is a Bernoulli draw of the pool with probability
-alpha_t of `auto`; each pool is gone through without replacement, in a new order every epoch. All of it follows from
-(seed, step, slot): a resumed run, and any number of processes, see the same pairs.
+The pools are `clean` (labelled by people) and `auto` (labelled by machines, filtered by a teacher). Each slot of a
+batch takes a pair of `auto` with probability alpha_t; each pool is sampled without replacement, in a new order every
+epoch. All of it follows from (seed, step, slot): a resumed run, and any number of processes, see the same pairs.
+
+Legend: T steps, B slots of a batch.
 """
 
 from __future__ import annotations
@@ -20,20 +22,21 @@ from ..errors import TrainingError
 
 Pool = Literal["clean", "auto"]
 
-# alpha at t in [0, 1) of the training, and the share of `auto` among all pairs
+# name -> alpha of t / T in [0, 1), [T], given the share of `auto` among all pairs
 SCHEDULES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
-    # the two pools as one
+    # "random sampling": the two pools as one
     "random": lambda t, share: np.full_like(t, share),
-    # two halves: auto, then clean
+    # "staged sampling": auto in the first half of the steps, clean in the second
     "staged": lambda t, share: (t < 0.5).astype(float),
-    # equation 5
+    # "smooth sampling", equation 5
     "smooth": lambda t, share: 0.5 * (1 + np.cos(np.pi * t)),
 }
 
 
 @dataclass(frozen=True)
 class Draw:
-    """A pair of a step. `seed` decides what is changed about it: A and B need not, the loss is the same for both."""
+    """A pair of a step by its pool and index there. `seed` decides its augmentation; A and B need no exchange, as the
+    loss is symmetric."""
 
     pool: Pool
     index: int
@@ -41,7 +44,10 @@ class Draw:
 
 
 class PairSampler:
-    """`draws(step)` for step in [0, num_steps): `batch` draws, of which a process takes the slots that are its own."""
+    """`draws(step)` for step in [0, num_steps): the `batch` pairs of a step, over all processes.
+
+    `alpha_T` is float [T], the probability of `auto` in each step. Raises TrainingError where both pools are empty.
+    """
 
     def __init__(self, num_clean: int, num_auto: int, batch: int, num_steps: int, schedule: str, seed: int):
         if not num_clean + num_auto:
@@ -53,29 +59,30 @@ class PairSampler:
         if not num_auto or not num_clean:
             alpha_T = np.full(num_steps, float(num_clean == 0))
         self.alpha_T = alpha_T
-        draws_TB = np.stack([generator(seed, "pool", int(step)).random(batch) for step in steps])
-        self._auto_TB = draws_TB < alpha_T[:, None]
+        uniform_TB = np.stack([generator(seed, "pool", int(step)).random(batch) for step in steps])
+        self._auto_TB = uniform_TB < alpha_T[:, None]
         flat = self._auto_TB.ravel()
-        # how many draws of its own pool came before
+        # number of earlier draws of the same pool
         self._before_TB = (np.where(flat, np.cumsum(flat), np.cumsum(~flat)) - 1).reshape(num_steps, batch)
         self._permutation = lru_cache(maxsize=8)(self._permuted)
 
     def draws(self, step: int) -> list[Draw]:
-        draw = generator(self.seed, "augment", step)
-        seeds = draw.integers(0, 2**31, self.batch)
+        """The draws of a step, one for each slot."""
+        seeds = generator(self.seed, "augment", step).integers(0, 2**31, self.batch)
         return [self._draw(step, slot, int(seeds[slot])) for slot in range(self.batch)]
 
     def _draw(self, step: int, slot: int, seed: int) -> Draw:
         pool: Pool = "auto" if self._auto_TB[step, slot] else "clean"
-        epoch, place = divmod(int(self._before_TB[step, slot]), self.sizes[pool])
-        return Draw(pool, int(self._permutation(pool, epoch)[place]), seed)
+        epoch, position = divmod(int(self._before_TB[step, slot]), self.sizes[pool])
+        return Draw(pool, int(self._permutation(pool, epoch)[position]), seed)
 
     def _permuted(self, pool: Pool, epoch: int) -> np.ndarray:
         return generator(self.seed, "epoch", pool, epoch).permutation(self.sizes[pool])
 
 
 def slots_of(rank: int, num_processes: int, batch: int) -> range:
-    """The slots of a batch that one process computes: neighbours, equally many for each."""
+    """Adjacent slots of a batch that process `rank` computes, equally many for each process. Raises TrainingError where
+    the batch cannot be divided."""
     if batch % num_processes:
         raise TrainingError(f"a batch of {batch} pairs can't be shared by {num_processes} processes; choose a multiple")
     share = batch // num_processes

@@ -1,16 +1,16 @@
-"""The training itself: draws, packed forward, loss, step; measured, written and stopped so that nothing is lost.
+"""Training of a Qwen2.5-VL reward model on preference pairs: Identity-GRPO (arXiv 2510.14256) sections 3.2 and 4.1.
 
-accelerate takes it to many processes (DDP, FSDP2, DeepSpeed, by its own config file): each computes its slots of every
-batch, and what is learned does not depend on how many there are, but for rounding.
+accelerate spreads it over processes (DDP, FSDP2, DeepSpeed, by its own configuration file). Each computes its slots of
+every batch; up to rounding, what is learned does not depend on their number.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import closing
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from time import monotonic
 
 import torch
 from accelerate import Accelerator, DistributedType
@@ -19,264 +19,185 @@ from reward_model.qwen.patches import packed_patches
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.seeding import torch_seed
 
-from ..configs.preferences import TrainConfig
+from ..configs.preferences import PreferenceTrainingConfig
 from ..data.media import FileMedia, MediaSource
-from ..errors import Interrupted, TrainingError
-from ..loop.interruption import StopRequest
-from ..loop.journal import Journal, draw_curves
-from ..loop.processes import all_finite, gather_state, make_accelerator, reset_accelerate, restore, save_state
-from ..loop.result import RESULT, write_result
-from ..loop.run_folder import make_run, open_run
+from ..errors import NotFinite
+from ..loop.processes import Processes, Trained, reset_accelerate
+from ..loop.result import write_result
+from ..loop.run import Measurement, Schedule, run_task
+from ..loop.schedule import set_rates
 from ..models.initial import initial_hash, initial_model
 from ..models.lora import add_lora
 from ..models.packed import PackedRewards
-from ..supervision.losses import LOSSES, HeadSupervision
+from ..supervision.losses import LOSSES, FaceSupervision
+from .distributed import gather_state, make_accelerator
 from .features import FeatureMedia
 from .groups import Group, comparisons
 from .losses import preference_loss
 from .measure import measure_dev
-from .optimizer import build_optimizer, choose_trained, set_rates
+from .optimizer import build_optimizer, choose_trained
 from .run_data import RunData
 
 
-def train(config: TrainConfig, out: Path, resume: bool = False, allow_changes: bool = False) -> Path:
-    """Trains, and gives back the folder of the model. TrainingError, CheckpointError or RecordError stop it before
-    anything is computed, or with its state written; Interrupted when a signal asked for it."""
+def train(config: PreferenceTrainingConfig, out: Path, resume: bool = False, allow_changes: bool = False) -> Path:
+    """Trains, and returns the folder of the model. Raises the errors of `loop.run.run_task`."""
     try:
-        loss = preference_loss(config.loss.kind, config.loss.theta, config.loss.margin)
-        data = RunData(config, loss.learns_from_ties)
-        accelerator = make_accelerator(config)
-        run = Run(config, out, data, loss, accelerator)
-        return run.start(resume, allow_changes)
+        return run_task(PreferenceTask(config), out, resume, allow_changes)
     finally:
         reset_accelerate()
 
 
-class Run:
-    def __init__(self, config: TrainConfig, out: Path, data: RunData, loss, accelerator: Accelerator):
-        self.config, self.out, self.data, self.loss, self.accelerator = config, out, data, loss, accelerator
-        self.main = accelerator.is_main_process
-        self.done = 0
-        self.saved: Path | None = None
-        self._saved_step = -1
-        # what is trained may be between two steps
-        self._stepping = False
+class PreferenceTask:
+    """The `Task` of `kind: reward`."""
 
-    def start(self, resume: bool, allow_changes: bool) -> Path:
-        config, accelerator = self.config, self.accelerator
-        self.hashes = self.data.hashes | initial_hash(config.model)
-        opened = open_run(self.out, config, self.hashes, resume, allow_changes)
-        if opened.finished:
-            accelerator.print(f"{self.out}: finished already; the model is in {self.out / RESULT}")
-            return self.out / RESULT
-        self.model, self.tokenizer = initial_model(config.model, config.seed)
-        settings = self.model.config
+    kept = "nothing was trained yet"
+    memory_advice = "lower micro_batch, or set model.gradient_checkpointing"
+
+    def __init__(self, config: PreferenceTrainingConfig):
+        self.config = config
+        self._loss = preference_loss(config.loss.kind, config.loss.theta, config.loss.margin)
+        self._data = RunData(config, self._loss.learns_from_ties)
+        self._accelerator: Accelerator = make_accelerator(config)
+        self.processes = Processes(self._accelerator)
+        self.schedule = Schedule(self._data.num_steps, config.save_every, config.evaluate_every)
+        self.hashes = self._data.hashes | initial_hash(config.model)
+        self.trained: Trained | None = None
+
+    def build(self) -> None:
+        config = self.config
+        self._model, self._tokenizer = initial_model(config.model, config.seed)
         if config.lora is not None:
-            tokens = [self.tokenizer.special(token) for token in settings.template.reward_tokens]
-            add_lora(self.model, config.lora, tokens, config.seed)
-        choose_trained(self.model, config)
+            tokens = [self._tokenizer.special(token) for token in self._model.config.template.reward_tokens]
+            add_lora(self._model, config.lora, tokens, config.seed)
+        choose_trained(self._model, config)
         if config.model.gradient_checkpointing:
-            self.model.body.gradient_checkpointing_enable({"use_reentrant": False})
+            self._model.body.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def prepare(self, fresh: bool) -> list[str]:
+        accelerator, config = self._accelerator, self.config
+        settings = self._model.config
         on_cpu = accelerator.device.type == "cpu"
-        keeps_features = config.data.features is not None
-        preprocess = Preprocessor(settings, self.tokenizer, patch_later=not on_cpu and not keeps_features)
-        dtype = self.model.body.visual.patch_embed.proj.weight.dtype
-        self.model.to(accelerator.device)
+        caches_features = config.data.features is not None
+        preprocess = Preprocessor(settings, self._tokenizer, patch_later=not on_cpu and not caches_features)
+        dtype = self._model.body.visual.patch_embed.proj.weight.dtype
+        self._model.to(accelerator.device)
         packed = PackedRewards(
-            self.model,
+            self._model,
             partial(packed_patches, config=settings, device=accelerator.device, dtype=dtype),
             self._supervision(),
         )
-        # while the whole tower is here: shards of it couldn't be called by one process
+        # before the tower is sharded: one process alone cannot call shards
         with accelerator.main_process_first():
-            self.media = self._open_media(preprocess)
-        self.packed, self.optimizer = accelerator.prepare(packed, build_optimizer(packed, config, "model."))
-        if opened.state is not None:
-            self.done = restore(accelerator, opened.state, self.packed, self.optimizer)
-            self.saved = opened.state
-        if self.main:
-            make_run(self.out, config)
-        accelerator.wait_for_everyone()
-        self.journal = Journal(self.out, self.done, self.data.num_steps, self.main)
-        for warning in (*opened.notes, *self.data.warnings):
-            self.journal.say(warning)
-        self.journal.say(self._described())
-        try:
-            with StopRequest() as stop:
-                self._steps(stop)
-            return self._finish()
-        finally:
-            self.journal.close()
+            self._media = self._open_media(preprocess)
+        self._packed, self._optimizer = accelerator.prepare(packed, build_optimizer(packed, config, "model."))
+        self.trained = Trained(self._packed, (self._optimizer,), accelerator)
+        return [*self._data.warnings, self._description()]
+
+    def _supervision(self) -> FaceSupervision | None:
+        if self.config.supervision is None:
+            return None
+        torch.manual_seed(torch_seed(self.config.seed, "supervision"))
+        return FaceSupervision(self._model.head.weight.shape[1]).to(self._accelerator.device)
 
     def _open_media(self, preprocess: Preprocessor) -> MediaSource:
         if self.config.data.features is None:
             return FileMedia(preprocess)
-        media = FeatureMedia(preprocess, self.model, Path(self.config.data.features))
-        media.prepare(self.data.references, self.data.videos)
+        media = FeatureMedia(preprocess, self._model, Path(self.config.data.features))
+        media.prepare(self._data.references, self._data.videos)
         return media
 
-    def _supervision(self) -> HeadSupervision | None:
-        if self.config.supervision is None:
-            return None
-        torch.manual_seed(torch_seed(self.config.seed, "supervision"))
-        return HeadSupervision(self.model.head.weight.shape[1]).to(self.accelerator.device)
-
-    def _described(self) -> str:
-        trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        total = sum(p.numel() for p in self.model.parameters())
-        pools = ", ".join(f"{len(file.pairs)} {pool}" for pool, file in self.data.pools.items())
+    def _description(self) -> str:
+        trained = sum(p.numel() for p in self._model.parameters() if p.requires_grad)
+        total = sum(p.numel() for p in self._model.parameters())
+        pools = ", ".join(f"{len(file.pairs)} {pool}" for pool, file in self._data.pools.items())
         return (
-            f"{trained / 1e6:.2f} of {total / 1e6:.2f} million parameters are trained; pairs: {pools}; steps "
-            f"{self.done} to {self.data.num_steps} of {self.config.batch} pairs on {self.accelerator.num_processes} "
-            f"process(es), {self.accelerator.device}, {self.config.precision}"
+            f"{trained / 1e6:.2f} of {total / 1e6:.2f} million parameters are trained; pairs: {pools}; batches of "
+            f"{self.config.batch} on {self.processes.count} process(es), {self.processes.device}, "
+            f"{self.config.precision}"
         )
 
-    def _steps(self, stop: StopRequest) -> None:
-        steps = self.data.steps(self.media, self.done, self.accelerator.process_index, self.accelerator.num_processes)
-        while self.done < self.data.num_steps:
-            pairs: list[Group] = []
-            problem = None
-            try:
-                pairs = next(steps)
-            except TrainingError as error:
-                problem = error
-            self._agree_to_go_on(problem, stop.asked)
-            start = monotonic()
-            try:
-                numbers = self._step(pairs)
-            except torch.OutOfMemoryError:
-                raise self._too_little_memory(f"step {self.done + 1}") from None
-            self._stepping = False
-            self.journal.step(self.done, **numbers, seconds=monotonic() - start)
-            self.done += 1
-            last = self.done == self.data.num_steps
-            if self.done % self.config.save_every == 0 or last:
-                self._save()
-            if self.data.dev and (self.done % self.config.evaluate_every == 0 or last):
-                self._measure()
+    def batches(self, first: int) -> Generator[tuple[int, list[Group]], None, None]:
+        steps = self._data.steps(self._media, first, self.processes.index, self.processes.count)
+        with closing(steps):
+            yield from enumerate(steps, first)
 
-    def _agree_to_go_on(self, problem: TrainingError | None, stop: bool) -> None:
-        """All processes stop together, with their state written."""
-        flags = torch.tensor([float(problem is not None), float(stop)], device=self.accelerator.device)
-        failed, stopped = self.accelerator.reduce(flags, "sum").tolist()
-        if failed or stopped:
-            self._save()
-        if problem is not None:
-            raise TrainingError(f"step {self.done + 1}: {problem}. {self._where()}")
-        if failed:
-            raise TrainingError("another process could not read its pairs")
-        if stopped:
-            told = f"stopped after step {self.done}; its state is in {self.saved}"
-            raise Interrupted(told, self.accelerator.num_processes)
-
-    def _step(self, pairs: list[Group]) -> dict[str, float]:
-        config, accelerator, step = self.config, self.accelerator, self.done
-        torch.manual_seed(torch_seed(config.seed, "step", step, accelerator.process_index))
-        set_rates(self.optimizer, step, self.data.num_steps, config.optimizer)
-        self.packed.train()
-        size = min(config.micro_batch, len(pairs))
-        parts = [pairs[start : start + size] for start in range(0, len(pairs), size)]
-        weight = self.data.weight(step)
-        # loss of pairs, right ones, decided ones, losses of supervision
+    def step(self, number: int, batch: list[Group]) -> dict[str, float]:
+        config, accelerator, trained = self.config, self._accelerator, self.trained
+        assert trained is not None
+        torch.manual_seed(torch_seed(config.seed, "step", number, accelerator.process_index))
+        set_rates(self._optimizer, number, self.schedule.num_steps, config.optimizer)
+        self._packed.train()
+        size = min(config.micro_batch, len(batch))
+        parts = [batch[start : start + size] for start in range(0, len(batch), size)]
+        weight = self._data.weight(number)
+        # sums of losses, of right pairs, of decided pairs, and of each loss of supervision
         total = torch.zeros(3 + len(LOSSES), device=accelerator.device)
         norm = 0.0
         for part in parts:
-            with accelerator.accumulate(self.packed):
-                rewards, told = self._forward(part)
+            with accelerator.accumulate(self._packed):
+                rewards, supervised = self._forward(part)
                 a, b, label = comparisons(part).to(rewards.device)
                 difference = rewards[a] - rewards[b]
-                loss = self.loss(difference, label).sum()
+                loss = self._loss(difference, label).sum()
                 decided = label != 0
                 right = ((difference * label > 0) & decided).sum()
-                total += torch.cat([torch.stack([loss.detach(), right, decided.sum()]), told.detach()])
+                total += torch.cat([torch.stack([loss.detach(), right, decided.sum()]), supervised.detach()])
                 if (weights := config.supervision) is not None:
                     loss = weights.preferences * loss
-                    loss = loss + sum(getattr(weights, name) * one for name, one in zip(LOSSES, told, strict=True))
-                self._require_finite(accelerator.reduce(loss.detach(), "sum").item(), "loss", part)
+                    loss = loss + sum(getattr(weights, name) * x for name, x in zip(LOSSES, supervised, strict=True))
+                _require_finite(accelerator.reduce(loss.detach(), "sum").item(), "loss", part)
                 # accelerate divides by the number of parts, and averages over processes
                 accelerator.backward(loss / weight * accelerator.num_processes * len(parts))
                 if accelerator.sync_gradients:
-                    norm = float(accelerator.clip_grad_norm_(self.packed.parameters(), config.optimizer.grad_clip) or 0)
-                    self._stepping = accelerator.distributed_type == DistributedType.DEEPSPEED
-                    self._require_finite(norm, "norm of the gradient", pairs)
-                self._stepping = accelerator.sync_gradients
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-        loss_sum, right_sum, decided_sum, *told_sums = accelerator.reduce(total, "sum").tolist()
+                    norm = float(
+                        accelerator.clip_grad_norm_(self._packed.parameters(), config.optimizer.grad_clip) or 0
+                    )
+                    # DeepSpeed updates in its backward pass, before its norm is known
+                    trained.updating = accelerator.distributed_type == DistributedType.DEEPSPEED
+                    _require_finite(norm, "norm of the gradient", batch)
+                trained.updating = accelerator.sync_gradients
+                self._optimizer.step()
+                self._optimizer.zero_grad()
+        loss_sum, right_sum, decided_sum, *supervised_sums = accelerator.reduce(total, "sum").tolist()
         names = LOSSES if config.supervision is not None else ()
         return {
             "loss": loss_sum / weight,
             **({"accuracy": right_sum / decided_sum} if decided_sum else {}),
             "decided": decided_sum,
-            **{name: value / weight for name, value in zip(names, told_sums, strict=False)},
+            **{name: value / weight for name, value in zip(names, supervised_sums, strict=False)},
             "grad_norm": norm,
-            "auto_share": float(self.data.sampler.alpha_T[step]),
-            **{f"rate_{group['name']}": group["lr"] for group in self.optimizer.param_groups},
+            "auto_share": float(self._data.sampler.alpha_T[number]),
+            **{f"rate_{group['name']}": group["lr"] for group in self._optimizer.param_groups},
         }
 
     def _forward(self, part: list[Group]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rewards of all videos, and what supervision says of their heads."""
+        """(rewards of all videos [N], losses of supervision [3])."""
         sequences = [sequence for group in part for sequence in group.sequences]
         if self.config.supervision is None:
-            rewards = self.packed(sequences)
+            rewards = self._packed(sequences)
             return rewards.sum(-1), rewards.new_zeros(len(LOSSES))
-        rewards, told = self.packed(sequences, [heads for group in part for heads in group.heads])
-        return rewards.sum(-1), told
+        rewards, losses = self._packed(sequences, [faces for group in part for faces in group.faces])
+        return rewards.sum(-1), losses
 
-    def _require_finite(self, value: float, what: str, pairs: list[Group]) -> None:
-        if isfinite(value):
-            return
-        names = ", ".join(pair.name for pair in pairs)
-        # `value` is the same in all processes, so all of them come here
-        if all_finite(self.accelerator, self.packed) and not self._stepping:
-            self._save()
-        # DeepSpeed steps in its backward pass, before its norm is known
-        unchanged = "" if self._stepping else "; it changed nothing"
-        raise TrainingError(
-            f"the {what} of step {self.done + 1} is {value}, with pairs {names}{unchanged}. {self._where()}. Look at "
-            "these pairs, or go on with lower rates: --resume --allow-changes --set learning_rates.language=..."
+    def measure(self) -> Measurement | None:
+        if self._data.dev is None:
+            return None
+        self._packed.eval()
+        values = measure_dev(self._accelerator, self._packed, self._media, self._data.dev, self.config)
+        numbers = {key: value for key, value in values.items() if isinstance(value, float)}
+        summary = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in numbers.items())
+        return Measurement(values, summary=summary)
+
+    def save_model(self, folder: Path) -> None:
+        state = gather_state(self._accelerator, self._packed, self._model)
+        if self.processes.is_main:
+            write_result(folder, self._model.config, self._tokenizer, state, self.config.model.saved_dtype)
+
+
+def _require_finite(value: float, quantity: str, groups: list[Group]) -> None:
+    if not isfinite(value):
+        names = ", ".join(group.name for group in groups)
+        advice = (
+            "Look at these pairs, or go on with lower rates: --resume --allow-changes --set learning_rates.language=..."
         )
-
-    def _too_little_memory(self, what: str) -> TrainingError:
-        # with several processes others may wait in a forward, so that nothing can be written together
-        if self.accelerator.num_processes == 1 and not self._stepping:
-            self._save()
-        return TrainingError(
-            f"{self.accelerator.device} has too little memory for {what}; lower micro_batch, or set "
-            f"model.gradient_checkpointing, and --resume. {self._where()}"
-        )
-
-    def _where(self) -> str:
-        return f"The last state is in {self.saved}" if self.saved else "No state was written yet"
-
-    def _measure(self) -> None:
-        assert self.data.dev is not None
-        self.packed.eval()
-        try:
-            values = measure_dev(self.accelerator, self.packed, self.media, self.data.dev, self.config)
-        except TrainingError as error:
-            self._save()
-            raise TrainingError(f"measuring on dev after step {self.done}: {error}. {self._where()}") from None
-        except torch.OutOfMemoryError:
-            raise self._too_little_memory(f"measuring on dev after step {self.done}") from None
-        self.journal.record(self.done - 1, dev=values)
-        shown = {key: value for key, value in values.items() if isinstance(value, float)}
-        self.journal.say(
-            f"step {self.done}, dev: " + ", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in shown.items())
-        )
-
-    def _save(self) -> None:
-        if self._saved_step != self.done:
-            self.saved = save_state(self.accelerator, self.out, self.done, self.hashes, self.packed, self.optimizer)
-            self._saved_step = self.done
-
-    def _finish(self) -> Path:
-        state = gather_state(self.accelerator, self.packed, self.model)
-        folder = self.out / RESULT
-        if self.main:
-            write_result(folder, self.model.config, self.tokenizer, state, self.config.model.saved_dtype)
-            with suppress(ImportError):  # matplotlib isn't needed to train
-                draw_curves(self.out)
-        self.accelerator.wait_for_everyone()
-        self.journal.say(f"{self.out}: the model is in {folder}")
-        return folder
+        raise NotFinite(quantity, value, f"with pairs {names}", advice)

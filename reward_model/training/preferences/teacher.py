@@ -1,6 +1,9 @@
-"""The teacher's filter: of pairs that machines labelled, those stay whose label a model trained on clean pairs shares.
+"""The teacher's filter of automatic labels: Identity-GRPO (arXiv 2510.14256) section 3.2.2.
 
-Identity-GRPO (arXiv 2510.14256) section 3.2.2; there about 48 % stay.
+A teacher is a reward model that was trained on clean pairs alone. Pairs whose automatic label it agrees with stay, in
+the paper about 48 %.
+
+Legend: N pairs; d = r_A - r_B of the teacher, scaled to Bradley-Terry-with-Ties; NaN where a video was not scored.
 """
 
 from __future__ import annotations
@@ -14,26 +17,28 @@ import numpy as np
 from identity_reward_client.preference import THETA, Preference, tie_band
 from reward_model.data.records import PreferencePair
 
-from ..data.pair_files import labels_of
+from ..data.pairs import signs_of
 from ..errors import TrainingError
 from ..evaluation.predictions import Prediction, differences_of
 
-# sign: a decided label stays when the teacher's difference has its sign, a tie when it lies in the tie band;
-# verdict: a label stays when it is the outcome that the teacher holds most likely
+# sign: a decided label stays where the sign of d agrees, a tie where d lies in the tie band;
+# verdict: a label stays where it is the most likely outcome by the teacher
 Rule = Literal["sign", "verdict"]
 
 
 @dataclass(frozen=True)
 class FilterReport:
+    """Counts of a filter run, and the precision of labels where the records hold exact ones."""
+
     num_pairs: int
     num_kept: int
-    # of pairs whose videos couldn't be scored; none of them stays
+    # pairs with a video that could not be scored; none of them stays
     num_unscored: int
     kept_share: float
-    # by label: how many there were, how many stay
+    # label -> (number of pairs, number of those that stay)
     by_label: dict[str, tuple[int, int]]
-    # share of labels that are the exact ones (`meta["truth"]`), among all pairs and among those that stay, and the
-    # share of right labels that stay; None where no pair has one
+    # share of labels that equal the exact one (`meta["truth"]`) among all pairs and among those that stay, and share of
+    # correct labels that stay; None where no pair has an exact label
     precision_before: float | None
     precision_after: float | None
     recall: float | None
@@ -42,10 +47,9 @@ class FilterReport:
 def agreements(
     pairs: Sequence[PreferencePair], d_N: np.ndarray, rule: Rule = "sign", theta: float = THETA
 ) -> np.ndarray:
-    """bool [N]: the teacher's scaled difference agrees with the label; NaN (not scored) agrees with none."""
-    labels_N = labels_of(pairs)
-    band = tie_band(theta)
-    tied_N = np.abs(d_N) <= band
+    """bool [N]: whether the teacher's difference `d_N`, float [N], agrees with the label; False for NaN."""
+    labels_N = signs_of(pairs)
+    tied_N = np.abs(d_N) <= tie_band(theta)
     signs_agree_N = np.sign(d_N) == labels_N
     decided_N = signs_agree_N & ~tied_N if rule == "verdict" else signs_agree_N
     return np.where(labels_N == 0, tied_N, decided_N) & np.isfinite(d_N)
@@ -58,29 +62,35 @@ def filter_pairs(
     rule: Rule = "sign",
     theta: float = THETA,
 ) -> tuple[list[PreferencePair], FilterReport]:
-    """Pairs that stay, in their order. Those without a label are left out before. TrainingError where none stays."""
+    """The labelled pairs that stay, in their order, and the counts.
+
+    `scale` is the teacher's `preference_scale`. Raises TrainingError where no pair stays.
+    """
     d_N = differences_of(predictions) * scale
     kept_N = agreements(pairs, d_N, rule, theta)
     if not kept_N.any():
         raise TrainingError(f"the teacher agrees with none of {len(pairs)} labels; is it trained, and on such pairs?")
-    truths = [pair.meta.get("truth") for pair in pairs]
-    known_N = np.array([truth is not None for truth in truths])
-    right_N = np.array([truth is not None and truth == pair.label for truth, pair in zip(truths, pairs, strict=True)])
+    exact = [pair.meta.get("truth") for pair in pairs]
+    has_exact_N = np.array([label is not None for label in exact])
+    right_N = np.array([label is not None and label == pair.label for label, pair in zip(exact, pairs, strict=True)])
     labels = np.array([str(pair.label) for pair in pairs])
     report = FilterReport(
         num_pairs=len(pairs),
         num_kept=int(kept_N.sum()),
         num_unscored=int((~np.isfinite(d_N)).sum()),
         kept_share=float(kept_N.mean()),
-        by_label={str(one): (int((labels == one).sum()), int((kept_N & (labels == one)).sum())) for one in Preference},
-        precision_before=_share(right_N, known_N),
-        precision_after=_share(right_N, known_N & kept_N),
-        recall=_share(kept_N, known_N & right_N),
+        by_label={
+            str(label): (int((labels == label).sum()), int((kept_N & (labels == label)).sum())) for label in Preference
+        },
+        precision_before=_share(right_N, has_exact_N),
+        precision_after=_share(right_N, has_exact_N & kept_N),
+        recall=_share(kept_N, has_exact_N & right_N),
     )
     return [pair for pair, kept in zip(pairs, kept_N, strict=True) if kept], report
 
 
 def report_json(report: FilterReport, **more: Any) -> dict[str, Any]:
+    """The report as JSON values, with further entries."""
     return {**asdict(report), **more}
 
 

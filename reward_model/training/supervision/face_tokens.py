@@ -1,5 +1,4 @@
-"""Whose head every token of a rendered clip shows, and how the clip fails: what a language model is told of beside
-preferences."""
+"""Face tokens: which video tokens show which person's face, and the corruptions of the clip, from ground truth."""
 
 from __future__ import annotations
 
@@ -15,61 +14,71 @@ from reward_model.data.people.corruptions.corruptions import MODES
 from reward_model.data.records import PreferencePair
 from reward_model.qwen.runner.windows import Grid
 
-from .ground_truth import HeadTruth
+from .ground_truth import GroundTruth
 
-# tokens that a head fills count more than those at its edge
+# exponent on the covered share of a token: tokens inside a face weigh more than those at its edge
 SHARPNESS = 1.5
 
 
 @dataclass(frozen=True, eq=False)
-class KnownHeads:
-    """Heads in one video of a sequence, legend: H heads in slices of two frames, T tokens of a slice, M modes."""
+class FaceTokens:
+    """Faces of the video of one sequence. Legend: F faces in slices of two frames, T tokens of a slice, M corruptions.
 
-    shares_HT: np.ndarray  # float32, rows sum to 1: how much of each token is in the head
-    slice_H: np.ndarray  # int64
-    # int64: which of the sequence's pictures shows this very person, -1 where none does
-    reference_H: np.ndarray
-    # float32, in the order of `MODES`: how severely the video fails the sequence's pictures, 0 where it doesn't
+    shares_FT: float32, the weight of each token in the face; rows sum to 1.
+    slice_F: int64, index of the slice.
+    reference_F: int64, index of the sequence's reference image that shows the same person, -1 for none.
+    severity_M: float32, severity in [0, 1] of each corruption in the order of `MODES`; NaN where unknown.
+    """
+
+    shares_FT: np.ndarray
+    slice_F: np.ndarray
+    reference_F: np.ndarray
     severity_M: np.ndarray
 
 
-class HeadFinder:
-    """Heads of the clips of one data set, by the plan that they were drawn by."""
+class FaceTokenFinder:
+    """Face tokens of the clips of one data set."""
 
-    def __init__(self, truth: HeadTruth, sampling: FrameSampling):
+    def __init__(self, truth: GroundTruth, sampling: FrameSampling):
         self.truth, self.sampling = truth, sampling
 
     def __call__(
-        self, pair: PreferencePair, video: str, grid: Grid, mirrored: bool, pictures: Sequence[int | None]
-    ) -> KnownHeads:
-        """`pictures`: for each picture of the sequence, which of the pair's references it is, None for a stranger's.
+        self, pair: PreferencePair, video: str, grid: Grid, mirrored: bool, references: Sequence[int | None]
+    ) -> FaceTokens:
+        """Face tokens of a video of `pair` in a sequence.
 
-        Beside strangers' pictures `video` should be a good one: how others fail those isn't known.
+        `references` gives for each reference image of the sequence the index of the pair's reference, None for an image
+        of another person. With images of other people `video` must be a good one: its corruptions are then only that
+        its people are replaced.
         """
         scenario = self.truth.scenario(pair.cluster)
         frames = self.sampling.indices(self.truth.size.num_frames, pair.fps or self.truth.size.fps)
-        modes = dict(self.truth.plan(scenario, Path(video).stem).modes)
-        if None in pictures:
-            modes["one-replaced" if any(one is not None for one in pictures) else "wrong-person"] = 1.0
-        shares, slices, references = [], [], []
+        severity = dict(self.truth.plan(scenario, Path(video).stem).modes)
+        if None in references:
+            replaced_all = all(reference is None for reference in references)
+            severity["wrong-person" if replaced_all else "one-replaced"] = 1.0
+        shares, slices, matches = [], [], []
         for number in range(grid[0]):
             part = frames[number * TEMPORAL_PATCH : (number + 1) * TEMPORAL_PATCH]
-            for head in self.truth.heads(scenario, Path(video).stem, part):
-                shares.append(token_shares(head.box, (1, *grid[1:]), mirrored))
+            for face in self.truth.faces(scenario, Path(video).stem, part):
+                shares.append(token_shares(face.box, (1, *grid[1:]), mirrored))
                 slices.append(number)
-                shown = head.reference is not None and head.reference in pictures
-                references.append(pictures.index(head.reference) if shown else -1)
+                shown = face.reference is not None and face.reference in references
+                matches.append(references.index(face.reference) if shown else -1)
         tokens = grid[1] * grid[2] // 4
-        return KnownHeads(
+        return FaceTokens(
             np.stack(shares) if shares else np.zeros((0, tokens), np.float32),
             np.array(slices, np.int64),
-            np.array(references, np.int64),
-            np.array([modes.get(name, 0.0) for name in MODES], np.float32),
+            np.array(matches, np.int64),
+            np.array([severity.get(name, 0.0) for name in MODES], np.float32),
         )
 
 
-def token_shares(box: np.ndarray, grid: tuple[int, int, int], mirrored: bool) -> np.ndarray:
-    """[T] float32 that sum to 1: how much of each merged token's square lies in the box (shares of the sides)."""
+def token_shares(box: np.ndarray, grid: Grid, mirrored: bool) -> np.ndarray:
+    """float32 [T] that sums to 1: each merged token's share of the box.
+
+    `box` is x0, y0, x1, y1 in [0, 1] of the sides; `grid` is (1, rows, columns) of patches before merging.
+    """
     rows, columns = grid[1] * PATCH // FACTOR, grid[2] * PATCH // FACTOR
     x0, y0, x1, y1 = box
     if mirrored:

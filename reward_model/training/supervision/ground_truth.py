@@ -1,4 +1,7 @@
-"""Where every head of a rendered data set is and whose it is, told anew from the data set's seed: nothing is stored."""
+"""Ground truth of the faces of a rendered data set: boxes, identities and corruptions, recomputed from its seed.
+
+The data set stores only the arguments it was made with; scenarios are sampled again from them.
+"""
 
 from __future__ import annotations
 
@@ -21,23 +24,24 @@ from reward_model.data.people.scenes.scene import Actor, Camera, Pose
 
 from ..errors import TrainingError
 
-# of a head: its width as a share of its height, face to both sides
+# width of a head as a share of its height
 WIDTH = 0.76
-# yaw, pitch, the clothes' colour, blur, warp, lost detail
-HEAD_CODE_SIZE = CODE_SIZE + 8
+# the person's code, then yaw, pitch, three channels of the clothes' colour, blur, warp, lost detail
+FACE_CODE_SIZE = CODE_SIZE + 8
 # parts of a code that have a loss of their own
 SHAPE = slice(0, NUM_SHAPE)
-LOOK = slice(NUM_SHAPE, HEAD_CODE_SIZE - 3)
-HARM = slice(HEAD_CODE_SIZE - 3, HEAD_CODE_SIZE)
+LOOK = slice(NUM_SHAPE, FACE_CODE_SIZE - 3)
+CORRUPTION = slice(FACE_CODE_SIZE - 3, FACE_CODE_SIZE)
 YAW = CODE_SIZE
 
 
 @dataclass(frozen=True)
-class Head:
-    """box: [4] float32, x0, y0, x1, y1 as shares of the picture's sides.
+class RenderedFace:
+    """A face of a rendered image.
 
-    code: [HEAD_CODE_SIZE], the person's code, then how the head is turned, clothed and harmed.
-    reference: the number of the reference that shows this very person, None where none does.
+    box: [4] float32, x0, y0, x1, y1 of the head in [0, 1] of the image's sides.
+    code: [FACE_CODE_SIZE] float32, the person's code, pose, clothes and corruptions, each of about unit variance.
+    reference: index of the reference that shows this very person, None where none does.
     """
 
     box: np.ndarray
@@ -46,14 +50,14 @@ class Head:
 
     @property
     def mirrored_code(self) -> np.ndarray:
-        """Of the head in a mirror, which is turned to the other side."""
+        """Code of the face in the mirrored image: the yaw changes its sign."""
         code = self.code.copy()
         code[YAW] *= -1
         return code
 
 
-class HeadTruth:
-    """The plan behind a folder that `identity-reward data people` wrote; TrainingError where it is no such folder."""
+class GroundTruth:
+    """Scenarios behind a folder that `identity-reward data people` wrote; TrainingError for any other folder."""
 
     def __init__(self, folder: Path):
         try:
@@ -65,52 +69,64 @@ class HeadTruth:
         self.folder = folder
         self.seed, self.num_clips = int(arguments["seed"]), int(arguments["clips_per_scenario"])
         self.size = ClipSize(**arguments["size"])
-        # drawing takes longer than reading a clip, and each epoch asks again
-        self._drawn = lru_cache(4096)(lambda number: draw_scenario(self.seed, number, self.size, self.num_clips))
+        # sampling a scenario takes longer than reading a clip, and each epoch needs all of them again
+        self._sampled = lru_cache(4096)(lambda number: draw_scenario(self.seed, number, self.size, self.num_clips))
 
     def scenario(self, name: str) -> Scenario:
-        """By its name, SEED-NUMBER. TrainingError for one of another data set, whose people are others."""
+        """The scenario SEED-NUMBER. Raises TrainingError for a seed of another data set, whose people differ."""
         seed, _, number = name.rpartition("-")
         if seed != str(self.seed) or not number.isdecimal():
             raise TrainingError(
                 f"{self.folder} holds scenarios of seed {self.seed}, and pairs of {name!r} are asked for; give pairs "
                 "in the folder that they were made in"
             )
-        return self._drawn(int(number))
+        return self._sampled(int(number))
 
-    def portraits(self, scenario: Scenario) -> tuple[Head, ...]:
-        """The head in each reference, a square picture."""
+    def portraits(self, scenario: Scenario) -> tuple[RenderedFace, ...]:
+        """The face of each reference image, which is square."""
         return tuple(
-            Head(_box(p.pose, Camera(), 1, 1), _code(p.person, p.clothes, p.pose), number)
+            RenderedFace(_box(p.pose, Camera(), 1, 1), _code(p.person, p.clothes, p.pose), number)
             for number, p in enumerate(scenario.portraits)
         )
 
     def plan(self, scenario: Scenario, clip: str) -> ClipPlan:
+        """The plan of a clip by its name; TrainingError where the scenario has no such clip."""
         plan = next((plan for plan in scenario.clips if plan.name == clip), None)
         if plan is None:
             raise TrainingError(f"{self.folder}: scenario {scenario.name} has no clip {clip!r}; make the data set anew")
         return plan
 
-    def heads(self, scenario: Scenario, clip: str, frames: Sequence[int]) -> tuple[Head, ...]:
-        """Heads that all of these frames of the clip show: boxes and codes are their means."""
+    def faces(self, scenario: Scenario, clip: str, frames: Sequence[int]) -> tuple[RenderedFace, ...]:
+        """Faces that all of these frames of the clip show; boxes and codes are means over the frames."""
         plan = self.plan(scenario, clip)
         width, height = self.size.width, self.size.height
-        seen: list[Mapping[int, Actor]] = []
+        actors_of: list[Mapping[int, Actor]] = []
         boxes: list[dict[int, np.ndarray]] = []
         codes: list[dict[int, np.ndarray]] = []
         for frame in frames:
             scene, parts = plan.scene(frame)
-            seen.append(dict(zip(parts, scene.actors, strict=True)))
-            boxes.append({n: _box(actor.pose, scene.camera, width, height) for n, actor in seen[-1].items()})
-            codes.append({n: _code(a.person, a.clothes, a.pose, _harm(plan, n, frame)) for n, a in seen[-1].items()})
-        heads = []
-        for part in sorted(set.intersection(*(set(actors) for actors in seen))):
-            people = [actors[part].person for actors in seen]
+            actors = dict(zip(parts, scene.actors, strict=True))
+            actors_of.append(actors)
+            boxes.append({n: _box(actor.pose, scene.camera, width, height) for n, actor in actors.items()})
+            codes.append(
+                {n: _code(a.person, a.clothes, a.pose, _corruption(plan, n, frame)) for n, a in actors.items()}
+            )
+        faces = []
+        for part in sorted(set.intersection(*(set(actors) for actors in actors_of))):
+            people = [actors[part].person for actors in actors_of]
             same = [n for n, p in enumerate(scenario.portraits) if all(p.person == person for person in people)]
-            code: Any = np.mean([one[part] for one in codes], axis=0)
-            box: Any = np.mean([one[part] for one in boxes], axis=0)
-            heads.append(Head(box.astype(np.float32), code.astype(np.float32), same[0] if same else None))
-        return tuple(heads)
+            code: Any = np.mean([by_part[part] for by_part in codes], axis=0)
+            box: Any = np.mean([by_part[part] for by_part in boxes], axis=0)
+            faces.append(RenderedFace(box.astype(np.float32), code.astype(np.float32), same[0] if same else None))
+        return tuple(faces)
+
+
+def corruption_code(blur: float, warp: float, resolution: float) -> tuple[float, float, float]:
+    """The CORRUPTION part of a code, zeros for an intact face.
+
+    `blur` and `warp` are strengths in [0, 1]; `resolution` is the kept share of a frame's side in (0, 1].
+    """
+    return 4 * blur, 4 * warp, 0.6 * (1 / resolution - 1)
 
 
 def _box(pose: Pose, camera: Camera, width: int, height: int) -> np.ndarray:
@@ -121,23 +137,18 @@ def _box(pose: Pose, camera: Camera, width: int, height: int) -> np.ndarray:
     return np.array(box, np.float32) / np.array([width, height, width, height], np.float32)
 
 
-def _code(person: Person, clothes: Clothes, pose: Pose, harm: Sequence[float] = (0.0, 0.0, 0.0)) -> np.ndarray:
-    """All of about unit spread; most heads are not harmed, which is 0."""
-    turned = pose.yaw / 25, pose.pitch / 12
+def _code(person: Person, clothes: Clothes, pose: Pose, corruption: Sequence[float] = (0.0, 0.0, 0.0)) -> np.ndarray:
+    """float32 [FACE_CODE_SIZE]; the factors bring each part to about unit variance."""
+    turn = pose.yaw / 25, pose.pitch / 12
     colour = (np.array(clothes.colour) - 0.45) * 4
-    return np.concatenate([person_code(person), turned, colour, harm]).astype(np.float32)
+    return np.concatenate([person_code(person), turn, colour, corruption]).astype(np.float32)
 
 
-def _harm(plan: ClipPlan, part: int, frame: int) -> tuple[float, float, float]:
-    """How much a head is blurred and warped, and how much detail the whole frame lost."""
+def _corruption(plan: ClipPlan, part: int, frame: int) -> tuple[float, float, float]:
+    """Corruption code of one face in one frame; lost detail is that of the whole frame."""
     at = plan.at(frame)
     strength = {"blur": 0.0, "warp": 0.0}
     for damage in plan.damage:
         if damage.part == part and damage.span[0] <= at <= damage.span[1]:
             strength[damage.kind] += damage.strength
-    return harm_code(strength["blur"], strength["warp"], plan.resolution)
-
-
-def harm_code(blur: float, warp: float, resolution: float) -> tuple[float, float, float]:
-    """From strengths in 0..1 and the share of a frame's side that is kept, 1 for all of it."""
-    return 4 * blur, 4 * warp, 0.6 * (1 / resolution - 1)
+    return corruption_code(strength["blur"], strength["warp"], plan.resolution)

@@ -1,12 +1,12 @@
-"""What a language model from scratch is taught of heads beside preferences, which tell too little to begin with.
+"""Auxiliary losses on rendered clips for a language model that is trained from scratch.
 
-A preference is one bit about two videos. Where clips are rendered, more is known: whose head every token shows, and how
-the clip fails. Three losses use it: the first layer's attention goes from a head to the picture of the same person, or
-to the very first token where no picture shows that person; in the middle of the layers the head's tokens tell which of
-both it was; and what the reward is read from tells every failure and how severe it is.
+A preference is one bit about two videos. The ground truth of a rendered clip says more, and three losses use it:
+`attention`, the first layer attends from a face to the reference image of the same person, or to the first token where
+no reference shows that person; `matching`, the hidden states of the face's tokens in the middle layer tell which of the
+two it is; `failures`, the hidden state that the reward is read from predicts the severity of every corruption.
 
-Legend: N sequences, L rows of the packed forward, D hidden size, H heads of a sequence, K kv heads, d their size, M
-failure modes.
+Legend: N sequences, L rows of the packed forward, D hidden size, F faces of a sequence, K key/value heads, d their
+size, M corruptions.
 """
 
 from __future__ import annotations
@@ -24,17 +24,21 @@ from reward_model.data.people.corruptions.corruptions import MODES
 from reward_model.qwen.runner.plan import BatchLayout
 from reward_model.qwen.runner.sequence import TokenSequence
 
-from .face_tokens import KnownHeads
+from .face_tokens import FaceTokens
 
+# names of the losses, as fields of SupervisionConfig and of metrics.jsonl
 LOSSES = ("attention", "matching", "failures")
-# a head that no picture shows counts less in the loss of attention: where else it looks matters little
+# weight of a face without a reference in the attention loss: its target matters less
 UNMATCHED = 0.5
-# logit of a failure to begin with: most clips have none
-_RARE = -2.5
+# initial logit of a corruption: most clips have none
+_INITIAL_LOGIT = -2.5
 
 
-class HeadSupervision(nn.Module):
-    """Reads what a language model computes; not part of what is saved of it."""
+class FaceSupervision(nn.Module):
+    """Linear readouts of a language model's hidden states. They are trained with it and not saved in the result.
+
+    Attribute names are the keys of a run's saved state.
+    """
 
     def __init__(self, hidden_size: int):
         super().__init__()
@@ -42,7 +46,7 @@ class HeadSupervision(nn.Module):
         self.matched = nn.Linear(hidden_size, 1)
         self.failure_norm = nn.RMSNorm(hidden_size)
         self.failures = nn.Linear(hidden_size, len(MODES))
-        nn.init.constant_(self.failures.bias, _RARE)
+        nn.init.constant_(self.failures.bias, _INITIAL_LOGIT)
 
     def forward(
         self,
@@ -52,36 +56,37 @@ class HeadSupervision(nn.Module):
         reward_ND: torch.Tensor,
         layout: BatchLayout,
         sequences: Sequence[TokenSequence],
-        heads: Sequence[KnownHeads],
+        faces: Sequence[FaceTokens],
     ) -> torch.Tensor:
-        """float32 [3], in the order of `LOSSES`: each the sum over sequences of the mean over heads, or over modes.
+        """float32 [3] in the order of `LOSSES`, each summed over sequences of a mean over faces, or over corruptions.
 
-        Queries and keys are those of `first_attention`; `reward_ND` is what the model's head reads.
+        query_KLd, key_KLd: from `first_layer_attention`. middle_LD: hidden states after half of the layers. reward_ND:
+        the input of the reward head.
         """
-        rows = rows_of(layout)
+        rows = token_rows(layout)
         device = middle_LD.device
-        # nothing, through these weights: where no sequence has a head, other processes still wait for their gradients
+        # zero, but a function of these weights: without a face in this process, gradients still have to be reduced
         losses = [self.matched(self.norm(middle_LD[:0].float())).sum().expand(2)]
-        severity_NM = torch.from_numpy(np.stack([known.severity_M for known in heads])).to(device)
+        severity_NM = torch.from_numpy(np.stack([tokens.severity_M for tokens in faces])).to(device)
         logits_NM = self.failures(self.failure_norm(reward_ND.float()))
         failures = functional.binary_cross_entropy_with_logits(logits_NM, severity_NM, reduction="none").mean(1).sum()
-        for number, (sequence, known) in enumerate(zip(sequences, heads, strict=True)):
-            if not len(known.slice_H):
+        for number, (sequence, tokens) in enumerate(zip(sequences, faces, strict=True)):
+            if not len(tokens.slice_F):
                 continue
             own = torch.from_numpy(rows[number]).to(device)
-            attention = attention_loss(query_KLd[:, own], key_KLd[:, own], sequence, known)
+            attention = attention_loss(query_KLd[:, own], key_KLd[:, own], sequence, tokens)
             video = sequence.clips[-1]
-            seen = middle_LD[own[video.start : video.start + video.num_tokens]].float()
-            slices, shares = (torch.from_numpy(part).to(device) for part in (known.slice_H, known.shares_HT))
-            mean_HD = torch.einsum("ht,htd->hd", shares, seen.unflatten(0, (-1, shares.shape[1]))[slices])
-            logits = self.matched(self.norm(mean_HD))[:, 0]
-            matched = torch.from_numpy(known.reference_H >= 0).to(logits)
+            hidden = middle_LD[own[video.start : video.start + video.num_tokens]].float()
+            slices, shares = (torch.from_numpy(part).to(device) for part in (tokens.slice_F, tokens.shares_FT))
+            mean_FD = torch.einsum("ft,ftd->fd", shares, hidden.unflatten(0, (-1, shares.shape[1]))[slices])
+            logits = self.matched(self.norm(mean_FD))[:, 0]
+            matched = torch.from_numpy(tokens.reference_F >= 0).to(logits)
             losses.append(torch.stack([attention, functional.binary_cross_entropy_with_logits(logits, matched)]))
         return torch.cat([torch.stack(losses).sum(0), failures[None]])
 
 
-def rows_of(layout: BatchLayout) -> dict[int, np.ndarray]:
-    """Number of a sequence in the batch -> the rows of all its tokens, in their order."""
+def token_rows(layout: BatchLayout) -> dict[int, np.ndarray]:
+    """Index of a sequence in the batch -> rows of the packed forward that hold its tokens, in their order."""
     row = 0
     rows: list[np.ndarray] = []
     for _, start, end in layout.sources:
@@ -89,18 +94,18 @@ def rows_of(layout: BatchLayout) -> dict[int, np.ndarray]:
         row += end - start
     count = len(layout.new_prefixes)
     prefixes = {key: own for (key, *_), own in zip(layout.new_prefixes, rows, strict=False)}
-    found = {}
+    by_sequence = {}
     for number, (sequence, start, _), own in zip(layout.order, layout.sources[count:], rows[count:], strict=True):
-        found[number] = np.concatenate([prefixes[sequence.prefix_key], own]) if start else own
-    return found
+        by_sequence[number] = np.concatenate([prefixes[sequence.prefix_key], own]) if start else own
+    return by_sequence
 
 
-def first_attention(
+def first_layer_attention(
     language: Any, embedded_LD: torch.Tensor, position_ids: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """float32 queries, of the first query head of every kv head, and keys of the first layer, turned by position.
+    """Queries and keys of the first layer with rotary positions applied, float32 [K, L, d] each.
 
-    `position_ids`: [3, 1, L].
+    Queries are those of the first query head of every key/value head. `position_ids`: [3, 1, L].
     """
     layer = language.layers[0]
     attention = layer.self_attn
@@ -115,20 +120,23 @@ def first_attention(
 
 
 def attention_loss(
-    query_KLd: torch.Tensor, key_KLd: torch.Tensor, sequence: TokenSequence, known: KnownHeads
+    query_KLd: torch.Tensor, key_KLd: torch.Tensor, sequence: TokenSequence, faces: FaceTokens
 ) -> torch.Tensor:
-    """The mean over heads and kv heads, from the token that a head fills most; L is the sequence's own."""
+    """-log of the attention from a face's main token to its target, a mean over faces and key/value heads.
+
+    The target is the reference image of the same person, or the first token; L is the sequence's own length. Scalar.
+    """
     device = query_KLd.device
-    at_H = sequence.clips[-1].start + known.slice_H * known.shares_HT.shape[1] + known.shares_HT.argmax(1)
-    tokens = torch.from_numpy(at_H).to(device)
-    scores_KHL = query_KLd[:, tokens] @ key_KLd.transpose(1, 2) * query_KLd.shape[-1] ** -0.5
-    places = np.arange(len(sequence))
-    wanted_HL = np.zeros((len(at_H), len(sequence)), bool)
-    for row, reference in zip(wanted_HL, known.reference_H, strict=True):
+    at_F = sequence.clips[-1].start + faces.slice_F * faces.shares_FT.shape[1] + faces.shares_FT.argmax(1)
+    tokens = torch.from_numpy(at_F).to(device)
+    scores_KFL = query_KLd[:, tokens] @ key_KLd.transpose(1, 2) * query_KLd.shape[-1] ** -0.5
+    positions = np.arange(len(sequence))
+    target_FL = np.zeros((len(at_F), len(sequence)), bool)
+    for row, reference in zip(target_FL, faces.reference_F, strict=True):
         clip = sequence.clips[reference]
         row[slice(clip.start, clip.start + clip.num_tokens) if reference >= 0 else 0] = True
-    later, wanted = (torch.from_numpy(part).to(device) for part in (places > at_H[:, None], wanted_HL))
-    all_KH = scores_KHL.masked_fill(later, -torch.inf).logsumexp(-1)
-    wanted_KH = scores_KHL.masked_fill(~wanted, -torch.inf).logsumexp(-1)
-    weight_H = torch.from_numpy(np.where(known.reference_H >= 0, 1.0, UNMATCHED)).to(scores_KHL)
-    return ((all_KH - wanted_KH) * weight_H).mean()
+    later, target = (torch.from_numpy(part).to(device) for part in (positions > at_F[:, None], target_FL))
+    all_KF = scores_KFL.masked_fill(later, -torch.inf).logsumexp(-1)
+    target_KF = scores_KFL.masked_fill(~target, -torch.inf).logsumexp(-1)
+    weight_F = torch.from_numpy(np.where(faces.reference_F >= 0, 1.0, UNMATCHED)).to(scores_KFL)
+    return ((all_KF - target_KF) * weight_F).mean()

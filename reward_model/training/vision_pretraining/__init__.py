@@ -1,1 +1,1 @@
-"""The first stage of a small model from scratch: its vision tower learns to tell rendered heads apart."""
+"""Pretraining of a vision tower from scratch on rendered faces, before a model is trained on preferences."""

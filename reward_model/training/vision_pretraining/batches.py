@@ -1,9 +1,8 @@
-"""Slices of clips and their references as patches, with the share that every token has in every head.
+"""Batches of rendered faces: slices of clips and reference images as patches, with each token's share of each face.
 
-A slice is the whole of two frames, or a square window of them with a head in it: heads alone are learned from in a
-fraction of the time.
+A slice is two frames, whole or cut to a square window around a face; windows are a fraction of the work.
 
-Legend: S slices (two frames each), R references, H heads in slices, T tokens of a picture after merging, C the code.
+Legend: S slices, R references, F faces in slices, T tokens of an image after merging, C = FACE_CODE_SIZE.
 """
 
 from __future__ import annotations
@@ -28,31 +27,37 @@ from reward_model.qwen.runner.sequence import TokenSequence
 from reward_model.qwen.runner.windows import Grid
 from reward_model.types import Video
 
+from ..data.casts import Pairs
 from ..data.media import read_references, read_video
 from ..errors import TrainingError
-from ..preferences.groups import Pairs
-from ..supervision.face_tokens import KnownHeads, token_shares
-from ..supervision.ground_truth import HEAD_CODE_SIZE, Head, HeadTruth
-from .corruption import harm
+from ..supervision.face_tokens import FaceTokens, token_shares
+from ..supervision.ground_truth import FACE_CODE_SIZE, GroundTruth, RenderedFace
+from .corruption import corrupt
+from .windows import cut_window
 
 
 @dataclass(frozen=True, eq=False)
 class SliceView:
-    """A slice as a language model is shown it, after the pictures of its cast in some order."""
+    """The sequence that a language model would read for a slice: the cast's references in some order, then the slice.
+
+    references: indices of the batch's references, in that order.
+    """
 
     sequence: TokenSequence
-    references: tuple[int, ...]  # numbers in the batch
-    heads: KnownHeads
+    references: tuple[int, ...]
+    faces: FaceTokens
 
 
 @dataclass(frozen=True, eq=False)
-class HeadBatch:
-    """patches: slices, then references, end to end. grids: [S + R, 3].
+class FaceBatch:
+    """Inputs and targets of one step.
 
-    slice_shares: [H, T of a slice], [0, 0] without slices; reference_shares: [R, T of a reference]; rows sum to 1.
-    slice_of: [H].
-    match: [H] the reference that shows the same person, -1 for none.
-    views: of each slice.
+    patches: of slices, then of references, end to end. grids: int64 [S + R, 3].
+    slice_shares: float32 [F, T of a slice], [0, 0] without faces. reference_shares: float32 [R, T of a reference]. Rows
+    sum to 1.
+    slice_of: int64 [F]. slice_codes: float32 [F, C]. reference_codes: float32 [R, C].
+    match: int64 [F], the reference that shows the same person, -1 for none.
+    views: one for each slice.
     """
 
     patches: torch.Tensor
@@ -69,152 +74,154 @@ class HeadBatch:
     def num_slices(self) -> int:
         return len(self.grids) - len(self.reference_codes)
 
-    def to(self, device: torch.device) -> HeadBatch:
+    def to(self, device: torch.device) -> FaceBatch:
+        """A copy with its tensors on `device`."""
         tensors: dict[str, Any] = {
             name: part.to(device) for name, part in vars(self).items() if isinstance(part, torch.Tensor)
         }
         return replace(self, **tensors)
 
 
-class HeadLoader:
+class FaceBatchLoader:
+    """Reads casts of one data set.
+
+    `window` is the side in pixels of square windows in frames of the model's size; None for whole frames.
+    `corrupted_share` is the share of windows that get a random corruption.
+    """
+
     def __init__(
         self,
         jsonl: Path,
-        truth: HeadTruth,
+        truth: GroundTruth,
         preprocess: Preprocessor,
         clips_per_cast: int,
         window: int | None = None,
-        harmed: float = 0.0,
+        corrupted_share: float = 0.0,
     ):
-        """`window`: the side in pixels of what is cut out of a frame of the model's size; None for all of it.
-        `harmed`: the share of windows that are harmed anew."""
         self.jsonl, self.truth, self.preprocess, self.clips_per_cast = jsonl, truth, preprocess, clips_per_cast
-        self.window, self.harmed = window, harmed
+        self.window, self.corrupted_share = window, corrupted_share
         self.sampling = preprocess.config.frame_sampling
 
-    def __call__(self, casts: Sequence[Pairs], rng: np.random.Generator) -> HeadBatch:
-        """One slice of some clips of each cast, pictures mirrored by a coin each; there may be no slice at all, where
-        none shows a head. TrainingError names the file that can't be read."""
+    def __call__(self, casts: Sequence[Pairs], rng: np.random.Generator) -> FaceBatch:
+        """One slice of up to `clips_per_cast` clips of each cast, each image mirrored with probability 1/2.
+
+        Slices without a face are left out, so that a batch may have none. The TrainingError of an unreadable file names
+        it.
+        """
         rule, reference_rule = self.sampling.frame_pixels, self.sampling.reference_pixels
         assert rule is not None
         assert reference_rule is not None
-        slices, references = _Pictures(rule), _Pictures(reference_rule)
+        slices, references = _Images(rule), _Images(reference_rule)
         match: list[int] = []
         views: list[SliceView] = []
         for cast in casts:
             scenario = self.truth.scenario(cast[0].cluster)
             first = len(references.frames)
             paths = [resolve(self.jsonl, reference.path) for reference in cast[0].references]
-            with _named(self.jsonl, cast, ", ".join(reference.path for reference in cast[0].references)):
-                pictures = read_references(paths, self.sampling).images
-            for picture, head in zip(pictures, self.truth.portraits(scenario), strict=True):
-                references.add(picture[None], (head,), rng)
+            with _naming_file(self.jsonl, cast, ", ".join(reference.path for reference in cast[0].references)):
+                images = read_references(paths, self.sampling).images
+            for image, face in zip(images, self.truth.portraits(scenario), strict=True):
+                references.add(image[None], (face,), rng)
             names = sorted({name for pair in cast for name in (pair.video_a, pair.video_b)})
             for number in rng.permutation(len(names))[: self.clips_per_cast].tolist():
-                with _named(self.jsonl, cast, names[number]):
-                    video = read_video(resolve(self.jsonl, names[number]), self.sampling, cast[0].fps)
-                at = TEMPORAL_PATCH * int(rng.integers(len(video.frames_THWC) // TEMPORAL_PATCH))
-                part = slice(at, at + TEMPORAL_PATCH)
-                frames = video.frames_THWC[part]
-                heads = self.truth.heads(scenario, Path(names[number]).stem, video.frame_indices[part])
-                if heads and self.window is not None:
-                    _require_model_size(frames, rule, names[number])
-                    scale = self.truth.size.height / frames.shape[1]
-                    frames, heads = cut_window(frames, heads, self.window, rng)
-                    if rng.random() < self.harmed:
-                        frames, heads = harm(frames, heads, scale, rng)
-                if heads:
-                    slices.add(frames, heads, rng)
-                    match += [-1 if head.reference is None else first + head.reference for head in heads]
-                    order = rng.permutation(len(pictures)).tolist()
-                    shown = [first + number for number in order]
-                    sequence = self._sequence(references.grids, shown, slices.grids[-1], video, cast[0].prompt)
-                    known = KnownHeads(
-                        np.stack(slices.shares[-len(heads) :]),
-                        np.zeros(len(heads), np.int64),
-                        np.array([-1 if h.reference is None else order.index(h.reference) for h in heads]),
-                        # two frames don't show how a clip fails
-                        np.full(len(MODES), np.nan, np.float32),
-                    )
-                    views.append(SliceView(sequence, tuple(shown), known))
-        return HeadBatch(
+                video, frames, faces = self._slice(cast, names[number], rule, rng)
+                if not faces:
+                    continue
+                slices.add(frames, faces, rng)
+                match += [-1 if face.reference is None else first + face.reference for face in faces]
+                order = rng.permutation(len(images)).tolist()
+                shown = [first + number for number in order]
+                sequence = self._sequence(references.grids, shown, slices.grids[-1], video, cast[0].prompt)
+                tokens = FaceTokens(
+                    np.stack(slices.shares[-len(faces) :]),
+                    np.zeros(len(faces), np.int64),
+                    np.array([-1 if face.reference is None else order.index(face.reference) for face in faces]),
+                    # two frames do not show every corruption of a clip
+                    np.full(len(MODES), np.nan, np.float32),
+                )
+                views.append(SliceView(sequence, tuple(shown), tokens))
+        return FaceBatch(
             torch.cat([part.patches() for part in (slices, references) if part.frames]),
             torch.tensor(slices.grids + references.grids),
             torch.from_numpy(np.stack(slices.shares) if slices.shares else np.zeros((0, 0), np.float32)),
             torch.tensor(slices.of, dtype=torch.int64),
-            torch.from_numpy(np.stack(slices.codes) if slices.codes else np.zeros((0, HEAD_CODE_SIZE), np.float32)),
+            torch.from_numpy(np.stack(slices.codes) if slices.codes else np.zeros((0, FACE_CODE_SIZE), np.float32)),
             torch.tensor(match, dtype=torch.int64),
             torch.from_numpy(np.stack(references.shares)),
             torch.from_numpy(np.stack(references.codes)),
             tuple(views),
         )
 
+    def _slice(
+        self, cast: Pairs, name: str, rule: PixelRule, rng: np.random.Generator
+    ) -> tuple[Video, np.ndarray, tuple[RenderedFace, ...]]:
+        """(the video, uint8 [2, H, W, 3] frames of a random slice or of a window in it, the faces that they show)."""
+        scenario = self.truth.scenario(cast[0].cluster)
+        with _naming_file(self.jsonl, cast, name):
+            video = read_video(resolve(self.jsonl, name), self.sampling, cast[0].fps)
+        at = TEMPORAL_PATCH * int(rng.integers(len(video.frames_THWC) // TEMPORAL_PATCH))
+        part = slice(at, at + TEMPORAL_PATCH)
+        frames = video.frames_THWC[part]
+        faces = self.truth.faces(scenario, Path(name).stem, video.frame_indices[part])
+        if faces and self.window is not None:
+            _require_model_size(frames, rule, name)
+            scale = self.truth.size.height / frames.shape[1]
+            frames, faces = cut_window(frames, faces, self.window, rng)
+            if rng.random() < self.corrupted_share:
+                frames, faces = corrupt(frames, faces, scale, rng)
+        return video, frames, faces
+
     def _sequence(
         self, grids: Sequence[Grid], shown: Sequence[int], slice_grid: Grid, video: Video, prompt: str
     ) -> TokenSequence:
-        """Tokens and positions; its clips hold no patches."""
-        nothing = torch.empty(0)
-        pictures = [Medium(grids[number], nothing, str(number)) for number in shown]
+        """Tokens and positions; the clips hold no patches."""
+        empty = torch.empty(0)
+        references = [Medium(grids[number], empty, str(number)) for number in shown]
         return self.preprocess.assemble(
-            pictures, Medium(slice_grid, nothing, None, self.preprocess.second_per_grid(video)), prompt
+            references, Medium(slice_grid, empty, None, self.preprocess.second_per_grid(video)), prompt
         )
-
-
-def cut_window(
-    frames_THWC: np.ndarray, heads: Sequence[Head], side: int, rng: np.random.Generator
-) -> tuple[np.ndarray, tuple[Head, ...]]:
-    """A square around one of the heads, as far as the frame goes and off its centre by up to an eighth, and the heads
-    whose middle it holds, their boxes in shares of its sides."""
-    height, width = frames_THWC.shape[1:3]
-    size = np.array([width, height] * 2, np.float32)
-    around = heads[int(rng.integers(len(heads)))].box * size
-    middle = (around[:2] + around[2:]) / 2 + side * rng.uniform(-1 / 8, 1 / 8, 2)
-    cut = np.minimum(side, (width, height))
-    x, y = np.clip(np.round(middle - cut / 2), 0, size[:2] - cut).astype(int).tolist()
-    inside = []
-    for head in heads:
-        box = (head.box * size - np.array([x, y, x, y])) / np.tile(cut, 2)
-        if (np.abs((box[:2] + box[2:]) / 2 - 0.5) <= 0.5).all():
-            inside.append(replace(head, box=box.astype(np.float32)))
-    return frames_THWC[:, y : y + cut[1], x : x + cut[0]], tuple(inside)
 
 
 def _require_model_size(frames_THWC: np.ndarray, rule: PixelRule, name: str) -> None:
     height, width = frames_THWC.shape[1:3]
-    seen = smart_resize(height, width, rule.min_pixels, rule.max_pixels)
-    if (height, width) != seen:
+    resized = smart_resize(height, width, rule.min_pixels, rule.max_pixels)
+    if (height, width) != resized:
         raise TrainingError(
-            f"{name} has frames of {width}x{height}, which the model sees at {seen[1]}x{seen[0]}; windows are cut "
-            "from frames of that size: make them with `identity-reward data people --frames packed`, or leave "
+            f"{name} has frames of {width}x{height}, which the model sees at {resized[1]}x{resized[0]}; windows are "
+            "cut from frames of that size: make them with `identity-reward data people --frames packed`, or leave "
             "data.window out"
         )
 
 
 @contextmanager
-def _named(jsonl: Path, cast: Pairs, name: str) -> Iterator[None]:
+def _naming_file(jsonl: Path, cast: Pairs, name: str) -> Iterator[None]:
+    """Turns errors of reading the file `name` into a TrainingError that names it."""
     try:
         yield
     except (ScoringError, OSError) as error:
         raise TrainingError(f"pair {cast[0].pair_id} of {jsonl}: {name}: {error}") from None
 
 
-class _Pictures:
+class _Images:
+    """Images of one pixel rule, and the faces in them."""
+
     def __init__(self, rule: PixelRule):
         self.rule = rule
         self.frames: list[torch.Tensor] = []
-        self.grids: list[tuple[int, int, int]] = []
+        self.grids: list[Grid] = []
         self.shares: list[np.ndarray] = []
         self.codes: list[np.ndarray] = []
+        # index of the image of each face
         self.of: list[int] = []
 
-    def add(self, frames_THWC: np.ndarray, heads: Sequence[Head], rng: np.random.Generator) -> None:
+    def add(self, frames_THWC: np.ndarray, faces: Sequence[RenderedFace], rng: np.random.Generator) -> None:
         mirrored = bool(rng.random() < 0.5)
         _, height, width, _ = frames_THWC.shape
         height, width = smart_resize(height, width, self.rule.min_pixels, self.rule.max_pixels)
         self.grids.append((1, height // PATCH, width // PATCH))
-        self.shares += [token_shares(head.box, self.grids[-1], mirrored) for head in heads]
-        self.codes += [head.mirrored_code if mirrored else head.code for head in heads]
-        self.of += [len(self.frames)] * len(heads)
+        self.shares += [token_shares(face.box, self.grids[-1], mirrored) for face in faces]
+        self.codes += [face.mirrored_code if mirrored else face.code for face in faces]
+        self.of += [len(self.frames)] * len(faces)
         frames = frames_THWC[:, :, ::-1] if mirrored else frames_THWC
         self.frames.append(torch.from_numpy(np.ascontiguousarray(frames)))
 

@@ -1,4 +1,4 @@
-"""Windows harmed anew: of a rendered world's heads few are, and a tower is to see it in any."""
+"""Random corruption of windows: few faces of a rendered data set are corrupted, and a tower has to see it in any."""
 
 from __future__ import annotations
 
@@ -10,34 +10,36 @@ import numpy as np
 from reward_model.data.people.corruptions.corruptions import MODES
 from reward_model.data.people.scenes.filming import damaged, lower_resolution
 
-from ..supervision.ground_truth import HARM, Head, harm_code
+from ..supervision.ground_truth import CORRUPTION, RenderedFace, corruption_code
 
 KINDS = ("blur", "warp", "detail")
 
 
-def harm(
-    frames_THWC: np.ndarray, heads: Sequence[Head], source_scale: float, rng: np.random.Generator
-) -> tuple[np.ndarray, tuple[Head, ...]]:
-    """One head blurred or warped, or detail of the whole window lost, as severely as in clips that fail so, and codes
-    that tell of it. `source_scale`: pixels of a clip's side to one of these frames. Where a head is harmed already,
-    all stays as it is."""
-    if any(head.code[HARM].any() for head in heads):
-        return frames_THWC, tuple(heads)
+def corrupt(
+    frames_THWC: np.ndarray, faces: Sequence[RenderedFace], source_scale: float, rng: np.random.Generator
+) -> tuple[np.ndarray, tuple[RenderedFace, ...]]:
+    """Blurs or warps one face, or lowers the detail of the whole window, and sets the codes of the faces.
+
+    Severities are those of corrupted clips. `source_scale` is the height of a clip's frames over that of the frames
+    that the window was cut from. A window with a corrupted face stays as it is.
+    """
+    if any(face.code[CORRUPTION].any() for face in faces):
+        return frames_THWC, tuple(faces)
     kind = KINDS[int(rng.integers(len(KINDS)))]
     if kind == "detail":
         share = 1 / (1 + 5 * rng.uniform(MODES["resolution"].least, 1))
         frames = [lower_resolution(frame, share * source_scale) for frame in frames_THWC]
-        return np.stack(frames), tuple(_told(head, detail=share) for head in heads)
-    number = int(rng.integers(len(heads)))
+        return np.stack(frames), tuple(_with_code(face, resolution=share) for face in faces)
+    number = int(rng.integers(len(faces)))
     strength = float(rng.uniform(MODES["face-damage"].least, 1))
     height, width = frames_THWC.shape[1:3]
-    x0, y0, x1, y1 = (heads[number].box * np.tile([width, height], 2)).tolist()
+    x0, y0, x1, y1 = (faces[number].box * np.tile([width, height], 2)).tolist()
     frames = [damaged(frame, (x0, y0, x1, y1), kind, strength) for frame in frames_THWC]  # type: ignore[arg-type]
-    told = _told(heads[number], **{kind: strength})
-    return np.stack(frames), (*heads[:number], told, *heads[number + 1 :])
+    corrupted = _with_code(faces[number], **{kind: strength})
+    return np.stack(frames), (*faces[:number], corrupted, *faces[number + 1 :])
 
 
-def _told(head: Head, blur: float = 0.0, warp: float = 0.0, detail: float = 1.0) -> Head:
-    code = head.code.copy()
-    code[HARM] = harm_code(blur, warp, detail)
-    return replace(head, code=code)
+def _with_code(face: RenderedFace, blur: float = 0.0, warp: float = 0.0, resolution: float = 1.0) -> RenderedFace:
+    code = face.code.copy()
+    code[CORRUPTION] = corruption_code(blur, warp, resolution)
+    return replace(face, code=code)

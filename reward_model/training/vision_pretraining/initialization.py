@@ -1,4 +1,7 @@
-"""How a tower from scratch begins where a CPU is to train it: as a convolutional net on whitened patches would."""
+"""Initialization of a vision tower from scratch: whitened patches, and attention to neighbouring patches.
+
+With both, the first layers begin as those of a convolutional network, and a CPU can train the tower.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ from typing import Any
 
 import torch
 
-# of a whitened patch's numbers, and what directions of less variance than this are held down by
+# standard deviation of a whitened patch's values, and the variance that is added to every direction's
 DEVIATION = 0.5
 FLOOR = 1e-2
-# rows and columns to the patch that each of the first heads of a layer looks at
+# (rows, columns) to the patch that each of the first attention heads of a layer attends to
 NEIGHBOURS = ((1, 0), (-1, 0), (0, 1), (0, -1))
-# of a query's and a key's bias in the fastest rotations of each axis, and what is left of such a head's weights
+# bias of a query and a key in the FAST fastest rotations of each axis, and the factor on the weights of such a head
 BIAS = 4.5
 FAST = 2
 CONTENT = 0.2
@@ -20,10 +23,11 @@ CONTENT = 0.2
 
 @torch.no_grad()
 def whiten_patches(tower: Any, patches: Iterable[torch.Tensor]) -> None:
-    """Makes the patch embedding the first principal components of `patches` ([N, values] each), all about as strong.
+    """Sets the patch embedding to the first principal components of `patches`, scaled to about equal variance.
 
-    Neighbouring pixels are so alike that a random embedding sees colours in almost all of its numbers; blur is in the
-    rest. LeCun et al. 1998, "Efficient BackProp", 4.3.
+    `patches` are float [N, values] each. A random embedding of natural images sees their mean colours in almost all
+    directions, as adjacent pixels are strongly correlated; detail, such as blur, is in the others. LeCun et al. 1998,
+    "Efficient BackProp", section 4.3.
     """
     weight = tower.patch_embed.proj.weight
     moment: Any = 0.0
@@ -31,7 +35,7 @@ def whiten_patches(tower: Any, patches: Iterable[torch.Tensor]) -> None:
     for part in patches:
         moment = moment + part.double().T @ part.double()
         count += len(part)
-    # ascending
+    # in ascending order
     variance, directions = torch.linalg.eigh(moment / count)
     variance, directions = variance.flip(0)[: len(weight)], directions.flip(1)[:, : len(weight)]
     whitening = directions.T * (DEVIATION / (variance.clamp_min(0) + FLOOR).sqrt())[:, None]
@@ -39,18 +43,19 @@ def whiten_patches(tower: Any, patches: Iterable[torch.Tensor]) -> None:
 
 
 @torch.no_grad()
-def look_at_neighbours(tower: Any) -> None:
-    """Gives heads of each layer, all but two, queries and keys that are nearly constant, and differ by the rotation of
-    one patch down, up, right or left: such a head attends there, whatever is there. The idea is d'Ascoli et al. 2021's,
-    "ConViT", section 3; here by biases under rotary positions.
+def attend_to_neighbours(tower: Any) -> None:
+    """Makes all but two attention heads of each layer, at most four, attend to an adjacent patch.
+
+    Their queries and keys become nearly constant and differ by the rotation of one patch down, up, right or left. The
+    idea is that of d'Ascoli et al. 2021, "ConViT", section 3, here by biases under rotary positions.
     """
     frequencies = tower.rotary_pos_emb.inv_freq
     per_axis = len(frequencies)
     for number, block in enumerate(tower.blocks):
-        linear, heads = block.attn.qkv, block.attn.num_heads
-        weight, bias = (part.data.unflatten(0, (3, heads, -1)) for part in (linear.weight, linear.bias))
-        turn = 2 * number * (heads < len(NEIGHBOURS) + 2)
-        for head in range(min(heads - 2, len(NEIGHBOURS))):
+        linear, num_heads = block.attn.qkv, block.attn.num_heads
+        weight, bias = (part.data.unflatten(0, (3, num_heads, -1)) for part in (linear.weight, linear.bias))
+        turn = 2 * number * (num_heads < len(NEIGHBOURS) + 2)
+        for head in range(min(num_heads - 2, len(NEIGHBOURS))):
             weight[:2, head] *= CONTENT
             for axis, offset in enumerate(NEIGHBOURS[(head + turn) % len(NEIGHBOURS)]):
                 real = slice(axis * per_axis, axis * per_axis + FAST)

@@ -1,216 +1,170 @@
-"""The run of the first stage: draws, steps, measurements, and a model folder whose language model is still random, but
-for the queries and keys of its first layer."""
+"""Pretraining of a vision tower. The language model of the result is random but for its first queries and keys."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import closing
 from hashlib import sha256
 from math import ceil, isfinite
 from pathlib import Path
-from time import monotonic
 
 import numpy as np
 import torch
+from scipy.stats import mannwhitneyu
 
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.seeding import generator
 
-from ..configs.vision_pretraining import HeadsConfig
-from ..data.pair_files import PairFile, read_ahead, read_pair_file, require_held_out
-from ..errors import Interrupted, TrainingError
-from ..loop import state
-from ..loop.interruption import StopRequest
-from ..loop.journal import Journal, draw_curves
-from ..loop.processes import require_one_process
-from ..loop.result import RESULT, write_result
-from ..loop.run_folder import make_run, open_run
+from ..configs.vision_pretraining import VisionPretrainingConfig
+from ..data.casts import Pairs, by_cast
+from ..data.pairs import read_pair_file, require_held_out
+from ..data.prefetch import prefetch
+from ..errors import NotFinite, TrainingError
+from ..loop.processes import Processes, Trained
+from ..loop.result import write_result
+from ..loop.run import Measurement, Schedule, run_task
+from ..loop.schedule import set_rates
 from ..models.initial import initial_hash, initial_model
-from ..preferences.groups import Pairs, by_cast
-from ..preferences.optimizer import set_rates
-from ..supervision.ground_truth import HEAD_CODE_SIZE, HeadTruth
-from .batches import HeadBatch, HeadLoader
-from .initialization import look_at_neighbours, whiten_patches
-from .losses import HeadReader
+from ..supervision.ground_truth import FACE_CODE_SIZE, GroundTruth
+from .batches import FaceBatch, FaceBatchLoader
+from .initialization import attend_to_neighbours, whiten_patches
+from .losses import FaceReadout
 from .optimizer import build_optimizers
 
-# parts of the loss that have a weight in the config, by its name
+# losses with a weight in the configuration, by the name of its field
 WEIGHTED = ("shape", "harm", "matching", "attention")
 
 
-def train_heads(config: HeadsConfig, out: Path, resume: bool = False, allow_changes: bool = False) -> Path:
-    """The folder of the model. Errors and interruption as in `trainer.train`."""
-    if config.data.clean is None:
-        raise TrainingError("no pairs are given: set data.clean to a JSONL, or use --data FOLDER")
-    return HeadsRun(config, out).start(resume, allow_changes)
+def pretrain_vision(
+    config: VisionPretrainingConfig, out: Path, resume: bool = False, allow_changes: bool = False
+) -> Path:
+    """Trains, and returns the folder of the model. Raises the errors of `loop.run.run_task`."""
+    return run_task(VisionPretrainingTask(config), out, resume, allow_changes)
 
 
-class HeadsRun:
-    def __init__(self, config: HeadsConfig, out: Path):
-        self.config, self.out, self.done = config, out, 0
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+class VisionPretrainingTask:
+    """The `Task` of `kind: heads`."""
 
-    def start(self, resume: bool, allow_changes: bool) -> Path:
+    kept = "nothing was trained yet"
+    memory_advice = "lower `batch`"
+
+    def __init__(self, config: VisionPretrainingConfig):
+        if config.data.clean is None:
+            raise TrainingError("no pairs are given: set data.clean to a JSONL, or use --data FOLDER")
+        self.config = config
+        self.processes = Processes()
+        self.trained: Trained | None = None
+        self._clean = read_pair_file(config.data.clean)
+        self._casts = by_cast(self._clean.pairs)
+        # casts of a step
+        self._batch = min(config.batch, len(self._casts))
+        self._steps_per_epoch = len(self._casts) // self._batch
+        num_steps = ceil(config.epochs * self._steps_per_epoch)
+        self.schedule = Schedule(num_steps, config.save_every, config.evaluate_every)
+        self.hashes = {"clean": sha256(self._clean.path.read_bytes()).hexdigest(), **initial_hash(config.model)}
+
+    def build(self) -> None:
         config = self.config
-        clean = read_pair_file(str(config.data.clean))
-        self.casts = by_cast(clean.pairs)
-        batch = min(config.batch, len(self.casts))
-        self.steps_per_epoch = len(self.casts) // batch
-        self.num_steps = ceil(config.epochs * self.steps_per_epoch)
-        hashes = {"clean": sha256(clean.path.read_bytes()).hexdigest(), **initial_hash(config.model)}
-        opened = open_run(self.out, config, hashes, resume, allow_changes)
-        if opened.finished:
-            print(f"{self.out}: finished already; the model is in {self.out / RESULT}", file=sys.stderr)
-            return self.out / RESULT
-        require_one_process(config.kind)
-        self.model, tokenizer = initial_model(config.model, config.seed)
-        preprocess = Preprocessor(self.model.config, tokenizer)
-        self.load = self._loader(clean.path, preprocess, config.data.harmed)
-        self.dev = self._dev_batches(clean, preprocess)
-        make_run(self.out, config)
-        torch.manual_seed(config.seed)
-        self.model.to(self.device)
-        self.reader = HeadReader(self.model, HEAD_CODE_SIZE).to(self.device).requires_grad_(True).train()
-        self.optimizers = build_optimizers(self.reader, config)
-        if opened.state is not None:
-            state.read_tensors(opened.state, self.reader, *self.optimizers)
-            self.done = state.read_progress(opened.state).step
-        self.journal = Journal(self.out, self.done, self.num_steps)
-        for note in opened.notes:
-            self.journal.say(note)
-        self.journal.say(f"{len(self.casts)} casts; steps {self.done} to {self.num_steps} of {batch} casts")
-        try:
-            with StopRequest() as stop:
-                if opened.state is None and config.model.init == "scratch":
-                    self._begin(batch)
-                self._steps(batch, stop, hashes)
-            write_result(
-                self.out / RESULT, self.model.config, tokenizer, self.model.state_dict(), config.model.saved_dtype
-            )
-            with suppress(ImportError):  # matplotlib isn't needed to train
-                draw_curves(self.out)
-            self.journal.say(f"{self.out}: the model is in {self.out / RESULT}")
-        finally:
-            self.journal.close()
-        return self.out / RESULT
+        self._model, self._tokenizer = initial_model(config.model, config.seed)
+        preprocess = Preprocessor(self._model.config, self._tokenizer)
+        self._load = self._loader(self._clean.path, preprocess, config.data.harmed)
+        self._dev = self._dev_batches(preprocess)
 
-    def _loader(self, jsonl: Path, preprocess: Preprocessor, harmed: float) -> HeadLoader:
-        data, truth = self.config.data, HeadTruth(jsonl.parent)
-        return HeadLoader(jsonl, truth, preprocess, data.clips_per_cast, data.window, harmed)
+    def prepare(self, fresh: bool) -> list[str]:
+        torch.manual_seed(self.config.seed)
+        device = self.processes.device
+        self._model.to(device)
+        self._readout = FaceReadout(self._model, FACE_CODE_SIZE).to(device).requires_grad_(True).train()
+        self._optimizers = build_optimizers(self._readout, self.config)
+        self.trained = Trained(self._readout, tuple(self._optimizers))
+        lines = [f"{len(self._casts)} casts; batches of {self._batch} casts on {device}"]
+        if fresh and self.config.model.init == "scratch":
+            tasks = [self._inputs(step) for step in range(min(self.config.whitening, self.schedule.num_steps))]
+            whiten_patches(self._readout.tower, (self._load(*task).patches.to(device) for task in tasks))
+            attend_to_neighbours(self._readout.tower)
+            lines.append(f"patches are whitened by the first {len(tasks)} batches")
+        return lines
 
-    def _begin(self, batch: int) -> None:
-        tasks = [self._draw(batch, step) for step in range(min(self.config.whitening, self.num_steps))]
-        self.journal.say(f"whitening patches by the first {len(tasks)} batches")
-        whiten_patches(self.reader.tower, (self.load(*task).patches.to(self.device) for task in tasks))
-        look_at_neighbours(self.reader.tower)
+    def _loader(self, jsonl: Path, preprocess: Preprocessor, corrupted_share: float) -> FaceBatchLoader:
+        data, truth = self.config.data, GroundTruth(jsonl.parent)
+        return FaceBatchLoader(jsonl, truth, preprocess, data.clips_per_cast, data.window, corrupted_share)
 
-    def _dev_batches(self, clean: PairFile, preprocess: Preprocessor) -> list[HeadBatch]:
-        """The same slices each time."""
+    def _dev_batches(self, preprocess: Preprocessor) -> list[FaceBatch]:
+        """The same slices in every measurement."""
         if self.config.data.dev is None:
             return []
         dev = read_pair_file(self.config.data.dev)
-        require_held_out(clean, dev)
+        require_held_out(self._clean, dev)
         casts = by_cast(dev.pairs)[: self.config.evaluate_casts]
         load = self._loader(dev.path, preprocess, 0.0)
         size = min(self.config.batch, len(casts))
         parts = [casts[at : at + size] for at in range(0, len(casts) - size + 1, size)]
         return [load(part, generator(0, "dev", number)) for number, part in enumerate(parts)]
 
-    def _draw(self, batch: int, step: int) -> tuple[list[Pairs], np.random.Generator]:
-        epoch, place = divmod(step, self.steps_per_epoch)
-        order = generator(self.config.seed, "epoch", epoch).permutation(len(self.casts))
-        chosen = [self.casts[n] for n in order[place * batch : (place + 1) * batch]]
-        return chosen, generator(self.config.seed, "step", step)
+    def _inputs(self, step: int) -> tuple[list[Pairs], np.random.Generator]:
+        """Arguments of the loader for a step."""
+        epoch, position = divmod(step, self._steps_per_epoch)
+        order = generator(self.config.seed, "epoch", epoch).permutation(len(self._casts))
+        casts = [self._casts[n] for n in order[position * self._batch : (position + 1) * self._batch]]
+        return casts, generator(self.config.seed, "step", step)
 
-    def _batches(self, batch: int) -> Iterator[HeadBatch]:
-        tasks = (self._draw(batch, step) for step in range(self.done, self.num_steps))
-        return read_ahead(tasks, self.load, self.config.data.workers, self.config.data.prefetch)
+    def batches(self, first: int) -> Generator[tuple[int, FaceBatch], None, None]:
+        tasks = (self._inputs(step) for step in range(first, self.schedule.num_steps))
+        with closing(prefetch(tasks, self._load, self.config.data.workers, self.config.data.prefetch)) as loaded:
+            yield from enumerate(loaded, first)
 
-    def _steps(self, batch: int, stop: StopRequest, hashes: dict[str, str]) -> None:
-        batches = self._batches(batch)
-        while self.done < self.num_steps:
-            try:
-                drawn = next(batches)
-            except TrainingError as error:
-                raise self._stopped(str(error), hashes) from None
-            if stop.asked:
-                raise Interrupted(f"stopped after step {self.done}; its state is in {self._save(hashes)}")
-            start = monotonic()
-            try:
-                numbers = self._step(drawn)
-            except TrainingError as error:
-                raise self._stopped(str(error), hashes) from None
-            self.journal.step(self.done, **numbers, seconds=monotonic() - start)
-            self.done += 1
-            last = self.done == self.num_steps
-            if self.done % self.config.save_every == 0 or last:
-                self._save(hashes)
-            if self.dev and (self.done % self.config.evaluate_every == 0 or last):
-                self._measure()
-
-    def _stopped(self, why: str, hashes: dict[str, str]) -> TrainingError:
-        """With the state of the steps before, where it is a sound one."""
-        sound = all(bool(torch.isfinite(parameter).all()) for parameter in self.reader.parameters())
-        if sound:
-            where = f"The state before it is in {self._save(hashes)}"
-        else:
-            found = state.folders(self.out)
-            where = f"The last state is in {found[-1]}" if found else "No state was written yet"
-        return TrainingError(f"step {self.done + 1}: {why}. {where}")
-
-    def _step(self, batch: HeadBatch) -> dict[str, float]:
-        config = self.config
-        for optimizer in self.optimizers:
-            set_rates(optimizer, self.done, self.num_steps, config.optimizer)
-        self.reader.zero_grad()
-        try:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                parts = self.reader.losses(batch.to(self.device))
-            loss = parts["look"] + sum(getattr(config, name) * parts[name] for name in WEIGHTED)
-            loss.backward()
-        except torch.OutOfMemoryError:
-            raise TrainingError(f"{self.device} has too little memory; lower `batch`") from None
-        norm = float(torch.nn.utils.clip_grad_norm_(self.reader.parameters(), config.optimizer.grad_clip))
-        if not isfinite(norm) or not isfinite(loss.item()):
-            raise TrainingError(f"loss {loss.item()}, norm of the gradient {norm}; lower `rate`")
-        for optimizer in self.optimizers:
+    def step(self, number: int, batch: FaceBatch) -> dict[str, float]:
+        config, device, trained = self.config, self.processes.device, self.trained
+        assert trained is not None
+        for optimizer in self._optimizers:
+            set_rates(optimizer, number, self.schedule.num_steps, config.optimizer)
+        self._readout.zero_grad()
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            parts = self._readout.losses(batch.to(device))
+        loss = parts["look"] + sum(getattr(config, name) * parts[name] for name in WEIGHTED)
+        loss.backward()
+        norm = float(torch.nn.utils.clip_grad_norm_(self._readout.parameters(), config.optimizer.grad_clip))
+        for quantity, value in (("loss", loss.item()), ("norm of the gradient", norm)):
+            if not isfinite(value):
+                casts = ", ".join(cast[0].cluster for cast in self._inputs(number)[0])
+                raise NotFinite(quantity, value, f"with casts {casts}", "Lower `rate`")
+        trained.updating = True
+        for optimizer in self._optimizers:
             optimizer.step()
         return {"loss": loss.item(), **{name: part.item() for name, part in parts.items()}, "grad_norm": norm}
 
     @torch.no_grad()
-    def _measure(self) -> None:
-        """How often a head in a slice is nearest to its own reference, the area under the ROC of same against other
-        person, by cosine, and the loss of attention."""
+    def measure(self) -> Measurement | None:
+        """`matched`: share of faces whose most similar reference is their own. `same_or_other_auc`: area under the ROC
+        of same person against another one, by similarity. `attention`: loss of the first layer's attention."""
+        if not self._dev:
+            return None
         same, other, right, attention = [], [], [], []
-        for batch in self.dev:
-            seen = self.reader(batch.to(self.device))
-            similar, match = self.reader.similarities(seen.heads, seen.references).cpu(), batch.match
-            known = match >= 0
-            mine = torch.zeros_like(similar, dtype=torch.bool)
-            mine[known, match[known]] = True
-            same.append(similar[mine])
-            other.append(similar[~mine])
-            right.append(similar[known].argmax(1) == match[known])
+        for batch in self._dev:
+            features = self._readout(batch.to(self.processes.device))
+            similarity_FR = self._readout.similarities(features.faces_FD, features.references_RD).cpu()
+            matched = batch.match >= 0
+            positive_FR = torch.zeros_like(similarity_FR, dtype=torch.bool)
+            positive_FR[matched, batch.match[matched]] = True
+            same.append(similarity_FR[positive_FR])
+            other.append(similarity_FR[~positive_FR])
+            right.append(similarity_FR[matched].argmax(1) == batch.match[matched])
             if batch.views:
-                attention.append(self.reader.attention(seen, batch).item())
-        ordered, equal, hits = torch.cat(other).sort().values, torch.cat(same), torch.cat(right)
-        if not len(ordered) or not len(equal):
-            self.journal.say(f"step {self.done}, dev: no head in its slices is a reference's; nothing is measured")
-            return
-        area = torch.searchsorted(ordered, equal).double().mean() / len(ordered)
+                attention.append(self._readout.attention(features, batch).item())
+        same_N, other_N = torch.cat(same).double().numpy(), torch.cat(other).double().numpy()
+        if not len(same_N) or not len(other_N):
+            return Measurement({}, summary="no face in its slices is a reference's; nothing is measured")
         values = {
-            "matched": hits.double().mean().item(),
-            "same_or_other_auc": area.item(),
+            "matched": torch.cat(right).double().mean().item(),
+            "same_or_other_auc": float(mannwhitneyu(same_N, other_N).statistic / (len(same_N) * len(other_N))),
             "attention": float(np.mean(attention)),
         }
-        self.journal.record(self.done - 1, dev=values)
-        self.journal.say(
-            f"step {self.done}, dev: matched {values['matched']:.3f}, AUC of same or other person {area:.4f}, loss of "
+        summary = (
+            f"matched {values['matched']:.3f}, AUC of same or other person {values['same_or_other_auc']:.4f}, loss of "
             f"attention {values['attention']:.3f}"
         )
+        return Measurement(values, summary=summary)
 
-    def _save(self, hashes: dict[str, str]) -> Path:
-        partial = state.begin(self.out, self.done)
-        state.write_tensors(partial, self.reader, *self.optimizers)
-        return state.finish(partial, state.Progress(self.done, hashes))
+    def save_model(self, folder: Path) -> None:
+        state = self._model.state_dict()
+        write_result(folder, self._model.config, self._tokenizer, state, self.config.model.saved_dtype)

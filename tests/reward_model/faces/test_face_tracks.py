@@ -13,7 +13,7 @@ from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, 
 from reward_model.faces.tracks.head import FeatureBatch, TrackHead, TrackHeadConfig, load_head
 from reward_model.folder import CONFIG, WEIGHTS, CheckpointError
 from reward_model.scorer import load_scorer
-from reward_model.training.face_tracks.task import write_head
+from reward_model.training.face_tracks.task import write_ensemble
 from reward_model.types import ReferenceSet, Sample
 
 
@@ -40,7 +40,7 @@ def tracks(scorer, head):
 @pytest.fixture(scope="module")
 def folder(head, tmp_path_factory):
     path = tmp_path_factory.mktemp("heads") / "head"
-    write_head(path, head)
+    write_ensemble(path, head)
     return path
 
 
@@ -119,7 +119,7 @@ def test_the_fingerprint_follows_the_weights(folder, head, tmp_path):
     other.load_state_dict(head.state_dict())
     with torch.no_grad():
         other.members[0].embed.weight[0, 0] += 1e-3
-    write_head(tmp_path / "other", other)
+    write_ensemble(tmp_path / "other", other)
     assert load_folder(tmp_path / "other").info.fingerprint != load_folder(folder).info.fingerprint
 
 

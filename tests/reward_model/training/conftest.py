@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from reward_model.data.people.dataset.generate import generate
+from reward_model.data.people.scenarios.options import Options, Packed
 from tests.reward_model.training.pairs import make_data
 
 
@@ -19,3 +21,12 @@ def four_pairs(tmp_path_factory):
     make_data(folder, ["A", "B", "tie", "A"])
     make_data(folder, ["A", "B", "tie", "B", "A", "A"], "dev.jsonl", seed=1)
     return folder
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory):
+    """Four rendered casts as packed clips: three to train on, one for dev."""
+    out = tmp_path_factory.mktemp("people") / "data"
+    packed = Packed(num_frames=8, height=56, width=84)
+    generate(out, Options(pairs=24, seed=5, packed=packed, splits={"train": 0.75, "dev": 0.25}), workers=2)
+    return out

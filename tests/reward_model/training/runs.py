@@ -1,4 +1,4 @@
-"""Trainings by the command's own function."""
+"""Trainings by the function of the command, in this process and in others."""
 
 import os
 import socket
@@ -18,11 +18,27 @@ QUICK = {
     "batch": 4, "micro_batch": 4, "steps": 6, "save_every": 2, "evaluate_every": 3, "optimizer.warmup": 0,
     "optimizer.schedule": "constant_with_warmup", "model.frame_sampling": "tiny-uniform-4",
 }  # fmt: skip
+# runs the command of its arguments, and kills itself when the step of the first argument begins
+KILLED = """
+import os, signal, sys
+from reward_model.training.preferences.task import PreferenceTask
+from tests.reward_model.training.runs import app
+
+step, last = PreferenceTask.step, int(sys.argv.pop(1))
+
+def killed(task, number, batch):
+    if number == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(task, number, batch)
+
+PreferenceTask.step = killed
+app()
+"""
 
 
 def arguments(data, out, *more, **fields):
-    given = {**QUICK, **{key.replace("__", "."): value for key, value in fields.items()}}
-    sets = [part for key, value in given.items() for part in ("--set", f"{key}={value}")]
+    values = {**QUICK, **{key.replace("__", "."): value for key, value in fields.items()}}
+    sets = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
     return ["smoke", "--data", str(data), "--out", str(out), *sets, *more]
 
 
@@ -30,14 +46,21 @@ def run(data, out, *more, **fields):
     return CliRunner().invoke(app, arguments(data, out, *more, **fields))
 
 
+def run_killed_in_step(number, data, out, **fields):
+    """The completed process of a training that is killed after `number` steps."""
+    command = [sys.executable, "-c", KILLED, str(number), *arguments(data, out, **fields)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
 def losses(out):
     return [line["loss"] for line in read_metrics(out) if "loss" in line]
 
 
 def two_processes(*given, **fields):
-    done = start_two(*given, **fields)
-    _, told = done.communicate(timeout=200)
-    return subprocess.CompletedProcess(done.args, done.returncode, None, told)
+    process = start_two(*given, **fields)
+    _, stderr = process.communicate(timeout=600)
+    return subprocess.CompletedProcess(process.args, process.returncode, None, stderr)
 
 
 def start_two(*given, **fields):

@@ -1,8 +1,9 @@
 import pytest
 import yaml
 
+from reward_model.training.configs.base import FREE_TO_CHANGE
 from reward_model.training.configs.files import config_yaml, differences, flat, parse_config, read_config, shipped
-from reward_model.training.configs.preferences import FREE_TO_CHANGE, TrainConfig
+from reward_model.training.configs.preferences import PreferenceTrainingConfig
 from reward_model.training.errors import TrainingError
 
 
@@ -88,6 +89,6 @@ def test_differences_are_those_that_matter():
     assert not differences(old, read_config("smoke", ["micro_batch=1"]))
     lora = [read_config("smoke", ["lora.dropout=0.1", f"micro_batch={micro}"]) for micro in (1, 2)]
     assert differences(*lora) == ["micro_batch was 1 and is 2"]
-    every_kind = [TrainConfig(steps=1), read_config("compact-heads"), read_config("face-tracks")]
+    every_kind = [PreferenceTrainingConfig(steps=1), read_config("compact-heads"), read_config("face-tracks")]
     known = {key for config in every_kind for key, _ in flat(config.model_dump())}
     assert known >= FREE_TO_CHANGE

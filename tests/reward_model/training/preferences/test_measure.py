@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
 
+from reward_model.data.records import read_pairs, write_pairs
 from reward_model.training.evaluation.statistics import Bootstrap
+from reward_model.training.loop.journal import read_metrics
 from reward_model.training.preferences.measure import RESAMPLES, summary
-from tests.reward_model.training.evaluation.test_evaluation import made_pairs
+from tests.reward_model.training.evaluation.made import made_pairs
+from tests.reward_model.training.pairs import make_data
+from tests.reward_model.training.runs import run
 
 
 def test_a_summary_by_hand():
@@ -24,3 +28,15 @@ def test_a_summary_of_ties_alone():
     assert values["accuracy_without_ties"] is None
     assert set(values["intervals"]) == {"accuracy_with_ties"}
     assert values["modes"] == {"nuisance": 1.0}
+
+
+def test_a_dev_pair_may_have_one_video_twice(tmp_path):
+    data = tmp_path / "data"
+    make_data(data, ["A", "B", "A", "B"])
+    dev = make_data(data, ["A", "tie", "B"], "dev.jsonl", seed=1)
+    pairs = read_pairs(dev)
+    pairs[1] = pairs[1].model_copy(update={"video_b": pairs[1].video_a})
+    write_pairs(dev, pairs)
+    result = run(data, tmp_path / "run", steps=3)
+    assert result.exit_code == 0, result.output
+    assert any("dev" in line for line in read_metrics(tmp_path / "run"))

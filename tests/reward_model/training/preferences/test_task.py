@@ -1,11 +1,4 @@
-"""Trainings of a toy model on four pairs, with real signals and kills."""
-
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
+"""Trainings of a toy model, on four pairs and on rendered people."""
 
 import numpy as np
 import pytest
@@ -13,11 +6,13 @@ import torch
 
 from reward_model.data.records import read_pairs
 from reward_model.qwen.loading import load_folder
+from reward_model.training.configs.files import read_config
+from reward_model.training.errors import TrainingError
 from reward_model.training.evaluation.predictions import predict
 from reward_model.training.loop.journal import read_metrics
+from reward_model.training.preferences.task import train
 from tests.reward_model.training.pairs import make_data
-from tests.reward_model.training.runs import arguments, losses, run
-from tests.test_architecture import ROOT
+from tests.reward_model.training.runs import losses, run
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +36,7 @@ def test_a_tiny_model_overfits_four_pairs(four_pairs, overfitted):
     assert scorer.info.name == "smoke"
 
 
-def test_the_folder_of_a_run(overfitted):
+def test_files_of_a_finished_run(overfitted):
     assert {path.name for path in overfitted.iterdir()} == {
         "config.yaml", "state", "metrics.jsonl", "tensorboard", "curves.png", "model"
     }  # fmt: skip
@@ -51,51 +46,6 @@ def test_the_folder_of_a_run(overfitted):
     dev = [line["dev"] for line in read_metrics(overfitted) if "dev" in line]
     assert len(dev) == 2
     assert set(dev[0]) >= {"accuracy_without_ties", "accuracy_with_ties", "loss"}
-
-
-def test_killed_and_resumed_is_uninterrupted(four_pairs, tmp_path):
-    fields = {"steps": 40, "save_every": 5, "evaluate_every": 1000}
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert run(four_pairs, whole, **fields).exit_code == 0
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "reward_model.training", *arguments(four_pairs, cut, **fields)]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while not (cut / "metrics.jsonl").exists() or len(losses(cut)) < 12:
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    before = losses(cut)
-    assert 12 <= len(before) < 40
-    result = run(four_pairs, cut, "--resume", **fields)
-    assert result.exit_code == 0, result.output
-    assert losses(cut) == losses(whole)
-    assert (cut / "model/model.safetensors").read_bytes() == (whole / "model/model.safetensors").read_bytes()
-    # a finished run is left as it is
-    assert run(four_pairs, cut, "--resume", **fields).exit_code == 0
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_writes_the_state_and_tells_how_to_go_on(four_pairs, tmp_path, number):
-    out = tmp_path / "run"
-
-    def stop_after_three():
-        while not (out / "metrics.jsonl").exists() or len(losses(out)) < 3:
-            time.sleep(0.005)
-        os.kill(os.getpid(), number)
-
-    before = signal.getsignal(number)
-    thread = threading.Thread(target=stop_after_three)
-    thread.start()
-    result = run(four_pairs, out, steps=1000, save_every=1000)
-    thread.join()
-    assert result.exit_code == 130
-    done = len(losses(out))
-    assert [path.name for path in (out / "state").iterdir()] == [f"step-{done:08d}"]
-    assert f"identity-reward train-reward {out}/config.yaml --out {out} --resume" in result.output
-    assert signal.getsignal(number) is before
 
 
 def test_another_micro_batch_learns_the_same(four_pairs, tmp_path):
@@ -132,3 +82,35 @@ def test_a_batch_without_a_decided_pair_has_no_accuracy(tmp_path):
     lines = [line for line in read_metrics(out) if "loss" in line]
     assert {line["decided"] for line in lines} == {0, 1}
     assert all(("accuracy" in line) == (line["decided"] > 0) for line in lines)
+
+
+def settings(people, **more):
+    given = {
+        "data.clean": people / "train.jsonl", "data.dev": people / "dev.jsonl", "data.groups": True,
+        "data.foreign_references": 1, "data.mirror": True, "batch": 2, "micro_batch": 1, "steps": 8,
+        "evaluate_every": 8, "save_every": 4, "supervision": "{attention: 1.0, matching: 1.0}", **more,
+    }  # fmt: skip
+    return read_config("smoke", [f"{key}={value}" for key, value in given.items()])
+
+
+def test_a_run_with_supervision_resumes_to_the_same_weights(people, tmp_path):
+    folder = train(settings(people), tmp_path / "whole")
+    told = [line for line in read_metrics(tmp_path / "whole") if "loss" in line]
+    assert told[-1]["attention"] < told[0]["attention"]
+    assert all(line["matching"] > 0 and line["failures"] > 0 for line in told)
+    assert "supervision" not in (folder / "config.json").read_text()
+    for newer in sorted((tmp_path / "whole" / "state").glob("step-*"))[1:]:
+        (newer / "state.json").unlink()
+    (tmp_path / "cut").mkdir()
+    for path in (tmp_path / "whole").iterdir():
+        if path.name != "model":
+            path.rename(tmp_path / "cut" / path.name)
+    again = train(settings(people), tmp_path / "cut", resume=True)
+    assert (again / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+
+
+def test_supervision_needs_rendered_people(people, tmp_path):
+    jsonl = make_data(tmp_path, ["A", "B"])
+    with pytest.raises(TrainingError, match=r"has no world\.json of `identity-reward data people`"):
+        train(settings(people, **{"data.clean": jsonl}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

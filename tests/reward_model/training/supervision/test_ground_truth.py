@@ -1,4 +1,4 @@
-"""What is told of heads without drawing them, against what a renderer draws."""
+"""Ground truth of faces against the images of a renderer."""
 
 import json
 
@@ -10,7 +10,7 @@ from reward_model.data.people.rendering.renderer import open_renderer
 from reward_model.data.people.scenarios.options import Options
 from reward_model.data.people.scenes.sampling import draw_person, similar
 from reward_model.training.errors import TrainingError
-from reward_model.training.supervision.ground_truth import HeadTruth
+from reward_model.training.supervision.ground_truth import FACE_CODE_SIZE, YAW, GroundTruth, RenderedFace
 
 
 def write_world(folder, **changes):
@@ -22,7 +22,7 @@ def write_world(folder, **changes):
 def truth(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     write_world(folder)
-    return HeadTruth(folder)
+    return GroundTruth(folder)
 
 
 def overlap(a, b):
@@ -32,7 +32,7 @@ def overlap(a, b):
     return inside / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - inside)
 
 
-def test_boxes_are_where_heads_are_drawn(truth):
+def test_boxes_overlap_the_rendered_heads(truth):
     renderer = open_renderer("gl")
     overlaps = []
     for number in range(4):
@@ -40,37 +40,37 @@ def test_boxes_are_where_heads_are_drawn(truth):
         for plan in scenario.clips[:2]:
             scene, _ = plan.scene(5)
             drawn = renderer.render(scene, plan.width, plan.height).heads
-            told = truth.heads(scenario, plan.name, (5,))
-            assert len(told) == len(drawn)
+            faces = truth.faces(scenario, plan.name, (5,))
+            assert len(faces) == len(drawn)
             sides = np.array([plan.width, plan.height] * 2)
-            overlaps += [overlap(t.box * sides, np.array(d)) for t, d in zip(told, drawn, strict=True) if d]
+            overlaps += [overlap(face.box * sides, np.array(d)) for face, d in zip(faces, drawn, strict=True) if d]
     renderer.close()
     assert min(overlaps) > 0.55
     assert np.mean(overlaps) > 0.75
 
 
-def test_whose_head_it_is(truth):
-    """In good clips everybody is the person of their reference; of a wrong person nobody is."""
+def test_faces_match_the_reference_of_their_person(truth):
+    """In good clips everybody matches their reference; with wrong persons nobody does."""
     modes = set()
     for number in range(30):
         scenario = truth.scenario(f"3-{number:06d}")
         references = truth.portraits(scenario)
         for plan in scenario.clips:
-            told = [head.reference for head in truth.heads(scenario, plan.name, (0, 5))]
+            matches = [face.reference for face in truth.faces(scenario, plan.name, (0, 5))]
             if not plan.modes:
-                assert sorted(told) == list(range(len(references)))
-                codes = [head.code for head in truth.heads(scenario, plan.name, (0, 5))]
-                persons = [references[n].code[:CODE_SIZE] for n in told]
+                assert sorted(matches) == list(range(len(references)))
+                codes = [face.code for face in truth.faces(scenario, plan.name, (0, 5))]
+                persons = [references[n].code[:CODE_SIZE] for n in matches]
                 assert all(np.allclose(code[:CODE_SIZE], own) for code, own in zip(codes, persons, strict=True))
                 assert not np.stack(codes)[:, -3:].any()
             if set(plan.modes) == {"wrong-person"}:
-                assert set(told) == {None}
+                assert set(matches) == {None}
                 modes.add("wrong-person")
     assert modes
 
 
-def test_harm_is_told_while_it_lasts(truth):
-    """Of heads that are blurred or warped within a part of the clip, and of a whole clip that lost detail."""
+def test_codes_have_corruptions_only_while_they_last(truth):
+    """Faces that are blurred or warped in a part of the clip, and whole clips that lost detail."""
     seen = set()
     for number in range(60):
         scenario = truth.scenario(f"3-{number:06d}")
@@ -78,8 +78,8 @@ def test_harm_is_told_while_it_lasts(truth):
             if set(plan.modes) not in ({"face-damage"}, {"resolution"}):
                 continue
             frames = range(plan.num_frames)
-            harm = [head.code[-3:] for frame in frames for head in truth.heads(scenario, plan.name, (frame,))]
-            blur, warp, detail = np.stack(harm).T
+            corruptions = [face.code[-3:] for frame in frames for face in truth.faces(scenario, plan.name, (frame,))]
+            blur, warp, detail = np.stack(corruptions).T
             if "resolution" in plan.modes:
                 assert detail.min() == pytest.approx(0.6 * 5 * plan.modes["resolution"], rel=1e-5)
                 seen.add("detail")
@@ -92,7 +92,7 @@ def test_harm_is_told_while_it_lasts(truth):
     assert seen == {"detail", "blur", "warp"}
 
 
-def test_codes_have_unit_spread_and_tell_look_alikes_apart():
+def test_codes_have_unit_variance_and_distinguish_look_alikes():
     people = [draw_person(1, f"p{n}") for n in range(200)]
     codes = np.stack([person_code(person) for person in people])
     assert codes.shape == (200, CODE_SIZE)
@@ -103,19 +103,26 @@ def test_codes_have_unit_spread_and_tell_look_alikes_apart():
 
 
 @pytest.mark.parametrize("name", ["4-000001", "000001", "3-x", "+".join(["a", "b"])])
-def test_scenarios_of_another_data_set(truth, name):
+def test_scenarios_of_another_data_set_are_refused(truth, name):
     with pytest.raises(TrainingError, match=r"holds scenarios of seed 3"):
         truth.scenario(name)
 
 
-def test_a_clip_that_the_plan_lacks(truth):
+def test_a_clip_without_a_plan_is_refused(truth):
     with pytest.raises(TrainingError, match=r"scenario 3-000001 has no clip 'other'"):
-        truth.heads(truth.scenario("3-000001"), "other", (0,))
+        truth.faces(truth.scenario("3-000001"), "other", (0,))
 
 
 @pytest.mark.parametrize(("changes", "message"), [({"photos": True}, "photographs"), (None, "has no world.json")])
-def test_folders_of_something_else(tmp_path, changes, message):
+def test_folders_of_other_data_are_refused(tmp_path, changes, message):
     if changes:
         write_world(tmp_path, **changes)
     with pytest.raises(TrainingError, match=message):
-        HeadTruth(tmp_path)
+        GroundTruth(tmp_path)
+
+
+def test_a_mirrored_face_has_the_opposite_yaw():
+    face = RenderedFace(np.array([0, 0, 1, 1], np.float32), np.arange(FACE_CODE_SIZE, dtype=np.float32), 0)
+    changed = np.flatnonzero(face.mirrored_code != face.code)
+    assert changed.tolist() == [YAW]
+    assert face.mirrored_code[YAW] == -face.code[YAW]

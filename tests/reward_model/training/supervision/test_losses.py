@@ -1,4 +1,4 @@
-"""What a reward is taught of rendered clips: which tokens are whose, how they fail, the losses, and a run with them."""
+"""Losses of supervision, by hand and through the packed forward pass."""
 
 from math import log
 
@@ -11,17 +11,14 @@ from reward_model.data.records import read_pairs
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.qwen.runner.plan import lay_out
 from reward_model.training.configs.files import read_config
+from reward_model.training.data.casts import by_cast
 from reward_model.training.data.media import FileMedia
-from reward_model.training.errors import TrainingError
-from reward_model.training.loop.journal import read_metrics
 from reward_model.training.models.initial import initial_model
 from reward_model.training.models.packed import PackedRewards
-from reward_model.training.preferences.groups import Augmentation, by_cast, compared, load_group, modes_of
-from reward_model.training.preferences.task import train
-from reward_model.training.supervision.face_tokens import HeadFinder, KnownHeads
-from reward_model.training.supervision.ground_truth import HeadTruth
-from reward_model.training.supervision.losses import UNMATCHED, HeadSupervision, rows_of
-from tests.reward_model.training.pairs import make_data
+from reward_model.training.preferences.groups import Augmentation, load_group
+from reward_model.training.supervision.face_tokens import FaceTokenFinder, FaceTokens
+from reward_model.training.supervision.ground_truth import GroundTruth
+from reward_model.training.supervision.losses import UNMATCHED, FaceSupervision, token_rows
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +35,7 @@ def media(started):
 
 @pytest.fixture(scope="module")
 def find(people, started):
-    return HeadFinder(HeadTruth(people), started[0].config.frame_sampling)
+    return FaceTokenFinder(GroundTruth(people), started[0].config.frame_sampling)
 
 
 @pytest.fixture(scope="module")
@@ -48,63 +45,7 @@ def cast(people):
     return max(casts, key=lambda pairs: len(pairs[0].references))
 
 
-def test_heads_follow_their_pictures(people, media, find, cast):
-    plain = load_group(media, people / "train.jsonl", cast, find_heads=find)
-    assert len(plain.heads) == len(plain.sequences)
-    assert {*np.concatenate([heads.reference_H for heads in plain.heads])} >= {*range(len(cast[0].references))}
-    for sequence, heads in zip(plain.sequences, plain.heads, strict=True):
-        slices, height, width = sequence.clips[-1].grid
-        assert heads.shares_HT.shape == (len(heads.slice_H), height * width // 4)
-        assert np.allclose(heads.shares_HT.sum(1), 1, atol=1e-5)
-        assert set(heads.slice_H) <= set(range(slices))
-    modes = modes_of(cast)
-    for name, heads in zip(compared(cast)[0], plain.heads, strict=True):
-        assert heads.severity_M.tolist() == pytest.approx([modes[name].get(mode, 0.0) for mode in MODES])
-    assert any(modes.values())
-    for seed in range(6):
-        turned = load_group(
-            media, people / "train.jsonl", cast, Augmentation(seed, permute_references=True), find_heads=find
-        )
-        for a, b, first, second in zip(plain.sequences, turned.sequences, plain.heads, turned.heads, strict=True):
-            for before, after in zip(first.reference_H, second.reference_H, strict=True):
-                assert (before < 0) == (after < 0)
-                if before >= 0:
-                    assert torch.equal(a.clips[before].patches, b.clips[after].patches)
-
-
-def test_a_stranger_is_nobodys_picture(people, media, find):
-    first, second = by_cast(read_pairs(people / "train.jsonl"))[:2]
-    others = (people / "train.jsonl", second[0])
-    group = load_group(media, people / "train.jsonl", first, Augmentation(1, foreign=2, others=others), find)
-    own = {clip.key for clip in group.sequences[0].clips[:-1]}
-    for sequence, heads in zip(group.sequences[-2:], group.heads[-2:], strict=True):
-        strangers = {place for place, clip in enumerate(sequence.clips[:-1]) if clip.key not in own}
-        assert strangers
-        assert strangers.isdisjoint(heads.reference_H)
-        wrong = "wrong-person" if len(strangers) == len(sequence.clips) - 1 else "one-replaced"
-        assert heads.severity_M.tolist() == [float(mode == wrong) for mode in MODES]
-
-
-def test_mirrored_clips_have_mirrored_heads(people, media, find, cast):
-    plain = load_group(media, people / "train.jsonl", cast, find_heads=find)
-    turned = [
-        load_group(media, people / "train.jsonl", cast, Augmentation(seed, mirror=True), find_heads=find)
-        for seed in range(4)
-    ]
-    same = flipped = 0
-    for group in turned:
-        for a, b, first, second in zip(plain.sequences, group.sequences, plain.heads, group.heads, strict=True):
-            _, height, width = a.clips[-1].grid
-            shape = (-1, height // 2, width // 2)
-            before, after = first.shares_HT.reshape(shape), second.shares_HT.reshape(shape)
-            kept = torch.equal(a.clips[-1].patches, b.clips[-1].patches)
-            assert np.allclose(after, before if kept else before[..., ::-1], atol=1e-6)
-            same, flipped = same + kept, flipped + (not kept)
-    assert same
-    assert flipped
-
-
-def test_rows_of_shared_prefixes_are_each_sequences_tokens(people, media, cast):
+def test_token_rows_include_the_shared_prefix(people, media, cast):
     other = by_cast(read_pairs(people / "dev.jsonl"))[0]
     groups = [
         load_group(media, people / name, pairs, Augmentation(0, permute_references=True))
@@ -114,9 +55,9 @@ def test_rows_of_shared_prefixes_are_each_sequences_tokens(people, media, cast):
     layout = lay_out(sequences, set())
     tokens = np.concatenate([sequence.token_ids[start:end] for sequence, start, end in layout.sources])
     assert len(tokens) < sum(map(len, sequences))
-    for number, rows in rows_of(layout).items():
+    for number, rows in token_rows(layout).items():
         assert np.array_equal(tokens[rows], sequences[number].token_ids)
-    assert len(rows_of(layout)) == len(sequences)
+    assert len(token_rows(layout)) == len(sequences)
 
 
 def test_losses_by_hand(people, media, cast):
@@ -131,8 +72,8 @@ def test_losses_by_hand(people, media, cast):
     shares[0, 3] = shares[1, 1] = 1
     severity = np.zeros(len(MODES), np.float32)
     severity[:2] = 1, 0.5
-    heads = KnownHeads(shares, np.array([0, 1]), np.array([0, -1]), severity)
-    supervision = HeadSupervision(8)
+    heads = FaceTokens(shares, np.array([0, 1]), np.array([0, -1]), severity)
+    supervision = FaceSupervision(8)
     for answers in (supervision.matched, supervision.failures):
         torch.nn.init.zeros_(answers.weight)
         torch.nn.init.constant_(answers.bias, log(3))
@@ -145,15 +86,15 @@ def test_losses_by_hand(people, media, cast):
     assert matching == pytest.approx((-log(3 / 4) - log(1 / 4)) / 2, rel=1e-5)
     wrong = -1.5 * log(3 / 4) - (len(MODES) - 1.5) * log(1 / 4)
     assert failures == pytest.approx(wrong / len(MODES), rel=1e-5)
-    nobody = KnownHeads(shares[:0], np.zeros(0, np.int64), np.zeros(0, np.int64), severity)
+    nobody = FaceTokens(shares[:0], np.zeros(0, np.int64), np.zeros(0, np.int64), severity)
     assert supervision(query, key, *hidden, layout, [sequence], [nobody]).tolist() == pytest.approx([0, 0, failures])
 
 
-def test_rewards_are_the_same_and_all_losses_teach_the_language_model(people, media, find, started, cast):
+def test_supervision_keeps_rewards_and_gives_the_language_model_gradients(people, media, find, started, cast):
     model, _ = started
-    group = load_group(media, people / "train.jsonl", cast, find_heads=find)
-    packed = PackedRewards(model.requires_grad_(True), supervision=HeadSupervision(model.head.weight.shape[1]))
-    rewards, losses = packed(group.sequences, group.heads)
+    group = load_group(media, people / "train.jsonl", cast, find_faces=find)
+    packed = PackedRewards(model.requires_grad_(True), supervision=FaceSupervision(model.head.weight.shape[1]))
+    rewards, losses = packed(group.sequences, group.faces)
     layers = len(model.body.language_model.layers)
     assert torch.equal(rewards, packed(group.sequences))
     taught_by = ("layers.0.self_attn.k_proj", "layers.0.mlp.up_proj", f"layers.{layers - 1}.mlp.up_proj")
@@ -164,35 +105,3 @@ def test_rewards_are_the_same_and_all_losses_teach_the_language_model(people, me
         assert float(weight.grad.abs().max()) > 0
         # nothing of the head, which reads rewards
         assert model.head.weight.grad is None or not model.head.weight.grad.any()
-
-
-def settings(people, **more):
-    given = {
-        "data.clean": people / "train.jsonl", "data.dev": people / "dev.jsonl", "data.groups": True,
-        "data.foreign_references": 1, "data.mirror": True, "batch": 2, "micro_batch": 1, "steps": 8,
-        "evaluate_every": 8, "save_every": 4, "supervision": "{attention: 1.0, matching: 1.0}", **more,
-    }  # fmt: skip
-    return read_config("smoke", [f"{key}={value}" for key, value in given.items()])
-
-
-def test_a_run_with_supervision_goes_on_where_it_stopped(people, tmp_path):
-    folder = train(settings(people), tmp_path / "whole")
-    told = [line for line in read_metrics(tmp_path / "whole") if "loss" in line]
-    assert told[-1]["attention"] < told[0]["attention"]
-    assert all(line["matching"] > 0 and line["failures"] > 0 for line in told)
-    assert "supervision" not in (folder / "config.json").read_text()
-    for newer in sorted((tmp_path / "whole" / "state").glob("step-*"))[1:]:
-        (newer / "state.json").unlink()
-    (tmp_path / "cut").mkdir()
-    for path in (tmp_path / "whole").iterdir():
-        if path.name != "model":
-            path.rename(tmp_path / "cut" / path.name)
-    again = train(settings(people), tmp_path / "cut", resume=True)
-    assert (again / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
-
-
-def test_supervision_wants_rendered_people(people, tmp_path):
-    jsonl = make_data(tmp_path, ["A", "B"])
-    with pytest.raises(TrainingError, match=r"has no world\.json of `identity-reward data people`"):
-        train(settings(people, **{"data.clean": jsonl}), tmp_path / "run")
-    assert not (tmp_path / "run").exists()

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from reward_model.training.supervision.ground_truth import HARM, HEAD_CODE_SIZE, Head, harm_code
-from reward_model.training.vision_pretraining.corruption import harm
+from reward_model.training.supervision.ground_truth import CORRUPTION, FACE_CODE_SIZE, RenderedFace, corruption_code
+from reward_model.training.vision_pretraining.corruption import corrupt
 
 SEEDS = range(60)
 
@@ -17,9 +17,9 @@ def frames():
 
 
 def head(x0, y0, x1, y1, code=0.0):
-    codes = np.zeros(HEAD_CODE_SIZE, np.float32)
-    codes[HARM] = code
-    return Head(np.array([x0, y0, x1, y1], np.float32), codes, 0)
+    codes = np.zeros(FACE_CODE_SIZE, np.float32)
+    codes[CORRUPTION] = code
+    return RenderedFace(np.array([x0, y0, x1, y1], np.float32), codes, 0)
 
 
 def sharpness(frame, columns):
@@ -30,9 +30,9 @@ def test_what_is_told_is_what_was_done(frames):
     left, right = head(0.1, 0.2, 0.45, 0.8), head(0.55, 0.2, 0.9, 0.8)
     seen = set()
     for seed in SEEDS:
-        changed, told = harm(frames, (left, right), 240 / 140, np.random.default_rng(seed))
+        changed, told = corrupt(frames, (left, right), 240 / 140, np.random.default_rng(seed))
         assert [one.box.tolist() for one in told] == [left.box.tolist(), right.box.tolist()]
-        blur, warp, detail = np.stack([one.code[HARM] for one in told]).T
+        blur, warp, detail = np.stack([one.code[CORRUPTION] for one in told]).T
         assert sum(bool(kind.any()) for kind in (blur, warp, detail)) == 1
         sharp = [
             sharpness(changed[0], part) / sharpness(frames[0], part) for part in (slice(15, 30), slice(54, 69))
@@ -54,8 +54,10 @@ def test_what_is_told_is_what_was_done(frames):
 
 def test_severities_are_those_of_clips_that_fail_so(frames):
     given = (head(0.2, 0.2, 0.8, 0.8),)
-    codes = np.stack([harm(frames, given, 1.0, np.random.default_rng(seed))[1][0].code[HARM] for seed in SEEDS])
-    lowest, highest = harm_code(0.4, 0.4, 1 / 3.5), harm_code(1, 1, 1 / 6)
+    codes = np.stack(
+        [corrupt(frames, given, 1.0, np.random.default_rng(seed))[1][0].code[CORRUPTION] for seed in SEEDS]
+    )
+    lowest, highest = corruption_code(0.4, 0.4, 1 / 3.5), corruption_code(1, 1, 1 / 6)
     for kind in range(3):
         told = codes[codes[:, kind] > 0, kind]
         assert lowest[kind] - 1e-5 <= told.min() < told.max() <= highest[kind] + 1e-5
@@ -63,6 +65,6 @@ def test_severities_are_those_of_clips_that_fail_so(frames):
 
 def test_what_is_harmed_is_not_harmed_again(frames):
     given = (head(0.1, 0.2, 0.45, 0.8), head(0.55, 0.2, 0.9, 0.8, code=[1, 0, 0]))
-    changed, told = harm(frames, given, 1.0, np.random.default_rng(0))
+    changed, told = corrupt(frames, given, 1.0, np.random.default_rng(0))
     assert changed is frames
     assert told == given

@@ -5,7 +5,7 @@ import torch
 
 from reward_model.training.configs.files import read_config
 from reward_model.training.models.initial import initial_model
-from reward_model.training.vision_pretraining.initialization import DEVIATION, look_at_neighbours, whiten_patches
+from reward_model.training.vision_pretraining.initialization import DEVIATION, attend_to_neighbours, whiten_patches
 
 # rows and columns of patches
 SIDE = 6
@@ -43,12 +43,12 @@ def test_heads_look_at_each_neighbour():
     neighbours = [PLACES.index((2 + y, 2 + x)) for y, x in ((1, 0), (-1, 0), (0, 1), (0, -1))]
     visual = tower("compact")
     before = attention(visual, 2)
-    look_at_neighbours(visual)
+    attend_to_neighbours(visual)
     after = attention(visual, 2)
     assert after[:4, centre].argmax(-1).tolist() == neighbours
     assert before[:4, centre].argmax(-1).tolist() != neighbours
     small = tower("small")
-    look_at_neighbours(small)
+    attend_to_neighbours(small)
     seen = [attention(small, number)[:2, centre].argmax(-1).tolist() for number in (0, 1)]
     assert seen == [neighbours[:2], neighbours[2:]]
 

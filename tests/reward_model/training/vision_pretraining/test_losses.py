@@ -1,23 +1,29 @@
+from dataclasses import replace
 from math import log
 
 import numpy as np
 import pytest
 import torch
 
-from reward_model.training.vision_pretraining.batches import token_shares
-from reward_model.training.vision_pretraining.losses import matching_loss
+from reward_model.data.records import read_pairs
+from reward_model.qwen.preprocess import Preprocessor
+from reward_model.training.configs.files import read_config
+from reward_model.training.data.casts import by_cast
+from reward_model.training.models.initial import initial_model
+from reward_model.training.models.packed import PackedRewards
+from reward_model.training.supervision.ground_truth import FACE_CODE_SIZE, GroundTruth
+from reward_model.training.supervision.losses import FaceSupervision
+from reward_model.training.vision_pretraining.batches import FaceBatchLoader
+from reward_model.training.vision_pretraining.losses import FaceReadout, matching_loss
 
 
-def test_shares_of_tokens():
-    """A box over the second column of two rows of tokens, and half of the third."""
-    shares = token_shares(np.array([1 / 4, 0, 5 / 8, 1]), (1, 4, 8), mirrored=False).reshape(2, 4)
-    assert shares.sum() == pytest.approx(1)
-    assert np.allclose(shares[0], shares[1])
-    # a full token counts 1, half of one 0.5 ** 1.5
-    assert shares[0, 2] / shares[0, 1] == pytest.approx(0.5**1.5, rel=1e-3)
-    assert shares[0, [0, 3]].max() < 1e-4
-    mirrored = token_shares(np.array([1 / 4, 0, 5 / 8, 1]), (1, 4, 8), mirrored=True).reshape(2, 4)
-    assert np.allclose(mirrored, shares[:, ::-1])
+def config(people, **settings):
+    settings = {
+        "model.backbone": "tiny", "model.frame_sampling": "compact-uniform-8", "batch": 2, "epochs": 4,
+        "evaluate_every": 3, "save_every": 2, "precision": "fp32", "data.clean": people / "train.jsonl",
+        "data.dev": people / "dev.jsonl", **settings,
+    }  # fmt: skip
+    return read_config("compact-heads", [f"{key}={value}" for key, value in settings.items()])
 
 
 def test_matching_by_hand():
@@ -29,13 +35,34 @@ def test_matching_by_hand():
     assert matching_loss(logits, match).item() == pytest.approx((heads + references) / 2, rel=1e-5)
 
 
-def test_several_heads_of_one_reference_are_all_right():
+def test_several_faces_of_one_reference_all_match_it():
     logits = torch.tensor([[30.0, 0.0], [30.0, 0.0], [0.0, 30.0]])
     assert matching_loss(logits, torch.tensor([0, 0, 1])).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_nobody_matches():
+def test_matching_loss_without_a_match_is_zero():
     logits = torch.zeros(2, 2, requires_grad=True)
     loss = matching_loss(logits, torch.tensor([-1, -1]))
     loss.backward()
     assert loss.item() == 0
+
+
+def test_attention_of_slices_is_that_of_the_packed_forward(people):
+    """The first layer alone gives the loss of the whole packed forward pass."""
+    model, tokenizer = initial_model(config(people).model, 0)
+    preprocess = Preprocessor(model.config, tokenizer)
+    casts = by_cast(read_pairs(people / "train.jsonl"))[:2]
+    batch = FaceBatchLoader(people / "train.jsonl", GroundTruth(people), preprocess, 3)(casts, np.random.default_rng(0))
+    readout = FaceReadout(model.requires_grad_(True), FACE_CODE_SIZE)
+    features = readout(batch)
+    packed = PackedRewards(model, supervision=FaceSupervision(model.head.weight.shape[1]))
+    sequences = []
+    for number, view in enumerate(batch.views):
+        parts = [*(features.images_RTD[n] for n in view.references), features.slices_STD[number]]
+        clips = [replace(clip, patches=part) for clip, part in zip(view.sequence.clips, parts, strict=True)]
+        sequences.append(replace(view.sequence, clips=tuple(clips)))
+    _, losses = packed(sequences, [view.faces for view in batch.views])
+    torch.testing.assert_close(readout.attention(features, batch), losses[0] / len(sequences))
+    readout.attention(features, batch).backward()
+    assert float(readout.query.weight.grad.abs().max()) > 0
+    assert float(readout.tower.patch_embed.proj.weight.grad.abs().max()) > 0

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from reward_model.training.loop.journal import METRICS, draw_curves
+from reward_model.training.loop.curves import draw_curves
+from reward_model.training.loop.journal import METRICS
 
 
 @pytest.mark.parametrize(

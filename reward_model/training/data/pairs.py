@@ -1,10 +1,8 @@
-"""Files of preference pairs, checked, and what is made of them read by threads ahead of the step that needs it."""
+"""JSONL files of preference pairs with labels, and checks of them before a training starts."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +19,11 @@ SIGNS: dict[Preference | None, int] = {Preference.A: 1, Preference.TIE: 0, Prefe
 
 @dataclass(frozen=True)
 class PairFile:
-    """The pairs of a JSONL that have a label."""
+    """The labelled pairs of a JSONL."""
 
     path: Path
     pairs: tuple[PreferencePair, ...]
-    # left out, for want of a majority
+    # pairs that were left out because their votes have no majority
     num_undecided: int
 
     @property
@@ -34,7 +32,8 @@ class PairFile:
 
 
 def read_pair_file(path: str | Path) -> PairFile:
-    """RecordError for what is no file of pairs; TrainingError where none has a label or a file is missing."""
+    """Raises RecordError for a file that is no file of pairs, TrainingError where no pair has a label or a media file
+    is missing."""
     path = Path(path)
     pairs = read_pairs(path)
     labelled = tuple(pair for pair in pairs if pair.has_label)
@@ -45,7 +44,8 @@ def read_pair_file(path: str | Path) -> PairFile:
 
 
 def check_labels(files: Sequence[PairFile], learns_from_ties: bool) -> list[str]:
-    """Warnings. TrainingError where the labels can't teach which video is better."""
+    """Warnings about the labels of all files together. Raises TrainingError where no pair says which video is
+    better."""
     labels = [pair.label for file in files for pair in file.pairs]
     names = " and ".join(str(file.path) for file in files)
     if (counts := {label: labels.count(label) for label in Preference})[Preference.TIE] == len(labels):
@@ -60,15 +60,15 @@ def check_labels(files: Sequence[PairFile], learns_from_ties: bool) -> list[str]
 
 
 def shared_persons(first: Sequence[PreferencePair], second: Sequence[PreferencePair]) -> str:
-    """Some of the persons that references of both show, for a message; empty where there are none."""
-    one, other = ({person for pair in pairs for person in pair.persons} for pairs in (first, second))
-    shared = sorted(one & other)
+    """Up to five persons that references of both show, comma-separated for a message; empty where there are none."""
+    persons_1, persons_2 = ({person for pair in pairs for person in pair.persons} for pairs in (first, second))
+    shared = sorted(persons_1 & persons_2)
     more = f" and {len(shared) - 5} more" if len(shared) > 5 else ""
     return ", ".join(shared[:5]) + more
 
 
 def require_held_out(trained: PairFile, dev: PairFile) -> None:
-    """TrainingError where somebody is in training pairs and in those that are measured on."""
+    """Raises TrainingError where a person of the training pairs is also in the pairs that are measured on."""
     if shared := shared_persons(trained.pairs, dev.pairs):
         raise TrainingError(
             f"{trained.path} and {dev.path} show the same persons: {shared}; what is measured on them says nothing of "
@@ -76,30 +76,11 @@ def require_held_out(trained: PairFile, dev: PairFile) -> None:
         )
 
 
-def read_ahead(tasks: Iterator, load, workers: int, ahead: int) -> Iterator:
-    """`load(*task)` of every task, in order, computed by threads; an error is raised where its result was due.
-
-    At most `ahead` tasks are under way or waiting, besides those of the consumer.
-    """
-    with ThreadPoolExecutor(workers, thread_name_prefix="pairs") as pool:
-        waiting: deque[Future] = deque()
-        try:
-            for task in tasks:
-                waiting.append(pool.submit(load, *task))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
 def sign(pair: PreferencePair) -> int:
-    """+1, 0 or -1; KeyError for a pair without a label."""
+    """+1 (A is better), 0 (tie) or -1 (B is better); KeyError for a pair without a label."""
     return SIGNS[pair.label]
 
 
-def labels_of(pairs: Sequence[PreferencePair]) -> np.ndarray:
-    """[N] int8 in {+1, 0, -1}."""
+def signs_of(pairs: Sequence[PreferencePair]) -> np.ndarray:
+    """int8 [N] in {+1, 0, -1}, as `sign`."""
     return np.array([sign(pair) for pair in pairs], np.int8)

@@ -1,0 +1,90 @@
+"""Configuration sections that several kinds of training share.
+
+All sections are frozen; an unknown field is an error. Rates of optimizers are their values at the top of the schedule.
+"""
+
+from __future__ import annotations
+
+from json import dumps
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+# tie parameter of Bradley-Terry-with-Ties
+Theta = Annotated[float, Field(gt=1, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A table of a YAML file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+
+class RunConfig(Section):
+    """A whole YAML file: the configuration of one training run."""
+
+    kind: str
+
+    @classmethod
+    def data_overrides(cls, folder: Path) -> list[str]:
+        """`--set` overrides that name the files of a data set's folder; a missing train.jsonl fails when it is read."""
+        overrides = [f"data.clean={dumps(str(folder / 'train.jsonl'))}"]
+        if (folder / "dev.jsonl").is_file():
+            overrides.append(f"data.dev={dumps(str(folder / 'dev.jsonl'))}")
+        return overrides
+
+
+class ModelConfig(Section):
+    """The Qwen2.5-VL reward model to start from, which parts of it are trained, and how the result is described."""
+
+    # "scratch"; a folder that training or import-checkpoint wrote; or Qwen2.5-VL as Hugging Face stores it, on disk
+    init: str = "scratch"
+    # sizes of a model from scratch: a name of models.backbones.BACKBONES
+    backbone: str = "tiny"
+    # a name of models.backbones.SAMPLINGS; None: the backbone's own. A folder of ours brings its own
+    frame_sampling: str | None = None
+    # identity-first, video-first, pictures, or with `upstream` one of that checkout; a folder of ours brings its own
+    template: str | None = None
+    # a checkout of the released Identity-GRPO code, whose templates are read and not run
+    upstream: str | None = None
+    # trained in full; the language model too, unless there is LoRA
+    train_vision: bool = True
+    train_language: bool = True
+    train_head: bool = True
+    # recompute activations in the backward pass
+    gradient_checkpointing: bool = False
+    # name and description of the saved model, and the dtype of its files
+    name: str = "identity-reward"
+    version: str = "1"
+    domain: str = "photographs"
+    description: str = "Trained with identity-reward train-reward."
+    saved_dtype: Literal["bfloat16", "float32"] = "bfloat16"
+
+
+class OptimizerConfig(Section):
+    """AdamW and the schedule of learning rates."""
+
+    betas: tuple[NonNegative, NonNegative] = (0.9, 0.999)
+    eps: Positive = 1e-8
+    # of matrices; norms, biases and embeddings have none
+    weight_decay: NonNegative = 0.0
+    schedule: Literal["constant_with_warmup", "cosine"] = "constant_with_warmup"
+    # share of all steps in which the rates rise from 0
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    # largest norm of the gradient of all parameters together
+    grad_clip: Positive = 1.0
+
+
+# fields that may differ between a run and its resumption: none of them changes what is learned (micro_batch does where
+# LoRA has dropout, which is sampled for each forward pass)
+FREE_TO_CHANGE = frozenset({
+    "data.workers", "data.prefetch", "data.dev", "data.features", "evaluate_every", "evaluate_pairs", "save_every",
+    "micro_batch", "workers", "cache",
+    "model.gradient_checkpointing", "model.name", "model.version", "model.domain", "model.description",
+    "model.saved_dtype",
+})  # fmt: skip

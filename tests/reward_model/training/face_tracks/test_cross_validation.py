@@ -1,0 +1,43 @@
+import json
+
+import pytest
+
+from identity_reward_client.preference import Preference
+from reward_model.data.records import Reference, write_pairs
+from reward_model.training.configs.files import config_yaml
+from reward_model.training.errors import TrainingError
+from reward_model.training.face_tracks.cross_validation import cross_validate, main
+from tests.reward_model.training.face_tracks.records import RecordingProgress, record
+
+
+@pytest.mark.slow
+def test_each_person_is_tested_by_an_ensemble_that_never_saw_them(examples, config):
+    single = {
+        "bea": ("two_people", "two_strangers"),
+        "carl": ("two_people_evening", "two_people_one_missing"),
+        "anna": ("one_person", "one_person_replaced"),
+    }
+    pairs = [
+        record(person, Preference.A, videos=tuple(f"clips/{name}.mp4" for name in clips), people=[person]).model_copy(
+            update={"references": (Reference(path=f"references/{person}.jpg", person=person),)}
+        )
+        for person, clips in single.items()
+    ]
+    write_pairs(examples / "people.jsonl", pairs)
+    own = config.model_copy(update={"train": (), "dev": (), "epochs": 5})
+    evaluation = cross_validate(own, examples / "people.jsonl", 3, RecordingProgress())
+    assert [report.label for report in evaluation.reports] == [
+        "face-tracks", "arcface", "arcface-minimum", "arcface-best-frame",
+    ]  # fmt: skip
+    assert {pair.pair_id for pair in evaluation.pairs} == set(single)
+    assert all(report.num_scored == 3 for report in evaluation.reports)
+    assert sorted(pair.cluster for pair in evaluation.pairs) == ["fold 0", "fold 1", "fold 2"]
+    assert evaluation.reports[1].overall["accuracy_without_ties"].mean == 1
+    (examples / "own.yaml").write_text(config_yaml(own))
+    main(examples / "people.jsonl", str(examples / "own.yaml"), None, 3, examples / "told.json")
+    told = json.loads((examples / "told.json").read_text())
+    assert (told["clusters"], told["num_clusters"]) == ("folds of people", 3)
+    both = [pair.model_copy(update={"meta": {"people": ["anna", "bea", "carl"]}}) for pair in pairs]
+    write_pairs(examples / "everybody.jsonl", both)
+    with pytest.raises(TrainingError, match="none of 2 folds"):
+        cross_validate(own, examples / "everybody.jsonl", 2, RecordingProgress())

@@ -1,0 +1,58 @@
+import pytest
+
+from reward_model.data.records import read_pairs, write_pairs
+from reward_model.qwen.preprocess import Preprocessor
+from reward_model.qwen.tiny import tiny_config, tiny_tokenizer
+from reward_model.training.configs.files import read_config
+from reward_model.training.data.casts import persons_of
+from reward_model.training.data.media import FileMedia
+from reward_model.training.preferences.run_data import RunData
+from tests.reward_model.training.pairs import make_data
+
+
+@pytest.fixture(scope="module")
+def media():
+    tokenizer = tiny_tokenizer()
+    return FileMedia(Preprocessor(tiny_config(tokenizer), tokenizer))
+
+
+@pytest.fixture(scope="module")
+def casts(tmp_path_factory):
+    """Two casts: three videos of the first are in two pairs, the second has one pair."""
+    jsonl = make_data(tmp_path_factory.mktemp("casts"), ["A", "A", "A"])
+    one, two, other = read_pairs(jsonl)
+    again = one.model_copy(update={"pair_id": "again", "video_b": two.video_b})
+    write_pairs(jsonl, [one, again, other])
+    return jsonl
+
+
+def test_foreign_references_share_nobody_with_the_cast(media, tmp_path):
+    jsonl = make_data(tmp_path, ["A", "A", "A"])
+    one, two, three = read_pairs(jsonl)
+    shared = two.model_copy(update={"references": (*one.references, *two.references), "meta": {"cluster": "another"}})
+    settings = ["data.groups=true", "batch=3", "micro_batch=3", "steps=4", f"data.clean={jsonl}"]
+    write_pairs(jsonl, [one, shared])
+    data = RunData(read_config("smoke", [*settings, "data.foreign_references=1"]), True)
+    assert all(len(group.sequences) == 2 for groups in data.steps(media, 0, 0, 1) for group in groups)
+    write_pairs(jsonl, [one, shared, three])
+    data = RunData(read_config("smoke", [*settings, "data.foreign_references=1"]), True)
+    draws = [draw for step in range(4) for draw in data.sampler.draws(step)]
+    others = [(data.units[draw.pool][draw.index], data._other(draw)) for draw in draws]
+    assert all(persons_of(own).isdisjoint(persons_of(other)) for own, other in others)
+    assert len({other[0].pair_id for _, other in others}) == 3
+
+
+def test_weight_is_the_number_of_loaded_comparisons(media, casts):
+    """The sum of losses is divided by what `weight` says: it has to be the number of comparisons that are loaded."""
+    settings = ["data.groups=true", "batch=2", "micro_batch=2", "steps=6", f"data.clean={casts}"]
+    for foreign in (0, 2):
+        data = RunData(read_config("smoke", [*settings, f"data.foreign_references={foreign}"]), True)
+        for step, groups in enumerate(data.steps(media, 0, 0, 1)):
+            assert data.weight(step) == sum(len(group.comparisons) for group in groups) == 3 + 2 * foreign
+
+
+def test_without_another_cast_there_are_no_foreign_references(media, tmp_path):
+    jsonl = make_data(tmp_path, ["A"])
+    settings = ["data.groups=true", "batch=1", "micro_batch=1", "steps=2", f"data.clean={jsonl}"]
+    data = RunData(read_config("smoke", [*settings, "data.foreign_references=2"]), True)
+    assert [len(groups[0].sequences) for groups in data.steps(media, 0, 0, 1)] == [2, 2]
