@@ -13,7 +13,7 @@ from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from identity_reward_client.errors import answered, summary
+from identity_reward_client.errors import server_errors
 from reward_model.training.evaluation.evaluation import of_mode
 from service.operations.metrics import Metrics
 from service.settings.settings import PREFIX, Settings
@@ -66,8 +66,8 @@ def metrics() -> str:
 
 def errors() -> str:
     rows = [
-        (f"`{cls.code}`", str(cls.http_status), cls.grpc_status, "yes" if cls.retryable else "", summary(cls))
-        for cls in answered()
+        (f"`{cls.code}`", str(cls.http_status), cls.grpc_status, "yes" if cls.retryable else "", cls.meaning)
+        for cls in server_errors()
     ]
     return table(("code", "HTTP", "gRPC", "retryable", "when"), rows)
 

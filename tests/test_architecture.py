@@ -18,7 +18,12 @@ PACKAGES = {
 }
 ALLOWED = {
     "service": {"reward_model", "identity_reward_client"},
-    "reward_model": {"frame_ops", "identity_reward_client.preference", "identity_reward_client.frame_sampling"},
+    "reward_model": {
+        "frame_ops",
+        "identity_reward_client.errors",
+        "identity_reward_client.preference",
+        "identity_reward_client.frame_sampling",
+    },
     "trainer": {"identity_reward_client"},
     "identity_leaderboard": {"identity_reward_client"},
     "frame_ops": set(),

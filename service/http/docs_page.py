@@ -6,7 +6,7 @@ import json
 from html import escape
 from typing import Any
 
-from identity_reward_client.errors import answered, summary
+from identity_reward_client.errors import server_errors
 
 _STYLE = """
 :root{color-scheme:light dark;--line:#8884;--soft:#8881;--accent:#0a7;--mono:ui-monospace,Menlo,Consolas,monospace}
@@ -90,8 +90,8 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
 def _errors() -> str:
     rows = "".join(
         f"<tr><td><code>{cls.code}</code></td><td><code>{cls.http_status}</code></td>"
-        f"<td>{'retryable' if cls.retryable else ''}</td><td>{escape(summary(cls))}</td></tr>"
-        for cls in answered()
+        f"<td>{'retryable' if cls.retryable else ''}</td><td>{escape(cls.meaning)}</td></tr>"
+        for cls in server_errors()
     )
     return f"<table>{rows}</table>"
 

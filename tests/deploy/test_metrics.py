@@ -11,7 +11,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from identity_reward_client.errors import answered
+from identity_reward_client.errors import server_errors
 from identity_reward_client.preference import Preference
 from identity_reward_client.wire.headers import PRIORITIES
 from service.grpc.interceptors import PATHS
@@ -114,7 +114,7 @@ def samples(replicas) -> dict[str, dict[str, set[str]]]:
 
 
 KNOWN = {
-    "code": {cls.code for cls in answered()},
+    "code": {cls.code for cls in server_errors()},
     "priority": set(PRIORITIES),
     "verdict": {one.value for one in Preference},
     "outcome": {"scored", "failed"},
