@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
+from pydantic.fields import FieldInfo
 
 from identity_reward_client.errors import server_errors
 from reward_model.training.evaluation.evaluation import of_mode
 from service.operations.metrics import Metrics
-from service.settings.settings import PREFIX, Settings
+from service.settings.groups import PREFIX
+from service.settings.settings import Settings
 
 DOCS = Path(__file__).parent
 CARDS = ("face_tracks_rendered", "face_tracks_photos", "compact_rendered", "compact_photos")
@@ -33,23 +35,24 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def settings(limits: bool) -> str:
-    def default(name: str) -> str:
-        if name == "decode_threads":
-            return "the CPU's cores, 2 to 8"
-        value = Settings.model_fields[name].default
-        if value is None or value == ():
-            return "unset"
-        return ",".join(value) if isinstance(value, tuple) else f"{value}"
-
     rows = [
-        (f"`{PREFIX}{name.upper()}`", default(name), field.description or "")
-        for name, field in Settings.model_fields.items()
-        if name != "status_path" and is_limit(name) == limits
+        (f"`{variable}`", default(name, field), field.description or "")
+        for variable, (_, name, field) in Settings.variables().items()
+        if name != "status_path" and is_limit(variable) == limits
     ]
     return table(("variable", "default", "what it bounds" if limits else "what it chooses"), rows)
 
 
-def is_limit(name: str) -> bool:
+def default(name: str, field: FieldInfo) -> str:
+    if name == "decode_threads":
+        return "the CPU's cores, 2 to 8"
+    if field.default is None or field.default == ():
+        return "unset"
+    return ",".join(field.default) if isinstance(field.default, tuple) else f"{field.default}"
+
+
+def is_limit(variable: str) -> bool:
+    name = variable.removeprefix(PREFIX).lower()
     return name.startswith(("max_", "client_")) or name.endswith(("_timeout_s", "_max_calls"))
 
 

@@ -31,10 +31,10 @@ from .settings.settings import Settings, SettingsError
 
 log = logging.getLogger("identity_reward")
 shut_off()
-settings = Settings.from_environment()
+settings = Settings.load()
 settings.forbid_respawn()
 metrics = Metrics()
-auth = Authenticator(settings.tokens_path)
+auth = Authenticator(settings.auth.tokens_path)
 routes = build(metrics)
 in_flight = InFlight()
 
@@ -49,7 +49,7 @@ def _lost(reason: str) -> None:
     name="identity_reward",
     workers=1,  # one process a device: two would fill half a batch each
     # ours answers first; this one would drop the connection's work without our error
-    traffic={"timeout": settings.request_timeout_s + 30},
+    traffic={"timeout": settings.requests.request_timeout_s + 30},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},  # it has no request ids
 )
@@ -57,11 +57,11 @@ def _lost(reason: str) -> None:
 class IdentityRewardService:
     @bentoml.on_startup
     async def start(self) -> None:
-        set_up(settings.log_format == "json")
+        set_up(settings.operations.log_format == "json")
         self.engine = routes.state.engine = ScoringEngine(settings, metrics, _lost)
         self.grpc = None
-        if settings.grpc_port is not None:
-            self.grpc = GrpcServer(self.engine, settings, metrics, by_token(auth, settings.open_probes))
+        if settings.grpc.port is not None:
+            self.grpc = GrpcServer(self.engine, settings, metrics, by_token(auth, settings.auth.open_probes))
         self.jobs: Jobs | None = None
         try:
             check_sockets(settings)
@@ -69,9 +69,9 @@ class IdentityRewardService:
             self.jobs = routes.state.jobs = await Jobs.open(settings, self.engine, metrics)
             await asyncio.to_thread(self.engine.start)
             if self.grpc is not None:
-                check_address(settings, settings.grpc_host)
+                check_address(settings, settings.grpc.host)
                 address = await self.grpc.start()
-                if settings.grpc_port == 0:
+                if settings.grpc.port == 0:
                     log.info("gRPC listens on %s", address)
         except SettingsError as error:
             log.error("not started: %s", error)
@@ -87,7 +87,7 @@ class IdentityRewardService:
 
     async def drain(self) -> None:
         self.engine.begin_drain()
-        within_s = settings.drain_timeout_s
+        within_s = settings.operations.drain_timeout_s
         drained = [in_flight.drained(within_s)]
         if self.grpc is not None:
             drained.append(self.grpc.begin_drain(within_s))

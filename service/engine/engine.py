@@ -58,19 +58,19 @@ class ScoringEngine:
         self.settings = settings
         self.metrics = metrics or Metrics()
         # of requests' bodies: transports take it before they read one
-        self.body_room = ByteRoom(settings.max_waiting_bytes, lambda: self._models.wait_s)
+        self.body_room = ByteRoom(settings.scheduling.max_waiting_bytes, lambda: self._models.wait_s)
         self._models = ServedModels()
-        self._references = ReferenceStore(settings.max_reference_store_bytes)
-        self._results = ResultCache(settings.result_cache_entries)
-        self._idempotency = Idempotency(settings.idempotency_lifetime_s)
-        rate = settings.client_videos_per_s
-        self._rates = None if rate is None else ClientRates(rate, settings.client_burst_videos)
-        self._pool = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
+        self._references = ReferenceStore(settings.media.max_reference_store_bytes)
+        self._results = ResultCache(settings.requests.result_cache_entries)
+        self._idempotency = Idempotency(settings.requests.idempotency_lifetime_s)
+        rate = settings.scheduling.client_videos_per_s
+        self._rates = None if rate is None else ClientRates(rate, settings.scheduling.client_burst_videos)
+        self._pool = ThreadPoolExecutor(settings.media.decode_threads, thread_name_prefix="decode")
         # apart from the pool, whose threads may all be busy with what was let in
-        self._probes = ThreadPoolExecutor(max(settings.decode_workers, 2), thread_name_prefix="probe")
-        self._decoder = make_decoder(settings)
+        self._probes = ThreadPoolExecutor(max(settings.media.decode_workers, 2), thread_name_prefix="probe")
+        self._decoder = make_decoder(settings.media)
         self._links = Links(settings)
-        self._pipeline = Pipeline(settings, self._references, self._results, self._probes, self._decoder)
+        self._pipeline = Pipeline(settings.media, self._references, self._results, self._probes, self._decoder)
         self._tracer = Tracer(settings)
         self._on_lost = on_lost
         self._draining = False
@@ -81,7 +81,7 @@ class ScoringEngine:
 
     def start(self) -> None:
         """Load and warm the models; it takes seconds and blocks. A RewardError says which one failed and why."""
-        check_names(self.settings.models)
+        check_names(self.settings.inference.models)
         models = ServedModels()
         try:
             self._decoder.start()
@@ -136,13 +136,13 @@ class ScoringEngine:
     async def put_references(self, request: ReferenceSetMessage, call: Call | None = None) -> ReferenceSetResponse:
         """Keep the pictures for requests that name them by id, as long as there is room."""
         self._check_ready()
-        check_references(len(request.images), self.settings.max_references)
+        check_references(len(request.images), self.settings.requests.max_references)
         images = await self._links.bring_pictures(request.images, self._links.allowance((call or Call()).deadline))
 
         def decode() -> ReferenceSetResponse:
             identity = reference_set_id(images)
             for rule in {model.picture_rule for model in self._models.all()}:
-                references = decode_references(images, self.settings, self._decoder, rule)
+                references = decode_references(images, self.settings.media, self._decoder, rule)
                 self._references.put((identity, rule), references)
             return ReferenceSetResponse(id=identity, num_references=len(images))
 
@@ -259,11 +259,10 @@ class ScoringEngine:
             count = 0 if stored is None else len(stored.images)
         else:
             count = len(given)
-        check_references(count, min(self.settings.max_references, model.scorer.info.max_references))
-        check_limit("videos", len(videos), "max_group_videos", self.settings.max_group_videos)
-        check_limit(
-            "characters of prompt", len(request.prompt or ""), "max_prompt_chars", self.settings.max_prompt_chars
-        )
+        limits = self.settings.requests
+        check_references(count, min(limits.max_references, model.scorer.info.max_references))
+        check_limit("videos", len(videos), "max_group_videos", limits.max_group_videos)
+        check_limit("characters of prompt", len(request.prompt or ""), "max_prompt_chars", limits.max_prompt_chars)
 
     def _lost(self, reason: str) -> None:
         self._draining = True

@@ -39,18 +39,18 @@ def load_warm(name: str, settings: Settings) -> Scorer:
     """The scorer, after a first run of everything. InternalError says in one line what stood in the way."""
     try:
         runner = RunnerConfig(
-            token_budget=settings.max_batch_tokens,
-            batch_memory_bytes=settings.max_batch_memory_bytes,
-            feature_cache_bytes=settings.feature_cache_bytes,
-            prefix_cache_bytes=settings.prefix_cache_bytes,
-            prefix_host_cache_bytes=settings.prefix_host_cache_bytes,
-            deterministic=settings.deterministic,
+            token_budget=settings.scheduling.max_batch_tokens,
+            batch_memory_bytes=settings.inference.max_batch_memory_bytes,
+            feature_cache_bytes=settings.inference.feature_cache_bytes,
+            prefix_cache_bytes=settings.inference.prefix_cache_bytes,
+            prefix_host_cache_bytes=settings.inference.prefix_host_cache_bytes,
+            deterministic=settings.inference.deterministic,
         )
-        scorer = load_scorer(name, settings.device, settings.dtype, runner)
+        scorer = load_scorer(name, settings.inference.device, settings.inference.dtype, runner)
         scorer.warm_up()
         return scorer
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise InternalError(
-            f"model {name!r} can't be loaded on {settings.device}: {type(error).__name__}: {reason}"
+            f"model {name!r} can't be loaded on {settings.inference.device}: {type(error).__name__}: {reason}"
         ) from error

@@ -21,7 +21,7 @@ from ..media.decoding import decode_references, decode_video, measure_video
 from ..media.reference_store import ReferenceStore
 from ..scheduling.batch_work import Outcome, Work
 from ..scheduling.call import Call
-from ..settings.settings import Settings
+from ..settings.groups import MediaSettings
 from .identified_request import Asked
 from .result_cache import Result, ResultCache, ResultKey
 from .served_model import ServedModel
@@ -36,7 +36,7 @@ Known = Callable[[int, Answer], None]
 class Pipeline:
     """`probes` runs what is done before a request is let in."""
 
-    limits: Settings
+    limits: MediaSettings
     references: ReferenceStore
     results: ResultCache
     probes: Executor

@@ -54,18 +54,18 @@ class ServedModels:
 
     def load(self, settings: Settings, metrics: Metrics, pool: Executor, on_lost: Callable[[str], None]) -> None:
         """InternalError says which one failed and why; those that were loaded are closed by `close`."""
-        for given in settings.models:
+        for given in settings.inference.models:
             scorer = load_warm(given, settings)
             name = scorer.info.name
             if name in self._models:
                 raise InternalError(f"two of the served models are called {name!r}; serve one of them, or rename one")
             drain = Drain()
-            admission = Admission(settings.max_waiting_tokens, drain)
-            on_batch = partial(metrics.batch, name, settings.max_batch_tokens)
-            scheduler = Scheduler(scorer, pool, settings.max_batch_tokens, drain, on_batch, on_lost)
+            admission = Admission(settings.scheduling.max_waiting_tokens, drain)
+            on_batch = partial(metrics.batch, name, settings.scheduling.max_batch_tokens)
+            scheduler = Scheduler(scorer, pool, settings.scheduling.max_batch_tokens, drain, on_batch, on_lost)
             metrics.watch(name, admission, scheduler, scorer.caches)
             self._models[name] = ServedModel(scorer, admission, scheduler)
-            if given == settings.default:
+            if given == settings.inference.default:
                 self._default = name
 
     def find(self, name: str | None) -> ServedModel:

@@ -91,7 +91,7 @@ class Methods:
         return ModelList(models=self._engine.models())
 
     async def _joined(self, incoming: AsyncIterator[bytes], held: HeldBytes) -> bytes:
-        most = self._settings.max_body_bytes
+        most = self._settings.requests.max_body_bytes
         parts: list[bytes] = []
         size = 0
         async for chunk in incoming:
@@ -117,7 +117,7 @@ class Methods:
             try:
                 identity = request_id(texts(context.invocation_metadata()))
                 await context.send_initial_metadata(((REQUEST_ID_KEY, identity),))
-                call = make_call(context, caller.get(), identity, self._settings.request_timeout_s)
+                call = make_call(context, caller.get(), identity, self._settings.requests.request_timeout_s)
                 if issubclass(method.request, RequestBase):
                     self._engine.check_room(call)
                 async with self._gate.in_flight.limited(max(call.remaining_s, 0)):

@@ -64,7 +64,7 @@ class EdgeMiddleware:
         self._app = app
         self._settings = settings
         self._metrics = metrics
-        self._auth = auth or Authenticator(settings.tokens_path)
+        self._auth = auth or Authenticator(settings.auth.tokens_path)
         self._engine = engine
         self._in_flight = in_flight or InFlight()
 
@@ -79,9 +79,9 @@ class EdgeMiddleware:
         token = current.set(exchange)
         engine = self._engine()
         room = None if engine is None else engine.body_room
-        reply = Reply(send, exchange, Body(headers, receive, self._settings.max_body_bytes, room))
+        reply = Reply(send, exchange, Body(headers, receive, self._settings.requests.max_body_bytes, room))
         found = find(scope["path"], scope["method"])
-        seconds = self._settings.request_timeout_s
+        seconds = self._settings.requests.request_timeout_s
         try:
             seconds = read_timeout(headers, seconds)
             async with self._in_flight.limited(seconds):
@@ -98,7 +98,7 @@ class EdgeMiddleware:
             self._metrics.request_seconds.labels(label).observe(seconds)
             if exchange.error is not None:
                 self._metrics.errors.labels(exchange.error.code).inc()
-            if self._settings.access_log:
+            if self._settings.operations.access_log:
                 access(label, reply.status, seconds)
             current.reset(token)
 
@@ -108,7 +108,7 @@ class EdgeMiddleware:
         exchange = current.get()
         name = self._identify(headers, found)
         client = name or (scope.get("client") or ("unknown", 0))[0]
-        call = read_call(headers, exchange.call.request_id, client, self._settings.request_timeout_s)
+        call = read_call(headers, exchange.call.request_id, client, self._settings.requests.request_timeout_s)
         exchange.call = replace(call, admin=self._auth.is_admin(name))
         # further in, nobody needs the token, and nobody can log it
         kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
@@ -127,7 +127,7 @@ class EdgeMiddleware:
     def _identify(self, headers: Headers, found) -> str | None:
         """The token's name, if tokens are asked for. Raised before anything says which paths there are."""
         routes = [route for route in ROUTES if found is not None and route.path == found[0]]
-        if self._settings.open_probes and any(route.probe for route in routes):
+        if self._settings.auth.open_probes and any(route.probe for route in routes):
             return None
         given = headers.getlist("authorization")
         wanted: TokenScope = "admin" if any(route.scope == "admin" for route in routes) else "score"

@@ -25,14 +25,14 @@ from reward_model.decoding.pool import DecodePool
 from reward_model.decoding.timeline import VideoProbe
 
 from ..errors import as_typed
-from ..settings.settings import Settings
+from ..settings.groups import MediaSettings
 from .images import decode_picture, refuse_links
 
 # no camera is faster; it also keeps num_frames / fps away from denormal numbers
 MAX_FPS = 1000.0
 
 
-def over(what: str, given: float, name: str, limits: Settings) -> LimitExceeded:
+def over(what: str, given: float, name: str, limits: MediaSettings) -> LimitExceeded:
     """`given` is more than the limit of that name."""
     maximum = getattr(limits, name)
     given = min(given, 1e18)  # an integer of JSON may be too large for a float
@@ -41,7 +41,7 @@ def over(what: str, given: float, name: str, limits: Settings) -> LimitExceeded:
     )
 
 
-def make_decoder(settings: Settings) -> MediaDecoder:
+def make_decoder(settings: MediaSettings) -> MediaDecoder:
     if not settings.decode_workers:
         return InProcessDecoder(settings.video_decoder)
     return DecodePool(
@@ -53,7 +53,7 @@ def make_decoder(settings: Settings) -> MediaDecoder:
 
 
 def decode_references(
-    images: Sequence[Image], limits: Settings, decoder: MediaDecoder, rule: PictureRule = "upright"
+    images: Sequence[Image], limits: MediaSettings, decoder: MediaDecoder, rule: PictureRule = "upright"
 ) -> types.ReferenceSet:
     return types.ReferenceSet(
         tuple(decode_picture(image, limits, decoder, f"reference {i}", rule) for i, image in enumerate(images))
@@ -61,7 +61,7 @@ def decode_references(
 
 
 def measure_video(
-    video: Video, sampling: FrameSampling, limits: Settings, decoder: MediaDecoder
+    video: Video, sampling: FrameSampling, limits: MediaSettings, decoder: MediaDecoder
 ) -> tuple[int, types.Size]:
     """(frames that the model will look at, their size), from headers and a probe; raises what `decode_video` would."""
     fps = _given_fps(video, sampling)
@@ -76,7 +76,7 @@ def measure_video(
     return len(picks), None if pixels is None else (pixels.shape[0], pixels.shape[1])
 
 
-def decode_video(video: Video, sampling: FrameSampling, limits: Settings, decoder: MediaDecoder) -> types.Video:
+def decode_video(video: Video, sampling: FrameSampling, limits: MediaSettings, decoder: MediaDecoder) -> types.Video:
     """The frames that `sampling` picks. Everything that a header or a probe can tell is checked before decoding."""
     fps = _given_fps(video, sampling)
     if video.data is not None:
@@ -104,7 +104,7 @@ def _given_fps(video: Video, sampling: FrameSampling) -> float | None:
 
 
 def _chosen(
-    video: Video, fps: float | None, sampling: FrameSampling, limits: Settings
+    video: Video, fps: float | None, sampling: FrameSampling, limits: MediaSettings
 ) -> tuple[float, int, tuple[int, ...], Sequence[int]]:
     """(frame rate, frames of the source, indices in it, places among what was sent) of frames or pictures."""
     if fps is None:
@@ -128,7 +128,7 @@ def _chosen(
 
 
 def _checked_choice(
-    count: int, given: list[int], sent: int, fps: float, sampling: FrameSampling, limits: Settings
+    count: int, given: list[int], sent: int, fps: float, sampling: FrameSampling, limits: MediaSettings
 ) -> tuple[int, ...]:
     """The indices that the sampling takes; FrameIndexMismatch where the sender's are others."""
     if len(given) != sent:
@@ -150,7 +150,7 @@ def _checked_choice(
     return expected
 
 
-def _sample(count: int, fps: float, sampling: FrameSampling, limits: Settings) -> tuple[int, ...]:
+def _sample(count: int, fps: float, sampling: FrameSampling, limits: MediaSettings) -> tuple[int, ...]:
     if count > limits.max_source_frames:
         raise over("frames of the source", count, "max_source_frames", limits)
     if count / fps > limits.max_duration_s:
@@ -158,7 +158,7 @@ def _sample(count: int, fps: float, sampling: FrameSampling, limits: Settings) -
     return sampling.indices(count, fps)
 
 
-def _check_frames(width: int, height: int, count: int, limits: Settings) -> None:
+def _check_frames(width: int, height: int, count: int, limits: MediaSettings) -> None:
     if width * height > limits.max_frame_pixels:
         raise over(f"pixels of a {width}x{height} frame", width * height, "max_frame_pixels", limits)
     if count * height * width * 3 > limits.max_decoded_bytes:
@@ -168,7 +168,7 @@ def _check_frames(width: int, height: int, count: int, limits: Settings) -> None
 
 
 def _checked_probe(
-    probe: VideoProbe, fps: float | None, sampling: FrameSampling, limits: Settings
+    probe: VideoProbe, fps: float | None, sampling: FrameSampling, limits: MediaSettings
 ) -> tuple[float, tuple[int, ...]]:
     """(frame rate, indices) of a file that is within the limits."""
     fps = fps or probe.fps
@@ -182,7 +182,7 @@ def _checked_probe(
 
 
 def _from_pictures(
-    images: Sequence[Image], picks: Sequence[int], limits: Settings, decoder: MediaDecoder
+    images: Sequence[Image], picks: Sequence[int], limits: MediaSettings, decoder: MediaDecoder
 ) -> np.ndarray:
     frames: dict[int, np.ndarray] = {}
     for i in picks:

@@ -10,7 +10,7 @@ from reward_model.decoding.images import PictureRule
 from reward_model.decoding.media_decoder import MediaDecoder
 
 from ..errors import as_typed
-from ..settings.settings import Settings
+from ..settings.groups import MediaSettings
 
 
 def refuse_links(message: Image | Video, what: str) -> None:
@@ -20,7 +20,7 @@ def refuse_links(message: Image | Video, what: str) -> None:
 
 
 def decode_picture(
-    image: Image, limits: Settings, decoder: MediaDecoder, what: str = "the picture", rule: PictureRule = "upright"
+    image: Image, limits: MediaSettings, decoder: MediaDecoder, what: str = "the picture", rule: PictureRule = "upright"
 ) -> np.ndarray:
     """uint8 RGB [H, W, 3]. InvalidMedia, LimitExceeded or InputRefused, whose message starts with `what`."""
     refuse_links(image, what)

@@ -30,14 +30,14 @@ class Links:
     def __init__(self, settings: Settings, ssl_context: ssl.SSLContext | None = None):
         """`ssl_context`: the certificates that URLs' hosts are checked by, the system's when absent."""
         self._settings = settings
-        self._roots = [Path(text) for text in settings.path_roots]
-        self._fetcher = Fetcher(settings, ssl_context) if settings.url_hosts else None
+        self._roots = [Path(text) for text in settings.media.path_roots]
+        self._fetcher = Fetcher(settings.urls, ssl_context) if settings.urls.hosts else None
         # a slow host keeps none of the threads that decode
         self.pool = ThreadPoolExecutor(8, thread_name_prefix="fetch")
 
     def allowance(self, deadline: float = math.inf) -> Allowance:
         """For one request, whose links it bounds together."""
-        return Allowance(self._settings.max_body_bytes, deadline)
+        return Allowance(self._settings.requests.max_body_bytes, deadline)
 
     def resolve(self, medium: Medium, what: str, allowance: Allowance) -> Medium:
         """The message with `data` where it had a URL or path, and as it is where it had none.
@@ -46,8 +46,8 @@ class Links:
         """
         images = medium.images if isinstance(medium, Video) else None
         if images is not None and any(map(is_link, images)):
-            if len(images) > self._settings.max_sent_frames:
-                raise over("frames sent for one video", len(images), "max_sent_frames", self._settings)
+            if len(images) > self._settings.media.max_sent_frames:
+                raise over("frames sent for one video", len(images), "max_sent_frames", self._settings.media)
             inner = [self.resolve(image, f"frame {i}", allowance) for i, image in enumerate(images)]
             return medium.model_copy(update={"images": inner})
         data = self.bytes_of(medium, what, allowance)

@@ -15,7 +15,7 @@ import httpx
 
 from identity_reward_client.errors import InputRefused
 
-from ..settings.settings import Settings
+from ..settings.groups import UrlSettings
 from ..settings.url_rules import HostRule, Network, may_connect, parse_network
 from .input_budget import Allowance
 
@@ -33,12 +33,12 @@ _HEADERS = (
 class Fetcher:
     """Blocking; safe from several threads. Reads no proxy or credential from the environment, keeps no cookie."""
 
-    def __init__(self, settings: Settings, ssl_context: ssl.SSLContext | None = None):
+    def __init__(self, settings: UrlSettings, ssl_context: ssl.SSLContext | None = None):
         """`ssl_context`: the certificates that are trusted, the system's when absent."""
-        self._rules = [HostRule.parse(text) for text in settings.url_hosts]
-        self._schemes = ("https", "http") if settings.url_allow_http else ("https",)
-        self._private = [parse_network(text) for text in settings.url_private_networks]
-        self._timeout_s = settings.url_timeout_s
+        self._rules = [HostRule.parse(text) for text in settings.hosts]
+        self._schemes = ("https", "http") if settings.allow_http else ("https",)
+        self._private = [parse_network(text) for text in settings.private_networks]
+        self._timeout_s = settings.timeout_s
         self._ssl = ssl_context or ssl.create_default_context()
         # resolving has no time limit of its own; threads are started when needed
         self._resolvers = ThreadPoolExecutor(4, thread_name_prefix="resolve")

@@ -219,5 +219,5 @@ def test_where_no_replica_answers_callers_are_told_to_come_back(tmp_path):
 def test_limits_of_the_proxy_fit_those_of_the_service():
     text, settings = (DEPLOY / "nginx/nginx.conf").read_text(), Settings()
     for name in ("proxy_read_timeout", "grpc_read_timeout"):
-        assert int(re.search(rf"{name} (\d+)s;", text)[1]) > settings.request_timeout_s
-    assert int(re.search(r"client_max_body_size (\d+)m;", text)[1]) << 20 == settings.max_body_bytes
+        assert int(re.search(rf"{name} (\d+)s;", text)[1]) > settings.requests.request_timeout_s
+    assert int(re.search(r"client_max_body_size (\d+)m;", text)[1]) << 20 == settings.requests.max_body_bytes

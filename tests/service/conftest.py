@@ -11,7 +11,7 @@ from reward_model.errors import ReferenceWithoutFace, ScoringError
 from reward_model.scorer import SCORERS, ScorerInfo
 from reward_model.types import Price, Score
 from service.engine.engine import ScoringEngine
-from service.settings.settings import Settings
+from tests.service.flat_settings import flat_settings
 
 
 class Brightness:
@@ -83,7 +83,7 @@ async def make_engine():
     made = []
 
     def make(**settings) -> ScoringEngine:
-        engine = ScoringEngine(Settings(**{"models": ("brightness",), "decode_workers": 0} | settings))
+        engine = ScoringEngine(flat_settings(**{"models": ("brightness",), "decode_workers": 0} | settings))
         engine.start()
         made.append(engine)
         return engine

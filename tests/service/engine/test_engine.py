@@ -33,8 +33,8 @@ from reward_model.errors import DeviceLost
 from reward_model.scorer import SCORERS
 from service.engine.engine import ScoringEngine
 from service.scheduling.call import Call
-from service.settings.settings import Settings
 from tests.service.conftest import pixels
+from tests.service.flat_settings import flat_settings
 
 
 async def test_score(engine, picture, video):
@@ -178,7 +178,7 @@ async def test_a_cancelled_request_gives_its_room_back(engine, picture, video):
 
 
 async def test_before_start_and_after_close_nothing_is_scored(picture, video):
-    engine = ScoringEngine(Settings(models=("brightness",)))
+    engine = ScoringEngine(flat_settings(models=("brightness",)))
     request = ScoreRequest(references=[picture()], video=video(1))
     assert not engine.ready
     with pytest.raises(NotReady):
@@ -194,7 +194,7 @@ def test_a_start_that_fails_leaves_no_thread_and_no_process(monkeypatch):
     monkeypatch.setitem(SCORERS, "broken", "math:sqrt")
     threads, processes = set(threading.enumerate()), set(psutil.Process().children())
     with pytest.raises(InternalError, match="broken"):
-        ScoringEngine(Settings(models=("brightness", "broken"), decode_workers=1)).start()
+        ScoringEngine(flat_settings(models=("brightness", "broken"), decode_workers=1)).start()
     deadline = time.monotonic() + 5
     while set(threading.enumerate()) - threads and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -206,9 +206,9 @@ def test_a_start_that_fails_leaves_no_thread_and_no_process(monkeypatch):
 def test_a_model_that_fails_to_load_is_named(monkeypatch):
     monkeypatch.setitem(SCORERS, "broken", "math:sqrt")
     with pytest.raises(InternalError, match=r"model 'broken' can't be loaded on cpu: TypeError"):
-        ScoringEngine(Settings(models=("broken",))).start()
+        ScoringEngine(flat_settings(models=("broken",))).start()
     with pytest.raises(ModelNotFound, match=r"no model is called 'absent'; there are .*brightness"):
-        ScoringEngine(Settings(models=("absent",))).start()
+        ScoringEngine(flat_settings(models=("absent",))).start()
 
 
 async def test_metrics_count_items_and_errors(engine, picture, video):
@@ -233,14 +233,14 @@ async def test_models_go_by_their_own_names_the_default_first(monkeypatch, pictu
     for name in ("first", "second", "again"):
         monkeypatch.setattr(registered, name, named(name.replace("again", "first")), raising=False)
         monkeypatch.setitem(SCORERS, f"folder/{name}", f"brightness_for_tests:{name}")
-    engine = ScoringEngine(Settings(models=("folder/first", "folder/second"), default_model="folder/second"))
+    engine = ScoringEngine(flat_settings(models=("folder/first", "folder/second"), default_model="folder/second"))
     engine.start()
     assert [(info.name, info.default) for info in engine.models()] == [("second", True), ("first", False)]
     answer = await engine.score(ScoreRequest(references=[picture()], video=video(51)))
     assert answer.model.name == "second"
     await engine.close()
     with pytest.raises(InternalError, match="two of the served models are called 'first'"):
-        ScoringEngine(Settings(models=("folder/first", "folder/again"))).start()
+        ScoringEngine(flat_settings(models=("folder/first", "folder/again"))).start()
 
 
 async def test_a_video_that_was_scored_is_answered_by_content_and_by_id(engine, picture, video):
@@ -404,7 +404,7 @@ async def test_rates_hold_for_each_client(make_engine, picture, video):
 
 async def test_a_lost_device_ends_the_engine(picture, video, monkeypatch):
     lost = []
-    engine = ScoringEngine(Settings(models=("brightness",), decode_workers=0), on_lost=lost.append)
+    engine = ScoringEngine(flat_settings(models=("brightness",), decode_workers=0), on_lost=lost.append)
     engine.start()
 
     def forward(batch):

@@ -10,6 +10,7 @@ from service.http.middleware import EdgeMiddleware
 from service.http.openapi import ROUTES, document
 from service.operations.metrics import Metrics
 from service.settings.settings import Settings, SettingsError
+from tests.service.flat_settings import flat_settings
 
 
 async def app(scope, receive, send):
@@ -26,7 +27,7 @@ def made(tmp_path):
 @pytest.fixture
 def edge(made):
     def client(**settings) -> TestClient:
-        given = Settings(**{"tokens_path": made[0]} | settings)
+        given = flat_settings(**{"tokens_path": made[0]} | settings)
         return TestClient(EdgeMiddleware(app, given, Metrics()), raise_server_exceptions=False)
 
     return client
@@ -102,7 +103,7 @@ def test_without_tokens_the_address_is_the_client():
 
 def test_failed_attempts_are_counted(made):
     metrics = Metrics()
-    client = TestClient(EdgeMiddleware(app, Settings(tokens_path=made[0]), metrics))
+    client = TestClient(EdgeMiddleware(app, flat_settings(tokens_path=made[0]), metrics))
     client.get("/v1/models")
     client.get("/metrics", headers={"Authorization": f"Bearer {made[1]['score']}"})
     text = metrics.text().decode()
@@ -135,8 +136,8 @@ def test_other_addresses_than_loopback_need_tokens_or_a_flag(address, made):
     with pytest.raises(SettingsError, match=f"{address} can be reached from other machines") as caught:
         check_address(Settings(), address)
     assert "\n" not in str(caught.value)
-    check_address(Settings(tokens_path=made[0]), address)
-    check_address(Settings(allow_anonymous=True), address)
+    check_address(flat_settings(tokens_path=made[0]), address)
+    check_address(flat_settings(allow_anonymous=True), address)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.9", "::1"])
@@ -156,4 +157,4 @@ def test_the_sockets_of_the_process_are_found_whoever_opened_them():
         with socket.create_server(("0.0.0.0", 0)):
             with pytest.raises(SettingsError, match=r"0\.0\.0\.0 can be reached"):
                 check_sockets(Settings())
-            check_sockets(Settings(allow_anonymous=True))
+            check_sockets(flat_settings(allow_anonymous=True))

@@ -14,11 +14,11 @@ from service.http.context import answer
 from service.http.hardening import QuietFilter, shut_off
 from service.http.middleware import EdgeMiddleware, find
 from service.operations.metrics import Metrics
-from service.settings.settings import Settings
+from tests.service.flat_settings import flat_settings
 
 
 def client(app, **settings) -> TestClient:
-    return TestClient(EdgeMiddleware(app, Settings(**settings), Metrics()), raise_server_exceptions=False)
+    return TestClient(EdgeMiddleware(app, flat_settings(**settings), Metrics()), raise_server_exceptions=False)
 
 
 def error(response) -> dict:

@@ -11,8 +11,9 @@ from identity_reward_client.messages import Image, Pixels
 from reward_model.decoding.media_decoder import InProcessDecoder
 from service.media.images import decode_picture
 from service.settings.settings import Settings
+from tests.service.flat_settings import flat_settings
 
-LIMITS = Settings()
+LIMITS = Settings().media
 HERE = InProcessDecoder()
 
 
@@ -143,7 +144,7 @@ def test_damaged_files_are_pictures_or_typed_errors(seed, damage):
     for place, value in damage:
         data[place % len(data)] = value
     try:
-        got = decode_picture(Image(data=bytes(data)), Settings(max_image_pixels=1_000_000), HERE)
+        got = decode_picture(Image(data=bytes(data)), flat_settings(max_image_pixels=1_000_000).media, HERE)
     except RewardError:
         return
     assert got.dtype == np.uint8

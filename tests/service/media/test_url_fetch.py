@@ -9,7 +9,7 @@ import pytest
 from identity_reward_client.errors import InputRefused, LimitExceeded, RewardError
 from service.media.input_budget import Allowance
 from service.media.url_fetch import Fetcher
-from service.settings.settings import Settings
+from tests.service.flat_settings import flat_settings
 from tests.service.media_host import Authority, MediaHost, answer, drip, flood, raw, redirect, silence
 
 SECRET = b"secret-content"
@@ -35,7 +35,7 @@ def fetch(authority, host):
 
     def get(url: str, most: int = MOST, deadline: float = float("inf"), **settings) -> bytes:
         given = {"url_hosts": f"localhost:{host.port}", "url_private_networks": "127.0.0.1/32,::1/128"} | settings
-        made.append(Fetcher(Settings.make(**given), authority.trusting))
+        made.append(Fetcher(flat_settings(**given).urls, authority.trusting))
         return made[-1].get(url, "the video", Allowance(most, deadline))
 
     yield get
@@ -279,7 +279,7 @@ def test_no_tls_handshake_is_waited_for_longer(fetch, host):
 def test_several_share_one_allowance(authority, host):
     host.paths["/half"] = answer(b"x" * 600)
     fetcher = Fetcher(
-        Settings.make(url_hosts=f"localhost:{host.port}", url_private_networks="127.0.0.1/32,::1/128"),
+        flat_settings(url_hosts=f"localhost:{host.port}", url_private_networks="127.0.0.1/32,::1/128").urls,
         authority.trusting,
     )
     allowance = Allowance(1000)
