@@ -9,7 +9,7 @@ import pytest
 from identity_reward_client import HttpRewardClient, SyncRewardClient
 from identity_reward_client.transports.retry import RetryPolicy
 from service.local import LocalRewardClient
-from tests.e2e.trouble import CountingTransport, Crowd, Restarting, easily_overloaded, noise
+from tests.e2e.load.faults import CountingTransport, Crowd, Restarting, easily_overloaded, noise
 from trainer.advantages import group_advantages
 from trainer.rewards import UNTIL_THE_STEP_ENDS, RemoteReward
 from trainer.step import NoRewards, RewardSource

@@ -19,7 +19,7 @@ from identity_reward_client.transports.jobs import encode_manifest
 from identity_reward_client.wire.job_messages import JobItem
 from service.jobs import database as job_file
 from service.jobs.store import JobStore
-from tests.small_disk import small_disk
+from tests.support.small_disk import small_disk
 
 
 def item(number: int, reference: bytes = b"picture", **more) -> JobItem:

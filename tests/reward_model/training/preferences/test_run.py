@@ -17,7 +17,7 @@ from reward_model.training.evaluation.predictions import predict
 from reward_model.training.loop.journal import read_metrics
 from tests.reward_model.training.pairs import make_data
 from tests.reward_model.training.runs import arguments, losses, run
-from tests.test_architecture import ROOT
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from identity_reward_client.messages import GroupRequest
 from identity_reward_client.proto import identity_reward_pb2 as pb2
 from identity_reward_client.proto.identity_reward_pb2_grpc import RewardServiceStub
 from identity_reward_client.wire import raw_body
-from tests.e2e.bad_files import PICKLE
 from tests.e2e.conftest import b64, grey, grey_body
 from tests.e2e.grpc_calls import PATHS, chunked, group, refused, score
-from tests.e2e.test_decode_workers import BOX
+from tests.e2e.hostile_inputs.files import PICKLE
+from tests.e2e.lifecycle.test_decode_workers import BOX
 
 PRIORITIES = ("rollout", "interactive", "bulk")
 REFUSALS = {"overloaded", "deadline_exceeded"}

@@ -11,12 +11,12 @@ import pytest
 
 from identity_reward_client import HttpRewardClient, SyncRewardClient
 from service.local import LocalRewardClient
-from tests.e2e.trouble import noise
+from tests.e2e.load.faults import noise
 from trainer.rewards import RemoteReward
 from trainer.step import RewardSource
 from trainer.types import RolloutGroup
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

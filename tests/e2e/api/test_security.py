@@ -29,7 +29,7 @@ from tests.e2e.conftest import b64
 from tests.e2e.grpc_calls import PATHS, chunked, refused
 from tests.service.media_host import Authority, answer, redirect
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TIMEOUT_S = 3
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from .conftest import grey, grey_body
+from tests.e2e.conftest import grey, grey_body
 
 
 @pytest.fixture(scope="module")

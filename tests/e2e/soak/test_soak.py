@@ -13,8 +13,8 @@ import pytest
 
 from tests.e2e.conftest import ServeProcess, b64, grey_body, mp4, pan
 from tests.e2e.grpc_calls import free, until
-from tests.e2e.soak_traffic import ACTS, Traffic
-from tests.e2e.test_decode_workers import workers
+from tests.e2e.lifecycle.test_decode_workers import workers
+from tests.e2e.soak.traffic import ACTS, Traffic
 
 DURATION_S = 600.0
 # of which the caches fill and the allocator finds its size

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from service.http.openapi import ROUTES
-from tests.e2e.bad_files import PICKLE, Marked
+from tests.e2e.hostile_inputs.files import PICKLE, Marked
 
 KINDS = (
     "application/vnd.bentoml+pickle", "application/vnd.bentoml+pickle; charset=utf-8", "Application/VND.BentoML+Pickle",

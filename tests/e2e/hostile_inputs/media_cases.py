@@ -6,8 +6,8 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from . import bad_files as made
-from .bad_inputs import Answer, Caller, Case, Row, b64, cases
+from . import files as made
+from .table import Answer, Caller, Case, Row, b64, cases
 
 INVALID = (422, "invalid_media")
 OVER = (422, "limit_exceeded")

@@ -6,9 +6,9 @@ import time
 import psutil
 import pytest
 
-from tests.e2e.bad_files import Marked
-from tests.e2e.bad_inputs import PAGE, Caller, committed, table
-from tests.e2e.bad_requests import CASES
+from tests.e2e.hostile_inputs.files import Marked
+from tests.e2e.hostile_inputs.request_cases import CASES
+from tests.e2e.hostile_inputs.table import PAGE, Caller, committed, table
 
 LIMITS = {"MAX_BODY_BYTES": 8 << 20, "MAX_SENT_FRAMES": 64, "MAX_SOURCE_FRAMES": 300, "REQUEST_TIMEOUT_S": 6}
 
@@ -45,7 +45,7 @@ def test_there_are_many_and_no_name_twice():
 
 
 def test_the_table_in_the_docs_is_this_list():
-    assert committed(PAGE.read_text()) == table(CASES), "run python -m tests.e2e.bad_inputs"
+    assert committed(PAGE.read_text()) == table(CASES), "run python -m tests.e2e.hostile_inputs.table"
 
 
 def memory(server) -> int:

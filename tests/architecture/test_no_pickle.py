@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tests.test_architecture import ROOT
+from tests.support.paths import ROOT
 
 FOLDERS = ("service", "reward_model", "clients", "trainer", "kernels")
 FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))

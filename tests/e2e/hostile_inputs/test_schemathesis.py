@@ -11,7 +11,7 @@ import pytest
 
 from service.auth import tokens
 from service.http.openapi import ROUTES
-from tests.e2e import schemathesis_hooks
+from tests.e2e.hostile_inputs import schemathesis_hooks
 
 SECONDS = 60
 # of all checks: no schema says whether bytes are a picture, or that one of `data`, `frames`, ... has to be there; and a

@@ -6,9 +6,9 @@ import itertools
 import struct
 from typing import Any
 
-from . import bad_files as made
-from .bad_cases import MEDIA, OVER, REFUSED
-from .bad_inputs import JSON, SAFETENSORS, Answer, Caller, Case, Row, b64, cases
+from . import files as made
+from .media_cases import MEDIA, OVER, REFUSED
+from .table import JSON, SAFETENSORS, Answer, Caller, Case, Row, b64, cases
 
 PARSER = (400, "")
 KIND = (415, "unsupported_media_type")

@@ -10,9 +10,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from identity_reward_client.proto import identity_reward_pb2 as pb2
 from identity_reward_client.proto.identity_reward_pb2_grpc import RewardServiceStub
-from tests.e2e.bad_files import PICKLE, Marked
 from tests.e2e.conftest import grey, grey_body
 from tests.e2e.grpc_calls import PATHS, chunked, free, group, metric, refused, score, until
+from tests.e2e.hostile_inputs.files import PICKLE, Marked
 
 
 @pytest.fixture

@@ -12,10 +12,9 @@ from typer.testing import CliRunner
 
 from identity_reward_client.cli.app import app
 from identity_reward_client.wire.job_messages import JobResult
-from tests.small_disk import small_disk
-
-from .conftest import ServeProcess, b64, grey, grey_body, jpeg, mp4, pan
-from .conftest import face as portrait
+from tests.e2e.conftest import ServeProcess, b64, grey, grey_body, jpeg, mp4, pan
+from tests.e2e.conftest import face as portrait
+from tests.support.small_disk import small_disk
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 

@@ -12,8 +12,7 @@ import psutil
 from identity_reward_client.messages import ScoreRequest
 from identity_reward_client.proto.codec import to_proto
 from identity_reward_client.proto.methods import SCORE
-
-from .conftest import grey_body
+from tests.e2e.conftest import grey_body
 
 
 def gone(family: list[psutil.Process]) -> bool:

@@ -1,5 +1,5 @@
 """What a stranger may send, and what the service must answer. The table in docs/serving.md is made from it:
-`python -m tests.e2e.bad_inputs` writes it anew."""
+`python -m tests.e2e.hostile_inputs.table` writes it anew."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-PAGE = Path(__file__).parents[2] / "docs/serving.md"
+PAGE = Path(__file__).parents[3] / "docs/serving.md"
 START, END = "<!-- bad-inputs:start -->", "<!-- bad-inputs:end -->"
 
 JSON = "application/json"
@@ -151,7 +151,7 @@ def committed(page: str) -> str:
 
 
 def main() -> None:
-    from .bad_requests import CASES
+    from .request_cases import CASES
 
     page = PAGE.read_text()
     if START not in page or END not in page:

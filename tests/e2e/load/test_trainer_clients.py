@@ -10,8 +10,8 @@ import pytest
 from identity_reward_client import SyncRewardClient
 from service.local import LocalRewardClient
 from tests.e2e.conftest import b64
-from tests.e2e.real_clients import TRAINERS
-from tests.e2e.trouble import Crowd, Restarting, easily_overloaded, noise
+from tests.e2e.load.faults import Crowd, Restarting, easily_overloaded, noise
+from tests.e2e.load.trainer_clients import TRAINERS
 
 FPS = 8
 

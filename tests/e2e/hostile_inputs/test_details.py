@@ -6,8 +6,8 @@ import socket
 import httpx
 import pytest
 
-from tests.e2e.bad_files import PICKLE, Marked
-from tests.e2e.bad_inputs import JSON, SAFETENSORS, b64
+from tests.e2e.hostile_inputs.files import PICKLE, Marked
+from tests.e2e.hostile_inputs.table import JSON, SAFETENSORS, b64
 
 SCORE = {"Content-Type": JSON}
 

@@ -15,9 +15,9 @@ from PIL import Image
 from identity_reward_client.messages import GroupRequest, Pixels, Video
 from identity_reward_client.messages import Image as Picture
 from identity_reward_client.wire import raw_body
-from tests.e2e.bad_inputs import SAFETENSORS, Answer, Caller
+from tests.e2e.hostile_inputs.table import SAFETENSORS, Answer, Caller
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 EACH = 250
 SEED = 20251021
 

@@ -11,7 +11,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[1] / ".venv" / "anchors"
+FOLDER = Path(__file__).parents[2] / ".venv" / "anchors"
 INSTALL = f"python -m pip install --no-deps --target {FOLDER} torchvision==0.28.0"
 # torch keeps a library's operators as long as the object lives
 _libraries: list = []
