@@ -17,7 +17,8 @@ from identity_reward_client.preference import tie_band
 from reward_model.data.progress import progress
 from reward_model.data.records import resolve
 from reward_model.errors import ScoringError
-from reward_model.scorer import Scorer, load_scorer
+from reward_model.registry import load_scorer
+from reward_model.scorer import Scorer
 from reward_model.training.preferences.dataset import read_pair_file
 from reward_model.training.preferences.groups import Pairs, by_cast, compared, good_videos, persons_of
 from reward_model.training.preferences.media import read_references, read_video

@@ -19,9 +19,9 @@ import numpy as np
 from identity_reward_client.frame_sampling import FrameSampling
 
 from ..errors import NonFiniteReward
-from ..qwen.pricing import pixel_price
 from ..scorer import ScorerInfo
 from ..types import CacheCount, Price, Sample, Score, Size
+from .pricing import pixel_price
 from .recognition.alignment import TEMPLATE_52
 from .recognition.detection import FaceDetector
 from .recognition.embedding import FaceEmbedder

@@ -18,10 +18,10 @@ import torch
 
 from ..errors import NonFiniteReward
 from ..folder import CheckpointError
-from ..qwen.pricing import pixel_price
 from ..scorer import ScorerInfo
 from ..types import CacheCount, Price, Sample, Score, Size
 from .arcface import bundled_reader
+from .pricing import pixel_price
 from .recognition.face import FaceReader
 from .sampling import FACE_TRACKS as SAMPLING
 from .tracks.clip_faces import TRACK_WEIGHT, ClipFaces, ClipReader

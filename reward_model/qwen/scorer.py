@@ -86,7 +86,3 @@ def scorer_info(config: RewardModelConfig, model: RewardModel) -> ScorerInfo:
         dtype=str(model.dtype).removeprefix("torch."),
         device=str(model.device),
     )
-
-
-def default_dtype(device: str) -> torch.dtype:
-    return torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32

@@ -52,7 +52,7 @@ def evaluate_reward(
     """Accuracy of reward models on preference pairs, with and without ties, per failure mode, with 95 % intervals."""
     with _told("evaluate-reward"):
         from ..data.progress import progress
-        from ..scorer import DEFAULT_SCORER, require_known
+        from ..registry import DEFAULT_SCORER, require_registered
         from .evaluation.evaluation import Evaluation
         from .evaluation.predictions import predict
         from .evaluation.report import draw_modes, tables
@@ -67,7 +67,7 @@ def evaluate_reward(
             typer.echo(f"{same}: the width of a tie is fitted on people who are tested on", err=True)
         for name in models:
             with _naming():
-                require_known(name)
+                require_registered(name)
         evaluation = Evaluation(test.pairs, seed, resamples, theta)
         for name in models:
             scorer = _scorer(name, device, dtype)
@@ -136,7 +136,7 @@ def filter_pairs(
 
 
 def _scorer(name: str, device: str, dtype: str | None):
-    from ..scorer import load_scorer
+    from ..registry import load_scorer
 
     with _naming():
         return load_scorer(name, device, dtype)

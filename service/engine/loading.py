@@ -8,7 +8,8 @@ from pathlib import Path
 from identity_reward_client.errors import InternalError, ModelNotFound
 from reward_model.folder import CheckpointError, kind_of, read_config
 from reward_model.qwen.runner.config import RunnerConfig
-from reward_model.scorer import SCORERS, Scorer, load_scorer
+from reward_model.registry import SCORERS, load_scorer
+from reward_model.scorer import Scorer
 
 from ..settings.settings import Settings
 

@@ -177,7 +177,7 @@ def serve_slow(serve, tmp_path_factory):
     folder = tmp_path_factory.mktemp("slow")
     (folder / "slow_model.py").write_text((Path(__file__).parent / "slow_model.py").read_text())
     (folder / "sitecustomize.py").write_text(
-        "from reward_model.scorer import SCORERS\nSCORERS['slow'] = 'slow_model:Slow'\n"
+        "from reward_model.registry import SCORERS\nSCORERS['slow'] = 'slow_model:Slow'\n"
     )
 
     def start(*arguments: str, **settings) -> ServeProcess:

@@ -8,7 +8,8 @@ import pytest
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.messages import Image, Pixels, Video
 from reward_model.errors import ReferenceWithoutFace, ScoringError
-from reward_model.scorer import SCORERS, ScorerInfo
+from reward_model.registry import SCORERS
+from reward_model.scorer import ScorerInfo
 from reward_model.types import Price, Score
 from service.engine.engine import ScoringEngine
 from tests.service.flat_settings import flat_settings

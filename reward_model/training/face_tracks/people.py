@@ -11,7 +11,7 @@ import numpy as np
 from identity_reward_client.preference import Preference
 from reward_model.data.people.photographs.openpeople import PEOPLE as PHOTOGRAPHED
 from reward_model.data.records import PreferencePair, Votes
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
 
 from ..errors import TrainingError
 from ..preferences.groups import by_cast, compared, good_videos, modes_of, persons_of

@@ -21,10 +21,10 @@ from identity_reward_client.preference import tie_band
 from reward_model.data.progress import Progress, Steps
 from reward_model.data.progress import progress as shown
 from reward_model.data.records import PreferencePair
+from reward_model.data.seeding import torch_seed
 from reward_model.faces.arcface import bundled_reader
 from reward_model.faces.tracks.features import ClipFeatures
 from reward_model.faces.tracks.head import FeatureBatch, TrackHead, TrackHeadConfig
-from reward_model.seeding import torch_seed
 
 from ..errors import TrainingError
 from ..evaluation.statistics import accuracy, without_ties

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from reward_model.data.records import PreferencePair, resolve
+from reward_model.data.seeding import generator
 from reward_model.errors import ScoringError
 from reward_model.qwen.preprocess import Medium
 from reward_model.qwen.runner.sequence import TokenSequence
-from reward_model.seeding import generator
 
 from ..errors import TrainingError
 from ..vision_pretraining.face_tokens import HeadFinder, KnownHeads

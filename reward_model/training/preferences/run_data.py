@@ -10,7 +10,7 @@ from math import ceil
 from pathlib import Path
 
 from reward_model.data.records import resolve
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
 
 from ..config import TrainConfig
 from ..errors import TrainingError

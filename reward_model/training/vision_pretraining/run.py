@@ -14,8 +14,8 @@ from time import monotonic
 import numpy as np
 import torch
 
+from reward_model.data.seeding import generator
 from reward_model.qwen.preprocess import Preprocessor
-from reward_model.seeding import generator
 
 from ..errors import Interrupted, TrainingError
 from ..loop import state

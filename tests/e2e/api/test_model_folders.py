@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
     config = tiny.tiny_config(tokenizer)
     model = tiny.tiny_model(config)
     where = tmp_path_factory.mktemp("models") / "mine"
-    save(where, replace(config, name="mine-v2"), tokenizer, entries(model.state_dict()))
+    save(where, replace(config, name="mine-v2"), tokenizer.to_json(), entries(model.state_dict()))
     return where
 
 

@@ -72,7 +72,7 @@ def test_a_model_that_fails_to_load_ends_the_start_with_one_line(serve):
 def test_a_process_that_dies_while_starting_ends_the_start(serve, tmp_path):
     """What a lost device or the kernel's memory killer does to a worker; BentoML would start it again for ever."""
     (tmp_path / "sitecustomize.py").write_text(
-        "from reward_model.scorer import SCORERS\nSCORERS['dying'] = 'dying:load'"
+        "from reward_model.registry import SCORERS\nSCORERS['dying'] = 'dying:load'"
     )
     (tmp_path / "dying.py").write_text("import os\ndef load(device):\n    os._exit(9)")
     server = serve("--model", "dying", "--port", "0", environment={"PYTHONPATH": str(tmp_path)})

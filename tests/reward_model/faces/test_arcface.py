@@ -8,7 +8,7 @@ import pytest
 
 from reward_model.errors import NonFiniteReward, ReferenceWithoutFace
 from reward_model.faces.arcface import ArcFaceScorer, Similarities
-from reward_model.scorer import load_scorer
+from reward_model.registry import load_scorer
 from reward_model.types import ReferenceSet, Sample
 
 

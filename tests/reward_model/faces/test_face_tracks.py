@@ -12,7 +12,7 @@ from reward_model.faces.face_tracks import SAMPLING, FaceTracksScorer, TrackRewa
 from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
 from reward_model.faces.tracks.head import FeatureBatch, TrackHead, TrackHeadConfig, load_head
 from reward_model.folder import CONFIG, WEIGHTS, CheckpointError
-from reward_model.scorer import load_scorer
+from reward_model.registry import load_scorer
 from reward_model.training.face_tracks.run import write_head
 from reward_model.types import ReferenceSet, Sample
 

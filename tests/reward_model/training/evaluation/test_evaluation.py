@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from identity_reward_client.preference import Preference
 from reward_model.data.records import PreferencePair, Reference, Votes, read_pairs, resolve, write_pairs
-from reward_model.scorer import load_scorer
+from reward_model.registry import load_scorer
 from reward_model.training.cli_scoring import evaluate_reward, filter_pairs
 from reward_model.training.errors import TrainingError
 from reward_model.training.evaluation.evaluation import Evaluation
