@@ -36,7 +36,7 @@ class Scorer(Protocol):
     """`preprocess` is called from several threads at once, `forward` from one thread at a time.
 
     Samples of one group share their `ReferenceSet` object; `ReferenceSet.keys` let a scorer keep what it computed for
-    a picture. Errors are `reward_model.errors.ScoringError`s.
+    a picture. Errors are `identity_reward_client.errors.RewardError`s.
     """
 
     info: ScorerInfo

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from identity_reward_client.errors import InternalError, NotReady, RewardError, from_code
+from identity_reward_client.errors import InternalError, NotReady, RewardError
 from identity_reward_client.messages import ErrorBody
-from reward_model.errors import ScoringError
 
 log = logging.getLogger("identity_reward")
 
@@ -33,19 +30,8 @@ def typed(error: BaseException) -> RewardError:
     """The error of the wire's tree for anything that was raised while serving a request."""
     if isinstance(error, RewardError):
         return error
-    if isinstance(error, ScoringError):
-        return from_code(error.code, error.message, error.details)
     log.error("internal error: %s", where(error))
     return InternalError("something failed inside the server; its log says where")
-
-
-@contextmanager
-def as_typed() -> Iterator[None]:
-    """What models and decoders raise inside it leaves it as the wire's error."""
-    try:
-        yield
-    except ScoringError as error:
-        raise typed(error) from None
 
 
 def body(error: RewardError) -> ErrorBody:

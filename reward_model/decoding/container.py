@@ -6,7 +6,7 @@ nothing reaches a decoder whose container isn't in this list. Signatures: the fo
 
 from __future__ import annotations
 
-from ..errors import InvalidMedia
+from identity_reward_client.errors import InvalidMedia
 
 # what ffmpeg calls the demultiplexers that may be used
 DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif,h264,hevc,ivf,yuv4mpegpipe"

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import InvalidMedia
+from identity_reward_client.errors import InvalidMedia
+
 from .pyav import PyAvDecoder
 from .timeline import MAX_PROBED_PIXELS, VideoProbe
 

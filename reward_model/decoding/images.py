@@ -21,7 +21,7 @@ from PIL import (  # noqa: F401
     WebPImagePlugin,
 )
 
-from ..errors import InvalidMedia, LimitExceeded, ScoringError
+from identity_reward_client.errors import InvalidMedia, LimitExceeded, RewardError
 
 # no format that runs a program or reads other files
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -51,13 +51,13 @@ def decode_picture(data: bytes | memoryview, what: str, max_pixels: int, rule: P
                 count = getattr(file, "n_frames", 2)
                 raise InvalidMedia(f"{what} is an animated or many-page {file.format} of {count} pictures; send one")
             return _to_rgb(ImageOps.exif_transpose(file) if rule == "upright" else file, rule, what)
-    except ScoringError:
+    except RewardError:
         raise
     except Image.UnidentifiedImageError:
         raise InvalidMedia(f"{what} ({size} bytes) is no picture that can be read; send {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
         raise LimitExceeded(
-            f"{what} is over {max_pixels} pixels", limit="max_image_pixels", maximum=max_pixels
+            f"{what} is over {max_pixels} pixels", details={"limit": "max_image_pixels", "maximum": max_pixels}
         ) from None
     except Exception as error:
         raise InvalidMedia(f"{what} ({size} bytes) can't be decoded: {type(error).__name__}") from None
@@ -67,8 +67,7 @@ def _check_size(width: int, height: int, max_pixels: int, what: str) -> None:
     if width * height > max_pixels:
         raise LimitExceeded(
             f"{what} is {width}x{height}, {width * height} pixels; at most {max_pixels} are taken",
-            limit="max_image_pixels",
-            maximum=max_pixels,
+            details={"limit": "max_image_pixels", "maximum": max_pixels},
         )
 
 

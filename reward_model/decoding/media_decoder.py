@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ..errors import InvalidMedia
+from identity_reward_client.errors import InvalidMedia
+
 from . import decoders as decode
 from .images import PictureRule, decode_picture
 from .timeline import MAX_PROBED_PIXELS, VideoProbe
@@ -32,7 +33,7 @@ class MediaDecoder(Protocol):
         ...
 
     def wait_ready(self) -> None:
-        """ScoringError when it will never be ready."""
+        """ScoringFailed when it will never be ready."""
         ...
 
     def video(self, data: bytes | memoryview, max_pixels: int) -> AbstractContextManager[OpenVideo]:

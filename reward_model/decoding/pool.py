@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidMedia, LimitExceeded, ScoringError
+from identity_reward_client.errors import InvalidMedia, LimitExceeded, RewardError, ScoringFailed
+
 from .images import PictureRule
 from .media_decoder import OpenVideo
 from .process import DecodeProcess, WorkerLost
@@ -71,7 +72,7 @@ class DecodePool:
             log.warning("files are decoded in processes that are less confined than they could be: %s", one)
 
     def close(self) -> None:
-        """Kills every worker, busy or not. The job of a busy one, and every later job, is a ScoringError."""
+        """Kills every worker, busy or not. The job of a busy one, and every later job, is a ScoringFailed."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -85,7 +86,7 @@ class DecodePool:
             try:
                 yield _RemoteVideo(probe, ask)
             finally:
-                with suppress(ScoringError, WorkerLost):
+                with suppress(RewardError, WorkerLost):
                     ask({"do": "forget"})
 
     def picture(self, data: bytes | memoryview, what: str, max_pixels: int, rule: PictureRule) -> np.ndarray:
@@ -109,13 +110,12 @@ class DecodePool:
             except WorkerLost as lost:
                 process.lost = True
                 if self._closed:
-                    raise ScoringError("the decode pool is closed") from None
+                    raise ScoringFailed("the decode pool is closed") from None
                 log.warning("a decode worker %s and is replaced", lost)
                 if lost.late:
                     raise LimitExceeded(
                         f"{what} takes over {self._timeout_s:g} s to decode",
-                        limit="decode_timeout_s",
-                        maximum=self._timeout_s,
+                        details={"limit": "decode_timeout_s", "maximum": self._timeout_s},
                     ) from None
                 raise InvalidMedia(f"{what} can't be decoded: its decoder {lost}") from None
 
@@ -125,13 +125,13 @@ class DecodePool:
         with self._changed:
             self._changed.wait_for(lambda: self._idle or self._closed)
             if self._closed:
-                raise ScoringError("the decode pool is closed")
+                raise ScoringFailed("the decode pool is closed")
             for idle in self._idle:
                 self._fill(idle)  # one that died while idle is no file's fault
             place = self._idle.popleft()
         try:
             if place.process is None:
-                raise ScoringError("no process can be started to decode in")
+                raise ScoringFailed("no process can be started to decode in")
             place.process.wait_ready()
             yield place.process
         finally:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidMedia, LimitExceeded, ScoringError
+from identity_reward_client.errors import InvalidMedia, LimitExceeded, RewardError, ScoringFailed
+
 from .protocol import HEAD_BYTES, head, lengths, parsed
 
 # imports numpy and the decoders: a tenth of this where the disk is slow
@@ -20,7 +21,7 @@ _MAIN = (
     "import json, sys; path, *given = json.loads(sys.argv[1]); sys.path[:] = path; "
     "from reward_model.decoding.worker import main; main(*given)"
 )
-_ERRORS: dict[str, type[ScoringError]] = {cls.code: cls for cls in (InvalidMedia, LimitExceeded)}
+_ERRORS: dict[str, type[RewardError]] = {cls.code: cls for cls in (InvalidMedia, LimitExceeded)}
 
 
 class WorkerLost(Exception):
@@ -68,16 +69,16 @@ class DecodeProcess:
         self._socket.close()
 
     def wait_ready(self) -> None:
-        """ScoringError when it can't start."""
+        """ScoringFailed when it can't start."""
         if self.missing is not None:
             return
         try:
             hello, _ = self._reply(time.monotonic() + _START_S, 0)
         except WorkerLost as lost:
             self.lost = True
-            raise ScoringError(f"a decode worker did not start: it {lost}") from None
+            raise ScoringFailed(f"a decode worker did not start: it {lost}") from None
         if "failed" in hello:
-            raise ScoringError(f"a decode worker did not start: {str(hello['failed'])[:300]}")
+            raise ScoringFailed(f"a decode worker did not start: {str(hello['failed'])[:300]}")
         self.missing = [str(one)[:300] for one in hello.get("missing", [])]
 
     def ask(
@@ -96,9 +97,8 @@ class DecodeProcess:
             raise WorkerLost(self._how_it_ended()) from None
         reply, pixels = self._reply(deadline, max_reply_bytes)
         if "code" in reply:
-            error = _ERRORS.get(reply["code"], InvalidMedia)(str(reply.get("message"))[:1000])
-            error.details = reply["details"] if isinstance(reply.get("details"), dict) else {}
-            raise error
+            details = reply["details"] if isinstance(reply.get("details"), dict) else {}
+            raise _ERRORS.get(reply["code"], InvalidMedia)(str(reply.get("message"))[:1000], details=details)
         return reply, pixels
 
     def _reply(self, deadline: float, max_bytes: int) -> tuple[dict[str, Any], np.ndarray | None]:

@@ -11,7 +11,8 @@ import av
 import numpy as np
 from av.stream import Disposition
 
-from ..errors import InvalidMedia
+from identity_reward_client.errors import InvalidMedia
+
 from .container import DEMUXERS, check_container
 from .timeline import MAX_PROBED_PIXELS, Timeline, VideoProbe, timeline
 
@@ -73,7 +74,7 @@ class PyAvDecoder:
             raise InvalidMedia(
                 f"the file lists {len(scan.timeline.starts_s)} frames but frame {missing[0]} can't be decoded: "
                 "it is cut short or damaged",
-                missing_frames=missing[:8],
+                details={"missing_frames": missing[:8]},
             )
         sizes = {picture.shape[:2] for picture in pictures.values()}
         if len(sizes) > 1:

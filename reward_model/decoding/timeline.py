@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import InvalidMedia
+from identity_reward_client.errors import InvalidMedia
 
 # a larger frame isn't decoded to learn how it is turned: no sane limit lets it pass
 MAX_PROBED_PIXELS = 1 << 26

@@ -11,7 +11,8 @@ import socket
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
-from ..errors import InvalidMedia, LimitExceeded, ScoringError
+from identity_reward_client.errors import InvalidMedia, LimitExceeded, RewardError
+
 from .protocol import HEAD_BYTES, head, lengths, parsed
 
 if TYPE_CHECKING:
@@ -72,13 +73,12 @@ class _Jobs:
             if pixels is not None:
                 return {"shape": pixels.shape}, pixels
             return {} if self._open is None else asdict(self._open.probe), None
-        except ScoringError as error:
+        except RewardError as error:
             failed = error
         except MemoryError:
             failed = LimitExceeded(
                 f"{job['what']} needs more memory than a decoder may take, {self._max_bytes} bytes",
-                limit="max_decoder_bytes",
-                maximum=self._max_bytes,
+                details={"limit": "max_decoder_bytes", "maximum": self._max_bytes},
             )
         except Exception as error:
             failed = InvalidMedia(f"{job['what']} can't be decoded: {type(error).__name__}")

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from ..errors import NonFiniteReward
+from identity_reward_client.errors import NonFiniteReward
+
 from ..folder import CheckpointError
 from ..scorer import ScorerInfo
 from ..types import CacheCount, Price, Sample, Score, Size
@@ -94,7 +95,7 @@ class FaceTracksScorer:
     def postprocess(self, raw: TrackReward) -> Score:
         """The reward, and in `details` what was seen of each person, in the order of the references."""
         if not isfinite(raw.reward):
-            raise NonFiniteReward("the face-tracks head gave no finite reward", reward=str(raw.reward))
+            raise NonFiniteReward("the face-tracks head gave no finite reward", details={"reward": str(raw.reward)})
         return Score(raw.reward, track_details(raw.clip, raw.features))
 
     def caches(self) -> tuple[CacheCount, ...]:

@@ -12,10 +12,10 @@ import torch
 
 from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import MERGE, PATCH, TEMPORAL_PATCH, grid_thw, smart_resize
+from identity_reward_client.errors import InvalidMedia
 from identity_reward_client.frame_sampling import PixelRule
 
 from ..config import RewardModelConfig
-from ..errors import InvalidMedia
 from ..types import Sample, Video
 from .patches import ReferencePatches
 from .positions import Span, position_ids

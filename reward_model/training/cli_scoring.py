@@ -163,14 +163,15 @@ def _make_folders(*files: Path | None) -> None:
 @contextmanager
 def _told(verb: str) -> Iterator[None]:
     """What a person can mend, in one message and exit 2; Ctrl-C as 130."""
+    from identity_reward_client.errors import RewardError
+
     from ..data.records import RecordError
-    from ..errors import ScoringError
     from ..folder import CheckpointError
     from .errors import TrainingError
 
     try:
         yield
-    except (TrainingError, CheckpointError, RecordError, ScoringError) as error:
+    except (TrainingError, CheckpointError, RecordError, RewardError) as error:
         typer.echo(f"identity-reward {verb}: {error}", err=True)
         raise typer.Exit(2) from None
     except OSError as error:

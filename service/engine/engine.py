@@ -25,7 +25,7 @@ from identity_reward_client.messages import (
 from identity_reward_client.messages import ReferenceSet as ReferenceSetMessage
 from identity_reward_client.wire.content_ids import reference_set_id
 
-from ..errors import as_typed, stopping
+from ..errors import stopping
 from ..media.decoding import decode_references, make_decoder
 from ..media.reference_store import ReferenceStore
 from ..media.resolve import Links
@@ -86,8 +86,7 @@ class ScoringEngine:
         try:
             self._decoder.start()
             models.load(self.settings, self.metrics, self._pool, self._lost)
-            with as_typed():
-                self._decoder.wait_ready()
+            self._decoder.wait_ready()
         except BaseException:
             models.close()
             self._decoder.close()

@@ -24,7 +24,6 @@ from reward_model.decoding.media_decoder import InProcessDecoder, MediaDecoder
 from reward_model.decoding.pool import DecodePool
 from reward_model.decoding.timeline import VideoProbe
 
-from ..errors import as_typed
 from ..settings.groups import MediaSettings
 from .images import decode_picture, refuse_links
 
@@ -66,7 +65,7 @@ def measure_video(
     """(frames that the model will look at, their size), from headers and a probe; raises what `decode_video` would."""
     fps = _given_fps(video, sampling)
     if video.data is not None:
-        with as_typed(), decoder.video(video.data, limits.max_frame_pixels) as file:
+        with decoder.video(video.data, limits.max_frame_pixels) as file:
             _, indices = _checked_probe(file.probe, fps, sampling, limits)
             return len(indices), (file.probe.height, file.probe.width)
     *_, picks = _chosen(video, fps, sampling, limits)
@@ -80,7 +79,7 @@ def decode_video(video: Video, sampling: FrameSampling, limits: MediaSettings, d
     """The frames that `sampling` picks. Everything that a header or a probe can tell is checked before decoding."""
     fps = _given_fps(video, sampling)
     if video.data is not None:
-        with as_typed(), decoder.video(video.data, limits.max_frame_pixels) as file:
+        with decoder.video(video.data, limits.max_frame_pixels) as file:
             fps, indices = _checked_probe(file.probe, fps, sampling, limits)
             return types.Video(file.frames(indices), fps, file.probe.num_frames, indices)
     fps, count, indices, picks = _chosen(video, fps, sampling, limits)

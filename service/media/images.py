@@ -9,7 +9,6 @@ from identity_reward_client.messages import Image, Video
 from reward_model.decoding.images import PictureRule
 from reward_model.decoding.media_decoder import MediaDecoder
 
-from ..errors import as_typed
 from ..settings.groups import MediaSettings
 
 
@@ -25,8 +24,7 @@ def decode_picture(
     """uint8 RGB [H, W, 3]. InvalidMedia, LimitExceeded or InputRefused, whose message starts with `what`."""
     refuse_links(image, what)
     if image.pixels is None:
-        with as_typed():
-            return decoder.picture(image.data or b"", what, limits.max_image_pixels, rule)
+        return decoder.picture(image.data or b"", what, limits.max_image_pixels, rule)
     height, width, _ = image.pixels.shape
     if width * height > limits.max_image_pixels:
         raise LimitExceeded(

@@ -11,9 +11,15 @@ from concurrent.futures import Executor, Future
 from typing import Any
 from weakref import ref
 
-from identity_reward_client.errors import DeadlineExceeded, InternalError, RewardError
+from identity_reward_client.errors import (
+    DeadlineExceeded,
+    DeviceLost,
+    InternalError,
+    NonFiniteReward,
+    RewardError,
+    ScoringFailed,
+)
 from identity_reward_client.wire.headers import PRIORITIES
-from reward_model.errors import DeviceLost, NonFiniteReward, ScoringError
 from reward_model.scorer import Scorer
 
 from ..errors import stopping, where
@@ -133,7 +139,7 @@ class Scheduler:
             prepared: Any = work.prepare(work.resolved, number)
         except BaseException as error:
             failed = _reported(error)
-            if isinstance(failed, ScoringError) and failed.whole_group:
+            if isinstance(failed, RewardError) and failed.whole_group:
                 self._give_up(work, failed)
                 return
             work.settle(number, failed)
@@ -288,7 +294,7 @@ def _finish(work: Work, started: float, forward_s: float) -> None:
 
 def _reported(error: BaseException) -> Exception:
     """A typed error as it is; any other is logged, without its text (it may quote inputs), and becomes a typed one."""
-    if isinstance(error, ScoringError | RewardError):
+    if isinstance(error, RewardError):
         return error
     log.error("scoring failed: %s", where(error))
-    return ScoringError("the model failed on this batch; the server's log says where")
+    return ScoringFailed("the model failed on this batch; the server's log says where")

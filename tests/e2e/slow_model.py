@@ -6,8 +6,8 @@ device.
 
 import time
 
+from identity_reward_client.errors import DeviceLost
 from identity_reward_client.frame_sampling import FrameSampling
-from reward_model.errors import DeviceLost
 from reward_model.scorer import ScorerInfo
 from reward_model.types import Price, Score
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from identity_reward_client.errors import DeviceLost, RewardError
 from reward_model.data.progress import Progress, unseen
 from reward_model.data.records import PreferencePair, resolve
-from reward_model.errors import DeviceLost, ScoringError
 from reward_model.scorer import Scorer
 from reward_model.types import ReferenceSet, Sample
 
@@ -119,7 +119,7 @@ def _videos(pair: PreferencePair, prompt_used: bool) -> tuple[_Video, _Video]:
 
 def _prepare(scorer: Scorer, jsonl: Path, videos: Sequence[_Video]) -> list[tuple[_Video, Any]]:
     """Each video with what the scorer's forward takes, or with its error."""
-    pictures: dict[tuple[str, ...], ReferenceSet | ScoringError] = {}
+    pictures: dict[tuple[str, ...], ReferenceSet | RewardError] = {}
     prepared: list[tuple[_Video, Any]] = []
     sampling = scorer.info.frame_sampling
     for video in videos:
@@ -128,13 +128,13 @@ def _prepare(scorer: Scorer, jsonl: Path, videos: Sequence[_Video]) -> list[tupl
                 try:
                     paths = [resolve(jsonl, path) for path in video.references]
                     pictures[video.references] = read_references(paths, sampling)
-                except ScoringError as error:
+                except RewardError as error:
                     pictures[video.references] = error
-            if isinstance(found := pictures[video.references], ScoringError):
+            if isinstance(found := pictures[video.references], RewardError):
                 raise found
             frames = read_video(resolve(jsonl, video.path), sampling, video.fps)
             prepared.append((video, scorer.preprocess(Sample(found, frames, video.prompt))))
-        except ScoringError as error:
+        except RewardError as error:
             prepared.append((video, error))
         except OSError as error:
             raise TrainingError(f"{jsonl}: {error}") from None
@@ -142,13 +142,13 @@ def _prepare(scorer: Scorer, jsonl: Path, videos: Sequence[_Video]) -> list[tupl
 
 
 def _score(scorer: Scorer, samples: Sequence[tuple[_Video, Any]]) -> dict[_Video, Scored]:
-    found = {video: _error(sample) for video, sample in samples if isinstance(sample, ScoringError)}
+    found = {video: _error(sample) for video, sample in samples if isinstance(sample, RewardError)}
     whole = [(video, sample) for video, sample in samples if video not in found]
     try:
         raws = list(scorer.forward([sample for _, sample in whole])) if whole else []
     except DeviceLost:
         raise
-    except ScoringError as error:
+    except RewardError as error:
         if len(whole) == 1:
             return found | {whole[0][0]: _error(error)}
         for one in whole:
@@ -157,12 +157,12 @@ def _score(scorer: Scorer, samples: Sequence[tuple[_Video, Any]]) -> dict[_Video
     for (video, _), raw in zip(whole, raws, strict=True):
         try:
             found[video] = Scored(float(scorer.postprocess(raw).reward))
-        except ScoringError as error:
+        except RewardError as error:
             found[video] = _error(error)
     return found
 
 
-def _error(error: ScoringError) -> Scored:
+def _error(error: RewardError) -> Scored:
     return Scored(None, error.code, error.message)
 
 

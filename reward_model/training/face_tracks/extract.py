@@ -22,12 +22,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from identity_reward_client.errors import FrameIndexMismatch, ReferenceWithoutFace, RewardError
 from identity_reward_client.frame_sampling import FrameSampling
 from reward_model.data.packed_clip import SUFFIX, read_packed
 from reward_model.data.progress import Progress
 from reward_model.data.records import PreferencePair, resolve
 from reward_model.data.workers import results_of
-from reward_model.errors import FrameIndexMismatch, ReferenceWithoutFace, ScoringError
 from reward_model.faces.arcface import bundled_reader
 from reward_model.faces.sampling import FACE_TRACKS as SAMPLING
 from reward_model.faces.tracks.clip_faces import TRACK_WEIGHT, ClipReader
@@ -68,7 +68,7 @@ def extract(clips: Iterable[Clip], folder: Path, workers: int, progress: Progres
 
 
 def read_clip(clip: Clip, sampling: FrameSampling = SAMPLING) -> Sample:
-    """ScoringError for what can't be read, or a packed clip without the frames of the sampling; OSError for no file."""
+    """RewardError for what can't be read, or a packed clip without the frames of the sampling; OSError for no file."""
     return Sample(read_references(clip.references, sampling), read_video(clip.video, sampling, clip.fps))
 
 
@@ -82,7 +82,7 @@ def _require_frames(clips: Iterable[Clip]) -> None:
                 f"{path} is a packed clip without the frames that face-tracks looks at; make the data with --frames "
                 f"mp4, or with --frames packed --packed-frames {SAMPLING.num_frames} in a size that shows faces"
             ) from None
-        except (ScoringError, OSError) as error:
+        except (RewardError, OSError) as error:
             raise TrainingError(f"{path}: {error}; mend it, or remove its pairs") from None
 
 
@@ -177,6 +177,6 @@ def _work(path: Path, clip: Clip) -> str | None:
         _write(path, clip_features(_reader().read(read_clip(clip))))
     except ReferenceWithoutFace:
         _write(path, None)
-    except (ScoringError, OSError) as error:
+    except (RewardError, OSError) as error:
         return f"{clip.video}: {error}; mend it, or remove its pairs"
     return None

@@ -9,12 +9,12 @@ from typing import Protocol
 
 import numpy as np
 
+from identity_reward_client.errors import FrameIndexMismatch
 from identity_reward_client.frame_sampling import FrameSampling
 from reward_model.data.packed_clip import SUFFIX, read_packed
 from reward_model.data.records import PreferencePair, resolve
 from reward_model.decoding.decoders import decoder
 from reward_model.decoding.images import decode_picture
-from reward_model.errors import FrameIndexMismatch
 from reward_model.qwen.preprocess import Medium, Preprocessor
 from reward_model.types import ReferenceSet, Video
 
@@ -25,7 +25,7 @@ MAX_PIXELS = 1 << 26
 
 
 class MediaSource(Protocol):
-    """Where groups get their pictures and videos from. ScoringError for what can't be read; OSError for no file."""
+    """Where groups get their pictures and videos from. RewardError for what can't be read; OSError for no file."""
 
     preprocess: Preprocessor
 
@@ -62,7 +62,7 @@ def _mirrored(picture: np.ndarray) -> np.ndarray:
 
 def read_video(path: Path, sampling: FrameSampling, fps: float | None = None) -> Video:
     """The frames that `sampling` picks of a video file or of a packed clip. `fps`: where the file states none or a
-    wrong one. ScoringError for what can't be read or doesn't hold those frames; OSError for no file."""
+    wrong one. RewardError for what can't be read or doesn't hold those frames; OSError for no file."""
     if path.suffix == SUFFIX:
         return pick(read_packed(path), sampling, path)
     data = path.read_bytes()
@@ -88,7 +88,7 @@ def pick(video: Video, sampling: FrameSampling, path: Path) -> Video:
 
 
 def read_references(paths: Sequence[Path], sampling: FrameSampling) -> ReferenceSet:
-    """Pictures in the given order. ScoringError for what is no picture; OSError for no file."""
+    """Pictures in the given order. RewardError for what is no picture; OSError for no file."""
     rule = sampling.reference_files
     return ReferenceSet(tuple(decode_picture(path.read_bytes(), str(path), MAX_PIXELS, rule) for path in paths))
 

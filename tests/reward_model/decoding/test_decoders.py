@@ -4,8 +4,8 @@ import threading
 import numpy as np
 import pytest
 
+from identity_reward_client.errors import InvalidMedia
 from reward_model.decoding.decoders import DECODERS, decode_frames, decoder, probe
-from reward_model.errors import InvalidMedia
 
 BOTH = sorted(DECODERS)
 KINDS = {

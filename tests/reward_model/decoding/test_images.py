@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from identity_reward_client.errors import InvalidMedia
 from reward_model.decoding.images import decode_picture
-from reward_model.errors import InvalidMedia
 
 GRADIENT = np.arange(24 * 16 * 3, dtype=np.uint32).reshape(24, 16, 3).astype(np.uint8)
 

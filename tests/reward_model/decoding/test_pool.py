@@ -18,12 +18,12 @@ import psutil
 import pytest
 from PIL import Image
 
+from identity_reward_client.errors import InvalidMedia, LimitExceeded, ScoringFailed
 from reward_model.decoding import decoders as decode
 from reward_model.decoding import pool as decode_pool
 from reward_model.decoding import process as decode_process
 from reward_model.decoding.pool import DecodePool
 from reward_model.decoding.protocol import head
-from reward_model.errors import InvalidMedia, LimitExceeded, ScoringError
 
 ROOT = Path(__file__).parents[3]
 INDICES = [0, 7, 7, 29]
@@ -324,7 +324,7 @@ def test_close_leaves_no_process_even_in_the_middle_of_a_job(make_pool, clip):
         closed.wait(10)
 
     def work():
-        with pytest.raises(ScoringError, match="closed") as caught:
+        with pytest.raises(ScoringFailed, match="closed") as caught:
             frames(pool, clip(), after_probe=wait)
         failed.append(caught.value)
 
@@ -337,7 +337,7 @@ def test_close_leaves_no_process_even_in_the_middle_of_a_job(make_pool, clip):
     thread.join(10)
     assert len(failed) == 1
     assert all(gone(pid) for pid in pids)
-    with pytest.raises(ScoringError, match="closed"):
+    with pytest.raises(ScoringFailed, match="closed"):
         picture(pool, png(3, 3))
     pool.close()
 
@@ -386,7 +386,7 @@ def test_a_worker_is_renewed_after_many_jobs(make_pool, monkeypatch):
 
 
 def test_workers_that_can_not_start_say_why(make_pool):
-    with pytest.raises(ScoringError, match=r"did not start: KeyError.*no decoder is called 'gstreamer'"):
+    with pytest.raises(ScoringFailed, match=r"did not start: KeyError.*no decoder is called 'gstreamer'"):
         make_pool(decoder="gstreamer")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from reward_model.errors import NonFiniteReward, ReferenceWithoutFace
+from identity_reward_client.errors import NonFiniteReward, ReferenceWithoutFace
 from reward_model.faces.face_tracks import SAMPLING, FaceTracksScorer, TrackReward, load_folder
 from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
 from reward_model.faces.tracks.head import FeatureBatch, TrackHead, TrackHeadConfig, load_head

@@ -12,6 +12,7 @@ import service.engine.pipeline
 from identity_reward_client.errors import (
     Conflict,
     DeadlineExceeded,
+    DeviceLost,
     InternalError,
     InvalidMedia,
     InvalidRequest,
@@ -29,7 +30,6 @@ from identity_reward_client.errors import (
 )
 from identity_reward_client.messages import CompareRequest, GroupRequest, Image, ReferenceSet, ScoreRequest, Video
 from identity_reward_client.preference import Preference, matrices, probabilities
-from reward_model.errors import DeviceLost
 from reward_model.registry import SCORERS
 from service.engine.engine import ScoringEngine
 from service.scheduling.call import Call

@@ -6,8 +6,14 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 
-from identity_reward_client.errors import DeadlineExceeded, NotReady
-from reward_model.errors import DeviceLost, NonFiniteReward, ReferenceWithoutFace, ScoringError
+from identity_reward_client.errors import (
+    DeadlineExceeded,
+    DeviceLost,
+    NonFiniteReward,
+    NotReady,
+    ReferenceWithoutFace,
+    ScoringFailed,
+)
 from reward_model.types import Price, Score
 from service.scheduling.admission import Drain
 from service.scheduling.batch_work import Work
@@ -185,7 +191,7 @@ def test_one_item_fails_in_its_preparation_and_is_told_before_the_others_are_sco
     scheduler = make()
     held(scorer, scheduler)
     told = []
-    one = work(ScoringError("this one"), 51.0, known=lambda number, outcome: told.append((number, outcome)))
+    one = work(ScoringFailed("this one"), 51.0, known=lambda number, outcome: told.append((number, outcome)))
     scheduler.submit(one)
     until(lambda: not one.pending)
     assert [number for number, _ in told] == [0]
@@ -196,7 +202,7 @@ def test_one_item_fails_in_its_preparation_and_is_told_before_the_others_are_sco
 
 
 def test_when_every_item_fails_the_model_is_not_asked(scorer, make):
-    outcomes = make().submit(work(ScoringError("a"), ValueError("secret"))).result(5).outcomes
+    outcomes = make().submit(work(ScoringFailed("a"), ValueError("secret"))).result(5).outcomes
     assert [one.message for one in outcomes] == ["a", "the model failed on this batch; the server's log says where"]
     assert not scorer.batches
 
@@ -226,7 +232,7 @@ def test_a_crash_fails_its_group_alone_and_the_next_batch_runs(scorer, make, cap
     scorer.open.set()
     assert isinstance(good.future.result(5).outcomes[0], Score)
     for outcome in bad.future.result(5).outcomes:
-        assert isinstance(outcome, ScoringError)
+        assert isinstance(outcome, ScoringFailed)
         assert outcome.code == "scoring_failed"
         assert "secret" not in outcome.message
     assert isinstance(scheduler.submit(work(30.0)).result(5).outcomes[0], Score)
@@ -243,7 +249,7 @@ def test_a_reward_that_is_no_number_is_an_error_of_its_item(scorer, make):
 def test_even_an_exit_inside_the_model_leaves_no_future_open(scorer, make, monkeypatch):
     scheduler = make()
     monkeypatch.setattr(scorer, "forward", lambda batch: exec("raise SystemExit"))
-    assert isinstance(scheduler.submit(work(1.0)).result(5).outcomes[0], ScoringError)
+    assert isinstance(scheduler.submit(work(1.0)).result(5).outcomes[0], ScoringFailed)
     monkeypatch.undo()
     assert isinstance(scheduler.submit(work(1.0)).result(5).outcomes[0], Score)
 
@@ -251,7 +257,7 @@ def test_even_an_exit_inside_the_model_leaves_no_future_open(scorer, make, monke
 def test_a_model_that_answers_too_few_fails_the_batch(scorer, make, monkeypatch):
     scheduler = make()
     monkeypatch.setattr(scorer, "forward", lambda batch: list(batch)[:-1])
-    assert all(isinstance(one, ScoringError) for one in scheduler.submit(work(1.0, 2.0)).result(5).outcomes)
+    assert all(isinstance(one, ScoringFailed) for one in scheduler.submit(work(1.0, 2.0)).result(5).outcomes)
 
 
 def test_a_lost_device_is_told_and_fails_what_it_ran(scorer, make, monkeypatch):

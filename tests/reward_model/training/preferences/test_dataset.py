@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from identity_reward_client.errors import FrameIndexMismatch
 from reward_model.data.records import read_pairs, resolve
-from reward_model.errors import FrameIndexMismatch
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.qwen.tiny import SAMPLING, tiny_config, tiny_tokenizer
 from reward_model.training.errors import TrainingError

@@ -113,7 +113,7 @@ def test_a_base_model_is_trained_exported_and_read_back(four_pairs, tmp_path):
     assert torch.equal(trained.state_dict()[name], release.base[name])
     exported = export_checkpoint(folder, tmp_path / "exported")
     import_checkpoint(exported, upstream, tmp_path / "back", position_dialect=trained.config.position_dialect)
-    back, _ = load(tmp_path / "back")
+    back, _ = load_model(tmp_path / "back")
     assert all(torch.equal(value, back.state_dict()[name]) for name, value in trained.state_dict().items())
 
 
