@@ -131,7 +131,7 @@ def test_workers_have_no_torch_and_no_network(pool, clip):
 
 def test_importing_what_a_worker_needs_imports_no_torch():
     code = (
-        "import sys; from reward_model import decode, decode_picture, decode_sandbox, decode_worker, media_decoder; "
+        "import sys; from reward_model.decoding import decoders, images, media_decoder, sandbox, worker; "
         "print(sorted({name.split('.')[0] for name in sys.modules} & {'torch', 'pydantic', 'service', 'transformers'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
@@ -149,7 +149,7 @@ def test_limits_of_a_worker(make_pool):
 
 NETWORK = """
 import os, sys
-from reward_model.decode_pool import DecodePool
+from reward_model.decoding.pool import DecodePool
 pool = DecodePool(1)
 pool.start()
 pool.wait_ready()
