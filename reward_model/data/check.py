@@ -154,7 +154,7 @@ def _open(path: Path, kind: str, decoder: MediaDecoder, digests: dict[Path, str]
     digests[path] = sha256(data).hexdigest()
     try:
         if kind == "picture":
-            decoder.picture(data, "the reference", MAX_PIXELS, "upright")
+            decoder.image(data, "the reference", MAX_PIXELS, "upright")
         elif path.suffix == SUFFIX:
             read_packed(path)
         else:

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 
 from identity_reward_client.errors import InternalError, ModelNotFound
 from identity_reward_client.messages import ModelInfo, ModelStamp
-from reward_model.decoding.images import PictureRule
+from reward_model.decoding.images import ImageRule
 from reward_model.scorer import Scorer
 
 from ..operations.metrics import Metrics
@@ -30,7 +30,7 @@ class ServedModel:
         return self.scorer.info.name
 
     @property
-    def picture_rule(self) -> PictureRule:
+    def picture_rule(self) -> ImageRule:
         return self.scorer.info.frame_sampling.reference_files
 
     @cached_property

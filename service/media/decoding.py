@@ -19,7 +19,7 @@ from identity_reward_client.fps import resolve_fps
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.messages import Image, Video
 from reward_model import types
-from reward_model.decoding.images import PictureRule
+from reward_model.decoding.images import ImageRule
 from reward_model.decoding.media_decoder import InProcessDecoder, MediaDecoder
 from reward_model.decoding.pool import DecodePool
 from reward_model.decoding.timeline import VideoProbe
@@ -52,7 +52,7 @@ def make_decoder(settings: MediaSettings) -> MediaDecoder:
 
 
 def decode_references(
-    images: Sequence[Image], limits: MediaSettings, decoder: MediaDecoder, rule: PictureRule = "upright"
+    images: Sequence[Image], limits: MediaSettings, decoder: MediaDecoder, rule: ImageRule = "upright"
 ) -> types.ReferenceSet:
     return types.ReferenceSet(
         tuple(decode_picture(image, limits, decoder, f"reference {i}", rule) for i, image in enumerate(images))

@@ -6,7 +6,7 @@ import numpy as np
 
 from identity_reward_client.errors import InputRefused, LimitExceeded
 from identity_reward_client.messages import Image, Video
-from reward_model.decoding.images import PictureRule
+from reward_model.decoding.images import ImageRule
 from reward_model.decoding.media_decoder import MediaDecoder
 
 from ..settings.groups import MediaSettings
@@ -19,12 +19,12 @@ def refuse_links(message: Image | Video, what: str) -> None:
 
 
 def decode_picture(
-    image: Image, limits: MediaSettings, decoder: MediaDecoder, what: str = "the picture", rule: PictureRule = "upright"
+    image: Image, limits: MediaSettings, decoder: MediaDecoder, what: str = "the picture", rule: ImageRule = "upright"
 ) -> np.ndarray:
     """uint8 RGB [H, W, 3]. InvalidMedia, LimitExceeded or InputRefused, whose message starts with `what`."""
     refuse_links(image, what)
     if image.pixels is None:
-        return decoder.picture(image.data or b"", what, limits.max_image_pixels, rule)
+        return decoder.image(image.data or b"", what, limits.max_image_pixels, rule)
     height, width, _ = image.pixels.shape
     if width * height > limits.max_image_pixels:
         raise LimitExceeded(

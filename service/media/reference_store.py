@@ -7,7 +7,7 @@ from threading import Lock
 
 from identity_reward_client.errors import LimitExceeded, ReferenceSetNotFound
 from reward_model import types
-from reward_model.decoding.images import PictureRule
+from reward_model.decoding.images import ImageRule
 
 
 class ReferenceStore:
@@ -18,14 +18,14 @@ class ReferenceStore:
 
     def __init__(self, max_bytes: int):
         self._max_bytes = max_bytes
-        self._sets: OrderedDict[tuple[str, PictureRule], types.ReferenceSet] = OrderedDict()
+        self._sets: OrderedDict[tuple[str, ImageRule], types.ReferenceSet] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
 
-    def find(self, key: tuple[str, PictureRule]) -> types.ReferenceSet | None:
+    def find(self, key: tuple[str, ImageRule]) -> types.ReferenceSet | None:
         return self._sets.get(key)
 
-    def get(self, key: tuple[str, PictureRule]) -> types.ReferenceSet:
+    def get(self, key: tuple[str, ImageRule]) -> types.ReferenceSet:
         with self._lock:
             if key not in self._sets:
                 raise ReferenceSetNotFound(
@@ -34,7 +34,7 @@ class ReferenceStore:
             self._sets.move_to_end(key)
             return self._sets[key]
 
-    def put(self, key: tuple[str, PictureRule], references: types.ReferenceSet) -> None:
+    def put(self, key: tuple[str, ImageRule], references: types.ReferenceSet) -> None:
         size = _size(references)
         if size > self._max_bytes:
             raise LimitExceeded(

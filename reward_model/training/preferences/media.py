@@ -14,7 +14,7 @@ from identity_reward_client.frame_sampling import FrameSampling
 from reward_model.data.packed_clip import SUFFIX, read_packed
 from reward_model.data.records import PreferencePair, resolve
 from reward_model.decoding.decoders import decoder
-from reward_model.decoding.images import decode_picture
+from reward_model.decoding.images import decode_image
 from reward_model.qwen.preprocess import Medium, Preprocessor
 from reward_model.types import ReferenceSet, Video
 
@@ -90,7 +90,7 @@ def pick(video: Video, sampling: FrameSampling, path: Path) -> Video:
 def read_references(paths: Sequence[Path], sampling: FrameSampling) -> ReferenceSet:
     """Pictures in the given order. RewardError for what is no picture; OSError for no file."""
     rule = sampling.reference_files
-    return ReferenceSet(tuple(decode_picture(path.read_bytes(), str(path), MAX_PIXELS, rule) for path in paths))
+    return ReferenceSet(tuple(decode_image(path.read_bytes(), str(path), MAX_PIXELS, rule) for path in paths))
 
 
 def files_of(jsonl: Path, pair: PreferencePair) -> list[Path]:

@@ -39,13 +39,13 @@ FILES: list[Row] = [
     ("a playlist that names a file", lambda: b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", INVALID, "no video file"),
     ("a list of files to join", lambda: b"ffconcat version 1.0\nfile /etc/passwd\n", INVALID, "no video file"),
     ("a pickle", lambda: made.PICKLE, INVALID, "no video file"),
-    ("a picture", made.picture, INVALID, "a picture was given"),
+    ("a picture", made.picture, INVALID, "an image was given"),
     ("sound only", made.audio, INVALID, "no video stream, only audio"),
     ("600 bytes damaged in the middle", lambda: made.damaged(fast_start()), INVALID, "damaged"),
     ("a codec that doesn't exist", made.renamed_codec, INVALID, "codec isn't known"),
     ("a picture size that changes on the way", made.two_sizes, INVALID, "size changes"),
     ("a header that promises 1,000,000 frames", lambda: made.promising(10**6), INVALID, "cut short"),
-    ("a GIF whose header says 65000x65000", made.lying_gif, INVALID, "no picture size"),
+    ("a GIF whose header says 65000x65000", made.lying_gif, INVALID, "no frame size"),
     ("16000x8000", made.huge_video, OVER, "max_frame_pixels"),
     ("4112x2304, over `max_frame_pixels`", lambda: made.huge_video(4112, 2304), OVER, "max_frame_pixels"),
     ("400 frames, over `max_source_frames`", lambda: made.video(frames=400), OVER, "max_source_frames"),
@@ -55,13 +55,13 @@ FILES: list[Row] = [
 
 PICTURES: list[Row] = [
     ("0 bytes", lambda: b"", INVALID, "reference 0 is empty"),
-    ("text, named .jpg", lambda: b"not a picture" * 9, INVALID, "no picture that can be read"),
-    ("a video", made.video, INVALID, "no picture that can be read"),
-    ("a pickle", lambda: made.PICKLE, INVALID, "no picture that can be read"),
-    ("SVG", lambda: b"<svg><image href='/etc/passwd'/></svg>", INVALID, "no picture that can be read"),
-    ("PostScript", lambda: b"%!PS-Adobe-3.0 EPSF-3.0\nshowpage\n", INVALID, "no picture that can be read"),
+    ("text, named .jpg", lambda: b"not a picture" * 9, INVALID, "no image that can be read"),
+    ("a video", made.video, INVALID, "no image that can be read"),
+    ("a pickle", lambda: made.PICKLE, INVALID, "no image that can be read"),
+    ("SVG", lambda: b"<svg><image href='/etc/passwd'/></svg>", INVALID, "no image that can be read"),
+    ("PostScript", lambda: b"%!PS-Adobe-3.0 EPSF-3.0\nshowpage\n", INVALID, "no image that can be read"),
     *(
-        (f"{form} cut in half", cut(lambda form=form: made.picture(form), 50), INVALID, "can't be decoded")
+        (f"{form} cut in half", cut(lambda form=form: made.picture(form), 50), INVALID, "ends too early")
         for form in ("JPEG", "PNG", "WEBP")
     ),
     *(

@@ -23,7 +23,7 @@ from reward_model.decoding import decoders as decode
 from reward_model.decoding import pool as decode_pool
 from reward_model.decoding import process as decode_process
 from reward_model.decoding.pool import DecodePool
-from reward_model.decoding.protocol import head
+from reward_model.decoding.protocol import encode
 
 ROOT = Path(__file__).parents[3]
 INDICES = [0, 7, 7, 29]
@@ -66,7 +66,7 @@ def png(*size: int, mode: str = "RGB") -> bytes:
 
 
 def picture(pool: DecodePool, data: bytes, max_pixels: int = 10**6) -> np.ndarray:
-    return pool.picture(data, "reference 0", max_pixels, "upright")
+    return pool.image(data, "reference 0", max_pixels, "upright")
 
 
 def gone(pid: int) -> bool:
@@ -262,11 +262,11 @@ def test_a_file_that_needs_more_memory_than_a_worker_may_take_is_refused(make_po
 
 
 NONSENSE = {
-    "too few fields": head({"width": 1 << 40, "height": 4}),
-    "a width below zero": head({"container": "mp4", "codec": "x", "width": -1, "height": 1, "num_frames": 1,
+    "too few fields": encode({"width": 1 << 40, "height": 4}),
+    "a width below zero": encode({"container": "mp4", "codec": "x", "width": -1, "height": 1, "num_frames": 1,
                                 "fps": 1.0, "duration_s": 1.0, "rotation": 0}),
-    "pixels for ever": head({"shape": [1 << 40]}, 1 << 62),
-    "pixels that nobody wants": head({"shape": [4]}, 4) + b"1234",
+    "pixels for ever": encode({"shape": [1 << 40]}, 1 << 62),
+    "pixels that nobody wants": encode({"shape": [4]}, 4) + b"1234",
     "a long text": b"\xff" * 64,
     "no object": (2).to_bytes(4, "big") + bytes(8) + b"[]",
 }  # fmt: skip
@@ -274,11 +274,11 @@ NONSENSE = {
 
 @pytest.mark.parametrize("said", NONSENSE)
 def test_a_worker_taken_over_by_a_file_is_not_believed(make_pool, clip, monkeypatch, said):
-    script = f"import os; os.write(0, {head({'missing': []})!r}); os.read(0, 1); os.write(0, {NONSENSE[said]!r})"
+    script = f"import os; os.write(0, {encode({'missing': []})!r}); os.read(0, 1); os.write(0, {NONSENSE[said]!r})"
     # one that ends with the job unread resets the connection, and what it said is lost
     script += "\nwhile os.read(0, 1 << 16): pass"
     monkeypatch.setattr(decode_process, "_MAIN", script)
-    with pytest.raises(InvalidMedia, match="its decoder answered nonsense"):
+    with pytest.raises(InvalidMedia, match="its decoder sent an invalid answer"):
         frames(make_pool(), clip())
 
 

@@ -93,7 +93,7 @@ def test_other_modes_become_rgb(mode):
 def test_an_animated_picture_is_refused_by_name(form):
     pages = [Pillow.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
     data = encoded(pages[0], form, save_all=True, append_images=pages[1:])
-    with pytest.raises(InvalidMedia, match=f"animated or many-page {form} of 3 pictures"):
+    with pytest.raises(InvalidMedia, match=f"animated or many-page {form} of 3 images"):
         decoded(data)
 
 
@@ -121,7 +121,7 @@ def test_a_bomb_is_a_limit_not_a_crash():
 
 def test_a_truncated_file_is_an_error_not_a_grey_half():
     data = encoded(Pillow.effect_noise((200, 200), 90).convert("RGB"), "JPEG")
-    with pytest.raises(InvalidMedia, match="can't be decoded"):
+    with pytest.raises(InvalidMedia, match="ends too early"):
         decoded(data[: len(data) // 2])
 
 
@@ -131,7 +131,7 @@ def test_floating_point_pixels_have_no_known_range():
 
 
 def test_formats_that_run_programs_are_not_opened():
-    with pytest.raises(InvalidMedia, match="no picture that can be read"):
+    with pytest.raises(InvalidMedia, match="no image that can be read"):
         decoded(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n")
 
 
