@@ -4,12 +4,10 @@
 PENDING: dict[str, set[str]] = {
     "circles between files": {
         "reward_model.data.people.rendering.opengl <-> reward_model.data.people.rendering.renderer",
-        "reward_model.faces.arcface <-> reward_model.faces.face_tracks <-> reward_model.qwen.loading <-> reward_model.qwen.scorer <-> reward_model.qwen.tiny <-> reward_model.scorer",
     },
     "circles between siblings": {
         "reward_model.data.people.rendering: opengl <-> renderer",
         "reward_model.training: config <-> config_file <-> evaluation <-> loop <-> preferences <-> vision_pretraining",
-        "reward_model: checkpoint <-> config <-> faces <-> folder <-> qwen <-> scorer",
     },
     "classes that do not name their counterpart": {
         "identity_reward_client.messages.ReferenceSet",
@@ -91,7 +89,6 @@ PENDING: dict[str, set[str]] = {
         "reward_model/decoding/pyav.py",
         "reward_model/decoding/sandbox.py",
         "reward_model/decoding/worker.py",
-        "reward_model/errors.py",
         "reward_model/faces/recognition/face.py",
         "reward_model/faces/recognition/model_files.py",
         "reward_model/faces/tracks/clip_faces.py",
@@ -112,7 +109,6 @@ PENDING: dict[str, set[str]] = {
         "reward_model/qwen/patches.py",
         "reward_model/qwen/scorer.py",
         "reward_model/scorer.py",
-        "reward_model/seeding.py",
         "reward_model/training/cli.py",
         "reward_model/training/cli_scoring.py",
         "reward_model/training/config_file.py",
