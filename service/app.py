@@ -18,13 +18,13 @@ from .engine.engine import ScoringEngine
 from .errors import typed
 from .grpc.interceptors import by_token
 from .grpc.server import GrpcServer
+from .http.application import EdgeMiddleware
 from .http.context import answer, current
-from .http.hardening import shut_off
-from .http.logging import set_up
-from .http.middleware import EdgeMiddleware
-from .http.routes import build
+from .http.handlers import build
 from .jobs.service import Jobs
 from .operations.drain import InFlight, on_stop_signal
+from .operations.hardening import shut_off
+from .operations.logging import set_up
 from .operations.metrics import Metrics
 from .operations.status import report
 from .settings.settings import Settings, SettingsError

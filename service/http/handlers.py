@@ -19,7 +19,7 @@ from ..engine.engine import ScoringEngine
 from ..operations.metrics import CONTENT_TYPE, Metrics
 from .context import answer, current
 from .docs_page import page
-from .job_routes import JOB_ROUTES
+from .job_handlers import JOB_ROUTES
 from .openapi import document
 
 

@@ -10,9 +10,9 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.testclient import TestClient
 
 from identity_reward_client.errors import Overloaded
+from service.http.application import EdgeMiddleware, find
 from service.http.context import answer
-from service.http.hardening import QuietFilter, shut_off
-from service.http.middleware import EdgeMiddleware, find
+from service.operations.hardening import QuietFilter, shut_off
 from service.operations.metrics import Metrics
 from tests.service.flat_settings import flat_settings
 
@@ -33,7 +33,7 @@ def test_a_crash_is_a_500_in_our_shape_without_its_text(caplog):
     response = client(crash).get("/v1/models")
     assert (response.status_code, error(response)["code"]) == (500, "internal")
     assert "secret" not in response.text + caplog.text
-    assert "ValueError at test_edge.py" in caplog.text
+    assert "ValueError at test_hardening.py" in caplog.text
 
 
 def test_work_past_the_deadline_is_a_504_and_is_cancelled():
@@ -124,7 +124,7 @@ def test_logs_say_where_and_not_what():
     kept = record(ValueError("a secret"))
     assert QuietFilter().filter(kept)
     shown = logging.Formatter().format(kept)
-    assert "ValueError at test_edge.py" in shown
+    assert "ValueError at test_hardening.py" in shown
     assert "secret" not in shown
     assert "Traceback" not in shown
 

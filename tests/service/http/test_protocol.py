@@ -9,8 +9,8 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
-from service.http import head_limits as http_guard
-from service.http.head_limits import MAX_HEAD_BYTES, MAX_HEADERS, GuardedProtocol
+from service.http import protocol as http_guard
+from service.http.protocol import MAX_HEAD_BYTES, MAX_HEADERS, GuardedProtocol
 
 
 class Hasty(GuardedProtocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from .context import current
+from ..http.context import current
 from .hardening import QuietFilter
 
 ACCESS = logging.getLogger("identity_reward.access")

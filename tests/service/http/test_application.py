@@ -5,8 +5,8 @@ from starlette.responses import JSONResponse
 from starlette.testclient import TestClient
 
 from service.auth import tokens
+from service.http.application import EdgeMiddleware
 from service.http.context import current
-from service.http.middleware import EdgeMiddleware
 from service.http.openapi import ROUTES, document
 from service.operations.metrics import Metrics
 from service.settings.settings import Settings, SettingsError

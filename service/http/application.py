@@ -20,14 +20,14 @@ from ..engine.call_fields import read_call, read_timeout, request_id
 from ..engine.engine import ScoringEngine
 from ..errors import typed
 from ..operations.drain import InFlight
+from ..operations.logging import access
 from ..operations.metrics import OTHER, Metrics
 from ..scheduling.call import Call
 from ..settings.settings import Settings
 from .body import Body, check_type, replay
 from .context import Exchange, current
-from .logging import access
 from .openapi import ROUTES, Route
-from .reply import Reply
+from .responses import Reply
 
 
 def find(path: str, method: str) -> tuple[str, Route | None] | None:

@@ -13,7 +13,7 @@ from opentelemetry.propagate import set_global_textmap
 from opentelemetry.propagators.textmap import TextMapPropagator
 
 from ..errors import where
-from . import head_limits as http_guard
+from ..http import protocol as http_guard
 
 
 def shut_off() -> None:
