@@ -126,7 +126,7 @@ def check_address(host: str, port: int, option: str = "--port (PORT= of make)") 
 def _run(settings: Settings, home: Path, host: str, port: int, verbose: bool) -> None:
     stop, impatient = threading.Event(), threading.Event()
 
-    def on_signal(*_) -> None:
+    def on_signal(*_: object) -> None:
         (impatient if stop.is_set() else stop).set()
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -79,6 +79,14 @@ class Metrics:
             "identity_reward_verdicts_total", "Verdicts over pairs", ["model", "verdict"], registry=self.registry
         )
 
+    def count_request(self, route: str, status: str, code: str | None, seconds: float | None = None) -> None:
+        """One answered request; `code` is that of its error, `seconds` the time to answer where it was measured."""
+        self.requests.labels(route, status).inc()
+        if code is not None:
+            self.errors.labels(code).inc()
+        if seconds is not None:
+            self.request_seconds.labels(route).observe(seconds)
+
     def item(self, model: str, outcome: Scored | RewardError) -> None:
         if isinstance(outcome, RewardError):
             self.items.labels(model, "failed").inc()

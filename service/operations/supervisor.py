@@ -51,7 +51,7 @@ class Server:
     def __enter__(self) -> Server:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def wait_ready(self, stop: threading.Event) -> list[str]:

@@ -15,7 +15,7 @@ from identity_reward_client.errors import server_errors
 from identity_reward_client.preference import Preference
 from identity_reward_client.wire.headers import PRIORITIES
 from service.grpc.interceptors import PATHS
-from service.http.openapi import ROUTES
+from service.http.routes import ROUTES
 from tests.e2e.conftest import b64, grey, grey_body
 
 from .conftest import DEPLOY, tool, wait_for

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import socket
 import struct
 from concurrent.futures import ThreadPoolExecutor
 
@@ -133,6 +134,24 @@ def test_models_are_listed_and_described(http):
     tiny = http.get("/v1/models/tiny").json()
     assert tiny["meaningful"] is False
     assert tiny["frame_sampling"]["num_frames"] == 4
+
+
+@pytest.mark.parametrize("body", [b'{"references": [], "videos": []}', b"{}", b"not JSON"])
+def test_an_offer_of_http_2_does_not_change_the_answer(server, body):
+    """Java's HttpClient and `curl --http2` offer an upgrade to h2c with every request."""
+    head = "POST /v1/groups HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Request-Id: same\r\n"
+    offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n"
+    url = httpx.URL(server.url)
+    answers = []
+    for upgrade in ("", offer):
+        with socket.create_connection((url.host, url.port), timeout=60) as connection:
+            connection.sendall(f"{head}{upgrade}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            data = connection.recv(1 << 16)
+            while b'"}}' not in data and b"}}}" not in data:
+                data += connection.recv(1 << 16)
+        answers.append(re.sub(rb"date: [^\r]*", b"", data))
+    assert answers[0] == answers[1]
+    assert answers[0].startswith(b"HTTP/1.1 400 ")
 
 
 def test_probes_answer(http):

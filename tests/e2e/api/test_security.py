@@ -24,7 +24,7 @@ from identity_reward_client.proto.codec import to_proto
 from identity_reward_client.proto.identity_reward_pb2_grpc import RewardServiceStub
 from identity_reward_client.transports.http import HttpRewardClient
 from service.auth import tokens
-from service.http.openapi import ROUTES
+from service.http.routes import ROUTES
 from tests.e2e.conftest import b64
 from tests.e2e.grpc_calls import PATHS, chunked, refused
 from tests.service.media_host import Authority, answer, redirect

@@ -5,7 +5,7 @@ import os
 import httpx
 import pytest
 
-from service.http.openapi import ROUTES
+from service.http.routes import ROUTES
 from tests.e2e.hostile_inputs.files import PICKLE, Marked
 
 KINDS = (

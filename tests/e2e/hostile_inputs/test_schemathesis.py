@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from service.auth import tokens
-from service.http.openapi import ROUTES
+from service.http.routes import ROUTES
 from tests.e2e.hostile_inputs import schemathesis_hooks
 
 SECONDS = 60

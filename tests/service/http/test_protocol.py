@@ -1,4 +1,4 @@
-"""A real uvicorn behind the guard: heads without end, heads that don't come, and callers beside them."""
+"""A real uvicorn with the protocol: heads that are too long or too slow, and offers to upgrade."""
 
 import socket
 import threading
@@ -9,11 +9,11 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
-from service.http import protocol as http_guard
-from service.http.protocol import MAX_HEAD_BYTES, MAX_HEADERS, GuardedProtocol
+from service.http import protocol
+from service.http.protocol import MAX_HEAD_BYTES, MAX_HEADERS, LimitedProtocol
 
 
-class Hasty(GuardedProtocol):
+class Hasty(LimitedProtocol):
     head_timeout_s = 0.4
 
 
@@ -54,6 +54,16 @@ def read(connection) -> bytes:
     with suppress(ConnectionError):
         while chunk := connection.recv(1 << 16):
             data += chunk
+    return data
+
+
+def receive(connection, end: bytes, count: int = 1) -> bytes:
+    """What comes until `end` has come `count` times."""
+    data = b""
+    while data.count(end) < count:
+        chunk = connection.recv(1 << 16)
+        assert chunk, data
+        data += chunk
     return data
 
 
@@ -191,8 +201,56 @@ def test_slow_callers_block_nobody(address):
 
 
 def test_a_server_that_chooses_by_itself_gets_the_guard():
-    http_guard.guard()
+    protocol.install()
     config = uvicorn.Config(app)
     config.load()
-    assert config.http_protocol_class is GuardedProtocol
+    assert config.http_protocol_class is LimitedProtocol
     assert MAX_HEAD_BYTES >= 1 << 14
+
+
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAA\r\n"
+POST_4 = b"POST /a HTTP/1.1\r\nHost: x\r\nX-Name: kept\r\n" + H2C
+
+
+@pytest.mark.parametrize("upgrade", [b"h2c", b"TLS/1.3", b"websocket, h2c", b"x"])
+@pytest.mark.parametrize(
+    "body",
+    [b"Content-Length: 4\r\n\r\nabcd", b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n"],
+    ids=["length", "chunks"],
+)
+@pytest.mark.parametrize("size", [1 << 16, 7, 1])
+def test_an_offer_to_upgrade_does_not_change_the_request(connection, upgrade, body, size):
+    request = POST_4.replace(b"h2c", upgrade, 1) + body
+    for start in range(0, len(request), size):
+        send(connection, request[start : start + size])
+    assert receive(connection, b"4 bytes").startswith(b"HTTP/1.1 200 ")
+    assert (seen[-1]["method"], seen[-1]["path"]) == ("POST", "/a")
+    names = [name for name, _ in seen[-1]["headers"]]
+    assert b"upgrade" not in names
+    assert (b"x-name", b"kept") in seen[-1]["headers"]
+    send(connection, GET + b"\r\n")  # the connection is still that of HTTP/1.1
+    assert b"0 bytes" in receive(connection, b"0 bytes")
+
+
+def test_requests_behind_an_offer_to_upgrade_are_answered(connection):
+    send(connection, POST_4 + b"Content-Length: 4\r\n\r\nabcd" + GET + H2C + b"\r\n" + GET + b"\r\n")
+    data = receive(connection, b"0 bytes", count=2)
+    assert data.count(b"200 OK") == 3
+    assert data.index(b"4 bytes") < data.index(b"0 bytes")
+
+
+def test_a_large_body_behind_an_offer_to_upgrade_arrives(connection):
+    body = b"x" * (2 << 20)
+    send(connection, POST_4 + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    assert b"%d bytes" % len(body) in receive(connection, b" bytes")
+
+
+def test_limits_hold_behind_an_offer_to_upgrade(connection):
+    send(connection, POST_4 + b"".join(b"X-%d: y\r\n" % i for i in range(5000)) + b"\r\n")
+    assert read(connection).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("head", [b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+def test_tunnels_and_http_2_are_400(connection, head):
+    send(connection, head)
+    assert read(connection).startswith(b"HTTP/1.1 400 ")
