@@ -1,4 +1,4 @@
-"""What a stranger may send, and what the service must answer. The table in docs/serving.md is made from it:
+"""What a stranger may send, and what the service must answer. The table in docs/reference/bad-input.md is made from it:
 `python -m tests.e2e.hostile_inputs.table` writes it anew."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-PAGE = Path(__file__).parents[3] / "docs/serving.md"
+PAGE = Path(__file__).parents[3] / "docs/reference/bad-input.md"
 START, END = "<!-- bad-inputs:start -->", "<!-- bad-inputs:end -->"
 
 JSON = "application/json"
@@ -157,7 +157,7 @@ def main() -> None:
     if START not in page or END not in page:
         raise SystemExit(f"{PAGE} lacks {START} ... {END}")
     before, after = page.partition(START)[0], page.partition(END)[2]
-    PAGE.write_text(f"{before}{START}\n{table(CASES)}\n{END}{after}")
+    PAGE.write_text(f"{before}{START}\n\n{table(CASES)}\n\n{END}{after}")
 
 
 if __name__ == "__main__":
