@@ -12,7 +12,6 @@ from service.settings.settings import Settings
 
 from .markdown import table
 
-
 LIMIT_PREFIXES = ("max_", "client_")
 LIMIT_SUFFIXES = ("_timeout_s", "_max_calls")
 

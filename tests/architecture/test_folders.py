@@ -16,14 +16,14 @@ MAX_ENTRIES = 14
 TEST_HOMES = {name: ROOT / "tests" / name for name in PACKAGES}
 SOURCES = {**PACKAGES, "benchmarks": ROOT / "benchmarks"}
 # folders of tests that mirror no package
-ACROSS = {"architecture", "contract", "deploy", "e2e", "support", "held_out"}
+ACROSS = {"architecture", "contract", "deploy", "docs", "e2e", "support", "held_out"}
 
 
 def python_files(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py") if "_pb2" not in path.name)
 
 
-SOURCE_FILES = python_files("service", "reward_model", "trainer", "kernels", "clients", "benchmarks", "examples")
+SOURCE_FILES = python_files("service", "reward_model", "trainer", "kernels", "clients", "benchmarks", "examples", "docs")
 TEST_FILES = python_files("tests")
 
 
