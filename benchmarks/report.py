@@ -1,4 +1,7 @@
-"""Writes docs/explanation/benchmarks.md from docs/benchmarks/*.json: `python -m benchmarks.report`. A test fails if it is old."""
+"""Writes docs/explanation/benchmarks.md from docs/benchmarks/*.json: `python -m benchmarks.report`.
+
+A test fails if the page is old.
+"""
 
 from __future__ import annotations
 

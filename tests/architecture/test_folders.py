@@ -23,7 +23,9 @@ def python_files(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py") if "_pb2" not in path.name)
 
 
-SOURCE_FILES = python_files("service", "reward_model", "trainer", "kernels", "clients", "benchmarks", "examples", "docs")
+SOURCE_FILES = python_files(
+    "service", "reward_model", "trainer", "kernels", "clients", "benchmarks", "examples", "docs"
+)
 TEST_FILES = python_files("tests")
 
 
