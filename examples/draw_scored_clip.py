@@ -58,7 +58,7 @@ def face_boxes(row: Row, frame_HWC: np.ndarray, similarities: Sequence[float | N
     """The box of each person's face in a frame: the face whose cosine is the similarity in the answer's details."""
     reader = bundled_reader()
     faces = reader.read(frame_HWC)
-    boxes = []
+    boxes: list[Any] = []
     for name, similarity in zip(row.references, similarities, strict=True):
         reference, _ = reader.read_largest(picture(name))
         if similarity is None or reference is None or not faces:
