@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from identity_reward_client.proto import identity_reward_pb2
-from service.http.openapi import document
+from service.http.routes import openapi_document
 
 from .markdown import plain, schema_type, table
 
 
 def routes() -> str:
     """A section for every route: description, parameters, body and responses."""
-    paths: dict[str, dict[str, Any]] = document()["paths"]
+    paths: dict[str, dict[str, Any]] = openapi_document()["paths"]
     sections = [
         _route(method.upper(), path, operation)
         for path, operations in paths.items()
@@ -47,7 +47,7 @@ def _content(holder: dict[str, Any]) -> str:
 
 def messages() -> str:
     """A section for every message: description and fields."""
-    schemas: dict[str, dict[str, Any]] = document()["components"]["schemas"]
+    schemas: dict[str, dict[str, Any]] = openapi_document()["components"]["schemas"]
     return "\n\n".join(_message(name, schema) for name, schema in schemas.items())
 
 

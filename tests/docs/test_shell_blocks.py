@@ -9,7 +9,7 @@ import pytest
 
 from docs.generate.commands import PROGRAM, options
 from identity_reward_client import messages
-from service.http.openapi import document
+from service.http.routes import openapi_document
 from tests.docs.blocks import blocks
 from tests.support.paths import ROOT
 
@@ -71,7 +71,7 @@ def test_bodies_are_valid_requests(block):
 
 def operation_of(path: str):
     """The first operation with a body, or any, of the route that a path belongs to."""
-    for route, operations in document()["paths"].items():
+    for route, operations in openapi_document()["paths"].items():
         pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(route))
         if re.fullmatch(pattern, path):
             with_body = [operation for operation in operations.values() if "requestBody" in operation]
