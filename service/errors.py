@@ -1,4 +1,4 @@
-"""How errors become answers, and what of them is logged: never a traceback, never a value from a request."""
+"""Exceptions as errors of the API, and what is logged of them: never a traceback or a value from a request."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from identity_reward_client.messages import ErrorBody
 log = logging.getLogger("identity_reward")
 
 
-def where(error: BaseException, frames: int = 3) -> str:
-    """`"ValueError at media.py:41 decode < engine.py:80 _prepare"`: the type and the innermost frames, no text."""
-    places = []
+def where(error: BaseException, num_frames: int = 3) -> str:
+    """Type and innermost frames without the text: `"ValueError at media.py:41 decode < engine.py:80 _prepare"`."""
+    frames = []
     trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        places.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
+        frames.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
         trace = trace.tb_next
-    return f"{type(error).__name__} at {' < '.join(reversed(places[-frames:]))}"
+    return f"{type(error).__name__} at {' < '.join(reversed(frames[-num_frames:]))}"
 
 
 def stopping() -> NotReady:
+    """The error of requests that come while the server stops."""
     return NotReady("the server is stopping; another or the next one takes requests", retry_after_s=5)
 
 
 def typed(error: BaseException) -> RewardError:
-    """The error of the wire's tree for anything that was raised while serving a request."""
+    """A RewardError as it is; anything else is logged without its text and becomes InternalError."""
     if isinstance(error, RewardError):
         return error
     log.error("internal error: %s", where(error))
@@ -35,4 +36,5 @@ def typed(error: BaseException) -> RewardError:
 
 
 def body(error: RewardError) -> ErrorBody:
+    """The error as a message."""
     return ErrorBody(code=error.code, message=error.message, retryable=error.retryable, details=error.details)

@@ -1,4 +1,4 @@
-"""Names of models, as `serve --model` takes them, to loaded, warm scorers."""
+"""Loading of models by the names that `serve --model` accepts."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ..settings.settings import Settings
 
 
 def locate(name: str) -> str:
-    """A registered name as it is, a folder or .onnx file by its absolute path: the worker runs in another folder."""
+    """A registered name unchanged, a folder or .onnx file as an absolute path: the worker runs in another folder."""
     path = Path(name)
     return str(path.absolute()) if name not in SCORERS and path.exists() else name
 
 
 def check_names(names: Sequence[str]) -> None:
-    """ModelNotFound, of one line, for what is no model. Loads nothing."""
+    """Raise ModelNotFound, with one line of text, for a name that is not a model's. Loads nothing."""
     for name in names:
         path = Path(name)
         if name in SCORERS or (name.endswith(".onnx") and path.is_file()):
             continue
         if not path.is_dir():
-            known = ", ".join(sorted(SCORERS))
-            raise ModelNotFound(f"no model is called {name!r}; there are {known}, folders and .onnx files")
+            registered = ", ".join(sorted(SCORERS))
+            raise ModelNotFound(f"no model is called {name!r}; there are {registered}, folders and .onnx files")
         try:
             if kind_of(path) != "face-tracks":
                 read_config(path)
@@ -37,7 +37,7 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def load_warm(name: str, settings: Settings) -> Scorer:
-    """The scorer, after a first run of everything. InternalError says in one line what stood in the way."""
+    """The loaded scorer after a warm-up run. Raises InternalError with the reason in one line."""
     try:
         runner = RunnerConfig(
             token_budget=settings.scheduling.max_batch_tokens,

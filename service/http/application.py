@@ -60,7 +60,7 @@ class HttpApplication:
         call = Call(request_id(headers))
         engine = self._services.engine
         body = RequestBody(
-            headers, receive, self._settings.requests.max_body_bytes, None if engine is None else engine.body_room
+            headers, receive, self._settings.requests.max_body_bytes, None if engine is None else engine.body_capacity
         )
         writer = ResponseWriter(send, call.request_id, body)
         error: errors.RewardError | None = None
@@ -107,7 +107,7 @@ class HttpApplication:
             return await _handle(route, ApiRequest(None, call, path_params, query, self._services))
         check_content_type(Headers(scope=scope), route)
         if self._services.engine is not None and route.scores:
-            self._services.engine.check_room(call)
+            self._services.engine.check_capacity(call)
         message = await decode(route, await body.read())
         request = ApiRequest(message, call, path_params, query, self._services)
         return await _unless_disconnected(_handle(route, request), body)

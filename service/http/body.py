@@ -13,7 +13,7 @@ from identity_reward_client import errors
 from identity_reward_client.wire import raw_body
 from identity_reward_client.wire.validation import refusing
 
-from ..scheduling.admission import ByteRoom, HeldBytes
+from ..scheduling.byte_capacity import ByteCapacity, HeldBytes
 from .route import JSON, Route
 
 # limits on discarding a body: in all, and between two chunks
@@ -54,7 +54,7 @@ class RequestBody:
     Bytes that have arrived count against `capacity` until `release`; an announced length alone does not.
     """
 
-    def __init__(self, headers: Headers, receive: Receive, max_bytes: int, capacity: ByteRoom | None) -> None:
+    def __init__(self, headers: Headers, receive: Receive, max_bytes: int, capacity: ByteCapacity | None) -> None:
         self._headers = headers
         self._receive = receive
         self._max_bytes = max_bytes

@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 import pytest
 
-import service.engine.pipeline
+import service.engine.preparation
 from identity_reward_client.errors import (
     Conflict,
     DeadlineExceeded,
@@ -117,9 +117,9 @@ async def test_limits_of_the_request(make_engine, picture, video, change, error)
 
 async def test_equal_videos_of_a_request_are_decoded_and_scored_once(engine, picture, video, monkeypatch):
     decoded = []
-    true_decode = service.engine.pipeline.decode_video
+    true_decode = service.engine.preparation.decode_video
     monkeypatch.setattr(
-        service.engine.pipeline, "decode_video", lambda one, *rest: decoded.append(one) or true_decode(one, *rest)
+        service.engine.preparation, "decode_video", lambda one, *rest: decoded.append(one) or true_decode(one, *rest)
     )
     videos = [video(51), video(102), video(51), video(51, fps=4)]
     answer = await engine.score_group(GroupRequest(references=[picture()], videos=videos))
@@ -145,15 +145,15 @@ async def test_a_stored_set_may_be_too_large_for_a_model(engine, picture, video)
 async def test_overload_is_said_before_anything_is_decoded(make_engine, picture, video, monkeypatch):
     engine = make_engine(max_group_videos=2, max_waiting_tokens=2)
     admission = engine._models.find(None).admission
-    monkeypatch.setattr(service.engine.pipeline, "decode_video", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(service.engine.preparation, "decode_video", lambda *_: pytest.fail("decoded"))
     with admission.admit(Call(), 2):
         with pytest.raises(Overloaded) as caught:
             await engine.score(ScoreRequest(references=[picture()], video=video(1)))
         with pytest.raises(Overloaded):
-            engine.check_room(Call())
+            engine.check_capacity(Call())
     assert caught.value.retry_after_s >= 1
     assert admission.tokens == 0
-    engine.check_room(Call())
+    engine.check_capacity(Call())
 
 
 async def test_concurrent_requests_share_batches_and_get_their_own_answers(engine, picture, video):
@@ -387,7 +387,7 @@ async def test_a_draining_engine_answers_what_it_took_and_takes_no_more(engine, 
             await refused
         assert caught.value.retry_after_s >= 1
     with pytest.raises(NotReady):
-        engine.check_room(Call())
+        engine.check_capacity(Call())
     scorer.open.set()
     assert (await taken).reward == 0.2
 
@@ -437,3 +437,15 @@ async def test_metrics_name_queue_batches_rewards_and_verdicts(engine, picture, 
     ):
         assert line in text
     assert 'identity_reward_drain_tokens_per_second{model="brightness"}' in text
+
+
+async def test_the_same_reference_twice_is_refused_by_every_call(engine, picture, video):
+    same = [picture(9), picture(9)]
+    for call in (
+        engine.score(ScoreRequest(references=same, video=video(51))),
+        engine.score_group(GroupRequest(references=same, videos=[video(51), video(52)])),
+        engine.compare(CompareRequest(references=same, video_a=video(51), video_b=video(52))),
+        engine.put_references(ReferenceSet(images=same)),
+    ):
+        with pytest.raises(InvalidRequest, match="references 0 and 1 are the same image"):
+            await call

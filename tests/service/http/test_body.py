@@ -9,7 +9,7 @@ from identity_reward_client.wire.raw_body import CONTENT_TYPE as SAFETENSORS
 from service.http.body import RequestBody, check_content_type, content_length, decode
 from service.http.route import JSON
 from service.http.routes import ROUTES, SCORE_GROUP
-from service.scheduling.admission import ByteRoom
+from service.scheduling.byte_capacity import ByteCapacity
 
 RAW = next(route for route in ROUTES if route.content_type == SAFETENSORS)
 JOBS = next(route for route in ROUTES if route.path == "/v1/jobs" and route.method == "POST")
@@ -53,7 +53,7 @@ async def test_a_body_over_the_limit_is_refused_before_and_while_it_is_read():
 
 
 async def test_arrived_bytes_take_capacity_until_release():
-    capacity = ByteRoom(100, lambda: 1.0)
+    capacity = ByteCapacity(100, lambda: 1.0)
     first, second = body_of(b"x" * 60, capacity=capacity), body_of(b"x" * 60, capacity=capacity)
     await first.read()
     with pytest.raises(Overloaded):

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from identity_reward_client.errors import InvalidMedia, LimitExceeded, RewardError
+from identity_reward_client.errors import InvalidMedia, InvalidRequest, LimitExceeded, RewardError
 from identity_reward_client.messages import Image, Pixels
 from reward_model.decoding.media_decoder import InProcessDecoder
-from service.media.images import decode_picture
+from service.media.images import decode_image, refuse_duplicates
 from service.settings.settings import Settings
 from tests.service.flat_settings import flat_settings
 
@@ -24,7 +24,7 @@ def encoded(picture: Pillow.Image, form: str = "PNG", **options) -> bytes:
 
 
 def decoded(data: bytes) -> np.ndarray:
-    return decode_picture(Image(data=data), LIMITS, HERE)
+    return decode_image(Image(data=data), LIMITS, HERE)
 
 
 GRADIENT = Pillow.fromarray(np.arange(24 * 16 * 3, dtype=np.uint32).reshape(24, 16, 3).astype(np.uint8))
@@ -38,7 +38,7 @@ def test_lossless_formats_keep_every_pixel(form, options):
 def test_pixels_are_taken_as_they_are():
     array = np.asarray(GRADIENT)
     image = Image(pixels=Pixels(shape=list(array.shape), data=array.tobytes()))
-    assert np.array_equal(decode_picture(image, LIMITS, HERE), array)
+    assert np.array_equal(decode_image(image, LIMITS, HERE), array)
 
 
 # EXIF orientation -> what the camera must have seen, from the stored pixels
@@ -144,8 +144,30 @@ def test_damaged_files_are_pictures_or_typed_errors(seed, damage):
     for place, value in damage:
         data[place % len(data)] = value
     try:
-        got = decode_picture(Image(data=bytes(data)), flat_settings(max_image_pixels=1_000_000).media, HERE)
+        got = decode_image(Image(data=bytes(data)), flat_settings(max_image_pixels=1_000_000).media, HERE)
     except RewardError:
         return
     assert got.dtype == np.uint8
     assert got.shape[2:] == (3,)
+
+
+def image_of(value: int, **fields) -> Image:
+    array = np.full((8, 8, 3), value, np.uint8)
+    return Image(**fields) if fields else Image(pixels=Pixels(shape=list(array.shape), data=array.tobytes()))
+
+
+@pytest.mark.parametrize(
+    "references",
+    [
+        [image_of(1), image_of(2), image_of(1)],
+        [image_of(0, data=b"abc"), image_of(0, data=b"abd"), image_of(0, data=b"abc")],
+    ],
+)
+def test_the_same_image_twice_as_references_is_refused(references):
+    with pytest.raises(InvalidRequest, match="references 0 and 2 are the same image") as caught:
+        refuse_duplicates(references)
+    assert caught.value.details == {"references": [0, 2]}
+
+
+def test_different_images_of_one_size_are_different_references():
+    refuse_duplicates([image_of(1), image_of(2), image_of(0, data=b"abc"), image_of(0, data=b"abcd")])
