@@ -1,4 +1,4 @@
-"""What operators see of a running server: spans at a collector, lines of JSON."""
+"""What operators see of a running server: spans at a collector, log lines of JSON."""
 
 import json
 import threading
@@ -8,14 +8,15 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.e2e.conftest import b64, grey, grey_body
+from tests.support.grey_videos import grey_request, grey_video
+from tests.support.media import b64
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.fixture(scope="module")
 def collector():
-    """An OTLP endpoint; `spans` holds what was exported."""
+    """An OTLP endpoint; `spans` holds the exported spans."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
@@ -41,11 +42,15 @@ def collector():
 
 @pytest.fixture(scope="module")
 def watched(serve_slow, collector):
-    """A server that was asked for a group, a mistake and a key, and then stopped: (its answer, its log, the spans)."""
+    """A server that answered a group and a malformed request, and then stopped: (the group's answer, log, spans)."""
     server = serve_slow(
         "--verbose", log_format="json", otlp_endpoint=f"http://127.0.0.1:{collector.server_port}/v1/traces"
     ).wait_ready()
-    body = {"references": grey_body(1)["references"], "videos": [grey(20), grey(30)], "prompt": "a secret prompt"}
+    body = {
+        "references": grey_request(1)["references"],
+        "videos": [grey_video(20), grey_video(30)],
+        "prompt": "a secret prompt",
+    }
     headers = {"traceparent": PARENT, "X-Request-Id": "step-3", "Authorization": "Bearer secret-token"}
     with httpx.Client(base_url=server.url) as client:
         answer = client.post("/v1/groups", json=body, headers=headers)
@@ -56,7 +61,7 @@ def watched(serve_slow, collector):
 
 
 def attributes(span) -> dict:
-    return {one.key: one.value.string_value or one.value.int_value for one in span.attributes}
+    return {item.key: item.value.string_value or item.value.int_value for item in span.attributes}
 
 
 def test_a_request_is_a_span_of_the_callers_trace_with_its_stages_inside(watched):
@@ -64,8 +69,7 @@ def test_a_request_is_a_span_of_the_callers_trace_with_its_stages_inside(watched
     (root,) = [span for span in spans if span.name == "score_group"]
     assert root.trace_id.hex() == PARENT.split("-")[1]
     assert root.parent_span_id.hex() == PARENT.split("-")[2]
-    about = attributes(root)
-    assert about == {"request_id": "step-3", "priority": "interactive", "model": "slow", "videos": 2}
+    assert attributes(root) == {"request_id": "step-3", "priority": "interactive", "model": "slow", "videos": 2}
     stages = [span for span in spans if span.parent_span_id == root.span_id]
     assert sorted(span.name for span in stages) == [
         "decode", "decode", "decode", "forward", "preprocess", "preprocess", "queue"
@@ -81,15 +85,15 @@ def test_lines_are_json_with_request_ids(watched):
     answer, log, _ = watched
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     access = [line for line in lines if line["logger"] == "identity_reward.access"]
-    known = {line["request_id"]: line for line in access}
+    by_id = {line["request_id"]: line for line in access}
     assert answer["request_id"] == "step-3"
-    assert known["step-3"] == known["step-3"] | {"route": "/v1/groups", "status": 200, "priority": "interactive"}
-    assert known["wrong"] == known["wrong"] | {"route": "/v1/score", "status": 400, "code": "invalid_request"}
+    assert by_id["step-3"] == by_id["step-3"] | {"route": "/v1/groups", "status": 200, "priority": "interactive"}
+    assert by_id["wrong"] == by_id["wrong"] | {"route": "/v1/score", "status": 400, "code": "invalid_request"}
     assert all(line["time"] and line["level"] for line in lines)
 
 
 def test_neither_media_nor_prompts_nor_tokens_are_logged_or_traced(watched):
     _, log, spans = watched
-    said = log + "".join(str(span) for span in spans)
-    for secret in ("secret prompt", "secret-token", b64(b"abc"), grey(20)["frames"]["data"][:40]):
-        assert secret not in said
+    text = log + "".join(str(span) for span in spans)
+    for secret in ("secret prompt", "secret-token", b64(b"abc"), grey_video(20)["frames"]["data"][:40]):
+        assert secret not in text

@@ -9,15 +9,15 @@ from schemathesis import Case, CheckContext, HookContext, Response, Serializatio
 from identity_reward_client.messages import GroupRequest
 from identity_reward_client.wire import raw_body
 from identity_reward_client.wire.job_messages import JSONL, NDJSON
-from tests.e2e.conftest import grey, grey_body
+from tests.support.grey_videos import grey_request, grey_video
 
-SCORE = grey_body(100) | {"details": True}
+SCORE = grey_request(100) | {"details": True}
 BASE = {name: SCORE[name] for name in ("references", "details")}
 GOOD = {
     "/v1/score": SCORE,
-    "/v1/compare": BASE | {"video_a": grey(10), "video_b": grey(20)},
-    "/v1/groups": BASE | {"videos": [grey(10), {"path": "/etc/passwd"}], "matrices": True},
-    "/v1/groups:raw": BASE | {"videos": [grey(10), grey(20)], "matrices": True},
+    "/v1/compare": BASE | {"video_a": grey_video(10), "video_b": grey_video(20)},
+    "/v1/groups": BASE | {"videos": [grey_video(10), {"path": "/etc/passwd"}], "matrices": True},
+    "/v1/groups:raw": BASE | {"videos": [grey_video(10), grey_video(20)], "matrices": True},
     "/v1/reference-sets": {"images": SCORE["references"]},
     "/v1/jobs": SCORE | {"id": "clip 1"},
 }

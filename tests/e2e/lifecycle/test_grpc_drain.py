@@ -1,16 +1,18 @@
-"""gRPC when the server is told to stop: streams under way come to their end, new calls are told to come back."""
+"""gRPC when the server is told to stop: running streams finish, new calls are told to come back."""
 
 import asyncio
 import signal
-import time
 
 import grpc
+import httpx
 
 from identity_reward_client.proto.identity_reward_pb2_grpc import RewardServiceStub
-from tests.e2e.grpc_calls import group, metric, refused, score, until
+from tests.e2e.grpc_calls import group_request, score_request, status_and_error
+from tests.support.metrics import metric
+from tests.support.waiting import GENEROUS_S, wait_until
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
-# without a word of the server's: the port closes, or is closed
+# without an error of the server's: the port closes, or is closed
 CLOSED = ((UNAVAILABLE, None), (grpc.StatusCode.CANCELLED, None))
 
 
@@ -18,12 +20,13 @@ async def ask(stub: RewardServiceStub, level: int, streams: bool) -> object:
     """The rewards of one video or of a group of two, or how the call was refused."""
     try:
         if not streams:
-            return [(await stub.Score(score(level), timeout=20)).reward]
-        *items, last = [event async for event in stub.ScoreGroup(group(level, level + 1), timeout=20)]
+            return [(await stub.Score(score_request(level), timeout=GENEROUS_S)).reward]
+        events = [event async for event in stub.ScoreGroup(group_request(level, level + 1), timeout=GENEROUS_S)]
+        *items, last = events
         assert sorted(event.item.index for event in items) == [0, 1]
         return [item.scored.reward for item in last.group.items]
     except grpc.aio.AioRpcError as error:
-        return refused(error)
+        return status_and_error(error)
 
 
 def check_refusals(refusals: list) -> None:
@@ -34,45 +37,51 @@ def check_refusals(refusals: list) -> None:
         assert error.retry_after_s >= 1
 
 
+async def wait(condition, what: str) -> None:
+    await asyncio.to_thread(wait_until, condition, what)
+
+
 async def test_streams_finish_and_new_calls_are_unavailable_until_the_port_closes(serve_slow):
     server = serve_slow("--grpc-port", "0", max_batch_tokens=200, result_cache_entries=0).wait_ready(lines=2)
-    outcomes: list[tuple[float, object]] = []
+    late: list[object] = []
 
-    async def keep_asking(number: int) -> None:
-        async with grpc.aio.insecure_channel(server.grpc_target) as channel:
-            outcome: object = None
-            while outcome not in CLOSED:
-                begun = time.monotonic()
-                outcome = await ask(RewardServiceStub(channel), 100, number % 2 == 0)
-                outcomes.append((begun, outcome))
-                await asyncio.sleep(0.02)
+    async with grpc.aio.insecure_channel(server.grpc_target) as channel:
+        stub = RewardServiceStub(channel)
 
-    async with asyncio.timeout(40):
-        callers = [asyncio.create_task(keep_asking(number)) for number in range(6)]
-        await asyncio.to_thread(until, lambda: len(outcomes) >= 8, "they are answered")
-        told = time.monotonic()
-        server.process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(server.wait, 20) == 0
-        await asyncio.gather(*callers)
-    before = [outcome for begun, outcome in outcomes if begun < told - 0.05]
-    assert len(before) > 8, "and some under way"
-    assert [outcome for outcome in before if outcome not in ([100], [100, 101])] == [], "taken before the signal"
-    check_refusals([outcome for _, outcome in outcomes if isinstance(outcome, tuple) and outcome not in CLOSED])
+        async def keep_asking() -> None:
+            while not late or late[-1] not in CLOSED:
+                late.append(await ask(stub, 20, streams=False))
+
+        with server.gate.closed():
+            accepted = [asyncio.create_task(ask(stub, 50, number % 2 == 0)) for number in range(6)]
+            await wait(lambda: metric(server.url, "waiting_tokens") == 900, "all are accepted")
+            server.process.send_signal(signal.SIGTERM)
+            await wait(lambda: httpx.get(f"{server.url}/readyz").status_code == 503, "the server drains")
+            calls = asyncio.create_task(keep_asking())
+            await wait(lambda: len(late) >= 3, "new calls are refused")
+        assert [await call for call in accepted] == [[50, 51], [50]] * 3
+        assert await asyncio.to_thread(server.wait) == 0
+        await calls
+    check_refusals([outcome for outcome in late if outcome not in CLOSED])
 
 
-async def test_what_takes_longer_than_the_drain_is_told_to_come_back(serve_slow):
-    """Not cut off without a word: a caller can't tell that from a crash."""
+async def test_calls_that_outlast_the_drain_are_told_to_come_back(serve_slow):
+    """Not cut off without an error: a caller can't tell that from a crash."""
     server = serve_slow("--grpc-port", "0", max_batch_tokens=100, drain_timeout_s=0.5, result_cache_entries=0)
     server.wait_ready(lines=2)
-    async with asyncio.timeout(40), grpc.aio.insecure_channel(server.grpc_target) as channel:
+    server.gate.close()
+    async with grpc.aio.insecure_channel(server.grpc_target) as channel:
         stub = RewardServiceStub(channel)
-        calls = [asyncio.create_task(ask(stub, 240, number % 2 == 0)) for number in range(6)]
-        await asyncio.to_thread(until, lambda: metric(server.url, "waiting_tokens") == 900, "all are let in")
-        told = time.monotonic()
+        calls = [asyncio.create_task(ask(stub, 20, number % 2 == 0)) for number in range(6)]
+        await wait(lambda: metric(server.url, "waiting_tokens") == 900, "all are accepted")
+        server.gate.let_pass(2)
+        await wait(lambda: any(call.done() for call in calls), "one is answered")
         server.process.send_signal(signal.SIGTERM)
-        answers = await asyncio.gather(*calls)
-        assert time.monotonic() - told < 1.6, "nine videos take 2.2 s"
-        assert await asyncio.to_thread(server.wait, 20) == 0
-    scored = [answer for answer in answers if answer in ([240], [240, 241])]
-    assert scored, "there was time for one or two"
+        # the model is held up for longer than the drain may take
+        await wait(lambda: sum(call.done() for call in calls) >= 5, "those that no batch holds are refused")
+        server.gate.open()
+        answers = [await call for call in calls]
+        assert await asyncio.to_thread(server.wait) == 0
+    scored = [answer for answer in answers if answer in ([20], [20, 21])]
+    assert scored
     check_refusals([answer for answer in answers if answer not in scored])

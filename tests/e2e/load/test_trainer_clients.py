@@ -1,17 +1,19 @@
-"""The trainers of `real_clients` meet an overloaded service, and one that is started anew: they get right rewards."""
+"""The callers of `trainer_clients` meet an overloaded service, and one that restarts: their rewards are right."""
 
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from identity_reward_client import SyncRewardClient
 from service.local import LocalRewardClient
-from tests.e2e.conftest import b64
-from tests.e2e.load.faults import Crowd, Restarting, easily_overloaded, noise
+from tests.e2e.load.faults import Crowd, RestartableServer, easily_overloaded, noise_clip
 from tests.e2e.load.trainer_clients import TRAINERS
+from tests.support.media import b64
+from tests.support.waiting import wait_until
 
 FPS = 8
 
@@ -24,16 +26,16 @@ def local():
 
 @pytest.fixture(scope="module")
 def server(serve):
-    one = Restarting(serve, easily_overloaded())
-    yield one
-    one.end()
+    restartable = RestartableServer(serve, easily_overloaded())
+    yield restartable
+    restartable.end()
 
 
 class Sample:
-    """A clip of its own with its true reward, and the body that asks for it."""
+    """A clip with its true reward, and the body that asks for it."""
 
     def __init__(self, local: SyncRewardClient, seed: int):
-        references, frames_THWC = [noise(seed)[0]], noise(seed + 100_000, frames=4)
+        references, frames_THWC = [noise_clip(seed)[0]], noise_clip(seed + 100_000, frames=4)
         self.reward = local.score(references, frames_THWC, fps=FPS).reward
         self.body = {
             "references": [{"pixels": _pixels(references[0])}],
@@ -45,25 +47,32 @@ def _pixels(array: np.ndarray) -> dict:
     return {"shape": list(array.shape), "data": b64(array.tobytes())}
 
 
-class Trainers:
-    """Every trainer scores one sample after the other until told to stop, then ends the one that it is at."""
+@dataclass(frozen=True)
+class Call:
+    begin_s: float
+    end_s: float
+    reward: float | None
+    expected: float
 
-    def __init__(self, server: Restarting, local: SyncRewardClient, samples: int = 6):
+
+class Trainers:
+    """Every trainer scores one sample after the other until it is stopped, then finishes the current one."""
+
+    def __init__(self, server: RestartableServer, local: SyncRewardClient, samples: int = 6):
         self._url = f"{server.url}/v1/score"
         self._samples = {name: [Sample(local, 1000 * k + n) for n in range(samples)] for k, name in enumerate(TRAINERS)}
         self._stop = threading.Event()
-        # by trainer: (when it asked, when it had its answer, the answer or None, the truth)
-        self.found: dict[str, list[tuple[float, float, float | None, float]]] = {name: [] for name in TRAINERS}
+        self.calls: dict[str, list[Call]] = {name: [] for name in TRAINERS}
 
-    def run(self, trouble) -> None:
+    def run(self, cause_trouble) -> None:
         with ThreadPoolExecutor(len(TRAINERS)) as pool:
             running = [pool.submit(self._train, name) for name in TRAINERS]
             try:
-                trouble()
+                cause_trouble()
             finally:
                 self._stop.set()
-            for one in running:
-                one.result(300)
+            for trainer in running:
+                trainer.result(300)
 
     def _train(self, name: str) -> None:
         number = 0
@@ -71,29 +80,34 @@ class Trainers:
             sample = self._samples[name][number % len(self._samples[name])]
             begin = time.monotonic()
             reward = TRAINERS[name](self._url, sample.body)
-            self.found[name].append((begin, time.monotonic(), reward, sample.reward))
+            self.calls[name].append(Call(begin, time.monotonic(), reward, sample.reward))
             number += 1
 
     def check(self) -> dict[str, tuple[int, int]]:
         """By trainer how many rewards were right and how many None; every other outcome fails."""
         counts = {}
-        for name, found in self.found.items():
-            given = [(reward, truth) for _, _, reward, truth in found if reward is not None]
-            assert [reward for reward, _ in given] == pytest.approx([truth for _, truth in given], abs=1e-6), name
-            counts[name] = len(given), len(found) - len(given)
-            assert given, f"{name} got no reward at all"
-            if (
-                name != "openrlhf"
-            ):  # the only one that goes on without a reward; five seconds do not outlast the trouble
+        for name, calls in self.calls.items():
+            answered = [call for call in calls if call.reward is not None]
+            rewards, expected = [call.reward for call in answered], [call.expected for call in answered]
+            assert rewards == pytest.approx(expected, abs=1e-6), name
+            counts[name] = len(answered), len(calls) - len(answered)
+            assert answered, f"{name} got no reward at all"
+            # the only one that goes on without a reward: its five seconds do not outlast the trouble
+            if name != "openrlhf":
                 assert counts[name][1] == 0, name
         return counts
 
 
-def test_trainers_survive_some_seconds_of_overload(server, local):
+def test_trainers_survive_an_overload(server, local):
     trainers = Trainers(server, local, samples=2)
     with Crowd(server.url, callers=4) as crowd:
-        trainers.run(lambda: time.sleep(3))
-    assert crowd.statuses[503] > 0
+
+        def every_trainer_called_during_an_overload() -> bool:
+            return crowd.statuses[503] > 0 and all(
+                any(call.reward is not None for call in calls) for calls in trainers.calls.values()
+            )
+
+        trainers.run(lambda: wait_until(every_trainer_called_during_an_overload, "overload, and a reward for each"))
     trainers.check()
 
 
@@ -101,24 +115,24 @@ def test_trainers_survive_some_seconds_of_overload(server, local):
 def test_trainers_survive_30_seconds_of_overload_and_a_restart(server, local):
     trainers = Trainers(server, local)
 
-    def trouble():
+    def cause_trouble():
         with Crowd(server.url) as crowd:
             time.sleep(30)
         assert crowd.statuses[503] > crowd.statuses[200] > 0
         server.restart(away_s=5)
         time.sleep(5)
 
-    trainers.run(trouble)
+    trainers.run(cause_trouble)
     print(trainers.check())
-    longest = {name: max(end - begin for begin, end, *_ in found) for name, found in trainers.found.items()}
+    longest = {name: max(call.end_s - call.begin_s for call in calls) for name, calls in trainers.calls.items()}
     print({name: round(seconds, 1) for name, seconds in longest.items()})
-    # whoever waits for an answer, however long, was at it through the restart
+    # whoever waits for an answer, however long, waited through the restart
     assert all(seconds > 5 for name, seconds in longest.items() if name != "openrlhf"), longest
 
 
 @pytest.mark.slow
-def test_a_trainer_that_gives_up_after_5_seconds_says_so(server, local):
-    """OpenRLHF can't outlast an outage of 15 s: what it answers then is None, and afterwards it is right again."""
+def test_a_trainer_that_gives_up_after_5_seconds_answers_none(server, local):
+    """OpenRLHF can't outlast an outage of 15 s: it answers None then, and afterwards it is right again."""
     sample = Sample(local, 42)
     server.kill()
     begin = time.monotonic()

@@ -1,7 +1,7 @@
-"""How existing trainers ask a reward server, as plain callers of POST /v1/score.
+"""How existing trainers call a reward server, as plain callers of POST /v1/score.
 
-Each keeps its trainer's published retry policy and what it makes of a failure; the request and the reward's place in
-the answer are this service's. A trainer that gives up raises or, OpenRLHF, answers None: never a number.
+Each keeps its trainer's published retry policy and handling of failures; the request and the reward's place in the
+answer are this service's. A trainer that gives up raises or, OpenRLHF, answers None: never a number.
 """
 
 import random
@@ -15,7 +15,7 @@ from urllib3.util import Retry
 
 
 class GaveUp(Exception):
-    """What the trainer would have seen as a failed step."""
+    """A step that fails for the trainer."""
 
 
 def reward_of(body: dict) -> float:
@@ -23,8 +23,8 @@ def reward_of(body: dict) -> float:
 
 
 def flow_grpo(url: str, body: dict) -> float:
-    """requests over urllib3: 1000 tries, backoff 1, statuses [500], all methods, 120 s. urllib3 waits out a 503 that
-    has a Retry-After of itself; one without is an answer, and fails where it is read."""
+    """requests over urllib3: 1000 tries, backoff 1, statuses [500], all methods, 120 s. urllib3 itself waits out a
+    503 that has a Retry-After; one without is an answer, and fails where it is read."""
     session = requests.Session()
     session.trust_env = False
     retries = Retry(total=1000, backoff_factor=1, status_forcelist=[500], allowed_methods=False)

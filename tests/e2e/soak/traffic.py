@@ -1,5 +1,5 @@
-"""Traffic of every kind against a server of the slow model: good calls on both transports, bad ones, and people who
-leave. Every answer is the right reward or a refusal that such a call may get; anything else is noted as wrong."""
+"""Traffic of every kind against a server of the slow model: good calls on both transports, bad ones, and callers that
+disconnect. Every answer is the right reward or a refusal that such a call may get; others are recorded as wrong."""
 
 import asyncio
 import json
@@ -16,23 +16,25 @@ from identity_reward_client.messages import GroupRequest
 from identity_reward_client.proto import identity_reward_pb2 as pb2
 from identity_reward_client.proto.identity_reward_pb2_grpc import RewardServiceStub
 from identity_reward_client.wire import raw_body
-from tests.e2e.conftest import b64, grey, grey_body
-from tests.e2e.grpc_calls import PATHS, chunked, group, refused, score
+from tests.e2e.grpc_calls import PATHS, chunked, group_request, score_request, status_and_error
 from tests.e2e.hostile_inputs.files import PICKLE
-from tests.e2e.lifecycle.test_decode_workers import BOX
+from tests.support.grey_videos import grey_request, grey_video
+from tests.support.media import b64
 
+# an empty box behind an MP4: another file with the same frames, which no cache holds
+EMPTY_BOX = b"\0\0\0\x08free"
 PRIORITIES = ("rollout", "interactive", "bulk")
 REFUSALS = {"overloaded", "deadline_exceeded"}
 LEVELS = (10, 40)
 
 
 class Traffic:
-    """`outcomes` counts what became of which calls. `file` is a video file whose reward is `file_reward`."""
+    """`outcomes` counts the answers by kind of call. `file` is a video file whose reward is `file_reward`."""
 
     def __init__(self, url: str, target: str, file: bytes, file_reward: float, seed: int = 0):
         self._url, self._target = url, target
         self._file, self._file_reward = file, file_reward
-        self._draw = random.Random(seed)
+        self._random = random.Random(seed)
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.wrong: list[str] = []
 
@@ -47,12 +49,12 @@ class Traffic:
 
     async def _call(self, ends_at: float) -> None:
         while time.monotonic() < ends_at:
-            [act] = self._draw.choices(list(ACTS), list(ACTS.values()))
+            [call] = self._random.choices(list(CALLS), list(CALLS.values()))
             try:
-                self.outcomes[act.__name__, await act(self)] += 1
+                self.outcomes[call.__name__, await call(self)] += 1
             except Exception as error:
-                self.wrong.append(f"{act.__name__}: {type(error).__name__} {error}"[:500])
-            await asyncio.sleep(self._draw.uniform(0, 0.2))
+                self.wrong.append(f"{call.__name__}: {type(error).__name__} {error}"[:500])
+            await asyncio.sleep(self._random.uniform(0, 0.2))
 
     @property
     def _stub(self) -> RewardServiceStub:
@@ -60,90 +62,94 @@ class Traffic:
 
     def _some(self) -> tuple[int, int]:
         """Level and nonce of a video."""
-        return self._draw.randint(*LEVELS), self._draw.randrange(128)
+        return self._random.randint(*LEVELS), self._random.randrange(128)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return (("x-priority", self._draw.choice(PRIORITIES)),)
+        return (("x-priority", self._random.choice(PRIORITIES)),)
 
     async def http_score(self) -> str:
-        level, nonce = self._some()
-        return judged(
-            await self._http.post("/v1/score", json=grey_body(level, nonce), headers=dict(self._metadata())), [level]
+        level, nonce = self._random_video()
+        return checked(
+            await self._http.post("/v1/score", json=grey_request(level, nonce), headers=dict(self._metadata())), [level]
         )
 
     async def http_raw_group(self) -> str:
-        levels = [self._some()[0] for _ in range(3)]
-        body = {"references": grey_body(0)["references"], "videos": [grey(level) for level in levels]}
+        levels = [self._random_video()[0] for _ in range(3)]
+        body = {"references": grey_request(0)["references"], "videos": [grey_video(level) for level in levels]}
         content = raw_body.encode(GroupRequest.model_validate(body))
         headers = {"Content-Type": raw_body.CONTENT_TYPE}
-        return judged(await self._http.post("/v1/groups:raw", content=content, headers=headers), levels)
+        return checked(await self._http.post("/v1/groups:raw", content=content, headers=headers), levels)
 
-    async def http_with_a_key(self) -> str:
-        number = self._draw.randrange(40)
+    async def http_with_an_idempotency_key(self) -> str:
+        number = self._random.randrange(40)
         key = {"Idempotency-Key": f"step-{number}"}
-        return judged(await self._http.post("/v1/score", json=grey_body(10, number), headers=key), [10])
+        return checked(await self._http.post("/v1/score", json=grey_request(10, number), headers=key), [10])
 
     async def http_file(self) -> str:
-        body = grey_body(0) | {"video": {"data": b64(self._file + self._draw.choice((b"", BOX, 2 * BOX)))}}
+        body = grey_request(0) | {
+            "video": {"data": b64(self._file + self._random.choice((b"", EMPTY_BOX, 2 * EMPTY_BOX)))}
+        }
         answer = await self._http.post("/v1/score", json=body)
-        return judged(answer, [self._file_reward], "invalid_media")  # its decoder may have been killed
+        return checked(answer, [self._file_reward], "invalid_media")  # its decoder may have been killed
 
-    async def http_in_a_hurry(self) -> str:
-        level, nonce = self._some()
-        hurry = {"X-Request-Timeout": "0.2"}
-        return judged(await self._http.post("/v1/score", json=grey_body(level, nonce), headers=hurry), [level])
+    async def http_with_a_short_deadline(self) -> str:
+        level, nonce = self._random_video()
+        headers = {"X-Request-Timeout": "0.2"}
+        return checked(await self._http.post("/v1/score", json=grey_request(level, nonce), headers=headers), [level])
 
     async def http_stored_references(self) -> str:
-        pixels = {"shape": [8, 8, 3], "data": b64(self._draw.randbytes(192))}
+        pixels = {"shape": [8, 8, 3], "data": b64(self._random.randbytes(192))}
         put = await self._http.put("/v1/reference-sets", json={"images": [{"pixels": pixels}]})
-        level, nonce = self._some()
-        body = grey_body(level, nonce) | {"references": put.json()["id"]}
-        return judged(await self._http.post("/v1/score", json=body), [level], "reference_set_not_found")
+        level, nonce = self._random_video()
+        body = grey_request(level, nonce) | {"references": put.json()["id"]}
+        return checked(await self._http.post("/v1/score", json=body), [level], "reference_set_not_found")
 
     async def http_bad_input(self) -> str:
-        wanted, content = self._draw.choice(
+        expected, content = self._random.choice(
             [
                 ("invalid_request", b"{"),
                 ("invalid_request", PICKLE),
-                ("invalid_media", json.dumps(grey_body(1) | {"video": {"data": b64(PICKLE)}}).encode()),
-                ("input_refused", json.dumps(grey_body(1) | {"video": {"path": "/etc/passwd"}}).encode()),
-                ("model_not_found", json.dumps(grey_body(1) | {"model": "gpt"}).encode()),
+                ("invalid_media", json.dumps(grey_request(1) | {"video": {"data": b64(PICKLE)}}).encode()),
+                ("input_refused", json.dumps(grey_request(1) | {"video": {"path": "/etc/passwd"}}).encode()),
+                ("model_not_found", json.dumps(grey_request(1) | {"model": "gpt"}).encode()),
             ]
         )
         answer = await self._http.post("/v1/score", content=content, headers={"Content-Type": "application/json"})
-        said = judged(answer, [], wanted)
-        assert said in (wanted, "overloaded"), said
-        return said
+        code = checked(answer, [], expected)
+        assert code in (expected, "overloaded"), code
+        return code
 
-    async def http_leaves(self) -> str:
-        """Half a body, or a whole one whose answer nobody waits for; then a reset or a plain end."""
-        body = json.dumps(grey_body(*self._some())).encode()
+    async def http_disconnects(self) -> str:
+        """Half a body, or a whole one whose answer nobody reads; then a reset or a plain close."""
+        body = json.dumps(grey_request(*self._random_video())).encode()
         head = "POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        sent = body[: len(body) // self._draw.choice((1, 2))]
+        sent = body[: len(body) // self._random.choice((1, 2))]
         host, port = self._url.removeprefix("http://").split(":")
         _, writer = await asyncio.open_connection(host, int(port))
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + sent)
         await writer.drain()
-        await asyncio.sleep(self._draw.uniform(0, 0.1))
-        if self._draw.random() < 0.5:
+        await asyncio.sleep(self._random.uniform(0, 0.1))
+        if self._random.random() < 0.5:
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
-        return "left"
+        return "disconnected"
 
     async def grpc_score(self) -> str:
-        level, nonce = self._some()
-        return await called(lambda: self._stub.Score(score(level, nonce), metadata=self._metadata()), level)
+        level, nonce = self._random_video()
+        return await called(lambda: self._stub.Score(score_request(level, nonce), metadata=self._metadata()), level)
 
     async def grpc_upload(self) -> str:
-        level, nonce = self._some()
-        return await called(lambda: self._stub.ScoreChunked(chunked(score(level, nonce).SerializeToString())), level)
+        level, nonce = self._random_video()
+        return await called(
+            lambda: self._stub.ScoreChunked(chunked(score_request(level, nonce).SerializeToString())), level
+        )
 
     async def grpc_group(self) -> str:
-        levels = [self._some()[0] for _ in range(3)]
+        levels = [self._random_video()[0] for _ in range(3)]
         try:
-            events = [event async for event in self._stub.ScoreGroup(group(*levels), timeout=20)]
+            events = [event async for event in self._stub.ScoreGroup(group_request(*levels), timeout=20)]
         except grpc.aio.AioRpcError as error:
             return typed(error)
         assert sorted(event.item.index for event in events[:-1]) == [0, 1, 2]
@@ -151,7 +157,7 @@ class Traffic:
         return "right"
 
     async def grpc_bad_input(self) -> str:
-        path = self._draw.choice(PATHS)
+        path = self._random.choice(PATHS)
         call = self._channel.stream_stream(path)(iter([b"\xff\xff"]), timeout=20)
         try:
             async for _ in call:
@@ -162,25 +168,25 @@ class Traffic:
 
     async def grpc_cancels(self) -> str:
         """In the middle of a stream of answers, or of an upload."""
-        if self._draw.random() < 0.5:
-            call = self._stub.ScoreGroup(group(*range(30, 38)))
+        if self._random.random() < 0.5:
+            call = self._stub.ScoreGroup(group_request(*range(30, 38)))
             with suppress(grpc.aio.AioRpcError):
                 await call.read()
         else:
             call = self._stub.ScoreChunked(endless())
-            await asyncio.sleep(self._draw.uniform(0, 0.2))
+            await asyncio.sleep(self._random.uniform(0, 0.2))
         call.cancel()
-        return "left"
+        return "disconnected"
 
     async def grpc_hangs_up(self) -> str:
         """A connection of its own that ends under its call."""
         options = [("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.insecure_channel(self._target, options) as channel:
-            call = RewardServiceStub(channel).Score(score(*self._some()))
-            await asyncio.sleep(self._draw.uniform(0, 0.05))
+            call = RewardServiceStub(channel).Score(score_request(*self._random_video()))
+            await asyncio.sleep(self._random.uniform(0, 0.05))
         with suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
             await call
-        return "left"
+        return "disconnected"
 
 
 async def endless():
@@ -189,7 +195,7 @@ async def endless():
         await asyncio.sleep(0.05)
 
 
-def judged(answer: httpx.Response, rewards: list[float], *also: str) -> str:
+def checked(answer: httpx.Response, rewards: list[float], *also: str) -> str:
     """ "right", or the code of a refusal: `also` names those that this call may get besides the usual ones."""
     body = answer.json()
     if answer.status_code == 200:
@@ -203,28 +209,29 @@ def judged(answer: httpx.Response, rewards: list[float], *also: str) -> str:
     return code
 
 
-async def called(call, wanted: float) -> str:
+async def called(call, expected: float) -> str:
     try:
-        found = (await call()).reward
+        reward = (await call()).reward
     except grpc.aio.AioRpcError as error:
         return typed(error)
-    assert found == wanted, f"{found} and not {wanted}"
+    assert reward == expected, f"{reward} and not {expected}"
     return "right"
 
 
 def typed(error: grpc.aio.AioRpcError, *also: str) -> str:
-    _, told = refused(error)
-    assert told is not None, f"{error.code()} {error.details()}"
-    assert told.code in REFUSALS or told.code in also, f"{told.code} {told.message}"
-    if told.code == "overloaded":
-        assert told.retry_after_s >= 1
-    return told.code
+    _, details = status_and_error(error)
+    assert details is not None, f"{error.code()} {error.details()}"
+    assert details.code in REFUSALS or details.code in also, f"{details.code} {details.message}"
+    if details.code == "overloaded":
+        assert details.retry_after_s >= 1
+    return details.code
 
 
-# how often each is drawn, beside the others
-ACTS = {
-    Traffic.http_score: 8, Traffic.http_raw_group: 4, Traffic.http_with_a_key: 3, Traffic.http_file: 1,
-    Traffic.http_in_a_hurry: 2, Traffic.http_stored_references: 2, Traffic.http_bad_input: 3, Traffic.http_leaves: 3,
+# how often each is made, relative to the others
+CALLS = {
+    Traffic.http_score: 8, Traffic.http_raw_group: 4, Traffic.http_with_an_idempotency_key: 3, Traffic.http_file: 1,
+    Traffic.http_with_a_short_deadline: 2, Traffic.http_stored_references: 2, Traffic.http_bad_input: 3,
+    Traffic.http_disconnects: 3,
     Traffic.grpc_score: 8, Traffic.grpc_upload: 4, Traffic.grpc_group: 4, Traffic.grpc_bad_input: 3,
     Traffic.grpc_cancels: 3, Traffic.grpc_hangs_up: 1,
 }  # fmt: skip
