@@ -6,7 +6,7 @@ from reward_model.registry import DEFAULT_SCORER, SCORERS, load_scorer, require_
 
 def test_unknown_names_are_key_errors_that_list_the_registered_ones():
     for call in (require_registered, load_scorer):
-        with pytest.raises(KeyError, match="no model is called 'face-trakcs'; there are arcface, .*, tiny"):
+        with pytest.raises(KeyError, match=r"no model is called 'face-trakcs'; there are arcface, .*, tiny"):
             call("face-trakcs")
 
 
