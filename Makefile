@@ -12,7 +12,7 @@ ifeq ($(filter pinned system,$(TORCH)),)
 $(error TORCH is pinned or system, not "$(TORCH)")
 endif
 
-.PHONY: install demo serve test check bench ablation proto clean
+.PHONY: install demo serve test check docs bench ablation proto clean
 .DELETE_ON_ERROR:
 
 install: .venv/installed
@@ -21,7 +21,7 @@ ifneq ($(origin TORCH),file)
 endif
 
 .venv/installed: pyproject.toml clients/pyproject.toml constraints.txt
-	@echo "Setting up .venv with $(PYTHON) (torch: $(TORCH)): about 165 packages, 3.3 GB on disk, 1 to 5 minutes"
+	@echo "Setting up .venv with $(PYTHON) (torch: $(TORCH)): about 180 packages, 3.3 GB on disk, 1 to 5 minutes"
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"Python 3.11 or 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; choose one with PYTHON=")'
 	@$(PYTHON) -m venv $(if $(SYSTEM),--system-site-packages) .venv
 ifneq ($(SYSTEM),)  # one that is missing or old would be fetched, with several GB of CUDA packages
@@ -48,8 +48,15 @@ serve: install  ## serve the default model on port $(PORT) until Ctrl-C
 test: .venv/test-installed  ## the tests that continuous integration runs
 	@$(BIN)/python -m pytest -q
 
-check: install  ## style and types
+check: install  ## style, types, and pages without broken links
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir .venv/site
+
+docs: install  ## write the generated parts of the pages anew, then build them with search, offline, into site/
+	@$(BIN)/python -m docs.generate
+	@$(BIN)/python -m benchmarks.report
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open site/index.html, or: $(BIN)/python -m http.server --directory site --bind 127.0.0.1 8000"
 
 bench: install  ## the CPU benchmarks
 	@$(BIN)/python -m benchmarks

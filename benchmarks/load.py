@@ -22,7 +22,7 @@ import httpx
 import numpy as np
 
 from reward_model.qwen.runner.config import RunnerConfig
-from reward_model.scorer import load_scorer
+from reward_model.registry import load_scorer
 
 from . import harness
 from .load_client import Encoded, Outcome, closed_loop, encode, poisson

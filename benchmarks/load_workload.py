@@ -76,7 +76,12 @@ def write_model(folder: Path) -> Path:
     tokenizer = tiny.tiny_tokenizer()
     config = tiny.tiny_config(tokenizer)
     model = tiny.tiny_model(config)
-    save(folder, replace(config, name="tiny-w1", frame_sampling=IDENTITY_GRPO), tokenizer, entries(model.state_dict()))
+    save(
+        folder,
+        replace(config, name="tiny-w1", frame_sampling=IDENTITY_GRPO),
+        tokenizer.to_json(),
+        entries(model.state_dict()),
+    )
     return folder
 
 

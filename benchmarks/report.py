@@ -1,4 +1,7 @@
-"""Writes docs/benchmarks.md from docs/benchmarks/*.json: `python -m benchmarks.report`. A test fails if it is old."""
+"""Writes docs/explanation/benchmarks.md from docs/benchmarks/*.json: `python -m benchmarks.report`.
+
+A test fails if the page is old.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ from typing import Any
 
 from .harness import ROOT
 
-FOLDER, PAGE = ROOT / "docs/benchmarks", ROOT / "docs/benchmarks.md"
+FOLDER, PAGE = ROOT / "docs/benchmarks", ROOT / "docs/explanation/benchmarks.md"
 HEAD = """# Benchmarks
+
+For people who ask how fast it is: what was measured, against which peer, on which machine.
 
 Generated from `docs/benchmarks/*.json` by `python -m benchmarks.report`. Each table is one process run of
 `python -m benchmarks.NAME --json docs/benchmarks/NAME.json`: a correctness gate first, then ours and the peer in turn.

@@ -17,7 +17,7 @@ import torch
 
 from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import smart_resize
-from tests.anchors import use_torchvision
+from tests.support.anchors import use_torchvision
 
 from . import resize_normalize_patchify_gpu as gpu
 from .harness import Row, gate, in_turn, main, row

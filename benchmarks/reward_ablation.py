@@ -22,8 +22,8 @@ from reward_model.data.people.scenarios.labels import LabelKind
 from reward_model.data.people.scenarios.options import Options, Packed
 from reward_model.data.progress import progress
 from reward_model.data.records import write_pairs
-from reward_model.scorer import load_scorer
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
+from reward_model.registry import load_scorer
 from reward_model.training.configs.files import read_config
 from reward_model.training.data.pairs import read_pair_file, signs_of
 from reward_model.training.evaluation.predictions import differences_of, predict

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from identity_reward_client.errors import RewardError
 from identity_reward_client.preference import tie_band
 from reward_model.data.progress import progress
 from reward_model.data.records import resolve
-from reward_model.errors import ScoringError
-from reward_model.scorer import Scorer, load_scorer
+from reward_model.registry import load_scorer
+from reward_model.scorer import Scorer
 from reward_model.training.data.casts import Pairs, by_cast, comparisons_of, good_videos, persons_of
 from reward_model.training.data.media import read_references, read_video
 from reward_model.training.data.pairs import read_pair_file
@@ -68,7 +69,7 @@ def measure(arguments: argparse.Namespace) -> list[harness.Row]:
             for cast, other in casts:
                 try:
                     down, shift = probe(scorer, file.path, cast, other)
-                except ScoringError:
+                except RewardError:
                     unscored += 1
                 else:
                     lowered.append(down > 0)

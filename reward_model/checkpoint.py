@@ -14,12 +14,9 @@ from json import dumps
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from .config import RewardModelConfig
-from .folder import CONFIG, TOKENIZER, WEIGHTS, CheckpointError, read_config
-from .qwen.model import RewardModel
-from .qwen.tokenizer import TextTokenizer, load_tokenizer
+from .folder import CONFIG, TOKENIZER, WEIGHTS, CheckpointError
 
 _CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 # called with (bytes written, bytes in all)
@@ -84,7 +81,7 @@ def write_weights(path: Path, tensors: Iterable[Entry], wrote: Callable[[int], N
 def save(
     folder: Path,
     config: RewardModelConfig,
-    tokenizer: TextTokenizer,
+    tokenizer_json: str,
     tensors: Iterable[Entry],
     progress: Progress | None = None,
 ) -> RewardModelConfig:
@@ -112,7 +109,7 @@ def save(
 
         config = replace(config, weights_sha256=write_weights(partial / WEIGHTS, tensors, wrote))
         (partial / CONFIG).write_text(dumps(config.to_json(), indent=1) + "\n")
-        tokenizer.save(partial / TOKENIZER)
+        (partial / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -122,34 +119,6 @@ def save(
 def write_torch_file(path: Path, state: dict[str, torch.Tensor]) -> None:
     """PyTorch's own format, for code that reads nothing else."""
     torch.save(state, path)
-
-
-def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> tuple[RewardModel, TextTokenizer]:
-    """The model on `device`, its body in `dtype` (bfloat16 on CUDA and float32 on the CPU by default).
-
-    The file's hash is compared with the one in the config: a changed file can't pass under an old fingerprint.
-    """
-    config = read_config(folder)
-    dtype = dtype or (torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32)
-    path = folder / WEIGHTS
-    with path.open("rb") as file:
-        digest = sha256()
-        while chunk := file.read(1 << 24):
-            digest.update(chunk)
-    if digest.hexdigest() != config.weights_sha256:
-        raise CheckpointError(f"{path} isn't the file that {CONFIG} was written with: it is damaged or was replaced")
-    model = RewardModel(config)
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    try:
-        with safe_open(path, "pt", device=str(device)) as file:
-            names = file.keys()
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-            check_same(wanted, found, str(path))
-            state = {name: file.get_tensor(name).to(model_dtype(name, dtype)) for name in wanted}
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} can't be read: {error}") from None
-    model.load_state_dict(state, assign=True)
-    return model.to(device).eval().requires_grad_(False), load_tokenizer(folder)
 
 
 def model_dtype(name: str, dtype: torch.dtype) -> torch.dtype:

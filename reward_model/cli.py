@@ -25,11 +25,10 @@ def import_checkpoint(
     dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16 on disk; exact values by default.")] = None,
 ) -> None:
     """Turn a released Identity-GRPO reward checkpoint into a folder that `identity-reward serve --model` takes."""
-    from .config import FRAME_SAMPLINGS
+    from .config import FRAME_SAMPLINGS, PositionDialect
     from .folder import CheckpointError
     from .importing.importer import import_checkpoint as run
     from .qwen.loading import DTYPES
-    from .qwen.positions import PositionDialect
 
     _one_of("--sampling", sampling, FRAME_SAMPLINGS)
     _one_of("--positions", positions, ("4.51", "5"))

@@ -1,28 +1,31 @@
-"""What makes a reward model besides its weights. Stored as `config.json` beside them."""
+"""Configuration of a Qwen2.5-VL reward model: all that decides a score besides the weights. Stored as `config.json`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from hashlib import sha256
 from json import dumps
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from identity_reward_client.frame_sampling import FrameSampling, PixelRule
 
-from .qwen.positions import PositionDialect
-from .qwen.prompt import PromptTemplate
-
 FORMAT = 1
 
-# Frames and pixels of the released Identity-GRPO model as its code runs: five frames asked for, four by its rounding.
+# How position ids continue after an image or a video, named by the transformers release that defined it; see
+# `qwen/positions.py`.
+PositionDialect = Literal["4.51", "5"]
+PieceKind = Literal["text", "special", "references", "video", "prompt", "reward"]
+
+# Frames and pixels of the released Identity-GRPO model as its code runs: it requests five frames and rounds to four.
 IDENTITY_GRPO = FrameSampling(
     "identity-grpo", num_frames=5, frame_factor=2, compat_fps=10.0, reference_files="as-stored",
     frame_pixels=PixelRule(128 * 28 * 28, 832 * 480, "float", clamp_thin=True),
     reference_pixels=PixelRule(4 * 28 * 28, 832 * 480, "pillow", clamp_thin=True),
 )  # fmt: skip
-# Those of the paper (arXiv 2510.14256): two frames a second, ten at most as in the released code, about 832x480 pixels.
+# The paper's (arXiv 2510.14256): two frames a second, at most ten as in the released code, about 832x480 pixels.
 PAPER = replace(IDENTITY_GRPO, name="paper", num_frames=None, fps=2.0, min_frames=4, max_frames=10)
-# For models trained here: the same frames, and one resize for frames and references that every device repeats exactly.
+# For models trained here: the same frames; frames and references share one resize, which is bit-equal on every device.
 UNIFORM_4 = FrameSampling(
     "uniform-4", num_frames=4, frame_factor=2,
     frame_pixels=PixelRule(128 * 28 * 28, 832 * 480), reference_pixels=PixelRule(4 * 28 * 28, 832 * 480),
@@ -31,31 +34,85 @@ FRAME_SAMPLINGS = {sampling.name: sampling for sampling in (IDENTITY_GRPO, PAPER
 
 
 @dataclass(frozen=True)
+class Piece:
+    """One part of a prompt template.
+
+    `value` is the text of a "text" piece, or the name of a "special" or "reward" token. The other kinds are slots for
+    the reference images, the video and the caller's prompt.
+    """
+
+    kind: PieceKind
+    value: str = ""
+
+
+@dataclass(frozen=True)
+class PromptTemplate:
+    """A whole conversation as pieces; `qwen/prompt.py` turns it into tokens.
+
+    ValueError unless the pieces hold the references once, the video once, and at least one reward token.
+    """
+
+    name: str
+    pieces: tuple[Piece, ...]
+    # True: each image is named in the text ("Picture 1: "), as some chat templates do
+    vision_ids: bool = False
+
+    def __post_init__(self) -> None:
+        kinds = [piece.kind for piece in self.pieces]
+        if kinds.count("references") != 1 or kinds.count("video") != 1 or "reward" not in kinds:
+            raise ValueError(f"template {self.name!r} needs references and video once, and a reward token; has {kinds}")
+
+    @cached_property
+    def prompt_used(self) -> bool:
+        """Whether the caller's prompt influences the reward."""
+        return any(piece.kind == "prompt" for piece in self.pieces)
+
+    @cached_property
+    def reward_tokens(self) -> tuple[str, ...]:
+        """Names of the reward tokens, in the order of the model's outputs."""
+        return tuple(piece.value for piece in self.pieces if piece.kind == "reward")
+
+    def to_json(self) -> dict[str, Any]:
+        pieces = [{piece.kind: piece.value} for piece in self.pieces]
+        return {"name": self.name, "vision_ids": self.vision_ids, "pieces": pieces}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> PromptTemplate:
+        pieces = tuple(Piece(kind, text) for piece in value["pieces"] for kind, text in piece.items())
+        return cls(value["name"], pieces, value["vision_ids"])
+
+
+@dataclass(frozen=True)
 class RewardModelConfig:
+    """All that decides a score besides the weights, plus the names under which the model is listed.
+
+    ValueError when outputs and reward tokens differ in number, or the frame sampling lacks a pixel rule.
+    """
+
     name: str
     version: str
-    # what the model knows, in a word or two: "photographs", "rendered people", "none"
+    # the kind of images the model was trained on: "photographs", "rendered people", "none"
     domain: str
     description: str
     # arguments of transformers' Qwen2_5_VLConfig
     backbone: dict[str, Any]
     template: PromptTemplate
     frame_sampling: FrameSampling
-    # how position ids go on after pictures; a model keeps the one it was trained with
+    # a model keeps the dialect it was trained with
     position_dialect: PositionDialect
-    # names of the head's outputs, each read at its own reward token; the reward is their sum
+    # names of the reward head's outputs, each read at its own reward token; the reward is their sum
     outputs: tuple[str, ...] = ("identity",)
-    # an affine map of each output, (value - mean) / std, where a checkpoint states one
+    # (mean, std) of each output, mapped to (value - mean) / std, where a checkpoint states them
     normalization: tuple[tuple[float, float], ...] | None = None
     # Bradley-Terry-with-Ties probabilities are those of preference_scale * (r_A - r_B)
     preference_scale: float = 1.0
     max_references: int = 8
     # False: random weights; the numbers mean nothing
     meaningful: bool = True
-    # of the file of weights; set by checkpoint.save
+    # SHA-256 of the weights file; set by checkpoint.save
     weights_sha256: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.outputs) != len(self.template.reward_tokens):
             raise ValueError(
                 f"{len(self.outputs)} outputs need a reward token each; the template has {self.template.reward_tokens}"
@@ -75,9 +132,9 @@ class RewardModelConfig:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the weights' hash and all that decides a score; names and descriptions don't."""
-        silent = {"name", "version", "domain", "description", "max_references", "meaningful", "preference_scale"}
-        deciding = {key: value for key, value in self.to_json().items() if key not in silent}
+        """SHA-256 over the weights' hash and every field that decides a score; names and descriptions are left out."""
+        ignored = {"name", "version", "domain", "description", "max_references", "meaningful", "preference_scale"}
+        deciding = {key: value for key, value in self.to_json().items() if key not in ignored}
         return sha256(dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
@@ -88,12 +145,12 @@ class RewardModelConfig:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> RewardModelConfig:
+        """The inverse of `to_json`. ValueError for another format or an unknown field; KeyError for a missing one."""
         values = dict(values)
-        given = values.pop("format", None)
-        if given != FORMAT:
-            raise ValueError(f"config.json is of format {given!r}; this version reads format {FORMAT}")
-        known = {field.name for field in fields(cls)}
-        if unknown := set(values) - known:
+        file_format = values.pop("format", None)
+        if file_format != FORMAT:
+            raise ValueError(f"config.json is of format {file_format!r}; this version reads format {FORMAT}")
+        if unknown := set(values) - {field.name for field in fields(cls)}:
             raise ValueError(f"config.json has unknown fields: {', '.join(sorted(unknown))}")
         values["template"] = PromptTemplate.from_json(values["template"])
         sampling = dict(values["frame_sampling"])

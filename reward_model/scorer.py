@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
 from typing import Any, Protocol
 
 from identity_reward_client.frame_sampling import FrameSampling
 
-from .folder import kind_of
-from .qwen.runner.config import RunnerConfig
 from .types import CacheCount, Price, Sample, Score, Size
 
 
@@ -40,7 +36,7 @@ class Scorer(Protocol):
     """`preprocess` is called from several threads at once, `forward` from one thread at a time.
 
     Samples of one group share their `ReferenceSet` object; `ReferenceSet.keys` let a scorer keep what it computed for
-    a picture. Errors are `reward_model.errors.ScoringError`s.
+    a picture. Errors are `identity_reward_client.errors.RewardError`s.
     """
 
     info: ScorerInfo
@@ -68,45 +64,3 @@ class Scorer(Protocol):
     def caches(self) -> Sequence[CacheCount]:
         """What it kept of earlier samples, counted; may be called from any thread."""
         ...
-
-
-# name -> "module:callable", which takes (device: str), gives a Scorer, and is imported when it is used; or the folder,
-# in this package, of a model that ships
-SCORERS: dict[str, str] = {
-    "arcface": "reward_model.faces.arcface:load",
-    "arcface-minimum": "reward_model.faces.arcface:load_minimum",
-    "arcface-best-frame": "reward_model.faces.arcface:load_best_frame",
-    "compact": "presets/compact",
-    "face-tracks": "presets/face_tracks",
-    "tiny": "reward_model.qwen.tiny:load",
-}
-DEFAULT_SCORER = "face-tracks"
-
-
-def require_known(name: str) -> None:
-    """KeyError, which lists the known, for what `load_scorer` knows neither by its name nor as a folder or an .onnx."""
-    if name not in SCORERS and not name.endswith(".onnx") and not Path(name).is_dir():
-        raise KeyError(f"no model is called {name!r}; there are {', '.join(sorted(SCORERS))}")
-
-
-def load_scorer(
-    name: str, device: str = "cpu", dtype: str | None = None, runner: RunnerConfig = RunnerConfig()
-) -> Scorer:
-    """The registered scorer of that name, `arcface` with the face network of an .onnx file, or the reward model or
-    face-tracks head of a folder; loaded but not warm.
-
-    An unknown name is a KeyError that lists the known; a folder that holds no whole model is a
-    `reward_model.folder.CheckpointError` that says what it lacks (`reward_model.folder.read_config` finds that out
-    without torch). `dtype`, float32 or bfloat16, and `runner` are for `compact` and reward models in folders;
-    other scorers have what they have.
-    """
-    require_known(name)
-    if name.endswith(".onnx"):
-        return import_module("reward_model.faces.arcface").load_onnx(name, device)
-    module, is_factory, factory = SCORERS.get(name, "").partition(":")
-    if is_factory:
-        return getattr(import_module(module), factory)(device)
-    folder = Path(__file__).parent / module if name in SCORERS else Path(name)
-    if kind_of(folder) == "face-tracks":
-        return import_module("reward_model.faces.face_tracks").load_folder(folder)
-    return import_module("reward_model.qwen.loading").load_folder(folder, device, dtype, runner)

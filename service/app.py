@@ -1,4 +1,4 @@
-"""IdentityRewardService: BentoML's life cycle and the JSON POST routes on the engine. Wiring only."""
+"""IdentityRewardService: BentoML's life cycle around the engine and both transports. Wiring only."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import asyncio
 import logging
 import os
 import signal
-from typing import Any
 
 import bentoml
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from identity_reward_client.messages import CompareRequest, GroupRequest, ScoreRequest
+from identity_reward_client.messages import (
+    CompareRequest,
+    CompareResponse,
+    GroupRequest,
+    GroupResponse,
+    ScoreRequest,
+    ScoreResponse,
+)
 
 from .auth.authenticator import Authenticator
 from .auth.binding import check_address, check_sockets
@@ -18,60 +25,80 @@ from .engine.engine import ScoringEngine
 from .errors import typed
 from .grpc.interceptors import by_token
 from .grpc.server import GrpcServer
-from .http.context import answer, current
-from .http.hardening import shut_off
-from .http.logging import set_up
-from .http.middleware import EdgeMiddleware
-from .http.routes import build
+from .http import protocol
+from .http.application import HttpApplication
+from .http.request import Services
+from .http.routes import COMPARE, ROUTES, SCORE, SCORE_GROUP
 from .jobs.service import Jobs
 from .operations.drain import InFlight, on_stop_signal
+from .operations.hardening import harden_bentoml
+from .operations.logging import configure_logging
 from .operations.metrics import Metrics
 from .operations.status import report
 from .settings.settings import Settings, SettingsError
 
 log = logging.getLogger("identity_reward")
-shut_off()
-settings = Settings.from_environment()
+harden_bentoml()
+protocol.install()
+settings = Settings.load()
 settings.forbid_respawn()
-metrics = Metrics()
-auth = Authenticator(settings.tokens_path)
-routes = build(metrics)
+services = Services(Metrics())
+authenticator = Authenticator(settings.auth.tokens_path)
 in_flight = InFlight()
+http_application = HttpApplication(ROUTES, services, settings, authenticator, in_flight)
 
 
-def _lost(reason: str) -> None:
-    """The device is gone: whoever supervises this process starts another."""
+def _stop_after_device_loss(reason: str) -> None:
+    """Ends the process, so that its supervisor starts another."""
     report(settings, failed=f"the device is lost: {reason}")
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+class RequestsToHttpApplication:
+    """Leaves the life cycle to BentoML's application and gives every request to `http_application`.
+
+    A middleware, because BentoML puts mounted applications behind routes of its own, which need no token.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._bentoml_app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._bentoml_app if scope["type"] == "lifespan" else http_application)(scope, receive, send)
+
+
 @bentoml.service(
     name="identity_reward",
-    workers=1,  # one process a device: two would fill half a batch each
-    # ours answers first; this one would drop the connection's work without our error
-    traffic={"timeout": settings.request_timeout_s + 30},
+    workers=1,  # one process for each device: two would fill half a batch each
+    # longer than our own limit, which answers with an error; BentoML's drops the connection's work
+    traffic={"timeout": settings.requests.request_timeout_s + 30},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},  # it has no request ids
 )
-@bentoml.asgi_app(routes, path="/", name="routes")
 class IdentityRewardService:
+    """One engine with its HTTP and gRPC servers.
+
+    The API methods describe the service in a Bento's manifest; over HTTP, `http_application` answers their routes.
+    """
+
     @bentoml.on_startup
     async def start(self) -> None:
-        set_up(settings.log_format == "json")
-        self.engine = routes.state.engine = ScoringEngine(settings, metrics, _lost)
-        self.grpc = None
-        if settings.grpc_port is not None:
-            self.grpc = GrpcServer(self.engine, settings, metrics, by_token(auth, settings.open_probes))
+        configure_logging(settings.operations.log_format == "json")
+        self.engine = services.engine = ScoringEngine(settings, services.metrics, _stop_after_device_loss)
+        self.grpc: GrpcServer | None = None
+        if settings.grpc.port is not None:
+            authenticate = by_token(authenticator, settings.auth.open_probes)
+            self.grpc = GrpcServer(self.engine, settings, services.metrics, authenticate)
         self.jobs: Jobs | None = None
         try:
             check_sockets(settings)
-            auth.load()
-            self.jobs = routes.state.jobs = await Jobs.open(settings, self.engine, metrics)
+            authenticator.load()
+            self.jobs = services.jobs = await Jobs.open(settings, self.engine, services.metrics)
             await asyncio.to_thread(self.engine.start)
             if self.grpc is not None:
-                check_address(settings, settings.grpc_host)
+                check_address(settings, settings.grpc.host)
                 address = await self.grpc.start()
-                if settings.grpc_port == 0:
+                if settings.grpc.port == 0:
                     log.info("gRPC listens on %s", address)
         except SettingsError as error:
             log.error("not started: %s", error)
@@ -87,12 +114,12 @@ class IdentityRewardService:
 
     async def drain(self) -> None:
         self.engine.begin_drain()
-        within_s = settings.drain_timeout_s
-        drained = [in_flight.drained(within_s)]
+        timeout_s = settings.operations.drain_timeout_s
+        drained = [in_flight.drained(timeout_s)]
         if self.grpc is not None:
-            drained.append(self.grpc.begin_drain(within_s))
+            drained.append(self.grpc.begin_drain(timeout_s))
         if self.jobs is not None:
-            drained.append(self.jobs.drain(within_s))
+            drained.append(self.jobs.drain(timeout_s))
         await asyncio.gather(*drained)
 
     @bentoml.on_shutdown
@@ -103,23 +130,17 @@ class IdentityRewardService:
             await self.grpc.stop()
         await self.engine.close()
 
-    async def __is_ready__(self) -> bool:
-        return self.engine.ready
+    @bentoml.api(route=SCORE.path)
+    async def score(self, request: ScoreRequest, /) -> ScoreResponse:
+        return await self.engine.score(request)
 
-    @bentoml.api(route="/v1/score")
-    async def score(self, request: ScoreRequest, /) -> Any:
-        return await answer(self.engine.score(request, current.get().call))
+    @bentoml.api(route=COMPARE.path)
+    async def compare(self, request: CompareRequest, /) -> CompareResponse:
+        return await self.engine.compare(request)
 
-    @bentoml.api(route="/v1/compare")
-    async def compare(self, request: CompareRequest, /) -> Any:
-        return await answer(self.engine.compare(request, current.get().call))
-
-    @bentoml.api(route="/v1/groups")
-    async def groups(self, request: GroupRequest, /) -> Any:
-        return await answer(self.engine.score_group(request, current.get().call))
+    @bentoml.api(route=SCORE_GROUP.path)
+    async def groups(self, request: GroupRequest, /) -> GroupResponse:
+        return await self.engine.score_group(request)
 
 
-IdentityRewardService.add_asgi_middleware(  # type: ignore[attr-defined]  # the decorator made it a bentoml.Service
-    EdgeMiddleware, settings=settings, metrics=metrics, auth=auth, in_flight=in_flight,
-    engine=lambda: getattr(routes.state, "engine", None),
-)  # fmt: skip
+IdentityRewardService.add_asgi_middleware(RequestsToHttpApplication)  # type: ignore[attr-defined]  # a bentoml.Service

@@ -56,31 +56,32 @@ def serve(
     home = Path(tempfile.mkdtemp(prefix="identity-reward-"))
     try:
         settings = _settings(
-            models=tuple(model) if model else None,
-            default_model=default,
-            grpc_port=grpc_port,
-            device=device,
-            dtype=dtype,
-            deterministic=deterministic or None,
-            allow_anonymous=allow_anonymous or None,
-            jobs_path=jobs,
-            access_log=verbose or None,
-            status_path=home / "status.json",
+            inference={
+                "models": tuple(model) if model else None,
+                "default_model": default,
+                "device": device,
+                "dtype": dtype,
+                "deterministic": deterministic or None,
+            },
+            grpc={"port": grpc_port},
+            auth={"allow_anonymous": allow_anonymous or None},
+            jobs={"jobs_path": jobs},
+            operations={"access_log": verbose or None, "status_path": home / "status.json"},
         )
-        check_names(settings.models)
+        check_names(settings.inference.models)
         if importlib.util.find_spec("bentoml") is None:
             raise Refused('BentoML is not installed; pip install "identity-reward[serve,faces]"')
         address, port = check_address(host, port)
         check_open(settings, address)
-        Authenticator(settings.tokens_path).load()
-        if settings.grpc_port is not None:
+        Authenticator(settings.auth.tokens_path).load()
+        if settings.grpc.port is not None:
             check_tls(settings)
-            found = check_address(host, settings.grpc_port, "--grpc-port")
-            while found[1] == port and not settings.grpc_port:  # a free one may be the one that was just looked at
+            found = check_address(host, settings.grpc.port, "--grpc-port")
+            while found[1] == port and not settings.grpc.port:  # a free one may be the one that was just looked at
                 found = check_address(host, 0, "--grpc-port")
             if found[1] == port:
                 raise Refused(f"HTTP and gRPC can't share port {port}; --grpc-port 0 takes a free one")
-            settings = settings.model_copy(update=dict(zip(("grpc_host", "grpc_port"), found, strict=True)))
+            settings = settings.replace("grpc", host=found[0], port=found[1])
         _run(settings, home, address, port, verbose)
     except (Refused, ModelNotFound, SettingsError, StartFailed) as error:
         typer.echo(f"identity-reward serve: {error}", err=True)
@@ -89,14 +90,20 @@ def serve(
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _settings(**given: Any) -> Settings:
-    settings = Settings.from_environment(**{name: value for name, value in given.items() if value is not None})
-    located = {
-        "models": tuple(locate(name) for name in settings.models),
-        "default_model": locate(settings.default),
-        "jobs_path": settings.jobs_path and settings.jobs_path.absolute(),
-    }
-    return settings.model_copy(update=located)
+def _settings(**groups: dict[str, Any]) -> Settings:
+    """The environment's settings with the options that were given over them; paths are made absolute."""
+    settings = Settings.load(
+        **{
+            group: {name: value for name, value in fields.items() if value is not None}
+            for group, fields in groups.items()
+        }
+    )
+    settings = settings.replace(
+        "inference",
+        models=tuple(locate(name) for name in settings.inference.models),
+        default_model=locate(settings.inference.default),
+    )
+    return settings.replace("jobs", jobs_path=settings.jobs.jobs_path and settings.jobs.jobs_path.absolute())
 
 
 def check_address(host: str, port: int, option: str = "--port (PORT= of make)") -> tuple[str, int]:
@@ -119,7 +126,7 @@ def check_address(host: str, port: int, option: str = "--port (PORT= of make)") 
 def _run(settings: Settings, home: Path, host: str, port: int, verbose: bool) -> None:
     stop, impatient = threading.Event(), threading.Event()
 
-    def on_signal(*_) -> None:
+    def on_signal(*_: object) -> None:
         (impatient if stop.is_set() else stop).set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -128,7 +135,7 @@ def _run(settings: Settings, home: Path, host: str, port: int, verbose: bool) ->
         if names := server.wait_ready(stop):
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"serving {', '.join([f'{names[0]} (default)', *names[1:]])} on http://{shown}:{port}")
-            if settings.grpc_port is not None:
-                scheme = "grpc" if settings.grpc_tls_cert is None else "grpcs"
-                typer.echo(f"and on {scheme}://{shown}:{settings.grpc_port}")
+            if settings.grpc.port is not None:
+                scheme = "grpc" if settings.grpc.tls_cert is None else "grpcs"
+                typer.echo(f"and on {scheme}://{shown}:{settings.grpc.port}")
             server.wait(stop)

@@ -1,52 +1,40 @@
-"""How errors become answers, and what of them is logged: never a traceback, never a value from a request."""
+"""Exceptions as errors of the API, and what is logged of them: never a traceback or a value from a request."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from identity_reward_client.errors import InternalError, NotReady, RewardError, from_code
+from identity_reward_client.errors import InternalError, NotReady, RewardError
 from identity_reward_client.messages import ErrorBody
-from reward_model.errors import ScoringError
 
 log = logging.getLogger("identity_reward")
 
 
-def where(error: BaseException, frames: int = 3) -> str:
-    """`"ValueError at media.py:41 decode < engine.py:80 _prepare"`: the type and the innermost frames, no text."""
-    places = []
+def where(error: BaseException, num_frames: int = 3) -> str:
+    """Type and innermost frames without the text: `"ValueError at media.py:41 decode < engine.py:80 _prepare"`."""
+    frames = []
     trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        places.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
+        frames.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
         trace = trace.tb_next
-    return f"{type(error).__name__} at {' < '.join(reversed(places[-frames:]))}"
+    return f"{type(error).__name__} at {' < '.join(reversed(frames[-num_frames:]))}"
 
 
 def stopping() -> NotReady:
+    """The error of requests that come while the server stops."""
     return NotReady("the server is stopping; another or the next one takes requests", retry_after_s=5)
 
 
 def typed(error: BaseException) -> RewardError:
-    """The error of the wire's tree for anything that was raised while serving a request."""
+    """A RewardError as it is; anything else is logged without its text and becomes InternalError."""
     if isinstance(error, RewardError):
         return error
-    if isinstance(error, ScoringError):
-        return from_code(error.code, error.message, error.details)
     log.error("internal error: %s", where(error))
     return InternalError("something failed inside the server; its log says where")
 
 
-@contextmanager
-def as_typed() -> Iterator[None]:
-    """What models and decoders raise inside it leaves it as the wire's error."""
-    try:
-        yield
-    except ScoringError as error:
-        raise typed(error) from None
-
-
 def body(error: RewardError) -> ErrorBody:
+    """The error as a message."""
     return ErrorBody(code=error.code, message=error.message, retryable=error.retryable, details=error.details)

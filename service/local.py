@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -41,10 +40,10 @@ class LocalRewardClient:
 
     def __init__(self, models: Sequence[str] | None = None, device: str | None = None, dtype: str | None = None):
         names = (models,) if isinstance(models, str) else models and tuple(models)
-        given: dict[str, Any] = {"models": names, "device": device, "dtype": dtype}
+        fields = {"models": names, "device": device, "dtype": dtype}
         try:
-            self._settings = Settings.from_environment(
-                **{name: value for name, value in given.items() if value is not None}
+            self._settings = Settings.load(
+                inference={name: value for name, value in fields.items() if value is not None}
             )
         except SettingsError as error:
             raise InvalidRequest(str(error)) from None

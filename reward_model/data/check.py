@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+from identity_reward_client.errors import RewardError
+
 from ..decoding.media_decoder import MediaDecoder
 from ..decoding.pool import DecodePool
-from ..errors import ScoringError
 from .packed_clip import SUFFIX, read_packed
 from .records import PreferencePair, RecordError, resolve, scan_pairs
 
@@ -153,12 +154,12 @@ def _open(path: Path, kind: str, decoder: MediaDecoder, digests: dict[Path, str]
     digests[path] = sha256(data).hexdigest()
     try:
         if kind == "picture":
-            decoder.picture(data, "the reference", MAX_PIXELS, "upright")
+            decoder.image(data, "the reference", MAX_PIXELS, "upright")
         elif path.suffix == SUFFIX:
             read_packed(path)
         else:
             with decoder.video(data, MAX_PIXELS) as video:
                 video.frames(range(min(_FIRST_FRAMES, video.probe.num_frames)))
-    except ScoringError as error:
+    except RewardError as error:
         return Problem("unreadable file", error.message)
     return None

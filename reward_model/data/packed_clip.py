@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from ..errors import InvalidMedia
+from identity_reward_client.errors import InvalidMedia
+
 from ..types import Video
 
 SUFFIX = ".safetensors"

@@ -1,1 +1,1 @@
-"""Video and image decoding in sandboxed worker processes."""
+"""Image and video files to uint8 RGB pixels, in confined worker processes where files are untrusted."""

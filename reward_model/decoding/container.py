@@ -1,16 +1,16 @@
-"""Which containers are taken, told from a file's first bytes.
+"""Container sniffing: accepts a video file by its first bytes.
 
-Decoders open some kinds of text (playlists, concatenation lists) by reading the files and addresses named in them, so
-nothing reaches a decoder whose container isn't in this list. Signatures: the formats' own specifications.
+ffmpeg opens some kinds of text (playlists, concatenation lists) by reading the files and addresses named in them, so a
+file reaches a decoder only if its container is listed here. The signatures are those of the formats' specifications.
 """
 
 from __future__ import annotations
 
-from ..errors import InvalidMedia
+from identity_reward_client.errors import InvalidMedia
 
-# what ffmpeg calls the demultiplexers that may be used
+# ffmpeg's names of the demultiplexers that may be used
 DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif,h264,hevc,ivf,yuv4mpegpipe"
-_TAKEN = "MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF"
+_ACCEPTED = "MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF"
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"uuid")
 _STARTS = (
     b"\x1a\x45\xdf\xa3",  # Matroska, WebM
@@ -24,20 +24,20 @@ _STARTS = (
     b"\x00\x00\x01",  # MPEG program and elementary streams, H.264 and HEVC
     b"\x00\x00\x00\x01",
 )
-_PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*")
+_IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*")
 
 
 def check_container(data: bytes) -> None:
-    """InvalidMedia unless `data` starts as a video file of a known container does."""
+    """InvalidMedia unless `data` starts like a video file of an accepted container."""
     head = bytes(data[:16])
     if not head:
         raise InvalidMedia("the video is empty (0 bytes)")
     if not any(head):
         raise InvalidMedia(f"the video's {len(data)} bytes start with zeros: that is no video file")
-    if head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
-        raise InvalidMedia(f"a picture was given where a video file ({_TAKEN}) is needed")
+    if head.startswith(_IMAGES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+        raise InvalidMedia(f"an image was given where a video file ({_ACCEPTED}) is needed")
     if head[4:8] in _MP4_BOXES or head.startswith(_STARTS) or (head[:4] == b"RIFF" and head[8:11] == b"AVI"):
         return
     if head[0] == 0x47 and (len(data) <= 188 or data[188] == 0x47):  # MPEG-TS packets
         return
-    raise InvalidMedia(f"the {len(data)} bytes are no video file of a known kind; taken are {_TAKEN}")
+    raise InvalidMedia(f"the {len(data)} bytes are no video file of a known kind; accepted are {_ACCEPTED}")

@@ -1,7 +1,7 @@
-"""Video files to frames. Imports no torch, so that worker processes stay small.
+"""Protocol and registry of video decoders. Imports no torch, so that worker processes stay small.
 
-`VideoDecoder` has two implementations with the same rule for what an index means (see `timeline.py`), the same frames
-and the same pixels. A file that can't be read whole where it is needed is InvalidMedia, never fewer frames.
+The two implementations agree on which frame an index means (see `timeline.py`), on the frames and on their pixels. A
+file that lacks a requested frame is InvalidMedia; a decoder never returns fewer frames.
 """
 
 from __future__ import annotations
@@ -20,21 +20,25 @@ __all__ = ["DECODERS", "DecordDecoder", "PyAvDecoder", "VideoDecoder", "VideoPro
 
 
 class VideoDecoder(Protocol):
-    """Safe to call from several threads: every call opens the bytes anew."""
+    """Decodes video files held in memory. Safe to call from several threads: every call opens the bytes anew."""
 
+    # its key in DECODERS
     name: str
 
     def probe(self, data: bytes, max_pixels: int = MAX_PROBED_PIXELS) -> VideoProbe:
-        """Sizes, count and times from header and packets. InvalidMedia for what is no readable video.
+        """Size, number and times of the frames. InvalidMedia for bytes that are no readable video.
 
-        How frames are turned only a decoded one tells; it isn't decoded when it has more than `max_pixels`.
+        Most comes from the header and the packets. The orientation needs one decoded frame, and the number of frames
+        of a few files needs all of them (see `packets.py`); neither is decoded when a frame has more than
+        `max_pixels`, so that rotation is 0 and the count may be a few packets too many.
         """
         ...
 
     def decode(self, data: bytes, indices: Sequence[int]) -> np.ndarray:
-        """uint8 RGB [T, H, W, 3] for `indices` in the order given, repeats allowed, turned upright.
+        """uint8 RGB [T, H, W, 3] for `indices` in the given order, repeats allowed.
 
-        InvalidMedia when one of them can't be decoded; ValueError for an index that the clip doesn't have.
+        H and W are those of the probe: frames are upright, not mirrored, in square pixels. InvalidMedia when a frame
+        cannot be decoded; ValueError for an index that the clip does not have.
         """
         ...
 
@@ -44,15 +48,17 @@ DECODERS: dict[str, Callable[[], VideoDecoder]] = {"pyav": PyAvDecoder, "decord"
 
 @cache
 def decoder(name: str = "pyav") -> VideoDecoder:
-    """A shared decoder by name; an unknown name is a KeyError that lists the known."""
+    """The shared decoder of that name. KeyError, which lists the names, for an unknown one."""
     if name not in DECODERS:
         raise KeyError(f"no decoder is called {name!r}; there are {', '.join(DECODERS)}")
     return DECODERS[name]()
 
 
 def probe(data: bytes) -> VideoProbe:
+    """`VideoDecoder.probe` of the default decoder."""
     return decoder().probe(data)
 
 
 def decode_frames(data: bytes, indices: Sequence[int]) -> np.ndarray:
+    """`VideoDecoder.decode` of the default decoder."""
     return decoder().decode(data, indices)

@@ -1,7 +1,7 @@
 """Video decoding by decord (the decord2 distribution). A reader is made for each call: one shared by threads aborts.
 
-What a file holds and whether it is whole is asked of its packets, as for the default decoder: decord takes a cut file
-for a short one. Damaged files can end the process, so this decoder belongs in a worker.
+What a file holds and whether it is whole comes from its packets, as in the default decoder: decord takes a cut file for
+a short one. Damaged files can end the process, so this decoder belongs in a worker.
 """
 
 from __future__ import annotations
@@ -12,43 +12,49 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import InvalidMedia
+from identity_reward_client.errors import InvalidMedia
+
+from .display import to_square_pixels
 from .pyav import PyAvDecoder
 from .timeline import MAX_PROBED_PIXELS, VideoProbe
 
 
 class DecordDecoder:
-    """Pixels by decord, which turns them upright itself."""
+    """Pixels by decord; frames are counted, turned, mirrored and stretched as by the default decoder."""
 
     name = "decord"
 
-    def __init__(self, threads: int = 1):
+    def __init__(self, threads: int = 1) -> None:
         import decord
 
         decord.logging.set_level(decord.logging.QUIET)
         self._decord = decord
-        self._packets = PyAvDecoder(threads)
+        self._pyav = PyAvDecoder(threads)
         self.threads = threads
 
     def probe(self, data: bytes, max_pixels: int = MAX_PROBED_PIXELS) -> VideoProbe:
-        return self._packets.probe(data, max_pixels)
+        return self._pyav.probe(data, max_pixels)
 
     def decode(self, data: bytes, indices: Sequence[int]) -> np.ndarray:
         """Reads from the start: decord's seeks land on wrong frames in streams with open groups of pictures."""
-        timeline = self._packets.timeline(data)
-        numbers = timeline.source_frames(indices)
-        pictures: dict[int, np.ndarray] = {}
+        index = self._pyav.frame_index(data)
+        numbers = index.timeline.source_frames(indices)
+        orientation, aspect = self._pyav.orientation(data), self._pyav.pixel_aspect(data)
+        # decord turns frames by the angle of the display matrix, which a mirrored one has half a turn off
+        turned_by_decord = (orientation.rotation + 180 * orientation.mirrored) // 90
+        frames: dict[int, np.ndarray] = {}
         try:
             reader = self._decord.VideoReader(io.BytesIO(data), ctx=self._decord.cpu(0), num_threads=self.threads)
-            if len(reader) != len(timeline.starts_s):
-                raise InvalidMedia(f"decord finds {len(reader)} frames where the packets are {len(timeline.starts_s)}")
+            if len(reader) != index.num_packets:
+                raise InvalidMedia(f"decord finds {len(reader)} frames in {index.num_packets} packets")
             for number in range(max(numbers) + 1):
-                picture = reader.next()
+                frame = reader.next()
                 if number in numbers:
-                    pictures[number] = picture.asnumpy()
+                    stored = np.rot90(frame.asnumpy(), -turned_by_decord)
+                    frames[number] = orientation.apply(to_square_pixels(np.ascontiguousarray(stored), aspect))
         except (RuntimeError, StopIteration, self._decord.DECORDError) as error:
             raise InvalidMedia(f"decord can't read the video: {_first_line(error)}") from None
-        return np.stack([pictures[number] for number in numbers])
+        return np.stack([frames[number] for number in numbers])
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Files from strangers to pixels: the seam between those who ask for frames and pictures and those who decode them."""
+"""Protocol between callers that need frames and images and the code that decodes untrusted files."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Protocol
 
 import numpy as np
 
-from ..errors import InvalidMedia
+from identity_reward_client.errors import InvalidMedia
+
 from . import decoders as decode
-from .images import PictureRule, decode_picture
+from .images import ImageRule, decode_image
 from .timeline import MAX_PROBED_PIXELS, VideoProbe
 
 
 class OpenVideo(Protocol):
-    """A file that was probed; what it says can be checked before `frames` decodes any of it."""
+    """A probed file: its properties can be checked before `frames` decodes any of it."""
 
     probe: VideoProbe
 
@@ -25,31 +26,33 @@ class OpenVideo(Protocol):
 
 
 class MediaDecoder(Protocol):
-    """Safe to call from several threads. Every method blocks and raises InvalidMedia or LimitExceeded."""
+    """Safe to call from several threads. Every method but `start` blocks; files raise InvalidMedia or LimitExceeded."""
 
     def start(self) -> None:
-        """Begin whatever takes a while; returns at once."""
+        """Begin the preparation in the background; returns at once."""
         ...
 
     def wait_ready(self) -> None:
-        """ScoringError when it will never be ready."""
+        """Block until files can be decoded. ScoringFailed when that will never be."""
         ...
 
     def video(self, data: bytes | memoryview, max_pixels: int) -> AbstractContextManager[OpenVideo]:
-        """Nothing is decoded of a video whose frames have more than `max_pixels`, but its probe is given."""
+        """Open a video file. Of one whose frames have more than `max_pixels`, nothing is decoded for the probe."""
         ...
 
-    def picture(self, data: bytes | memoryview, what: str, max_pixels: int, rule: PictureRule) -> np.ndarray:
-        """uint8 RGB [H, W, 3], as `decode_picture`."""
+    def image(self, data: bytes | memoryview, what: str, max_pixels: int, rule: ImageRule) -> np.ndarray:
+        """uint8 RGB [H, W, 3], as `decode_image`."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Give up all resources; later calls fail."""
+        ...
 
 
 class InProcessDecoder:
-    """Decodes in the caller's own thread: for files that are trusted. A damaged one may end the process."""
+    """A MediaDecoder for trusted files: decodes in the caller's thread, where a damaged file may end the process."""
 
-    def __init__(self, decoder: str = "pyav"):
+    def __init__(self, decoder: str = "pyav") -> None:
         self._decoder = decoder
 
     def start(self) -> None: ...
@@ -60,14 +63,16 @@ class InProcessDecoder:
     def video(self, data: bytes | memoryview, max_pixels: int = MAX_PROBED_PIXELS) -> Iterator[OpenVideo]:
         yield ProbedVideo(bytes(data), max_pixels, self._decoder)
 
-    def picture(self, data: bytes | memoryview, what: str, max_pixels: int, rule: PictureRule) -> np.ndarray:
-        return decode_picture(data, what, max_pixels, rule)
+    def image(self, data: bytes | memoryview, what: str, max_pixels: int, rule: ImageRule) -> np.ndarray:
+        return decode_image(data, what, max_pixels, rule)
 
     def close(self) -> None: ...
 
 
 class ProbedVideo:
-    def __init__(self, data: bytes, max_pixels: int, decoder: str):
+    """An OpenVideo in this process."""
+
+    def __init__(self, data: bytes, max_pixels: int, decoder: str) -> None:
         self._data = data
         self._decoder = decode.decoder(decoder)
         self.probe = self._decoder.probe(data, max_pixels)

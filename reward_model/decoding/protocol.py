@@ -1,6 +1,7 @@
-"""What the decode pool and its workers say to each other over a socket: JSON, and bytes after it. Never pickle.
+"""Wire format between the decode pool and its workers: JSON followed by raw bytes, over a socket. Never pickle.
 
-A message is the lengths of both (unsigned, 4 and 8 bytes, big-endian), the JSON object, and the bytes.
+A message is a header, a JSON object and a payload. The header holds the lengths of both, unsigned and big-endian, in 4
+and 8 bytes.
 """
 
 from __future__ import annotations
@@ -13,25 +14,25 @@ _LENGTHS = struct.Struct(">IQ")
 # an error with its details, or a video's frame numbers
 MAX_JSON_BYTES = 1 << 20
 
-HEAD_BYTES = _LENGTHS.size
+HEADER_BYTES = _LENGTHS.size
 
 
-def head(message: dict[str, Any], num_bytes: int = 0) -> bytes:
-    """The message up to its bytes."""
+def encode(message: dict[str, Any], payload_bytes: int = 0) -> bytes:
+    """Header and JSON of a message whose payload follows."""
     text = json.dumps(message).encode()
-    return _LENGTHS.pack(len(text), num_bytes) + text
+    return _LENGTHS.pack(len(text), payload_bytes) + text
 
 
-def lengths(start: bytes | bytearray) -> tuple[int, int]:
-    """(length of the JSON, number of bytes after it) from the first HEAD_BYTES; ValueError for an impossible one."""
-    text, rest = _LENGTHS.unpack(start)
-    if text > MAX_JSON_BYTES:
-        raise ValueError(f"a message of {text} bytes of JSON")
-    return text, rest
+def decode_header(header: bytes | bytearray) -> tuple[int, int]:
+    """(bytes of JSON, bytes of payload) from HEADER_BYTES; ValueError for more JSON than MAX_JSON_BYTES."""
+    json_bytes, payload_bytes = _LENGTHS.unpack(header)
+    if json_bytes > MAX_JSON_BYTES:
+        raise ValueError(f"a message of {json_bytes} bytes of JSON")
+    return json_bytes, payload_bytes
 
 
-def parsed(text: bytes | bytearray) -> dict[str, Any]:
-    """ValueError for anything but a JSON object."""
+def decode_json(text: bytes | bytearray) -> dict[str, Any]:
+    """The message's JSON object; ValueError for anything else."""
     message = json.loads(text)
     if not isinstance(message, dict):
         raise ValueError("a message that is no object")

@@ -5,15 +5,20 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type
 from av.stream import Disposition
 
-from ..errors import InvalidMedia
+from identity_reward_client.errors import InvalidMedia
+
 from .container import DEMUXERS, check_container
-from .timeline import MAX_PROBED_PIXELS, Timeline, VideoProbe, timeline
+from .display import Orientation, display_size, to_square_pixels
+from .packets import FrameIndex, read_packets
+from .timeline import MAX_PROBED_PIXELS, VideoProbe
 
 av.logging.set_level(av.logging.PANIC)  # ffmpeg writes a line to stderr for every oddity of a file
 
@@ -21,100 +26,123 @@ av.logging.set_level(av.logging.PANIC)  # ffmpeg writes a line to stderr for eve
 _OPTIONS = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
 
 
-@dataclass(frozen=True)
-class _Scan:
-    timeline: Timeline
-    # presentation time of each frame in stream units, ascending; None where the container has no times
-    pts: tuple[int, ...] | None
-    # (presentation, decoding) time of the key frames, ascending
-    keys: tuple[tuple[int, int], ...]
-
-
 class PyAvDecoder:
-    """The default decoder: every codec of its ffmpeg, strict errors; rotation is applied here."""
+    """The default decoder: every codec of its ffmpeg, strict errors; display geometry is applied here."""
 
     name = "pyav"
 
-    def __init__(self, threads: int = 1):
+    def __init__(self, threads: int = 1) -> None:
         self.threads = threads
 
     def probe(self, data: bytes, max_pixels: int = MAX_PROBED_PIXELS) -> VideoProbe:
         with self._opened(data) as (container, stream):
-            codec, name = stream.codec_context, container.format.name
+            codec, container_name = stream.codec_context, container.format.name
             width, height, codec_name = codec.width, codec.height, codec.codec.canonical_name
             if not width or not height:
-                raise InvalidMedia(f"the {codec_name} stream states no picture size")
-            times = _scan(container, stream).timeline
-        rotation = 0
-        if width * height <= max_pixels:
-            with self._opened(data) as (container, stream):
-                first = next(container.decode(stream), None)
-                if first is None:
-                    raise InvalidMedia("no frame of the video stream can be decoded")
-                rotation = first.rotation % 360
-        if rotation % 180:
-            width, height = height, width
-        return VideoProbe(name, codec_name, width, height, len(times.starts_s), times.fps, times.duration_s, rotation)
+                raise InvalidMedia(f"the {codec_name} stream states no frame size")
+            shown_width, shown_height = display_size(width, height, stream.sample_aspect_ratio)
+        may_decode = width * height <= max_pixels
+        times = self.frame_index(data, may_decode).timeline
+        orientation = self.orientation(data) if may_decode else Orientation()
+        if orientation.swaps_sides:
+            shown_width, shown_height = shown_height, shown_width
+        return VideoProbe(
+            container=container_name,
+            codec=codec_name,
+            width=shown_width,
+            height=shown_height,
+            num_frames=len(times.starts_s),
+            fps=times.fps,
+            duration_s=times.duration_s,
+            rotation=orientation.rotation,
+            mirrored=orientation.mirrored,
+        )
 
-    def timeline(self, data: bytes) -> Timeline:
-        """When the frames are shown, from the packets alone: nothing is decoded."""
+    def frame_index(self, data: bytes, may_decode: bool = True) -> FrameIndex:
+        """The frames of a file, from its packets where they tell, else by decoding all of them.
+
+        Without `may_decode` the answer counts packets instead, which may be a few frames too many.
+        """
         with self._opened(data) as (container, stream):
-            return _scan(container, stream).timeline
+            packets = read_packets(container, stream)
+        if not packets.needs_decoding:
+            return packets.index()
+        if not may_decode:
+            return packets.counted(len(packets.pts))
+        with self._opened(data) as (container, stream):
+            return packets.index_of_decoded([frame.pts for frame in _frames(container, stream)])
+
+    def orientation(self, data: bytes) -> Orientation:
+        """How frames are turned and mirrored to be shown, from the first one."""
+        with self._opened(data) as (container, stream):
+            first = next(container.decode(stream), None)
+            if first is None:
+                raise InvalidMedia("no frame of the video stream can be decoded")
+            return Orientation.from_matrix(display_matrix(first))
+
+    def pixel_aspect(self, data: bytes) -> Fraction | None:
+        """Width of a stored pixel over its height; None where the file does not say."""
+        with self._opened(data) as (_, stream):
+            return stream.sample_aspect_ratio
 
     def decode(self, data: bytes, indices: Sequence[int]) -> np.ndarray:
-        with self._opened(data) as (container, stream):
-            scan = _scan(container, stream)
-        wanted = scan.timeline.source_frames(indices)
-        pictures = self._pictures(data, scan, sorted(set(wanted)), seek=True)
-        if len(pictures) < len(set(wanted)):  # perhaps a key frame from which nothing can be decoded
-            pictures = self._pictures(data, scan, sorted(set(wanted)), seek=False)
-        missing = sorted(set(wanted) - set(pictures))
+        frame_index = self.frame_index(data)
+        numbers = frame_index.timeline.source_frames(indices)
+        distinct = sorted(set(numbers))
+        frames = self._decode_frames(data, frame_index, distinct, seek=True)
+        if len(frames) < len(distinct):  # perhaps a key frame from which nothing can be decoded
+            frames = self._decode_frames(data, frame_index, distinct, seek=False)
+        missing = sorted(set(distinct) - set(frames))
         if missing:
             raise InvalidMedia(
-                f"the file lists {len(scan.timeline.starts_s)} frames but frame {missing[0]} can't be decoded: "
+                f"the file lists {len(frame_index.timeline.starts_s)} frames but frame {missing[0]} can't be decoded: "
                 "it is cut short or damaged",
-                missing_frames=missing[:8],
+                details={"missing_frames": missing[:8]},
             )
-        sizes = {picture.shape[:2] for picture in pictures.values()}
+        sizes = {frame.shape[:2] for frame in frames.values()}
         if len(sizes) > 1:
-            raise InvalidMedia(f"the picture size changes within the clip, {sorted(sizes)}; it has to stay the same")
-        return np.stack([pictures[number] for number in wanted])
+            raise InvalidMedia(f"the frame size changes within the clip, {sorted(sizes)}; it has to stay the same")
+        return np.stack([frames[number] for number in numbers])
 
-    def _pictures(self, data: bytes, scan: _Scan, wanted: list[int], seek: bool) -> dict[int, np.ndarray]:
-        """{frame number: [H, W, 3]}; a frame that can't be read is left out."""
-        pictures: dict[int, np.ndarray] = {}
+    def _decode_frames(
+        self, data: bytes, frame_index: FrameIndex, numbers: Sequence[int], seek: bool
+    ) -> dict[int, np.ndarray]:
+        """{frame number: [H, W, 3]} for ascending `numbers`; a frame that can't be decoded is left out."""
+        decoded: dict[int, np.ndarray] = {}
         with self._opened(data) as (container, stream):
+            aspect = stream.sample_aspect_ratio
             frames = _frames(container, stream)
-            if scan.pts is None:
+            if frame_index.pts is None:
                 for number, frame in enumerate(frames):
-                    if number in wanted:
-                        pictures[number] = _rgb(frame)
-                    if number >= wanted[-1]:
+                    if number in numbers and not frame.is_corrupt:
+                        decoded[number] = _shown(frame, aspect)
+                    if number >= numbers[-1]:
                         break
-                return pictures
-            at = scan.pts[0]
-            for number in wanted:
-                target = scan.pts[number]
-                key = next((key for key in reversed(scan.keys) if key[0] <= target), None)
-                if seek and key is not None and key[0] > at:
+                return decoded
+            position = frame_index.pts[0]
+            for number in numbers:
+                target = frame_index.pts[number]
+                key = next((key for key in reversed(frame_index.keys) if key[0] <= target), None)
+                if seek and key is not None and key[0] > position:
                     container.seek(key[1], stream=stream)
                     frames = _frames(container, stream)
-                found = next((frame for frame in frames if frame.pts is not None and frame.pts >= target), None)
-                if found is None or found.pts != target or found.is_corrupt:
+                match = next((frame for frame in frames if frame.pts is not None and frame.pts >= target), None)
+                if match is None or match.pts != target or match.is_corrupt:
                     break
-                at, pictures[number] = target, _rgb(found)
-        return pictures
+                position, decoded[number] = target, _shown(match, aspect)
+        return decoded
 
     @contextmanager
-    def _opened(self, data: bytes):
+    def _opened(self, data: bytes) -> Iterator[tuple[Any, Any]]:
+        """(container, its first video stream); whatever ffmpeg raises inside the block becomes InvalidMedia."""
         check_container(data)
         try:
             with av.open(io.BytesIO(data), options=_OPTIONS, metadata_errors="replace") as container:
-                # the cover picture of a sound file is a video stream too
-                films = (s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
-                stream = next(films, None)
+                # the cover image of a sound file is a video stream too
+                streams = (s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
+                stream = next(streams, None)
                 if stream is None:
-                    kinds = ", ".join(sorted({"audio" if s.type == "audio" else "pictures" for s in container.streams}))
+                    kinds = ", ".join(sorted({"audio" if s.type == "audio" else "images" for s in container.streams}))
                     raise InvalidMedia(f"the file has no video stream, only {kinds or 'nothing'}")
                 if stream.codec_context is None:
                     raise InvalidMedia("the video's codec isn't known to this decoder")
@@ -124,47 +152,12 @@ class PyAvDecoder:
             raise InvalidMedia(f"the video can't be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _scan(container, stream) -> _Scan:
-    """Counts and times from the packets: headers may lack the count or lie."""
-    packets = [packet for packet in container.demux(stream) if packet.size]
-    base = float(stream.time_base or 0)
-    rate = float(stream.average_rate or stream.guessed_rate or 0) or None
-    _check_whole(container, stream, packets, base)
-    packets = [packet for packet in packets if not packet.is_discard]  # cut off by the container's edit list
-    if not packets:
-        raise InvalidMedia("the video stream has no frames")
-    times = [packet.pts for packet in packets]
-    if base and None not in times and len(set(times)) == len(times):
-        last = max(packets, key=lambda packet: packet.pts)
-        keys = sorted((p.pts, p.pts if p.dts is None else p.dts) for p in packets if p.is_keyframe)
-        ordered = timeline([pts * base for pts in times], (last.duration or 0) * base, rate)
-        return _Scan(ordered, tuple(sorted(times)), tuple(keys))
-    rate = float(stream.guessed_rate or stream.average_rate or 0)
-    if not rate:
-        raise InvalidMedia(f"the video states neither times nor a frame rate for its {len(packets)} frames")
-    return _Scan(timeline([i / rate for i in range(len(packets))], 1 / rate, rate), None, ())
+def display_matrix(frame: Any) -> bytes | None:
+    """The 36 bytes of a PyAV frame's display matrix."""
+    return next((bytes(data) for data in frame.side_data if data.type == Type.DISPLAYMATRIX), None)
 
 
-def _check_whole(container, stream, packets, base: float) -> None:
-    """Containers that can be read from the front (MKV, fast-start MP4) show a cut only as frames that never come."""
-    if any(packet.is_corrupt for packet in packets):
-        raise InvalidMedia("the video is cut short: its last packet isn't whole")
-    stated = stream.duration * base if stream.duration else None
-    if stated is None and "DURATION" in stream.metadata:
-        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-        stated = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    times = [packet.pts for packet in packets if packet.pts is not None]
-    if stated is None or not times or len(times) < len(packets):
-        return
-    found = (max(times) - min(times)) * base
-    frame = max([found / max(len(times) - 1, 1), *(packet.duration * base for packet in packets if packet.duration)])
-    if found + 3 * frame < stated:
-        raise InvalidMedia(
-            f"the video is cut short: its header states {stated:.3g} s, frames for {found:.3g} s are there"
-        )
-
-
-def _frames(container, stream) -> Iterator[av.VideoFrame]:
+def _frames(container: Any, stream: Any) -> Iterator[Any]:
     """Decoded frames up to the first damage, which the caller sees as frames that are missing."""
     try:
         yield from container.decode(stream)
@@ -172,6 +165,7 @@ def _frames(container, stream) -> Iterator[av.VideoFrame]:
         return
 
 
-def _rgb(frame: av.VideoFrame) -> np.ndarray:
-    picture = frame.to_ndarray(format="rgb24")
-    return np.rot90(picture, frame.rotation // 90 % 4) if frame.rotation % 360 else picture
+def _shown(frame: Any, pixel_aspect: Fraction | None) -> np.ndarray:
+    """uint8 RGB [H, W, 3] of a PyAV frame as a player shows it."""
+    pixels = to_square_pixels(frame.to_ndarray(format="rgb24"), pixel_aspect)
+    return Orientation.from_matrix(display_matrix(frame)).apply(pixels)

@@ -1,4 +1,4 @@
-"""What a process that reads strangers' files gives up first."""
+"""Confinement of a process that decodes untrusted files."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _MAX_OPEN_FILES = 64
 
 
 def give_up_privileges(max_bytes: int) -> list[str]:
-    """Bounds this process's address space, and takes the network, writing files, core dumps and new privileges away.
+    """Limits this process's address space to `max_bytes`; removes network, file writing, core dumps, new privileges.
 
-    To be called while the process has one thread. Gives what could not be done, and why; [] when all was.
+    Call it while the process has one thread. Returns a sentence for each measure that failed, with the reason.
     """
     return [*_leave_network(), *_bound_resources(max_bytes)]
 
 
 def _leave_network() -> list[str]:
-    """Into an empty network namespace: root's own right; anyone else's in a user namespace of their own."""
+    """Enters an empty network namespace, in a new user namespace unless the process is root."""
     if sys.platform != "linux":
         return [f"it shares the server's network: {sys.platform} has no network namespaces"]
     libc = ctypes.CDLL(None, use_errno=True)

@@ -1,9 +1,9 @@
-"""When the frames of a clip are shown, and which frame an index means. Pure; torch is never imported here.
+"""When the frames of a clip are shown, and which frame an index means. Pure Python.
 
-The rule. Frames count in the order in which they are shown. Of a clip of constant frame rate, index i is frame i. A
-clip whose frames leave that grid by half an interval or more has a variable frame rate; its rate is then
-frames / duration, and index i is the frame on screen in the middle of the i-th interval of that rate: an index means a
-time.
+Frames are numbered in the order in which they are shown. In a clip of constant frame rate, index i is frame i. A clip
+whose frames leave that grid by half an interval or more has a variable frame rate: its rate is then
+frames / duration, and index i is the frame that is shown in the middle of the i-th interval of that rate. An index of
+such a clip is a point in time.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import InvalidMedia
+from identity_reward_client.errors import InvalidMedia
 
-# a larger frame isn't decoded to learn how it is turned: no sane limit lets it pass
+# the default limit above which a probe decodes no frame; every sane limit on frames is lower
 MAX_PROBED_PIXELS = 1 << 26
 
 
 @dataclass(frozen=True)
 class VideoProbe:
-    """What a file says before a frame is converted; `width` and `height` as shown, after `rotation`."""
+    """Properties of a file that are known before its frames are decoded.
+
+    `width` and `height` are those of the frames as shown, in square pixels and after `rotation`.
+    """
 
     container: str
     codec: str
@@ -29,12 +32,16 @@ class VideoProbe:
     num_frames: int
     fps: float
     duration_s: float
-    # degrees counter-clockwise by which the stored picture is turned to be shown: 0, 90, 180 or 270
+    # degrees counter-clockwise by which stored frames are turned to be shown: 0, 90, 180 or 270
     rotation: int
+    # True: stored frames are mirrored left to right before they are turned
+    mirrored: bool = False
 
 
 @dataclass(frozen=True)
 class Timeline:
+    """When each frame of a clip is shown."""
+
     # seconds at which each frame appears, ascending
     starts_s: tuple[float, ...]
     duration_s: float
@@ -42,7 +49,7 @@ class Timeline:
     variable: bool
 
     def source_frames(self, indices: Sequence[int]) -> tuple[int, ...]:
-        """For each index the number of the frame that it means; an index outside the clip is a ValueError."""
+        """The frame number that each index means; ValueError for an index outside the clip."""
         count = len(self.starts_s)
         for i in indices:
             if not 0 <= i < count:
@@ -54,7 +61,11 @@ class Timeline:
 
 
 def timeline(starts_s: Sequence[float], last_duration_s: float | None, stated_fps: float | None) -> Timeline:
-    """From the frames' start times and the rate in the header, which may be missing or wrong."""
+    """Timeline from the frames' start times in seconds and the header's frame rate, which may be missing or wrong.
+
+    `last_duration_s` is how long the last frame is shown; None or 0 means the mean of the others. InvalidMedia when
+    there are no frames, or neither times nor rate.
+    """
     starts = tuple(sorted(starts_s))
     if not starts:
         raise InvalidMedia("the video stream has no frames")

@@ -1,6 +1,6 @@
-"""A process of the decode pool: does jobs from the socket that is its standard input, until that ends.
+"""Main program of a decode worker: serves jobs from the socket that is its standard input, until the socket closes.
 
-It imports neither torch nor the service and knows no limits: the pool looks at a probe and says which frames it wants.
+It imports neither torch nor the service and applies no policy: the pool checks a probe and then requests frames.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import socket
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
-from ..errors import InvalidMedia, LimitExceeded, ScoringError
-from .protocol import HEAD_BYTES, head, lengths, parsed
+from identity_reward_client.errors import InvalidMedia, LimitExceeded, RewardError
+
+from .protocol import HEADER_BYTES, decode_header, decode_json, encode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,78 +22,81 @@ if TYPE_CHECKING:
 
 
 def main(max_bytes: int, decoder: str) -> None:
+    """Confines the process, reports what failed of that, then serves jobs with the decoder of that name."""
     connection = socket.socket(fileno=0)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, even in the middle of a decoder
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, even inside a decoder
     try:
         # for the library that numpy loads: its threads would only take address space
         os.putenv("OPENBLAS_NUM_THREADS", "1")
-        from . import decoders as decode
+        # all of them before the process is confined, since it may lose the right to read their files
+        from . import decoders, images, media_decoder  # noqa: F401
         from .sandbox import give_up_privileges
 
-        decode.decoder(decoder)
+        decoders.decoder(decoder)
         missing = give_up_privileges(max_bytes)
     except Exception as error:
-        connection.sendall(head({"failed": f"{type(error).__name__}: {error}"}))
+        connection.sendall(encode({"failed": f"{type(error).__name__}: {error}"}))
         return
-    connection.sendall(head({"missing": missing}))
+    connection.sendall(encode({"missing": missing}))
     jobs = _Jobs(max_bytes, decoder)
     try:
         with connection.makefile("rb") as stream:
-            while jobs.do_next(connection, stream):
+            while jobs.serve_next(connection, stream):
                 pass
     except (BrokenPipeError, ConnectionResetError):
-        return  # the pool is gone
+        return  # the pool has ended
 
 
 class _Jobs:
-    def __init__(self, max_bytes: int, decoder: str):
+    """Serves jobs one by one and keeps the probed video between them."""
+
+    def __init__(self, max_bytes: int, decoder: str) -> None:
         self._max_bytes = max_bytes
         self._decoder = decoder
         self._open: ProbedVideo | None = None
 
-    def do_next(self, connection: socket.socket, stream: IO[bytes]) -> bool:
-        """One job and its reply; False when there are no more."""
-        start = stream.read(HEAD_BYTES)
-        if len(start) < HEAD_BYTES:
+    def serve_next(self, connection: socket.socket, stream: IO[bytes]) -> bool:
+        """Reads one job and sends its reply; False when the socket has closed."""
+        header = stream.read(HEADER_BYTES)
+        if len(header) < HEADER_BYTES:
             return False
-        length, size = lengths(start)
-        job = parsed(stream.read(length))
-        # the pool ends a worker that takes too long; this one is for a worker whose pool is gone
+        json_bytes, payload_bytes = decode_header(header)
+        job = decode_json(stream.read(json_bytes))
+        # the pool kills a worker that takes too long; the timer is for a worker whose pool has ended
         signal.setitimer(signal.ITIMER_REAL, job["within_s"])
-        reply, pixels = self._outcome(job, stream.read(size))
-        connection.sendall(head(reply, 0 if pixels is None else pixels.nbytes))
+        reply, pixels = self._reply(job, stream.read(payload_bytes))
+        connection.sendall(encode(reply, 0 if pixels is None else pixels.nbytes))
         if pixels is not None:
             connection.sendall(pixels.data.cast("B"))
         signal.setitimer(signal.ITIMER_REAL, 0)
         return True
 
-    def _outcome(self, job: dict[str, Any], data: bytes) -> tuple[dict[str, Any], np.ndarray | None]:
+    def _reply(self, job: dict[str, Any], data: bytes) -> tuple[dict[str, Any], np.ndarray | None]:
         try:
-            pixels = self._do(job, data)
+            pixels = self._run(job, data)
             if pixels is not None:
                 return {"shape": pixels.shape}, pixels
             return {} if self._open is None else asdict(self._open.probe), None
-        except ScoringError as error:
-            failed = error
+        except RewardError as raised:
+            error = raised
         except MemoryError:
-            failed = LimitExceeded(
+            error = LimitExceeded(
                 f"{job['what']} needs more memory than a decoder may take, {self._max_bytes} bytes",
-                limit="max_decoder_bytes",
-                maximum=self._max_bytes,
+                details={"limit": "max_decoder_bytes", "maximum": self._max_bytes},
             )
-        except Exception as error:
-            failed = InvalidMedia(f"{job['what']} can't be decoded: {type(error).__name__}")
+        except Exception as unexpected:
+            error = InvalidMedia(f"{job['what']} can't be decoded: {type(unexpected).__name__}")
         self._open = None
-        return {"code": failed.code, "message": failed.message, "details": failed.details}, None
+        return {"code": error.code, "message": error.message, "details": error.details}, None
 
-    def _do(self, job: dict[str, Any], data: bytes) -> np.ndarray | None:
+    def _run(self, job: dict[str, Any], data: bytes) -> np.ndarray | None:
         import numpy as np
 
-        from .images import decode_picture
+        from .images import decode_image
         from .media_decoder import ProbedVideo
 
-        if job["do"] == "picture":
-            return decode_picture(data, job["what"], job["max_pixels"], job["rule"])
+        if job["do"] == "image":
+            return decode_image(data, job["what"], job["max_pixels"], job["rule"])
         if job["do"] == "frames" and self._open is not None:
             return np.ascontiguousarray(self._open.frames(job["indices"]))
         self._open = ProbedVideo(data, job["max_pixels"], self._decoder) if job["do"] == "probe" else None

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from identity_reward_client.errors import NonFiniteReward
 from identity_reward_client.frame_sampling import FrameSampling
 
-from ..errors import NonFiniteReward
-from ..qwen.pricing import pixel_price
 from ..scorer import ScorerInfo
 from ..types import CacheCount, Price, Sample, Score, Size
+from .pricing import pixel_price
 from .recognition.alignment import TEMPLATE_52
 from .recognition.detection import FaceDetector
 from .recognition.embedding import FaceEmbedder
@@ -121,7 +121,7 @@ class ArcFaceScorer:
         values = {variant: summarize(raw.similarity_TP) for variant, summarize in VARIANTS.items()}
         if not all(isfinite(value) for value in values.values()):
             raise NonFiniteReward(
-                "the face similarities are not finite", variants={k: str(v) for k, v in values.items()}
+                "the face similarities are not finite", details={"variants": {k: str(v) for k, v in values.items()}}
             )
         people = []
         for p, similarity_T in enumerate(raw.similarity_TP.T):

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import torch
 
-from ..errors import NonFiniteReward
+from identity_reward_client.errors import NonFiniteReward
+
 from ..folder import CheckpointError
-from ..qwen.pricing import pixel_price
 from ..scorer import ScorerInfo
 from ..types import CacheCount, Price, Sample, Score, Size
 from .arcface import bundled_reader
+from .pricing import pixel_price
 from .recognition.face import FaceReader
 from .sampling import FACE_TRACKS as SAMPLING
 from .tracks.clip_faces import TRACK_WEIGHT, ClipFaces, ClipReader
@@ -94,7 +95,7 @@ class FaceTracksScorer:
     def postprocess(self, raw: TrackReward) -> Score:
         """The reward, and in `details` what was seen of each person, in the order of the references."""
         if not isfinite(raw.reward):
-            raise NonFiniteReward("the face-tracks head gave no finite reward", reward=str(raw.reward))
+            raise NonFiniteReward("the face-tracks head gave no finite reward", details={"reward": str(raw.reward)})
         return Score(raw.reward, track_details(raw.clip, raw.features))
 
     def caches(self) -> tuple[CacheCount, ...]:

@@ -11,10 +11,9 @@ import torch
 from identity_reward_client.frame_sampling import FrameSampling, PixelRule
 
 from ..checkpoint import Progress, save
-from ..config import FRAME_SAMPLINGS, IDENTITY_GRPO, PAPER, RewardModelConfig
+from ..config import FRAME_SAMPLINGS, IDENTITY_GRPO, PAPER, PositionDialect, RewardModelConfig
 from ..folder import CheckpointError
 from ..qwen.model import RewardModel
-from ..qwen.positions import PositionDialect
 from ..qwen.tokenizer import TextTokenizer, load_tokenizer
 from .body import body_arguments, refuse_other_bodies
 from .layout import Layout, open_base, read_json, read_layout
@@ -91,7 +90,7 @@ def import_checkpoint(
     scale, rank = _lora(layout.settings["peft_lora_config"])
     base_weights = find([open_base(base)]) if layout.is_lora and base is not None else None
     tensors = merged(wanted, trained, base_weights, scale, rank, dtype)
-    return save(out, config, tokenizer, tensors, progress)
+    return save(out, config, tokenizer.to_json(), tensors, progress)
 
 
 def frame_sampling(data: dict[str, Any]) -> FrameSampling:

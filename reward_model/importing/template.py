@@ -12,8 +12,9 @@ import string
 from pathlib import Path
 from typing import Any
 
+from ..config import Piece, PromptTemplate
 from ..folder import CheckpointError
-from ..qwen.prompt import Piece, PromptTemplate, conversation
+from ..qwen.prompt import conversation
 
 # where the releases keep it; others are found by name
 _PLACES = ("vace_reward/prompt_template.py", "prompt_template.py", "flow_grpo/prompt_template.py")

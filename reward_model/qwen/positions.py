@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-PositionDialect = Literal["4.51", "5"]
+from ..config import PositionDialect
 
 
 @dataclass(frozen=True)

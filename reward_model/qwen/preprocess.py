@@ -12,14 +12,14 @@ import torch
 
 from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import MERGE, PATCH, TEMPORAL_PATCH, grid_thw, smart_resize
+from identity_reward_client.errors import InvalidMedia
 from identity_reward_client.frame_sampling import PixelRule
 
 from ..config import RewardModelConfig
-from ..errors import InvalidMedia
 from ..types import Sample, Video
 from .patches import ReferencePatches
 from .positions import Span, position_ids
-from .prompt import TokenLayout
+from .prompt import TokenLayout, token_layout
 from .runner.sequence import Clip, TokenSequence
 from .tokenizer import TextTokenizer
 
@@ -76,7 +76,7 @@ class Preprocessor:
     def assemble(self, references: Sequence[Medium], video: Medium, prompt: str | None) -> TokenSequence:
         """The sequence of a sample whose media are prepared."""
         counts = [_tokens(medium.grid) for medium in references]
-        layout = self.config.template.layout(self.tokenizer, counts, _tokens(video.grid), prompt)
+        layout = token_layout(self.config.template, self.tokenizer, counts, _tokens(video.grid), prompt)
         return self._sequence(layout, references, video)
 
     def _patches(self, frames: torch.Tensor, grid: Grid, reference: bool) -> torch.Tensor:

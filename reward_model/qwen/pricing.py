@@ -8,8 +8,9 @@ from functools import cache
 from frame_ops.resize_normalize_patchify.smart_resize import FACTOR, TEMPORAL_PATCH, smart_resize
 from identity_reward_client.frame_sampling import PixelRule
 
+from ..config import PromptTemplate
 from ..types import Price, Size
-from .prompt import PromptTemplate
+from .prompt import token_layout
 from .tokenizer import TextTokenizer
 
 
@@ -47,14 +48,5 @@ class SequencePricer:
         return Price(pictures, video + text)
 
     def _count_text(self, num_references: int) -> int:
-        runs = self._template.layout(self._tokenizer, [0] * num_references, 0, None).runs
+        runs = token_layout(self._template, self._tokenizer, [0] * num_references, 0, None).runs
         return sum(len(run.ids) for run in runs)
-
-
-def pixel_price(references: Sequence[Size], num_frames: int, size: Size, typical: int = 832 * 480) -> Price:
-    """For models without tokens: a token for every 28x28 pixels that are looked at."""
-
-    def tokens(one: Size) -> int:
-        return max((typical if one is None else one[0] * one[1]) // FACTOR**2, 1)
-
-    return Price(sum(map(tokens, references)), num_frames * tokens(size))

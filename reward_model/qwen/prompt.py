@@ -1,18 +1,17 @@
-"""What stands around the pictures: a template of pieces, and the sequence of tokens that it makes.
+"""Prompt templates of Qwen2.5-VL reward models, and the token layout that a template produces.
 
-Everything after the last reward token is cut: attention is causal, so it can't influence the reward.
+Everything after the last reward token is cut: attention is causal, so it cannot influence the reward.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
+from ..config import Piece, PromptTemplate
 from .tokenizer import TextTokenizer
 
-PieceKind = Literal["text", "special", "references", "video", "prompt", "reward"]
 VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD = "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"
 REWARD_TOKEN = "<|identity_reward|>"
 SYSTEM = "You are a helpful assistant."
@@ -25,16 +24,8 @@ INSTRUCTION = (
 
 
 @dataclass(frozen=True)
-class Piece:
-    """`value` is the text, or the name of the special or reward token; pictures, video and prompt fill their slots."""
-
-    kind: PieceKind
-    value: str = ""
-
-
-@dataclass(frozen=True)
 class TokenRun:
-    """Tokens of one kind in a row: text, the placeholders of one reference, or those of the video."""
+    """Consecutive tokens of one kind: text, the placeholders of one reference image, or those of the video."""
 
     kind: Literal["text", "reference", "video"]
     ids: tuple[int, ...]
@@ -42,68 +33,48 @@ class TokenRun:
 
 @dataclass(frozen=True)
 class TokenLayout:
+    """The tokens of one sample, in order."""
+
     runs: tuple[TokenRun, ...]
     # positions of the reward tokens, ascending; the last one ends the sequence
     reward_indices: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class PromptTemplate:
-    """A whole conversation. `vision_ids` names each picture in text ("Picture 1: ") as some chat templates do."""
+def token_layout(
+    template: PromptTemplate,
+    tokenizer: TextTokenizer,
+    reference_tokens: Sequence[int],
+    video_tokens: int,
+    prompt: str | None,
+) -> TokenLayout:
+    """The token runs of `template` for one sample.
 
-    name: str
-    pieces: tuple[Piece, ...]
-    vision_ids: bool = False
-
-    def __post_init__(self):
-        kinds = [piece.kind for piece in self.pieces]
-        if kinds.count("references") != 1 or kinds.count("video") != 1 or "reward" not in kinds:
-            raise ValueError(f"template {self.name!r} needs references and video once, and a reward token; has {kinds}")
-
-    @cached_property
-    def prompt_used(self) -> bool:
-        return any(piece.kind == "prompt" for piece in self.pieces)
-
-    @cached_property
-    def reward_tokens(self) -> tuple[str, ...]:
-        return tuple(piece.value for piece in self.pieces if piece.kind == "reward")
-
-    def layout(
-        self, tokenizer: TextTokenizer, reference_tokens: Sequence[int], video_tokens: int, prompt: str | None
-    ) -> TokenLayout:
-        """`reference_tokens` and `video_tokens` count merged vision tokens."""
-        writer = _Writer(tokenizer)
-        for piece in self.pieces:
-            match piece.kind:
-                case "text":
-                    writer.text(piece.value)
-                case "prompt":
-                    writer.text(prompt or "")
-                case "special":
-                    writer.special(piece.value)
-                case "reward":
-                    writer.reward(piece.value)
-                case "references":
-                    for number, count in enumerate(reference_tokens, 1):
-                        writer.medium("reference", IMAGE_PAD, count, f"Picture {number}: " * self.vision_ids)
-                case "video":
-                    writer.medium("video", VIDEO_PAD, video_tokens, "Video 1: " * self.vision_ids)
-        return writer.done()
-
-    def to_json(self) -> dict[str, Any]:
-        pieces = [{piece.kind: piece.value} for piece in self.pieces]
-        return {"name": self.name, "vision_ids": self.vision_ids, "pieces": pieces}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> PromptTemplate:
-        pieces = tuple(Piece(kind, text) for piece in value["pieces"] for kind, text in piece.items())
-        return cls(value["name"], pieces, value["vision_ids"])
+    `reference_tokens` (one count for each image) and `video_tokens` count merged vision tokens, 28x28 pixels each.
+    ValueError when a reward token precedes the images or the video.
+    """
+    writer = _Writer(tokenizer)
+    for piece in template.pieces:
+        match piece.kind:
+            case "text":
+                writer.text(piece.value)
+            case "prompt":
+                writer.text(prompt or "")
+            case "special":
+                writer.special(piece.value)
+            case "reward":
+                writer.reward(piece.value)
+            case "references":
+                for number, count in enumerate(reference_tokens, 1):
+                    writer.vision("reference", IMAGE_PAD, count, f"Picture {number}: " * template.vision_ids)
+            case "video":
+                writer.vision("video", VIDEO_PAD, video_tokens, "Video 1: " * template.vision_ids)
+    return writer.layout()
 
 
 class _Writer:
-    """Joins neighbouring texts before they are tokenised, as tokenising the whole conversation would."""
+    """Builds a TokenLayout. Adjacent texts are joined before they are tokenised, as in the whole conversation."""
 
-    def __init__(self, tokenizer: TextTokenizer):
+    def __init__(self, tokenizer: TextTokenizer) -> None:
         self.tokenizer = tokenizer
         self.runs: list[TokenRun] = []
         self.pending_text = ""
@@ -111,43 +82,43 @@ class _Writer:
         self.length = 0
         self.reward_indices: list[int] = []
 
-    def text(self, text: str):
+    def text(self, text: str) -> None:
         self.pending_text += text
 
-    def special(self, token: str):
+    def special(self, token: str) -> None:
         if self.pending_text:
             self.pending_ids += self.tokenizer.encode(self.pending_text)
             self.pending_text = ""
         self.pending_ids.append(self.tokenizer.special(token))
 
-    def reward(self, token: str):
+    def reward(self, token: str) -> None:
         self.special(token)
         self.reward_indices.append(self.length + len(self.pending_ids) - 1)
 
-    def medium(self, kind, pad: str, count: int, label: str):
+    def vision(self, kind: Literal["reference", "video"], pad: str, count: int, label: str) -> None:
         self.text(label)
         self.special(VISION_START)
-        self._close()
+        self._close_text_run()
         self.runs.append(TokenRun(kind, (self.tokenizer.special(pad),) * count))
         self.length += count
         self.special(VISION_END)
 
-    def _close(self):
+    def _close_text_run(self) -> None:
         self.runs.append(TokenRun("text", tuple(self.pending_ids)))
         self.length += len(self.pending_ids)
         self.pending_ids = []
 
-    def done(self) -> TokenLayout:
+    def layout(self) -> TokenLayout:
         end = self.reward_indices[-1] + 1 - self.length
         if end <= 0:
-            raise ValueError("the reward token has to stand after the pictures and the video")
+            raise ValueError("the reward token must come after the reference images and the video")
         del self.pending_ids[end:]
-        self._close()
+        self._close_text_run()
         return TokenLayout(tuple(self.runs), tuple(self.reward_indices))
 
 
 def conversation(user: Sequence[Piece]) -> tuple[Piece, ...]:
-    """Qwen's chat format around one user turn that ends in the assistant's."""
+    """Qwen's chat format: the system turn, one user turn of these pieces, and the start of the assistant's turn."""
     return (
         Piece("special", "<|im_start|>"), Piece("text", f"system\n{SYSTEM}"), Piece("special", "<|im_end|>"),
         Piece("text", "\n"), Piece("special", "<|im_start|>"), Piece("text", "user\n"), *user,
@@ -156,7 +127,7 @@ def conversation(user: Sequence[Piece]) -> tuple[Piece, ...]:
     )  # fmt: skip
 
 
-# For models trained here: all that a group shares (pictures, instruction, prompt) stands before the video.
+# For models trained here: everything that a group shares (references, instruction, prompt) precedes the video.
 IDENTITY_FIRST = PromptTemplate(
     "identity-first",
     conversation([
@@ -164,7 +135,7 @@ IDENTITY_FIRST = PromptTemplate(
         Piece("text", INSTRUCTION), Piece("video"), Piece("reward", REWARD_TOKEN),
     ]),
 )  # fmt: skip
-# The order of the released model, in our words: references, video, instruction; the prompt isn't looked at.
+# The order of the released model with a text of our own: references, video, instruction; the prompt is not used.
 VIDEO_FIRST = PromptTemplate(
     "video-first",
     conversation([Piece("references"), Piece("video"), Piece("text", INSTRUCTION), Piece("reward", REWARD_TOKEN)]),

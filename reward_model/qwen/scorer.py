@@ -9,8 +9,9 @@ from math import isfinite
 import numpy as np
 import torch
 
+from identity_reward_client.errors import DeviceLost, NonFiniteReward, OutOfMemory
+
 from ..config import RewardModelConfig
-from ..errors import DeviceLost, NonFiniteReward, OutOfMemory
 from ..scorer import ScorerInfo
 from ..types import CacheCount, ReferenceSet, Sample, Score, Video
 from .model import RewardModel
@@ -51,7 +52,9 @@ class QwenScorer:
             raise raw
         config = self.model.config
         if not all(isfinite(value) for value in raw):
-            raise NonFiniteReward(f"the model gave {list(raw)}, which is no reward", raw=[str(value) for value in raw])
+            raise NonFiniteReward(
+                f"the model gave {list(raw)}, which is no reward", details={"raw": [str(value) for value in raw]}
+            )
         if config.normalization is not None:
             raw = [(value - mean) / std for value, (mean, std) in zip(raw, config.normalization, strict=True)]
         details = dict(zip(config.outputs, raw, strict=True)) if len(raw) > 1 else {}
@@ -86,7 +89,3 @@ def scorer_info(config: RewardModelConfig, model: RewardModel) -> ScorerInfo:
         dtype=str(model.dtype).removeprefix("torch."),
         device=str(model.device),
     )
-
-
-def default_dtype(device: str) -> torch.dtype:
-    return torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32

@@ -55,11 +55,9 @@ class TextTokenizer:
         """Appends those that are missing, in order."""
         self._tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in tokens])
 
-    def save(self, path: Path) -> None:
-        self._tokenizer.save(str(path))
-
     def to_json(self) -> str:
-        return self._tokenizer.to_str()
+        """The text of its `tokenizer.json`."""
+        return self._tokenizer.to_str(pretty=True)
 
 
 def byte_tokenizer(specials: Sequence[str]) -> TextTokenizer:

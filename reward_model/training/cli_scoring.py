@@ -57,7 +57,7 @@ def evaluate_reward(
     """Accuracy of reward models on preference pairs, with and without ties, per failure mode, with 95 % intervals."""
     with _reporting_errors("evaluate-reward"):
         from ..data.progress import progress
-        from ..scorer import DEFAULT_SCORER, require_known
+        from ..registry import DEFAULT_SCORER, require_registered
         from .data.pairs import read_pair_file, shared_persons
         from .evaluation.evaluation import Evaluation
         from .evaluation.predictions import predict
@@ -72,7 +72,7 @@ def evaluate_reward(
             typer.echo(f"{same}: the width of a tie is fitted on people who are tested on", err=True)
         for name in models:
             with _unknown_names():
-                require_known(name)
+                require_registered(name)
         evaluation = Evaluation(test.pairs, seed, resamples, theta)
         for name in models:
             scorer = _scorer(name, device, dtype)
@@ -141,7 +141,7 @@ def filter_pairs(
 
 
 def _scorer(name: str, device: str, dtype: str | None) -> Scorer:
-    from ..scorer import load_scorer
+    from ..registry import load_scorer
 
     with _unknown_names():
         return load_scorer(name, device, dtype)
@@ -168,14 +168,15 @@ def _make_folders(*files: Path | None) -> None:
 @contextmanager
 def _reporting_errors(verb: str) -> Iterator[None]:
     """Errors that a user can correct become one message and exit code 2, Ctrl-C exit code 130."""
+    from identity_reward_client.errors import RewardError
+
     from ..data.records import RecordError
-    from ..errors import ScoringError
     from ..folder import CheckpointError
     from .errors import TrainingError
 
     try:
         yield
-    except (TrainingError, CheckpointError, RecordError, ScoringError) as error:
+    except (TrainingError, CheckpointError, RecordError, RewardError) as error:
         typer.echo(f"identity-reward {verb}: {error}", err=True)
         raise typer.Exit(2) from None
     except OSError as error:

@@ -6,12 +6,13 @@ from ipaddress import ip_address
 
 import psutil
 
-from ..settings.settings import PREFIX, Settings, SettingsError
+from ..settings.groups import PREFIX
+from ..settings.settings import Settings, SettingsError
 
 
 def check_address(settings: Settings, address: str) -> None:
     """SettingsError where a server at this numeric address would be open to others."""
-    if settings.tokens_path is not None or settings.allow_anonymous or ip_address(address).is_loopback:
+    if settings.auth.tokens_path is not None or settings.auth.allow_anonymous or ip_address(address).is_loopback:
         return
     raise SettingsError(
         f"{address} can be reached from other machines, and there are no tokens: make one by `identity-reward token "

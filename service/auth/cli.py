@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..settings.settings import PREFIX, Settings, SettingsError
+from ..settings.groups import PREFIX
+from ..settings.settings import Settings, SettingsError
 from . import tokens
 from .tokens import Scope
 
@@ -22,7 +23,7 @@ File = Annotated[
 
 
 def _path(given: Path | None) -> Path:
-    path = given or Settings.from_environment().tokens_path
+    path = given or Settings.load().auth.tokens_path
     if path is None:
         raise SettingsError(f"say which file: --file, or {PREFIX}TOKENS_PATH")
     return path

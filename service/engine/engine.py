@@ -1,9 +1,13 @@
-"""The only thing that a transport calls: requests in, answers out, every failure a RewardError."""
+"""Scoring engine: what every transport calls. A request in, a response or a RewardError out.
+
+The life of a request, one module a stage: `validation`, `resolved_request` (media and their ids), `pipeline` (price,
+admit, schedule) with `preparation` (decoding and preprocessing), `responses`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -19,37 +23,42 @@ from identity_reward_client.messages import (
     RequestBase,
     ScoreRequest,
     ScoreResponse,
-    Timing,
     Video,
 )
 from identity_reward_client.messages import ReferenceSet as ReferenceSetMessage
 from identity_reward_client.wire.content_ids import reference_set_id
 
-from ..errors import as_typed, stopping
+from ..errors import stopping
 from ..media.decoding import decode_references, make_decoder
+from ..media.images import refuse_duplicates
 from ..media.reference_store import ReferenceStore
 from ..media.resolve import Links
 from ..operations.metrics import Metrics
 from ..operations.tracing import Tracer
-from ..scheduling.admission import ByteRoom, ClientRates
+from ..scheduling.byte_capacity import ByteCapacity
 from ..scheduling.call import Call
+from ..scheduling.client_rates import ClientRates
+from ..scheduling.item_result import ItemResult
 from ..settings.settings import Settings
 from .idempotency import Idempotency
-from .identified_request import Asked, name_contents
 from .loading import check_names
-from .pipeline import Answer, Known, Pipeline
-from .responses import check_limit, check_references, check_theta, compared, grouped, item, scored_or_raise
+from .pipeline import Pipeline
+from .resolved_request import ResolvedRequest, resolve
+from .responses import ScoredVideos, compare_response, group_response, item, score_response
 from .result_cache import ResultCache
+from .result_collector import OnItem
 from .served_model import ServedModel, ServedModels
-from .timing import Clock
+from .timing import StageClock
+from .validation import check_num_references, validate
 
-T = TypeVar("T")
+Request = TypeVar("Request", bound=RequestBase)
+Response = TypeVar("Response")
 
 
 class ScoringEngine:
-    """Holds the models. `start` loads and warms them; every method after it may be called from any event loop.
+    """Holds the models. `start` loads and warms them; the methods after it may be called from any event loop.
 
-    `on_lost` hears, from the scoring thread, that the device is gone: the process is of no more use then.
+    `on_lost` is called in the scoring thread when the device is lost: the process can't score any more.
     """
 
     def __init__(
@@ -57,37 +66,37 @@ class ScoringEngine:
     ):
         self.settings = settings
         self.metrics = metrics or Metrics()
-        # of requests' bodies: transports take it before they read one
-        self.body_room = ByteRoom(settings.max_waiting_bytes, lambda: self._models.wait_s)
+        # transports take it before they read a body
+        self.body_capacity = ByteCapacity(settings.scheduling.max_waiting_bytes, lambda: self._models.wait_s)
         self._models = ServedModels()
-        self._references = ReferenceStore(settings.max_reference_store_bytes)
-        self._results = ResultCache(settings.result_cache_entries)
-        self._idempotency = Idempotency(settings.idempotency_lifetime_s)
-        rate = settings.client_videos_per_s
-        self._rates = None if rate is None else ClientRates(rate, settings.client_burst_videos)
-        self._pool = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
-        # apart from the pool, whose threads may all be busy with what was let in
-        self._probes = ThreadPoolExecutor(max(settings.decode_workers, 2), thread_name_prefix="probe")
-        self._decoder = make_decoder(settings)
+        self._references = ReferenceStore(settings.media.max_reference_store_bytes)
+        self._results = ResultCache(settings.requests.result_cache_entries)
+        self._idempotency = Idempotency(settings.requests.idempotency_lifetime_s)
+        rate = settings.scheduling.client_videos_per_s
+        self._rates = None if rate is None else ClientRates(rate, settings.scheduling.client_burst_videos)
+        self._pool = ThreadPoolExecutor(settings.media.decode_threads, thread_name_prefix="decode")
+        # apart from the pool, whose threads may all be busy with admitted requests
+        self._probes = ThreadPoolExecutor(max(settings.media.decode_workers, 2), thread_name_prefix="probe")
+        self._decoder = make_decoder(settings.media)
         self._links = Links(settings)
-        self._pipeline = Pipeline(settings, self._references, self._results, self._probes, self._decoder)
+        self._pipeline = Pipeline(settings.media, self._references, self._results, self._probes, self._decoder)
         self._tracer = Tracer(settings)
         self._on_lost = on_lost
         self._draining = False
 
     @property
     def ready(self) -> bool:
+        """Whether new requests are accepted."""
         return bool(len(self._models)) and not self._draining
 
     def start(self) -> None:
-        """Load and warm the models; it takes seconds and blocks. A RewardError says which one failed and why."""
-        check_names(self.settings.models)
+        """Load and warm the models; blocks for seconds. A RewardError names the model that failed and the reason."""
+        check_names(self.settings.inference.models)
         models = ServedModels()
         try:
             self._decoder.start()
-            models.load(self.settings, self.metrics, self._pool, self._lost)
-            with as_typed():
-                self._decoder.wait_ready()
+            models.load(self.settings, self.metrics, self._pool, self._lose_device)
+            self._decoder.wait_ready()
         except BaseException:
             models.close()
             self._decoder.close()
@@ -95,15 +104,15 @@ class ScoringEngine:
             self._pool.shutdown(wait=False)
             self._probes.shutdown(wait=False)
             raise
-        self.metrics.watch_engine(self.body_room, self._results.counts)
+        self.metrics.watch_engine(self.body_capacity, self._results.counts)
         self._models = models
 
     def begin_drain(self) -> None:
-        """Refuse new requests; those that were taken are answered."""
+        """Refuse new requests; accepted ones are still answered."""
         self._draining = True
 
     async def close(self) -> None:
-        """Finish what runs, refuse what waits, free the threads. The engine can't be started again."""
+        """Finish running batches, fail what waits, free the threads. The engine can't be started again."""
         models, self._models = self._models, ServedModels()
         await asyncio.to_thread(models.close)
         await asyncio.to_thread(self._decoder.close)
@@ -112,136 +121,131 @@ class ScoringEngine:
         self._probes.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._tracer.close)
 
-    def check_room(self, call: Call) -> None:
-        """NotReady or Overloaded where no request at all would be taken now: for transports, before they read one."""
+    def check_capacity(self, call: Call) -> None:
+        """Raise NotReady or Overloaded if no request could be accepted now. Transports call it before they read one."""
         self._check_ready()
         full: Overloaded | None = None
         for model in self._models.all():
             try:
-                return model.admission.check_room(call)
+                return model.admission.check_capacity(call)
             except Overloaded as error:
                 full = error
         if full is not None:
             raise full
 
     def models(self) -> list[ModelInfo]:
-        """What is served, the default first."""
+        """Descriptions of all models, the default first."""
         return [self._models.describe(model.name) for model in self._models.all()]
 
     def model(self, name: str | None) -> ModelInfo:
-        """What is served under this name, or as the default."""
+        """Description of one model, of the default for None."""
         self._check_loaded()
         return self._models.describe(name)
 
     async def put_references(self, request: ReferenceSetMessage, call: Call | None = None) -> ReferenceSetResponse:
-        """Keep the pictures for requests that name them by id, as long as there is room."""
+        """Decode and store reference images for requests that name them by id, until newer sets evict them."""
         self._check_ready()
-        check_references(len(request.images), self.settings.max_references)
-        images = await self._links.bring_pictures(request.images, self._links.allowance((call or Call()).deadline))
+        check_num_references(len(request.images), self.settings.requests.max_references)
+        images = await self._links.resolve_images(request.images, self._links.budget((call or Call()).deadline))
+        refuse_duplicates(images)
 
-        def decode() -> ReferenceSetResponse:
+        def store() -> ReferenceSetResponse:
             identity = reference_set_id(images)
-            for rule in {model.picture_rule for model in self._models.all()}:
-                references = decode_references(images, self.settings, self._decoder, rule)
+            for rule in {model.image_rule for model in self._models.all()}:
+                references = decode_references(images, self.settings.media, self._decoder, rule)
                 self._references.put((identity, rule), references)
             return ReferenceSetResponse(id=identity, num_references=len(images))
 
-        return await asyncio.get_running_loop().run_in_executor(self._probes, decode)
+        return await asyncio.get_running_loop().run_in_executor(self._probes, store)
 
     async def score(self, request: ScoreRequest, call: Call | None = None) -> ScoreResponse:
-        call = call or Call()
-
-        async def answer(asked: Asked) -> ScoreResponse:
-            model, outcomes, timing = await self._run(asked, call)
-            scored = scored_or_raise(outcomes[0]).model_dump()
-            return ScoreResponse(**scored, request_id=call.request_id, model=model.stamp, timing=timing)
-
-        return await self._once(request, [request.video], call, answer)
+        """Score one video."""
+        return await self._respond(request, [request.video], call or Call(), score_response)
 
     async def compare(self, request: CompareRequest, call: Call | None = None) -> CompareResponse:
-        """Both videos or an error, whose details name the video ("a" or "b") that could not be scored."""
-        check_theta(request.theta)
-        call = call or Call()
-
-        async def answer(asked: Asked) -> CompareResponse:
-            model, outcomes, timing = await self._run(asked, call)
-            a, b = (scored_or_raise(outcome, video=name) for name, outcome in zip("ab", outcomes, strict=True))
-            return compared(request, call, model, a, b, timing)
-
-        answered = await self._once(request, [request.video_a, request.video_b], call, answer)
-        self.metrics.verdict(answered.model.name, answered.verdict)
-        return answered
+        """Compare two videos. The error of a video that can't be scored names it, "a" or "b", in its details."""
+        response = await self._respond(request, [request.video_a, request.video_b], call or Call(), compare_response)
+        self.metrics.verdict(response.model.name, response.verdict)
+        return response
 
     async def score_group(self, request: GroupRequest, call: Call | None = None) -> GroupResponse:
-        return await self._group(request, call or Call())
+        """Score a group of videos; an item that can't be scored holds its error."""
+        return await self._respond(request, request.videos, call or Call(), group_response)
 
     async def stream_group(
         self, request: GroupRequest, call: Call | None = None
     ) -> AsyncIterator[Item | GroupResponse]:
-        """Each item as soon as it is known, in any order; then the whole answer."""
-        news: asyncio.Queue[Item | None] = asyncio.Queue()
-        told: set[int] = set()
-        group = asyncio.ensure_future(
-            self._group(request, call or Call(), lambda place, one: news.put_nowait(item(place, one)))
-        )
-        group.add_done_callback(lambda _: news.put_nowait(None))
+        """Yield each item as soon as it is there, in any order; then the whole response."""
+        items: asyncio.Queue[Item | None] = asyncio.Queue()
+
+        def on_item(index: int, result: ItemResult) -> None:
+            items.put_nowait(item(index, result, request))
+
+        group = asyncio.ensure_future(self._respond(request, request.videos, call or Call(), group_response, on_item))
+        group.add_done_callback(lambda _: items.put_nowait(None))
+        streamed: set[int] = set()
         try:
-            while (one := await news.get()) is not None:
-                told.add(one.index)
-                yield one
-            answer = await group
-            for one in answer.items:
-                if one.index not in told:  # another call with this key was first
-                    yield one
-            yield answer
+            while (event := await items.get()) is not None:
+                streamed.add(event.index)
+                yield event
+            response = await group
+            for event in response.items:
+                if event.index not in streamed:  # an earlier call with this idempotency key computed it
+                    yield event
+            yield response
         finally:
             group.cancel()
 
-    async def _group(self, request: GroupRequest, call: Call, known: Known | None = None) -> GroupResponse:
-        check_theta(request.theta)
-
-        async def answer(asked: Asked) -> GroupResponse:
-            model, outcomes, timing = await self._run(asked, call, known)
-            return grouped(request, call, model, outcomes, timing)
-
-        return await self._once(request, request.videos, call, answer)
-
-    async def _once(
-        self, request: RequestBase, videos: Sequence[Video], call: Call, answer: Callable[[Asked], Awaitable[T]]
-    ) -> T:
-        """`answer`, with the media at hand, and their names where anybody needs them; a repeat of an earlier call gets
-        its answer."""
+    async def _respond(
+        self,
+        request: Request,
+        videos: Sequence[Video],
+        call: Call,
+        build: Callable[[Request, ScoredVideos], Response],
+        on_item: OnItem | None = None,
+    ) -> Response:
+        """The life of a request: validate, resolve media, price, admit, schedule, respond."""
         self._check_ready()
-        self._check(request, videos, self._models.find(request.model))
+        model = self._models.find(request.model)
+        validate(
+            request, videos, self.settings.requests, self._num_references(request, model),
+            model.scorer.info.max_references,
+        )  # fmt: skip
         if self._rates is not None:
             self._rates.take(call.client, len(videos))
-        sent = request
-        request, here = await self._links.bring(sent, videos, call.deadline)
-        named = self._results.entries or call.idempotency_key or len(videos) > 1
-        asked = await name_contents(request, here) if named else Asked(request, here)
+        with_ids = bool(self._results.max_entries or call.idempotency_key or len(videos) > 1)
+        resolved = await resolve(request, videos, self._links, call.deadline, with_ids)
+
+        async def compute() -> Response:
+            return build(request, await self._score(model, resolved, call, on_item))
+
         if call.idempotency_key is None:
-            return await answer(asked)
-        key, digest = call.idempotency_key, asked.digest(sent, videos)
+            return await compute()
+        digest = resolved.digest()
         while True:
             try:
-                return await self._idempotency.run(call.client, key, digest, lambda: answer(asked))
+                return await self._idempotency.run(call.client, call.idempotency_key, digest, compute)
             except DeadlineExceeded:
                 if call.remaining_s <= 0:
-                    raise  # else it was that of an earlier call, which this one had joined
+                    raise  # otherwise it was the deadline of an earlier call, which this one had joined
 
-    async def _run(
-        self, asked: Asked, call: Call, known: Known | None = None
-    ) -> tuple[ServedModel, list[Answer], Timing]:
-        """A score or an error for each video. An error about the request as a whole is raised."""
+    async def _score(
+        self, model: ServedModel, resolved: ResolvedRequest, call: Call, on_item: OnItem | None
+    ) -> ScoredVideos:
         self._check_loaded()
-        model = self._models.find(asked.request.model)
-        about: dict[str, str | int] = {"model": model.name, "videos": len(asked.videos)}
-        with self._tracer.request(asked.verb, call, about) as stage:
-            clock = Clock(self.metrics, model.name, stage)
-            outcomes = await self._pipeline.run(model, asked, call, clock, known)
-        for outcome in outcomes:
-            self.metrics.item(model.name, outcome)
-        return model, outcomes, clock.timing()
+        attributes: dict[str, str | int] = {"model": model.name, "videos": len(resolved.videos)}
+        with self._tracer.request(resolved.verb, call, attributes) as trace:
+            clock = StageClock(self.metrics, model.name, trace)
+            results = await self._pipeline.run(model, resolved, call, clock, on_item)
+        for result in results:
+            self.metrics.item(model.name, result)
+        return ScoredVideos(call, model, results, clock.timing())
+
+    def _num_references(self, request: RequestBase, model: ServedModel) -> int:
+        if not isinstance(request.references, str):
+            return len(request.references)
+        stored = self._references.find((request.references, model.image_rule))
+        return 0 if stored is None else len(stored.images)
 
     def _check_loaded(self) -> None:
         if not len(self._models):
@@ -252,19 +256,6 @@ class ScoringEngine:
         if self._draining:
             raise stopping()
 
-    def _check(self, request: RequestBase, videos: Sequence[Video], model: ServedModel) -> None:
-        given = request.references
-        if isinstance(given, str):
-            stored = self._references.find((given, model.picture_rule))
-            count = 0 if stored is None else len(stored.images)
-        else:
-            count = len(given)
-        check_references(count, min(self.settings.max_references, model.scorer.info.max_references))
-        check_limit("videos", len(videos), "max_group_videos", self.settings.max_group_videos)
-        check_limit(
-            "characters of prompt", len(request.prompt or ""), "max_prompt_chars", self.settings.max_prompt_chars
-        )
-
-    def _lost(self, reason: str) -> None:
+    def _lose_device(self, reason: str) -> None:
         self._draining = True
         self._on_lost(reason)

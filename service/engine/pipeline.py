@@ -1,4 +1,4 @@
-"""A request's way through the server: known results, a price, room, its turn, and an outcome for every video."""
+"""Stages 3 to 5 of a request: price the videos without a cached result, admit them, schedule them."""
 
 from __future__ import annotations
 
@@ -7,36 +7,33 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from identity_reward_client.errors import RewardError
-from identity_reward_client.frame_sampling import FrameSampling
-from identity_reward_client.messages import Scored, Video
+from identity_reward_client.messages import Video
 from reward_model import types
 from reward_model.decoding.media_decoder import MediaDecoder
 
 from ..errors import typed
-from ..media.decoding import decode_references, decode_video, measure_video
 from ..media.reference_store import ReferenceStore
-from ..scheduling.batch_work import Outcome, Work
 from ..scheduling.call import Call
-from ..settings.settings import Settings
-from .identified_request import Asked
-from .result_cache import Result, ResultCache, ResultKey
+from ..scheduling.group_task import GroupTask
+from ..scheduling.item_result import ItemResult, PreparedItem
+from ..settings.groups import MediaSettings
+from .preparation import Preparation
+from .resolved_request import ResolvedRequest
+from .result_cache import ResultCache
+from .result_collector import OnItem, ResultCollector
 from .served_model import ServedModel
-from .timing import Clock
+from .timing import StageClock
 
 T = TypeVar("T")
-Answer = Scored | RewardError
-Known = Callable[[int, Answer], None]
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """`probes` runs what is done before a request is let in."""
+    """What all requests share. `probes` runs the work that is done before a request is admitted."""
 
-    limits: Settings
+    limits: MediaSettings
     references: ReferenceStore
     results: ResultCache
     probes: Executor
@@ -45,153 +42,79 @@ class Pipeline:
     async def run(
         self,
         model: ServedModel,
-        asked: Asked,
+        resolved: ResolvedRequest,
         call: Call,
-        clock: Clock,
-        known: Known | None = None,
-    ) -> list[Answer]:
-        """One outcome a video, in order; what concerns the references or the whole request is raised. `known` hears of
-        each video's as soon as it is there, in the caller's event loop."""
-        run = _Run(self, model, asked, call, clock, known)
-        try:
-            return await run.outcomes()
-        except Exception as error:
-            raise typed(error) from None
+        clock: StageClock,
+        on_item: OnItem | None = None,
+    ) -> list[ItemResult]:
+        """One result per video, in the request's order. Raises errors of the references or of the whole request.
 
+        `on_item` is called in the caller's event loop with each result as soon as it is there.
+        """
+        results = ResultCollector(resolved, model, self.results, on_item)
+        results.add_known()
+        if videos := results.pending():
+            preparation = Preparation(model, resolved.request, self.limits, self.references, self.decoder, clock)
+            try:
+                await self._score(videos, preparation, call, results)
+            except Exception as error:
+                raise typed(error) from None
+        return results.in_order()
 
-class _Run:
-    """One request. Equal videos of it are decoded and scored once."""
-
-    def __init__(
-        self, parts: Pipeline, model: ServedModel, asked: Asked, call: Call, clock: Clock, known: Known | None
-    ):
-        self._parts = parts
-        self._model = model
-        self._request = asked.request
-        self._call = call
-        self._clock = clock
-        self._known = known
-        self._loop = asyncio.get_running_loop()
-        places: dict[Any, list[int]] = {}
-        for place, name in enumerate(asked.video_ids or range(len(asked.videos))):
-            places.setdefault(name, []).append(place)
-        # of each distinct video: where it stands in the request
-        self._places = list(places.values())
-        self._videos = [asked.videos[where[0]] for where in self._places]
-        self._answers: dict[int, Answer] = {}
-        self._facts: dict[int, tuple[float, int, tuple[int, ...]]] = {}
-        self._keys: list[ResultKey] = []
-        if asked.reference_id is not None and parts.results.entries:
-            info = model.scorer.info
-            prompt = self._request.prompt if info.prompt_used else None
-            self._keys = [ResultKey(info.fingerprint, asked.reference_id, str(name), prompt) for name in places]
-
-    async def outcomes(self) -> list[Answer]:
-        for number, video in enumerate(self._videos):
-            if isinstance(video, RewardError):
-                self._answer(number, video)
-        for number, key in enumerate(self._keys):
-            if number not in self._answers and (result := self._parts.results.get(key)) is not None:
-                self._answer(number, result)
-        if len(self._answers) < len(self._videos):
-            await self._score([n for n in range(len(self._videos)) if n not in self._answers])
-        answers = {place: self._answers[n] for n, where in enumerate(self._places) for place in where}
-        return [answers[place] for place in range(len(answers))]
-
-    async def _score(self, numbers: list[int]) -> None:
-        resolve, sizes = self._resolver()
-        measured = await asyncio.gather(*(self._measure(number) for number in numbers), return_exceptions=True)
-        left, prices = [], []
-        for number, found in zip(numbers, measured, strict=True):
-            if isinstance(found, BaseException):
-                if not isinstance(found, Exception):
-                    raise found
-                self._answer(number, typed(found))
-                continue
-            left.append(number)
-            prices.append(self._model.scorer.price(sizes, *found, self._request.prompt))
-        if not left:
-            await self._off_loop(resolve)  # an error of the references outranks those of the videos
+    async def _score(
+        self, videos: dict[int, Video], preparation: Preparation, call: Call, results: ResultCollector
+    ) -> None:
+        load_references, sizes = preparation.references()
+        prices = await self._price(videos, preparation, sizes, results)
+        if not prices:
+            # an error of the references outranks those of the videos
+            await self._run_probe(load_references)
             return
-        work = Work(self._call, prices, resolve, lambda resolved, n: self._prepare(resolved, left[n]))
-        if self._known is not None:
-            work.known = lambda n, outcome: self._soon(left[n], outcome)
-        with self._model.admission.admit(self._call, work.tokens):
-            done = await asyncio.wrap_future(self._model.scheduler.submit(work))
-        self._clock.add("queue", done.queue_s, done.forward_s)
-        self._clock.add("forward", done.forward_s)
-        for number, outcome in zip(left, done.outcomes, strict=True):
-            self._finish(number, outcome)
+        indices = list(prices)
+        loop = asyncio.get_running_loop()
 
-    def _resolver(self) -> tuple[Callable[[], types.ReferenceSet], list[types.Size]]:
-        """What gives the decoded references, and their sizes as far as they are known without it."""
-        given, rule = self._request.references, self._model.picture_rule
-        if isinstance(given, str):
-            stored = self._parts.references.get((given, rule))
-            return lambda: stored, [(image.shape[0], image.shape[1]) for image in stored.images]
+        def prepare(references: types.ReferenceSet, number: int) -> PreparedItem:
+            index = indices[number]
+            return preparation.prepare(references, videos[index], results.video_id(index))
 
-        def decode() -> types.ReferenceSet:
-            with self._clock.of("decode"):
-                return decode_references(given, self._parts.limits, self._parts.decoder, rule)
+        def on_result(number: int, result: ItemResult) -> None:
+            with suppress(RuntimeError):  # the caller's loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(results.add, indices[number], result)
 
-        sizes = [None if one.pixels is None else (one.pixels.shape[0], one.pixels.shape[1]) for one in given]
-        return decode, sizes
+        task = GroupTask(call, list(prices.values()), load_references, prepare)
+        if results.streams:
+            task.on_result = on_result
+        with preparation.model.admission.admit(call, task.tokens):
+            scored = await asyncio.wrap_future(preparation.model.scheduler.submit(task))
+        preparation.clock.add("queue", task.queue_s, task.forward_s)
+        preparation.clock.add("forward", task.forward_s)
+        for index, result in zip(indices, scored, strict=True):
+            results.add(index, result)
 
-    async def _measure(self, number: int) -> tuple[int, types.Size]:
-        video = self._video(number)
-        measure = partial(measure_video, video, self._sampling, self._parts.limits, self._parts.decoder)
-        if video.data is None:
-            return measure()
-        with self._clock.of("decode"):
-            return await self._off_loop(measure)
+    async def _price(
+        self,
+        videos: dict[int, Video],
+        preparation: Preparation,
+        sizes: list[types.Size],
+        results: ResultCollector,
+    ) -> dict[int, types.Price]:
+        """Prices by index; a video that has none gets its error as its result."""
 
-    async def _off_loop(self, function: Callable[[], T]) -> T:
-        return await self._loop.run_in_executor(self._parts.probes, function)
+        async def measure(video: Video) -> tuple[int, types.Size]:
+            if video.data is None:
+                return preparation.measure(video)
+            return await self._run_probe(preparation.measure, video)
 
-    def _prepare(self, references: types.ReferenceSet, number: int) -> Any:
-        with self._clock.of("decode"):
-            video = decode_video(self._video(number), self._sampling, self._parts.limits, self._parts.decoder)
-        self._facts[number] = video.fps, video.num_source_frames, video.frame_indices
-        with self._clock.of("preprocess"):
-            return self._model.scorer.preprocess(types.Sample(references, video, self._request.prompt))
+        measured = await asyncio.gather(*map(measure, videos.values()), return_exceptions=True)
+        prices: dict[int, types.Price] = {}
+        for index, outcome in zip(videos, measured, strict=True):
+            if isinstance(outcome, Exception):
+                results.add(index, ItemResult(error=typed(outcome)))
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            else:
+                prices[index] = preparation.price(sizes, *outcome)
+        return prices
 
-    def _soon(self, number: int, outcome: Outcome) -> None:
-        with suppress(RuntimeError):  # the caller's loop is closed: nobody listens any more
-            self._loop.call_soon_threadsafe(self._finish, number, outcome)
-
-    def _finish(self, number: int, outcome: Outcome) -> None:
-        if number in self._answers:
-            return
-        if isinstance(outcome, Exception):
-            self._answer(number, typed(outcome))
-            return
-        result = Result(outcome, *self._facts[number])
-        if self._keys:
-            self._parts.results.put(self._keys[number], result)
-        self._answer(number, result)
-
-    def _answer(self, number: int, found: Result | RewardError) -> None:
-        answer = found if isinstance(found, RewardError) else self._scored(number, found)
-        self._answers[number] = answer
-        if self._known is not None:
-            for place in self._places[number]:
-                self._known(place, answer)
-
-    def _scored(self, number: int, result: Result) -> Scored:
-        return Scored(
-            reward=result.score.reward,
-            fps=result.fps,
-            num_source_frames=result.num_source_frames,
-            frame_indices=list(result.frame_indices),
-            video_id=self._keys[number].video if self._keys else None,
-            details=result.score.details if self._request.details else None,
-        )
-
-    def _video(self, number: int) -> Video:
-        video = self._videos[number]
-        assert isinstance(video, Video)  # the others have their answers
-        return video
-
-    @property
-    def _sampling(self) -> FrameSampling:
-        return self._model.scorer.info.frame_sampling
+    async def _run_probe(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.probes, function, *arguments)

@@ -1,58 +1,67 @@
-"""Rewards by content: a video that was scored with these references by this very model is not scored again."""
+"""Cache of results by content: the same video with the same references and model is scored once."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
 
-from reward_model.types import CacheCount, Score
+from cachetools import LRUCache
+
+from reward_model.types import CacheCount
+
+from ..scheduling.item_result import ItemResult
+
+# about 1 kB per result: details are short lists
+_ENTRY_BYTES = 1024
 
 
 @dataclass(frozen=True)
 class ResultKey:
+    """What a result depends on."""
+
     # of weights, preprocessing and frame sampling
     fingerprint: str
+    # ids by content
     references: str
     video: str
     # None where the model ignores it
     prompt: str | None
 
 
-@dataclass(frozen=True)
-class Result:
-    score: Score
-    fps: float
-    num_source_frames: int
-    frame_indices: tuple[int, ...]
-
-
 class ResultCache:
-    """At most `entries` results, least recently used first out; 0 keeps none. Failures are never kept. Thread-safe."""
+    """LRU cache of at most `max_entries` scores; 0 disables it. Errors are never cached. Thread-safe."""
 
-    def __init__(self, entries: int):
-        self.entries = entries
-        self._results: OrderedDict[ResultKey, Result] = OrderedDict()
-        self._hits = self._misses = self._evictions = 0
+    def __init__(self, max_entries: int):
+        self.max_entries = max_entries
+        self._results = _CountingCache(max_entries)
+        self._hits = self._misses = 0
         self._lock = Lock()
 
-    def get(self, key: ResultKey) -> Result | None:
+    def get(self, key: ResultKey) -> ItemResult | None:
+        """The cached result of a key."""
         with self._lock:
             result = self._results.get(key)
             if result is None:
                 self._misses += 1
             else:
                 self._hits += 1
-                self._results.move_to_end(key)
             return result
 
-    def put(self, key: ResultKey, result: Result) -> None:
-        with self._lock:
-            self._results[key] = result
-            while len(self._results) > self.entries:
-                self._results.popitem(last=False)
-                self._evictions += 1
+    def put(self, key: ResultKey, result: ItemResult) -> None:
+        """Cache a score; a cache without entries drops it."""
+        if self.max_entries:
+            with self._lock:
+                self._results[key] = result
 
     def counts(self) -> tuple[CacheCount, ...]:
-        """A result takes about 1 kB: its details are short lists."""
-        return (CacheCount("results", self._hits, self._misses, self._evictions, 1024 * len(self._results)),)
+        """Hits, misses, evictions and size, for metrics."""
+        size = _ENTRY_BYTES * len(self._results)
+        return (CacheCount("results", self._hits, self._misses, self._results.evictions, size),)
+
+
+class _CountingCache(LRUCache[ResultKey, ItemResult]):
+    evictions = 0
+
+    def popitem(self) -> tuple[ResultKey, ItemResult]:
+        self.evictions += 1
+        return super().popitem()

@@ -1,4 +1,4 @@
-"""Loaded models, each with what stands before it: its room and its queue."""
+"""Loaded models, each with its admission and its scheduler."""
 
 from __future__ import annotations
 
@@ -9,32 +9,38 @@ from functools import cached_property, partial
 
 from identity_reward_client.errors import InternalError, ModelNotFound
 from identity_reward_client.messages import ModelInfo, ModelStamp
-from reward_model.decoding.images import PictureRule
+from reward_model.decoding.images import ImageRule
 from reward_model.scorer import Scorer
 
 from ..operations.metrics import Metrics
-from ..scheduling.admission import Admission, Drain
+from ..scheduling.admission import Admission
 from ..scheduling.scheduler import Scheduler
+from ..scheduling.throughput import Throughput
 from ..settings.settings import Settings
 from .loading import load_warm
 
 
 @dataclass(frozen=True)
 class ServedModel:
+    """A model that requests can name."""
+
     scorer: Scorer
     admission: Admission
     scheduler: Scheduler
 
     @property
     def name(self) -> str:
+        """Name in requests and responses."""
         return self.scorer.info.name
 
     @property
-    def picture_rule(self) -> PictureRule:
+    def image_rule(self) -> ImageRule:
+        """How the files of its reference images are decoded."""
         return self.scorer.info.frame_sampling.reference_files
 
     @cached_property
     def stamp(self) -> ModelStamp:
+        """What responses say about the model."""
         info = self.scorer.info
         return ModelStamp(
             name=info.name, version=info.version, fingerprint=info.fingerprint, domain=info.domain,
@@ -43,7 +49,7 @@ class ServedModel:
 
 
 class ServedModels:
-    """By their own names, which for folders and files differ from what the settings call them."""
+    """Models by their own names, which differ from those of the settings where these are folders or files."""
 
     def __init__(self) -> None:
         self._models: dict[str, ServedModel] = {}
@@ -53,43 +59,45 @@ class ServedModels:
         return len(self._models)
 
     def load(self, settings: Settings, metrics: Metrics, pool: Executor, on_lost: Callable[[str], None]) -> None:
-        """InternalError says which one failed and why; those that were loaded are closed by `close`."""
-        for given in settings.models:
-            scorer = load_warm(given, settings)
+        """Load and warm every model of the settings. After an InternalError, `close` closes those that were loaded."""
+        max_batch_tokens = settings.scheduling.max_batch_tokens
+        for requested in settings.inference.models:
+            scorer = load_warm(requested, settings)
             name = scorer.info.name
             if name in self._models:
                 raise InternalError(f"two of the served models are called {name!r}; serve one of them, or rename one")
-            drain = Drain()
-            admission = Admission(settings.max_waiting_tokens, drain)
-            on_batch = partial(metrics.batch, name, settings.max_batch_tokens)
-            scheduler = Scheduler(scorer, pool, settings.max_batch_tokens, drain, on_batch, on_lost)
+            throughput = Throughput()
+            admission = Admission(settings.scheduling.max_waiting_tokens, throughput)
+            on_batch = partial(metrics.batch, name, max_batch_tokens)
+            scheduler = Scheduler(scorer, pool, max_batch_tokens, throughput, on_batch, on_lost)
             metrics.watch(name, admission, scheduler, scorer.caches)
             self._models[name] = ServedModel(scorer, admission, scheduler)
-            if given == settings.default:
+            if requested == settings.inference.default:
                 self._default = name
 
     def find(self, name: str | None) -> ServedModel:
-        """Under this name, or the default."""
+        """The model of this name, the default for None. Raises ModelNotFound."""
         name = self._default if name is None else name
         if name not in self._models:
             raise ModelNotFound(f"no model is called {name[:80]!r} here; there are {', '.join(self._models)}")
         return self._models[name]
 
     def all(self) -> list[ServedModel]:
-        """The default first."""
+        """All models, the default first."""
         return sorted(self._models.values(), key=lambda model: model.name != self._default)
 
     @property
     def wait_s(self) -> float:
-        """Seconds in which the longest queue is worked off."""
+        """Predicted seconds until the longest queue is processed."""
         return max((model.admission.wait_s for model in self._models.values()), default=0.0)
 
     def describe(self, name: str | None) -> ModelInfo:
+        """The public description of a model. Raises ModelNotFound."""
         info = self.find(name).scorer.info
         fields = {field: getattr(info, field) for field in ModelInfo.model_fields if field != "default"}
         return ModelInfo(**fields, default=info.name == self._default)
 
     def close(self) -> None:
-        """Finish what runs, refuse what waits."""
+        """Let running batches finish and fail what waits."""
         for model in self._models.values():
             model.scheduler.close()

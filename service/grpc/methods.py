@@ -31,7 +31,7 @@ from ..engine.call_fields import request_id
 from ..engine.engine import ScoringEngine
 from ..errors import typed
 from ..operations.metrics import Metrics
-from ..scheduling.admission import HeldBytes
+from ..scheduling.byte_capacity import HeldBytes
 from ..scheduling.call import Call
 from ..settings.settings import Settings
 from .call import REQUEST_ID_KEY, abort, discard, make_call, texts
@@ -91,7 +91,7 @@ class Methods:
         return ModelList(models=self._engine.models())
 
     async def _joined(self, incoming: AsyncIterator[bytes], held: HeldBytes) -> bytes:
-        most = self._settings.max_body_bytes
+        most = self._settings.requests.max_body_bytes
         parts: list[bytes] = []
         size = 0
         async for chunk in incoming:
@@ -112,14 +112,14 @@ class Methods:
         """Around one call: its id, deadline and room, its error as its status, and counting."""
         started = time.monotonic()
         status, code, call = "OK", None, None
-        held = HeldBytes(self._engine.body_room)
+        held = HeldBytes(self._engine.body_capacity)
         with self._gate.running():  # until the caller has been told
             try:
                 identity = request_id(texts(context.invocation_metadata()))
                 await context.send_initial_metadata(((REQUEST_ID_KEY, identity),))
-                call = make_call(context, caller.get(), identity, self._settings.request_timeout_s)
+                call = make_call(context, caller.get(), identity, self._settings.requests.request_timeout_s)
                 if issubclass(method.request, RequestBase):
-                    self._engine.check_room(call)
+                    self._engine.check_capacity(call)
                 async with self._gate.in_flight.limited(max(call.remaining_s, 0)):
                     yield call, held
             except (asyncio.CancelledError, GeneratorExit):  # the caller went away or is late: nobody listens

@@ -39,13 +39,13 @@ class GrpcServer:
     ):
         self._engine = engine
         self._settings = settings
-        self._gate = Gate(settings.grpc_max_calls, metrics, authenticate)
+        self._gate = Gate(settings.grpc.max_calls, metrics, authenticate)
         self._health = health.HealthServicer()
         self._server = grpc.aio.server(
             interceptors=[self._gate],
             options=_options(settings),
             # counts calls that are still being read, which the gate doesn't see
-            maximum_concurrent_rpcs=2 * settings.grpc_max_calls + 16,
+            maximum_concurrent_rpcs=2 * settings.grpc.max_calls + 16,
         )
         methods = Methods(engine, settings, metrics, self._gate)
         self._server.add_generic_rpc_handlers((methods.handlers(),))
@@ -54,9 +54,9 @@ class GrpcServer:
 
     async def start(self) -> str:
         """The address that it listens on; InternalError, with the reason, where it can't."""
-        host = self._settings.grpc_host
+        host = self._settings.grpc.host
         shown = f"[{host}]" if ":" in host else host
-        wanted = f"{shown}:{self._settings.grpc_port or 0}"
+        wanted = f"{shown}:{self._settings.grpc.port or 0}"
         try:
             keys = credentials(self._settings)
             if keys is None:
@@ -90,10 +90,10 @@ class GrpcServer:
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:
-    beat_ms = int(settings.grpc_keepalive_s * 1000)
+    beat_ms = int(settings.grpc.keepalive_s * 1000)
     return [
         ("grpc.so_reuseport", 0),  # a second server on the port fails, instead of sharing the connections
-        ("grpc.max_receive_message_length", min(max(settings.max_body_bytes, 2 * CHUNK_BYTES), _MOST_BYTES)),
+        ("grpc.max_receive_message_length", min(max(settings.requests.max_body_bytes, 2 * CHUNK_BYTES), _MOST_BYTES)),
         ("grpc.max_send_message_length", _MOST_BYTES),
         ("grpc.keepalive_time_ms", beat_ms),
         ("grpc.keepalive_timeout_ms", beat_ms),

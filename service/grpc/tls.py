@@ -12,7 +12,7 @@ from ..settings.settings import Settings, SettingsError
 
 def check_tls(settings: Settings) -> None:
     """SettingsError, one line, for files that are missing, aren't PEM or don't belong together."""
-    certificate, key, client_ca = settings.grpc_tls_cert, settings.grpc_tls_key, settings.grpc_tls_client_ca
+    certificate, key, client_ca = settings.grpc.tls_cert, settings.grpc.tls_key, settings.grpc.tls_client_ca
     if certificate is None or key is None:
         return
     for name, path in (("grpc_tls_cert", certificate), ("grpc_tls_key", key), ("grpc_tls_client_ca", client_ca)):
@@ -44,11 +44,11 @@ def _check_readable(name: str, path: Path) -> None:
 
 def credentials(settings: Settings) -> grpc.ServerCredentials | None:
     """None for plain text; with a client CA, callers must show a certificate of it."""
-    if settings.grpc_tls_cert is None or settings.grpc_tls_key is None:
+    if settings.grpc.tls_cert is None or settings.grpc.tls_key is None:
         return None
     check_tls(settings)
-    pair = (settings.grpc_tls_key.read_bytes(), settings.grpc_tls_cert.read_bytes())
-    client_ca = settings.grpc_tls_client_ca
+    pair = (settings.grpc.tls_key.read_bytes(), settings.grpc.tls_cert.read_bytes())
+    client_ca = settings.grpc.tls_client_ca
     return grpc.ssl_server_credentials(
         [pair], None if client_ca is None else client_ca.read_bytes(), require_client_auth=client_ca is not None
     )

@@ -1,109 +1,116 @@
-"""A request's body, read whole under its limits, or read past."""
+"""Request bodies: read whole within their limits, decoded to messages, or discarded."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.types import Message, Receive
+from starlette.types import Receive
 
 from identity_reward_client import errors
+from identity_reward_client.wire import raw_body
+from identity_reward_client.wire.validation import refusing
 
-from ..scheduling.admission import ByteRoom, HeldBytes
-from .openapi import JSON, Route
+from ..scheduling.byte_capacity import ByteCapacity, HeldBytes
+from .route import JSON, Route
 
-# for the rest of a refused body: in all, and without a byte
-_DISCARD_S, _PAUSE_S = 10, 0.5
+# limits on discarding a body: in all, and between two chunks
+_DISCARD_TIMEOUT_S, _DISCARD_PAUSE_S = 10, 0.5
 
 
-def check_type(headers: Headers, route: Route) -> None:
-    given = headers.get("content-type")
-    if given is not None and given.split(";")[0].strip().lower() not in route.content_types:
+def check_content_type(headers: Headers, route: Route) -> None:
+    """Raises UnsupportedMediaType. A JSON body may come without a content type."""
+    content_type = headers.get("content-type")
+    if content_type is None:
+        if route.content_type != JSON:
+            raise errors.UnsupportedMediaType(f"say Content-Type: {route.content_type}")
+    elif content_type.split(";")[0].strip().lower() not in route.content_types:
         raise errors.UnsupportedMediaType(f"this route takes {' or '.join(route.content_types)}")
-    if given is None and route.content_type != JSON:
-        raise errors.UnsupportedMediaType(f"say Content-Type: {route.content_type}")
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise errors.UnsupportedMediaType("compressed bodies aren't taken; send the body as it is")
 
 
-def announced(headers: Headers) -> int | None:
-    """What Content-Length says, if it is there and a number."""
+async def decode(route: Route, body: bytes) -> Any:
+    """The message of a body; the bytes themselves for JSON lines. Raises InvalidRequest."""
+    if route.content_type == raw_body.CONTENT_TYPE:
+        return await asyncio.to_thread(raw_body.decode, body)
+    if route.content_type != JSON or route.request is None:
+        return body
+    with refusing():
+        return route.request.model_validate_json(body or b"{}")
+
+
+def content_length(headers: Headers) -> int | None:
+    """The Content-Length header; None without a number in it."""
     text = headers.get("content-length", "")
     return int(text[:20]) if text.isdecimal() else None
 
 
-class Body:
-    """`most` bytes are taken at most, and `room` is held for what has arrived, until `release`: a body that was
-    only announced holds nothing."""
+class RequestBody:
+    """The body of one request, at most `max_bytes` long.
 
-    def __init__(self, headers: Headers, receive: Receive, most: int, room: ByteRoom | None):
+    Bytes that have arrived count against `capacity` until `release`; an announced length alone does not.
+    """
+
+    def __init__(self, headers: Headers, receive: Receive, max_bytes: int, capacity: ByteCapacity | None) -> None:
         self._headers = headers
         self._receive = receive
-        self._most = most
-        self._held = HeldBytes(room)
-        # over the limit, as far as is known
-        self.too_long = (announced(headers) or 0) > most
-        # all of it was read, or nothing of it is on its way
-        self.done = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
+        self._max_bytes = max_bytes
+        self._held = HeldBytes(capacity)
+        self.too_long = (content_length(headers) or 0) > max_bytes
+        # every byte has been read, or there are none
+        self.complete = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
 
     async def read(self) -> bytes:
-        """PayloadTooLarge, Overloaded, or Cancelled when the client goes away before its end."""
-        size = announced(self._headers)
-        if size is not None:
-            self._check(size)
-            self._held.check(size)
+        """Raises PayloadTooLarge, Overloaded, or Cancelled when the client disconnects before the end."""
+        announced = content_length(self._headers)
+        if announced is not None:
+            self._check_size(announced)
+            self._held.check(announced)
         chunks: list[bytes] = []
         size = 0
-        while not self.done:
-            chunks.append(await self._chunk())
+        while not self.complete:
+            chunks.append(await self._read_chunk())
             size += len(chunks[-1])
-            self._check(size)
+            self._check_size(size)
             self._held.grow_to(size)
         return b"".join(chunks)
 
     async def discard(self) -> None:
-        """Reads past what is left of a refused request, up to the limit, and for as long as it comes.
+        """Reads and drops the rest of a refused request's body, within limits of time and size.
 
-        A connection that is closed with bytes unread is reset: the answer can get lost on it, and a proxy takes the
-        server for a broken one (RFC 9112, 9.6). Called before the answer it leaves a connection that can be used again,
-        called after it one that the answer survives.
+        A connection that is closed with unread bytes is reset: the response can get lost, and a proxy takes the server
+        for broken (RFC 9112, 9.6). Discarding before the response keeps the connection usable; discarding after it lets
+        the response arrive.
         """
-        left = 0 if "expect" in self._headers else self._most
+        remaining = 0 if "expect" in self._headers else self._max_bytes
         with suppress(errors.Cancelled, TimeoutError):
-            async with asyncio.timeout(_DISCARD_S):
-                while not self.done and left > 0:
-                    left -= len(await asyncio.wait_for(self._chunk(), _PAUSE_S))
+            async with asyncio.timeout(_DISCARD_TIMEOUT_S):
+                while not self.complete and remaining > 0:
+                    remaining -= len(await asyncio.wait_for(self._read_chunk(), _DISCARD_PAUSE_S))
+
+    async def wait_disconnected(self) -> None:
+        """Returns when the client has gone. Only after the whole body was read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     def release(self) -> None:
+        """Gives the body's bytes back to the capacity."""
         self._held.release()
 
-    async def _chunk(self) -> bytes:
+    async def _read_chunk(self) -> bytes:
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            # answered all the same: BentoML's timeout waits for an answer, or holds the request till it fires
             raise errors.Cancelled("the client went away before its request was complete")
-        self.done = not message.get("more_body", False)
+        self.complete = not message.get("more_body", False)
         return message.get("body", b"")
 
-    def _check(self, size: int) -> None:
-        if size > self._most:
+    def _check_size(self, size: int) -> None:
+        if size > self._max_bytes:
             self.too_long = True
             raise errors.PayloadTooLarge(
-                f"the body is over {self._most} bytes; send fewer or smaller videos at a time",
-                details={"limit": "max_body_bytes", "maximum": self._most},
+                f"the body is over {self._max_bytes} bytes; send fewer or smaller videos at a time",
+                details={"limit": "max_body_bytes", "maximum": self._max_bytes},
             )
-
-
-def replay(body: bytes) -> Receive:
-    """The body as one message, and then no further one: whether the client is still there is watched elsewhere."""
-    left: Iterable[Message] = iter([{"type": "http.request", "body": body, "more_body": False}])
-
-    async def replayed() -> Message:
-        for message in left:
-            return message
-        await asyncio.Event().wait()
-        raise AssertionError("nothing sets it")
-
-    return replayed

@@ -1,4 +1,4 @@
-"""The API document as one HTML page of ours: no script, nothing fetched from elsewhere."""
+"""The OpenAPI document as one HTML page, without scripts and without requests to other hosts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from html import escape
 from typing import Any
 
-from identity_reward_client.errors import answered, summary
+from identity_reward_client.errors import server_errors
 
 _STYLE = """
 :root{color-scheme:light dark;--line:#8884;--soft:#8881;--accent:#0a7;--mono:ui-monospace,Menlo,Consolas,monospace}
@@ -27,7 +27,7 @@ _EXAMPLE = """curl -s http://127.0.0.1:3000/v1/score -H 'Content-Type: applicati
 EOF"""
 
 
-def page(document: dict[str, Any]) -> str:
+def render_page(document: dict[str, Any]) -> str:
     info = document["info"]
     operations = [
         _operation(method, path, operation)
@@ -46,15 +46,16 @@ def page(document: dict[str, Any]) -> str:
 
 
 def _text(text: str) -> str:
-    """Escaped, with `code` between backquotes."""
+    """HTML of the text; text between backquotes becomes code."""
     parts = escape(text).split("`")
     return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td><code>{status}</code></td><td>{escape(answer['description'])}</td><td>{_content(answer)}</td></tr>"
-        for status, answer in operation["responses"].items()
+        f"<tr><td><code>{status}</code></td><td>{escape(response['description'])}</td>"
+        f"<td>{_content(response)}</td></tr>"
+        for status, response in operation["responses"].items()
     )
     body = f"<p>Body: {_content(operation['requestBody'])}</p>" if "requestBody" in operation else ""
     description = f"<p>{_text(operation['description'])}</p>" if "description" in operation else ""
@@ -74,13 +75,13 @@ def _content(holder: dict[str, Any]) -> str:
 def _schema(name: str, schema: dict[str, Any]) -> str:
     required = set(schema.get("required", ()))
     rows = "".join(
-        f"<tr><td><code>{escape(field)}</code></td><td>{_type(one)}</td>"
-        f"<td>{'required' if field in required else _default(one)}</td>"
-        f"<td>{_text(one.get('description', ''))}</td></tr>"
-        for field, one in schema.get("properties", {}).items()
+        f"<tr><td><code>{escape(field)}</code></td><td>{_type(value)}</td>"
+        f"<td>{'required' if field in required else _default(value)}</td>"
+        f"<td>{_text(value.get('description', ''))}</td></tr>"
+        for field, value in schema.get("properties", {}).items()
     )
     listed = f"<p>One of {escape(', '.join(map(str, schema['enum'])))}</p>" if "enum" in schema else ""
-    # the id stands inside: following a link to it opens what is folded
+    # the id is inside of <details>, so that following a link to it opens the fold
     return (
         f'<details><summary><span class="path">{escape(name)}</span></summary><div id="{escape(name)}">'
         f"<p>{_text(schema.get('description', ''))}</p>{listed}<table>{rows}</table></div></details>"
@@ -90,8 +91,8 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
 def _errors() -> str:
     rows = "".join(
         f"<tr><td><code>{cls.code}</code></td><td><code>{cls.http_status}</code></td>"
-        f"<td>{'retryable' if cls.retryable else ''}</td><td>{escape(summary(cls))}</td></tr>"
-        for cls in answered()
+        f"<td>{'retryable' if cls.retryable else ''}</td><td>{escape(cls.meaning)}</td></tr>"
+        for cls in server_errors()
     )
     return f"<table>{rows}</table>"
 
@@ -105,7 +106,7 @@ def _type(schema: dict[str, Any]) -> str:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#{name}">{name}</a>'
     if "anyOf" in schema:
-        return " or ".join(_type(one) for one in schema["anyOf"])
+        return " or ".join(_type(option) for option in schema["anyOf"])
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {}))}"
     return escape(schema.get("contentEncoding") or schema.get("type", ""))

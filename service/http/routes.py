@@ -1,93 +1,128 @@
-"""The routes that BentoML's APIs can't be: GET, PUT, a raw body, metrics and documentation. Mounted at /."""
+"""The route table: every route of the HTTP API, declared once."""
 
 from __future__ import annotations
 
-import asyncio
+from functools import cache
+from typing import Any
 
-from pydantic import ValidationError
-from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
 
-from identity_reward_client.errors import InvalidRequest
-from identity_reward_client.messages import GroupResponse, ModelInfo, ModelList, ReferenceSet, ReferenceSetResponse
-from identity_reward_client.wire import raw_body
-from identity_reward_client.wire.validation import explain
+from identity_reward_client.messages import (
+    CompareRequest,
+    CompareResponse,
+    GroupRequest,
+    GroupResponse,
+    ModelInfo,
+    ModelList,
+    ReferenceSet,
+    ReferenceSetResponse,
+    ScoreRequest,
+    ScoreResponse,
+)
+from identity_reward_client.wire.job_messages import JSONL, NDJSON, JobInfo, JobItem, JobList, JobResult
+from identity_reward_client.wire.raw_body import CONTENT_TYPE as SAFETENSORS
 
-from ..engine.engine import ScoringEngine
-from ..operations.metrics import CONTENT_TYPE, Metrics
-from .context import answer, current
-from .docs_page import page
-from .job_routes import JOB_ROUTES
-from .openapi import document
+from . import handlers, job_handlers
+from .docs_page import render_page
+from .openapi import build_document
+from .request import ApiRequest
+from .route import HTML, JSON, TEXT, Parameter, Route
 
-
-def _engine(request: Request) -> ScoringEngine:
-    return request.app.state.engine
-
-
-async def put_reference_set(request: Request) -> Response:
-    async def put() -> ReferenceSetResponse:
-        try:
-            message = ReferenceSet.model_validate_json(await request.body() or b"{}")
-        except ValidationError as error:
-            raise InvalidRequest(explain(error)) from None
-        return await _engine(request).put_references(message)
-
-    return await answer(put())
+_STRING = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
+_SCORING_ERRORS = (400, 404, 409, 413, 415, 422, 429, 500, 503, 504)
 
 
-async def score_raw_group(request: Request) -> Response:
-    async def score() -> GroupResponse:
-        message = await asyncio.to_thread(raw_body.decode, await request.body())
-        return await _engine(request).score_group(message, current.get().call)
-
-    return await answer(score())
+@cache
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI 3.1 document of `ROUTES`."""
+    return build_document(ROUTES)
 
 
-async def list_models(request: Request) -> Response:
-    async def models() -> ModelList:
-        return ModelList(models=_engine(request).models())
-
-    return await answer(models())
+async def get_document(request: ApiRequest[None]) -> Response:
+    return JSONResponse(openapi_document())
 
 
-async def get_model(request: Request) -> Response:
-    async def model() -> ModelInfo:
-        return _engine(request).model(request.path_params["name"])
-
-    return await answer(model())
+async def get_docs(request: ApiRequest[None]) -> Response:
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return HTMLResponse(render_page(openapi_document()), headers={"Content-Security-Policy": policy})
 
 
-async def get_metrics(request: Request) -> Response:
-    return Response(request.app.state.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+SCORE = Route(
+    "POST", "/v1/score", handlers.score, "Score one video", ScoreResponse, ScoreRequest, errors=_SCORING_ERRORS,
+    description="How well the video keeps the identities of the people on the reference pictures.",
+)  # fmt: skip
+COMPARE = Route(
+    "POST", "/v1/compare", handlers.compare, "Compare two videos", CompareResponse, CompareRequest,
+    errors=_SCORING_ERRORS,
+    description="Two rewards and the probabilities of a win, a tie and a loss under Bradley-Terry-with-Ties.",
+)  # fmt: skip
+SCORE_GROUP = Route(
+    "POST", "/v1/groups", handlers.score_group, "Score a group of videos", GroupResponse, GroupRequest,
+    errors=_SCORING_ERRORS,
+    description="Videos made from one reference set: a reward or a typed error for each, matrices on request.",
+)  # fmt: skip
 
-
-async def get_document(request: Request) -> Response:
-    return JSONResponse(document())
-
-
-async def get_docs(request: Request) -> Response:
-    return HTMLResponse(
-        page(document()), headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-    )
-
-
-def build(metrics: Metrics) -> Starlette:
-    """The app; whoever starts the engine sets `state.engine` and `state.jobs` before it is called."""
-    app = Starlette(
-        routes=[
-            Route("/v1/reference-sets", put_reference_set, methods=["PUT"]),
-            Route("/v1/groups:raw", score_raw_group, methods=["POST"]),
-            Route("/v1/models", list_models),
-            Route("/v1/models/{name}", get_model),
-            *JOB_ROUTES,
-            Route("/metrics", get_metrics),
-            Route("/openapi.json", get_document),
-            Route("/docs", get_docs),
-            Route("/", get_docs),
-        ]
-    )
-    app.state.metrics = metrics
-    return app
+ROUTES = (
+    SCORE,
+    COMPARE,
+    SCORE_GROUP,
+    Route(
+        "POST", "/v1/groups:raw", handlers.score_group, "Score a group of raw frames", GroupResponse, GroupRequest,
+        SAFETENSORS, errors=_SCORING_ERRORS,
+        description=(
+            "The same as `/v1/groups`, the body one safetensors file. Tensors, all uint8: `video.N` [T, H, W, 3] for "
+            "each video, `reference.N` [H, W, 3] or 1-D (an encoded picture file) for each reference. The metadata's "
+            "one key `request` is JSON text of a GroupRequest without pixels: `videos` holds `fps` and, for chosen "
+            "frames, `num_source_frames` and `frame_indices`; `references` only the id of a stored set."
+        ),
+    ),
+    Route(
+        "PUT", "/v1/reference-sets", handlers.put_reference_set, "Store reference pictures", ReferenceSetResponse,
+        ReferenceSet, errors=(400, 413, 415, 422, 503, 504),
+        description="The answered id, a hash of the pictures, stands for them in requests while the server keeps them.",
+    ),
+    Route("GET", "/v1/models", handlers.list_models, "List the served models", ModelList, errors=(503,)),
+    Route("GET", "/v1/models/{name}", handlers.get_model, "Describe a served model", ModelInfo, errors=(404, 503)),
+    Route(
+        "POST", "/v1/jobs", job_handlers.submit_job, "Score a manifest later", JobInfo, JobItem, NDJSON, JSONL,
+        status=202, errors=(400, 404, 409, 413, 415, 422, 503, 504),
+        description=(
+            "A line of JSON for each video. The answer comes when all of it is on the server's disk: a restart loses "
+            "nothing. With an `Idempotency-Key`, the same manifest sent again is the same job."
+        ),
+    ),
+    Route(
+        "GET", "/v1/jobs", job_handlers.list_jobs, "List jobs", JobList, errors=(400, 404),
+        query=(
+            Parameter("after", "id of a job: the list goes on behind it", _STRING),
+            Parameter("limit", "1 to 1000; 100", _COUNT),
+        ),
+    ),
+    Route("GET", "/v1/jobs/{id}", job_handlers.get_job, "Progress of a job", JobInfo, errors=(404,)),
+    Route(
+        "DELETE", "/v1/jobs/{id}", job_handlers.cancel_job, "Cancel a job", JobInfo, errors=(404, 503),
+        description=(
+            "Nothing more of it is scored, and its pictures and videos are deleted. Its results stay as long as those "
+            "of any finished job. A job that has finished stays as it is."
+        ),
+    ),
+    Route(
+        "GET", "/v1/jobs/{id}/results", job_handlers.get_job_results, "Results of a job so far", JobResult,
+        response_type=NDJSON, errors=(400, 404),
+        query=(
+            Parameter("after", "the `number` of the last result that is known already; 0", _COUNT),
+            Parameter("limit", "lines of this page, 1 to 1000; 1000", _COUNT),
+        ),
+        description=(
+            "A line of JSON for each result, in the order in which they came: `scored` or `error`. An empty answer: "
+            "there is nothing new yet, or, once the job has finished, nothing more."
+        ),
+    ),
+    Route("GET", "/livez", handlers.get_liveness, "Is the process alive", TEXT, probe=True),
+    Route("GET", "/readyz", handlers.get_readiness, "Are the models loaded", TEXT, errors=(503,), probe=True),
+    Route("GET", "/metrics", handlers.get_metrics, "Metrics for Prometheus", TEXT, scope="admin"),
+    Route("GET", "/openapi.json", get_document, "This document", JSON),
+    Route("GET", "/docs", get_docs, "This document as a page", HTML),
+    Route("GET", "/", get_docs, "The same page", HTML),
+)  # fmt: skip

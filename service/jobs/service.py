@@ -31,11 +31,12 @@ class Jobs:
     @classmethod
     async def open(cls, settings: Settings, engine: ScoringEngine, metrics: Metrics) -> Jobs | None:
         """None where `jobs_path` names no file. Conflict or InvalidRequest where that can't be used."""
-        if settings.jobs_path is None:
+        limits = settings.jobs
+        if limits.jobs_path is None:
             return None
-        store = await asyncio.to_thread(JobStore, settings.jobs_path, settings.max_jobs_bytes, settings.max_job_items)
+        store = await asyncio.to_thread(JobStore, limits.jobs_path, limits.max_jobs_bytes, limits.max_job_items)
         metrics.watch_jobs(lambda: store.waiting)
-        runner = JobRunner(store, engine, metrics, settings.max_running_job_items, settings.job_lifetime_s)
+        runner = JobRunner(store, engine, metrics, limits.max_running_job_items, limits.job_lifetime_s)
         return cls(store, runner, engine)
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""What one request may bring in from elsewhere: bytes in all, and until when."""
+"""Budget of bytes and time for the media of one request that come from URLs and paths."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from threading import Lock
 from identity_reward_client.errors import LimitExceeded
 
 
-class Allowance:
-    """As much by URL and path together as a body may carry; shared by the threads that bring it in."""
+class InputBudget:
+    """As many bytes in all as a request body may have. Thread-safe."""
 
     def __init__(self, max_bytes: int, deadline: float = math.inf):
         """`deadline` on time.monotonic()."""
         self.deadline = deadline
         self._max_bytes = max_bytes
-        self._taken = 0
+        self._used = 0
         self._lock = Lock()
 
-    def check(self, count: int, what: str) -> None:
-        """LimitExceeded where `count` bytes more would be too many."""
+    def check(self, num_bytes: int, what: str) -> None:
+        """Raise LimitExceeded, whose message starts with `what`, if `num_bytes` more would exceed the budget."""
         with self._lock:
-            self._check(count, what)
+            self._check(num_bytes, what)
 
-    def take(self, count: int, what: str) -> None:
+    def use(self, num_bytes: int, what: str) -> None:
+        """Take `num_bytes` from the budget; raises as `check` does."""
         with self._lock:
-            self._check(count, what)
-            self._taken += count
+            self._check(num_bytes, what)
+            self._used += num_bytes
 
-    def _check(self, count: int, what: str) -> None:
-        if self._taken + count > self._max_bytes:
+    def _check(self, num_bytes: int, what: str) -> None:
+        if self._used + num_bytes > self._max_bytes:
             raise LimitExceeded(
-                f"{what}: what the request brings in by URL and path is over {self._max_bytes} bytes",
+                f"{what}: the files behind the request's URLs and paths exceed {self._max_bytes} bytes in all",
                 details={"limit": "max_body_bytes", "maximum": self._max_bytes},
             )

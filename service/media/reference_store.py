@@ -1,55 +1,54 @@
-"""Reference sets that were put once and are named by id since."""
+"""Store of decoded reference sets, which requests name by id."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from threading import Lock
 
+from cachetools import LRUCache
+
 from identity_reward_client.errors import LimitExceeded, ReferenceSetNotFound
-from reward_model import types
-from reward_model.decoding.images import PictureRule
+from reward_model.decoding.images import ImageRule
+from reward_model.types import ReferenceSet
+
+# id by content, and how the models that use the set decode its files
+ReferenceKey = tuple[str, ImageRule]
 
 
 class ReferenceStore:
-    """Decoded reference sets by id and picture rule, least recently used first out, bounded in bytes.
-
-    Safe from several threads.
-    """
+    """Least recently used cache of reference sets, bounded in bytes. Thread-safe."""
 
     def __init__(self, max_bytes: int):
-        self._max_bytes = max_bytes
-        self._sets: OrderedDict[tuple[str, PictureRule], types.ReferenceSet] = OrderedDict()
-        self._bytes = 0
+        self._sets: LRUCache[ReferenceKey, ReferenceSet] = LRUCache(max_bytes, getsizeof=_num_bytes)
         self._lock = Lock()
 
-    def find(self, key: tuple[str, PictureRule]) -> types.ReferenceSet | None:
-        return self._sets.get(key)
-
-    def get(self, key: tuple[str, PictureRule]) -> types.ReferenceSet:
+    def find(self, key: ReferenceKey) -> ReferenceSet | None:
+        """The stored set, if there is one."""
         with self._lock:
-            if key not in self._sets:
-                raise ReferenceSetNotFound(
-                    f"reference set {key[0]} isn't stored here (any more); put its pictures to /v1/reference-sets"
-                )
-            self._sets.move_to_end(key)
-            return self._sets[key]
+            return self._sets.get(key)
 
-    def put(self, key: tuple[str, PictureRule], references: types.ReferenceSet) -> None:
-        size = _size(references)
-        if size > self._max_bytes:
+    def get(self, key: ReferenceKey) -> ReferenceSet:
+        """The stored set. Raises ReferenceSetNotFound."""
+        references = self.find(key)
+        if references is None:
+            raise ReferenceSetNotFound(
+                f"reference set {key[0]} isn't stored here (any more); PUT its images to /v1/reference-sets"
+            )
+        return references
+
+    def put(self, key: ReferenceKey, references: ReferenceSet) -> None:
+        """Store a set, evicting the least recently used ones. Raises LimitExceeded if it is larger than the store."""
+        size = _num_bytes(references)
+        if size > self._sets.maxsize:
             raise LimitExceeded(
-                f"the reference set takes {size} bytes decoded; the server keeps {self._max_bytes} in all",
-                details={"limit": "max_reference_store_bytes", "maximum": self._max_bytes},
+                f"the reference set takes {size} bytes decoded; the store holds {self._sets.maxsize} in all",
+                details={"limit": "max_reference_store_bytes", "maximum": self._sets.maxsize},
             )
         with self._lock:
-            if key in self._sets:
-                self._sets.move_to_end(key)
-                return
-            self._sets[key] = references
-            self._bytes += size
-            while self._bytes > self._max_bytes:
-                self._bytes -= _size(self._sets.popitem(last=False)[1])
+            if key not in self._sets:
+                self._sets[key] = references
+            else:
+                self._sets.get(key)  # marks it as recently used
 
 
-def _size(references: types.ReferenceSet) -> int:
+def _num_bytes(references: ReferenceSet) -> int:
     return sum(image.nbytes for image in references.images)

@@ -1,4 +1,4 @@
-"""Pictures and videos given as a URL or path, to the same messages with their bytes: before anything looks at them."""
+"""Images and videos behind URLs and paths, as messages that hold their bytes."""
 
 from __future__ import annotations
 
@@ -15,90 +15,96 @@ from identity_reward_client.messages import Image, RequestBase, Video
 
 from ..errors import typed
 from ..settings.settings import Settings
-from .decoding import over
+from .decoding import limit_exceeded
 from .images import refuse_links
-from .input_budget import Allowance
+from .input_budget import InputBudget
 from .local_paths import read_path
 from .url_fetch import Fetcher
 
 Medium = TypeVar("Medium", Image, Video)
 
+# threads of their own: a slow host must not occupy those that decode
+_NUM_THREADS = 8
+
 
 class Links:
-    """Off until `url_hosts` or `path_roots` names something. Blocking; safe from several threads."""
+    """Reads URLs and paths in threads. Both are refused unless `url_hosts` and `path_roots` allow some."""
 
     def __init__(self, settings: Settings, ssl_context: ssl.SSLContext | None = None):
-        """`ssl_context`: the certificates that URLs' hosts are checked by, the system's when absent."""
+        """`ssl_context` holds the certificate authorities that are trusted; the system's if None."""
         self._settings = settings
-        self._roots = [Path(text) for text in settings.path_roots]
-        self._fetcher = Fetcher(settings, ssl_context) if settings.url_hosts else None
-        # a slow host keeps none of the threads that decode
-        self.pool = ThreadPoolExecutor(8, thread_name_prefix="fetch")
+        self._roots = [Path(root) for root in settings.media.path_roots]
+        self._fetcher = Fetcher(settings.urls, ssl_context) if settings.urls.hosts else None
+        self.pool = ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="fetch")
 
-    def allowance(self, deadline: float = math.inf) -> Allowance:
-        """For one request, whose links it bounds together."""
-        return Allowance(self._settings.max_body_bytes, deadline)
+    def budget(self, deadline: float = math.inf) -> InputBudget:
+        """The budget that all links of one request share."""
+        return InputBudget(self._settings.requests.max_body_bytes, deadline)
 
-    def resolve(self, medium: Medium, what: str, allowance: Allowance) -> Medium:
-        """The message with `data` where it had a URL or path, and as it is where it had none.
-
-        InputRefused for what the settings don't allow or can't be had, LimitExceeded for too many bytes.
-        """
-        images = medium.images if isinstance(medium, Video) else None
-        if images is not None and any(map(is_link, images)):
-            if len(images) > self._settings.max_sent_frames:
-                raise over("frames sent for one video", len(images), "max_sent_frames", self._settings)
-            inner = [self.resolve(image, f"frame {i}", allowance) for i, image in enumerate(images)]
-            return medium.model_copy(update={"images": inner})
-        data = self.bytes_of(medium, what, allowance)
-        return medium if data is None else medium.model_copy(update={"data": data, "url": None, "path": None})
-
-    def bytes_of(self, medium: Image | Video, what: str, allowance: Allowance) -> bytes | None:
-        """What its URL or path stands for; None where it has neither."""
-        if medium.url is not None and self._fetcher is not None:
-            return self._fetcher.get(medium.url, what, allowance)
-        if medium.path is not None and self._roots:
-            return read_path(medium.path, self._roots, what, allowance)
-        refuse_links(medium, what)
-        return None
-
-    async def bring(
+    async def resolve_request(
         self, request: RequestBase, videos: Sequence[Video], deadline: float
     ) -> tuple[RequestBase, Sequence[Video | RewardError]]:
-        """The request with its pictures, and its videos, each here or the error that stands in its way; an error of the
-        references is raised. Neither is changed where everything is here already."""
-        pictures = [] if isinstance(request.references, str) else request.references
-        if not any(map(has_links, pictures)) and not any(map(has_links, videos)):
+        """The request and its videos with bytes in the place of links; both are returned as they are without links.
+
+        A video that can't be read becomes its error; the error of a reference is raised.
+        """
+        images = [] if isinstance(request.references, str) else request.references
+        if not any(map(has_links, images)) and not any(map(has_links, videos)):
             return request, videos
-        allowance = self.allowance(deadline)
-        if pictures:
-            images = await self.bring_pictures(pictures, allowance)
-            request = request.model_copy(update={"references": images})
-        waiting = (self._bring_one(video, "the video", allowance) for video in videos)
-        brought = await asyncio.gather(*waiting, return_exceptions=True)
-        return request, [one if isinstance(one, Video) else typed(one) for one in brought]
+        budget = self.budget(deadline)
+        if images:
+            request = request.model_copy(update={"references": await self.resolve_images(images, budget)})
+        reads = (self._resolve_in_thread(video, "the video", budget) for video in videos)
+        outcomes = await asyncio.gather(*reads, return_exceptions=True)
+        return request, [outcome if isinstance(outcome, Video) else typed(outcome) for outcome in outcomes]
 
-    async def bring_pictures(self, images: Sequence[Image], allowance: Allowance) -> list[Image]:
-        """References with their bytes; the first that can't be had is raised."""
-        waiting = (self._bring_one(image, f"reference {i}", allowance) for i, image in enumerate(images))
-        return await asyncio.gather(*waiting)
+    async def resolve_images(self, images: Sequence[Image], budget: InputBudget) -> list[Image]:
+        """Reference images with their bytes; the first one that can't be read is raised."""
+        reads = (self._resolve_in_thread(image, f"reference {i}", budget) for i, image in enumerate(images))
+        return await asyncio.gather(*reads)
 
-    async def _bring_one(self, medium: Medium, what: str, allowance: Allowance) -> Medium:
+    async def _resolve_in_thread(self, medium: Medium, what: str, budget: InputBudget) -> Medium:
         if not has_links(medium):
             return medium
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.pool, self.resolve, medium, what, allowance)
+        return await loop.run_in_executor(self.pool, self.resolve, medium, what, budget)
+
+    def resolve(self, medium: Medium, what: str, budget: InputBudget) -> Medium:
+        """The message with `data` in the place of its URL or path. Blocks; may be called from several threads.
+
+        Raises InputRefused for what the settings don't allow or what can't be read, LimitExceeded for too many bytes.
+        """
+        images = medium.images if isinstance(medium, Video) else None
+        if images is not None and any(map(is_link, images)):
+            limits = self._settings.media
+            if len(images) > limits.max_sent_frames:
+                raise limit_exceeded("frames sent for one video", len(images), "max_sent_frames", limits)
+            resolved = [self.resolve(image, f"frame {i}", budget) for i, image in enumerate(images)]
+            return medium.model_copy(update={"images": resolved})
+        data = self._read(medium, what, budget)
+        return medium if data is None else medium.model_copy(update={"data": data, "url": None, "path": None})
+
+    def _read(self, medium: Image | Video, what: str, budget: InputBudget) -> bytes | None:
+        """Content of its URL or path; None where it has neither."""
+        if medium.url is not None and self._fetcher is not None:
+            return self._fetcher.get(medium.url, what, budget)
+        if medium.path is not None and self._roots:
+            return read_path(medium.path, self._roots, what, budget)
+        refuse_links(medium, what)
+        return None
 
     def close(self) -> None:
+        """Free the threads; running reads are abandoned."""
         self.pool.shutdown(wait=False, cancel_futures=True)
         if self._fetcher is not None:
             self._fetcher.close()
 
 
 def has_links(medium: Image | Video) -> bool:
-    """Whether some of it stands elsewhere."""
+    """Whether the message, or an image of it, is a URL or path."""
     return is_link(medium) or any(map(is_link, getattr(medium, "images", None) or ()))
 
 
 def is_link(medium: Image | Video) -> bool:
+    """Whether the message itself is a URL or path."""
     return medium.url is not None or medium.path is not None

@@ -81,7 +81,7 @@ def on_stop_signal(drain: Callable[[], Awaitable[None]]) -> None:
         else:
             draining.append(loop.create_task(drain_then_end(number)))
 
-    def on_signal(number: int, _) -> None:
+    def on_signal(number: int, _: object) -> None:
         loop.call_soon_threadsafe(begin, number)
 
     for number in before:

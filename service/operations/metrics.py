@@ -8,12 +8,12 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from identity_reward_client.errors import RewardError
-from identity_reward_client.messages import Scored
 from identity_reward_client.wire.headers import PRIORITIES
 from reward_model.types import CacheCount
 
-from ..scheduling.admission import Admission, ByteRoom
+from ..scheduling.admission import Admission
+from ..scheduling.byte_capacity import ByteCapacity
+from ..scheduling.item_result import ItemResult
 from ..scheduling.scheduler import Scheduler
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -31,7 +31,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._caches: dict[str, Callable[[], Sequence[CacheCount]]] = {}
         self._queues: dict[str, tuple[Admission, Scheduler]] = {}
-        self._bodies: ByteRoom | None = None
+        self._bodies: ByteCapacity | None = None
         self._job_items_waiting: Callable[[], int] = lambda: 0
         self.registry.register(self)
 
@@ -79,13 +79,22 @@ class Metrics:
             "identity_reward_verdicts_total", "Verdicts over pairs", ["model", "verdict"], registry=self.registry
         )
 
-    def item(self, model: str, outcome: Scored | RewardError) -> None:
-        if isinstance(outcome, RewardError):
-            self.items.labels(model, "failed").inc()
-            self.item_errors.labels(outcome.code).inc()
-        else:
+    def count_request(self, route: str, status: str, code: str | None, seconds: float | None = None) -> None:
+        """One answered request; `code` is that of its error, `seconds` the time to answer where it was measured."""
+        self.requests.labels(route, status).inc()
+        if code is not None:
+            self.errors.labels(code).inc()
+        if seconds is not None:
+            self.request_seconds.labels(route).observe(seconds)
+
+    def item(self, model: str, result: ItemResult) -> None:
+        """Count the result of one video."""
+        if result.score is not None:
             self.items.labels(model, "scored").inc()
-            self._rewards.labels(model).observe(outcome.reward)
+            self._rewards.labels(model).observe(result.score.reward)
+        if result.error is not None:
+            self.items.labels(model, "failed").inc()
+            self.item_errors.labels(result.error.code).inc()
 
     def verdict(self, model: str, verdict: str) -> None:
         self._verdicts.labels(model, verdict).inc()
@@ -100,7 +109,7 @@ class Metrics:
         self._queues[model] = room, queue
         self._caches[model] = caches
 
-    def watch_engine(self, bodies: ByteRoom, caches: Callable[[], Sequence[CacheCount]]) -> None:
+    def watch_engine(self, bodies: ByteCapacity, caches: Callable[[], Sequence[CacheCount]]) -> None:
         """The same of what all models share."""
         self._bodies = bodies
         self._caches["all"] = caches
@@ -117,9 +126,9 @@ class Metrics:
         rate = GaugeMetricFamily("identity_reward_drain_tokens_per_second", "Measured capacity", labels=["model"])
         for model, (room, queue) in self._queues.items():
             for priority in PRIORITIES:
-                tokens.add_metric([model, priority], room.waiting(priority))
-            requests.add_metric([model], queue.works)
-            rate.add_metric([model], room.drain.tokens_per_s)
+                tokens.add_metric([model, priority], room.waiting_tokens(priority))
+            requests.add_metric([model], queue.num_tasks)
+            rate.add_metric([model], room.throughput.tokens_per_s)
         yield from (tokens, requests, rate)
         held = GaugeMetricFamily("identity_reward_body_bytes", "Bodies of requests that are being answered")
         held.add_metric([], self._bodies.bytes if self._bodies else 0)

@@ -18,16 +18,16 @@ class Status(TypedDict):
 
 def report(settings: Settings, models: Sequence[str] = (), failed: str | None = None) -> None:
     """Ready with these models, or the reason why not. Renamed into place: a reader never sees half of it."""
-    if settings.status_path is None:
+    if settings.operations.status_path is None:
         return
-    draft = settings.status_path.with_suffix(".draft")
+    draft = settings.operations.status_path.with_suffix(".draft")
     draft.write_text(json.dumps(Status(models=list(models), failed=failed)))
-    os.replace(draft, settings.status_path)
+    os.replace(draft, settings.operations.status_path)
 
 
 def read(settings: Settings) -> Status | None:
     """What was reported; None as long as nothing was."""
     try:
-        return json.loads(settings.status_path.read_text()) if settings.status_path else None
+        return json.loads(settings.operations.status_path.read_text()) if settings.operations.status_path else None
     except FileNotFoundError:
         return None

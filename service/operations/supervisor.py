@@ -51,7 +51,7 @@ class Server:
     def __enter__(self) -> Server:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def wait_ready(self, stop: threading.Event) -> list[str]:
@@ -93,7 +93,7 @@ class Server:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         # before it is ready there is nothing to drain, and BentoML's supervisor may miss a signal while it starts
-        drain_s = self._settings.drain_timeout_s if self._ready else 0
+        drain_s = self._settings.operations.drain_timeout_s if self._ready else 0
         deadline = time.monotonic() + drain_s + GRACE_S
         while time.monotonic() < deadline and not self._impatient.is_set():
             if self._process.poll() is not None:

@@ -27,7 +27,7 @@ class Tracer:
 
     def __init__(self, settings: Settings):
         self._provider: Any = None
-        if settings.otlp_endpoint is None:
+        if settings.operations.otlp_endpoint is None:
             return
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
@@ -38,10 +38,10 @@ class Tracer:
 
         self._provider = TracerProvider(
             resource=Resource.create({"service.name": "identity-reward"}),
-            sampler=ParentBased(TraceIdRatioBased(settings.trace_sample_ratio)),
+            sampler=ParentBased(TraceIdRatioBased(settings.operations.trace_sample_ratio)),
         )
         self._provider.add_span_processor(
-            BatchSpanProcessor(OTLPSpanExporter(settings.otlp_endpoint, timeout=_EXPORT_S))
+            BatchSpanProcessor(OTLPSpanExporter(settings.operations.otlp_endpoint, timeout=_EXPORT_S))
         )
         self._tracer = self._provider.get_tracer("identity_reward")
         self._propagator = TraceContextTextMapPropagator()

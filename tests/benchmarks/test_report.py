@@ -1,4 +1,4 @@
-"""docs/benchmarks.md says what the committed numbers say."""
+"""docs/explanation/benchmarks.md says what the committed numbers say."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""One server process with both of its ports, and the three clients: over HTTP, over gRPC and in process."""
+"""A server process with both ports, and three clients: over HTTP, over gRPC and in process."""
 
 import pytest
 
@@ -7,16 +7,9 @@ from identity_reward_client.transports.grpc import GrpcRewardClient
 from identity_reward_client.transports.http import HttpRewardClient
 from identity_reward_client.transports.retry import RetryPolicy
 from service.local import LocalRewardClient
-from tests.e2e.conftest import (  # noqa: F401  fixtures
-    MAX_BODY_BYTES,
-    clip_frames,
-    clip_mp4,
-    other_jpeg,
-    other_mp4,
-    reference_jpeg,
-    serve,
-)
 
+# small, so that over-large bodies are quick to make
+MAX_BODY_BYTES = 8 << 20
 MODELS = ["arcface", "tiny", "face-tracks", "compact"]
 LIMITS = {
     "IDENTITY_REWARD_MAX_BODY_BYTES": str(MAX_BODY_BYTES),
@@ -27,12 +20,10 @@ LIMITS = {
 
 
 @pytest.fixture(scope="session")
-def server(serve):  # noqa: F811
+def server(serve):
     models = [part for name in MODELS for part in ("--model", name)]
     arguments = (*models, "--port", "0", "--grpc-port", "0")
-    started = serve(*arguments, environment=LIMITS).wait_ready(lines=2)
-    started.grpc_url = started.out[1].rsplit(" ", 1)[1].strip()
-    return started
+    return serve(*arguments, environment=LIMITS).wait_ready(lines=2)
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,20 @@
-"""Two replicas of the service and an nginx process with the configuration that is shipped, on free ports."""
+"""Two replicas of the service behind an nginx process with the shipped configuration, on free ports."""
 
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import time
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.e2e.conftest import ServeProcess, serve, serve_slow  # noqa: F401  fixtures
+from tests.support.paths import ROOT
+from tests.support.ports import free_port, is_listening
+from tests.support.server import SlowServer
+from tests.support.waiting import GENEROUS_S, wait_until
 
-DEPLOY = Path(__file__).parent.parent.parent / "deploy"
+DEPLOY = ROOT / "deploy"
 # small enough that a test can pass it
 MAX_BODY_BYTES = 4 << 20
 
@@ -28,21 +29,7 @@ def tool(name: str) -> str:
     return path
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(condition, timeout_s: float = 10):
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
-    return found
-
-
-def replaced(text: str, changes: dict[str, str]) -> str:
+def with_changes(text: str, changes: dict[str, str]) -> str:
     for old, new in changes.items():
         assert old in text, f"{old} isn't in the shipped configuration"
         text = text.replace(old, new)
@@ -50,37 +37,36 @@ def replaced(text: str, changes: dict[str, str]) -> str:
 
 
 class Proxy:
-    """nginx with deploy/nginx/*.conf, of which addresses, the folder of its files, and two limits are changed."""
+    """nginx with deploy/nginx/*.conf; addresses, the folder of its files and two limits are changed."""
 
     def __init__(self, folder: Path, http: list[str], grpc: list[str]):
         self.http_port, self.grpc_port = free_port(), free_port()
         self.url, self.grpc = f"http://127.0.0.1:{self.http_port}", f"127.0.0.1:{self.grpc_port}"
-        places = {f"reward-{n}:3000": address for n, address in enumerate(http)}
-        places |= {f"reward-{n}:50051": address for n, address in enumerate(grpc)}
-        places["fail_timeout=10s"] = "fail_timeout=1s"  # or tests would wait
-        (folder / "replicas.conf").write_text(replaced((DEPLOY / "nginx/replicas.conf").read_text(), places))
-        ours = {
+        addresses = {f"reward-{n}:3000": address for n, address in enumerate(http)}
+        addresses |= {f"reward-{n}:50051": address for n, address in enumerate(grpc)}
+        addresses["fail_timeout=10s"] = "fail_timeout=1s"
+        (folder / "replicas.conf").write_text(with_changes((DEPLOY / "nginx/replicas.conf").read_text(), addresses))
+        changes = {
             "client_max_body_size 256m": f"client_max_body_size {MAX_BODY_BYTES}",
             "listen 8080": f"listen 127.0.0.1:{self.http_port}",
             "listen 8081": f"listen 127.0.0.1:{self.grpc_port}",
             "/tmp/": f"{folder}/",
             "/dev/stdout": f"{folder}/access.log",
         }
-        (folder / "nginx.conf").write_text(replaced((DEPLOY / "nginx/nginx.conf").read_text(), ours))
+        (folder / "nginx.conf").write_text(with_changes((DEPLOY / "nginx/nginx.conf").read_text(), changes))
         self.folder = folder
         self.command = [tool("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf")]
         self.errors = (folder / "error.log").open("w")
         self.process = subprocess.Popen([*self.command, "-g", "daemon off;"], stderr=self.errors)
-        wait_for(self._listens)
+        wait_until(self._listens, "nginx listens")
 
     def _listens(self) -> bool:
         assert self.process.poll() is None, (self.folder / "error.log").read_text()
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.grpc_port)) == 0
+        return is_listening(self.grpc_port)
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(10)
+        self.process.wait(GENEROUS_S)
         self.errors.close()
 
 
@@ -92,9 +78,9 @@ class Replica:
         self._jobs_path = jobs_path
         # HOST:PORT, of free ports at first
         self.address = self.grpc_address = "127.0.0.1:0"
-        self.server: ServeProcess = self.launch()
+        self.server: SlowServer = self.launch()
 
-    def launch(self) -> ServeProcess:
+    def launch(self) -> SlowServer:
         self.server = self._start(
             "--model", "tiny", "--port", self.address.split(":")[1],
             "--grpc-port", self.grpc_address.split(":")[1],
@@ -109,31 +95,28 @@ class Replica:
         self.address, self.grpc_address = (line.rsplit("/", 1)[1].strip() for line in self.server.out)
 
     def kill(self) -> None:
-        for one in [self.server.process, *self.server.family]:
-            one.kill()
-        self.server.wait()
+        self.server.kill()
 
     def count(self, sample: str) -> float:
-        """The value of a metric, summed over the series whose text starts like this."""
+        """The value of a metric, summed over the series whose text starts with `sample`."""
         lines = httpx.get(f"http://{self.address}/metrics").text.splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(sample))
 
 
 @pytest.fixture(scope="package")
-def replicas(serve_slow, tmp_path_factory):  # noqa: F811
+def replicas(serve_slow, tmp_path_factory):
     started = [Replica(serve_slow, tmp_path_factory.mktemp("jobs") / "jobs.sqlite") for _ in range(2)]
-    for one in started:
-        one.wait_ready()
+    for replica in started:
+        replica.wait_ready()
     return started
 
 
 @pytest.fixture(scope="package")
 def proxy(replicas, tmp_path_factory):
-    made = Proxy(
-        tmp_path_factory.mktemp("nginx"), [one.address for one in replicas], [one.grpc_address for one in replicas]
-    )
-    yield made
-    made.end()
+    http, grpc = [replica.address for replica in replicas], [replica.grpc_address for replica in replicas]
+    proxy = Proxy(tmp_path_factory.mktemp("nginx"), http, grpc)
+    yield proxy
+    proxy.end()
 
 
 @pytest.fixture

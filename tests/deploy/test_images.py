@@ -15,7 +15,9 @@ import yaml
 from typer.testing import CliRunner
 
 from service.operations.supervisor import GRACE_S
-from service.settings.settings import PREFIX, Settings
+from service.settings.groups import PREFIX
+from service.settings.settings import Settings
+from tests.service.flat_settings import settings_from
 
 from .conftest import DEPLOY
 
@@ -104,8 +106,8 @@ def test_settings_are_those_of_the_service(dockerfile):
         given |= compose("compose.yaml")["services"][replica]["environment"]
     given |= compose("compose.cpu.yaml")["services"]["reward-0"]["environment"]
     ours = {name: value for name, value in given.items() if name.startswith(PREFIX)}
-    assert {name.removeprefix(PREFIX).lower() for name in ours} <= Settings.names()
-    assert Settings.from_environment(ours).open_probes
+    assert set(ours) <= set(Settings.variables())
+    assert settings_from(ours).auth.open_probes
 
 
 def test_images_are_named_without_a_host(dockerfile):
@@ -132,7 +134,7 @@ def test_each_replica_has_a_gpu_an_address_and_a_home_of_its_own():
     (scraped,) = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"]
     assert scraped["static_configs"][0]["targets"] == [f"{name}:3000" for name in replicas]
     for one in replicas.values():
-        assert float(one["stop_grace_period"].removesuffix("s")) > Settings().drain_timeout_s + GRACE_S
+        assert float(one["stop_grace_period"].removesuffix("s")) > Settings().operations.drain_timeout_s + GRACE_S
         assert one["command"][0] == "--model"
 
 

@@ -5,7 +5,8 @@ import pytest
 import yaml
 
 from service.operations.supervisor import GRACE_S
-from service.settings.settings import PREFIX, Settings
+from service.settings.settings import Settings
+from tests.service.flat_settings import settings_from
 
 from .conftest import DEPLOY
 
@@ -80,31 +81,31 @@ def test_ports_go_by_the_names_of_the_container(container):
 
 def test_settings_are_those_of_the_service(container):
     given = {one["name"]: one["value"] for one in container["env"]}
-    assert {name.removeprefix(PREFIX).lower() for name in given} <= Settings.names()
-    settings = Settings.from_environment(given)
-    assert settings.open_probes, "the kubelet has no token"
-    assert settings.tokens_path.is_relative_to(
+    assert set(given) <= set(Settings.variables())
+    settings = settings_from(given)
+    assert settings.auth.open_probes, "the kubelet has no token"
+    assert settings.auth.tokens_path.is_relative_to(
         next(one["mountPath"] for one in container["volumeMounts"] if one["name"] == "tokens")
     )
 
 
 def test_a_pod_has_the_time_to_drain(container):
     spec = resource("Deployment")["spec"]["template"]["spec"]
-    settings = Settings.from_environment({one["name"]: one["value"] for one in container["env"]})
+    settings = settings_from({one["name"]: one["value"] for one in container["env"]})
     waits_s = float(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert spec["terminationGracePeriodSeconds"] > waits_s + settings.drain_timeout_s + GRACE_S
+    assert spec["terminationGracePeriodSeconds"] > waits_s + settings.operations.drain_timeout_s + GRACE_S
 
 
 def test_the_autoscaler_acts_before_calls_are_refused():
     (metric,) = resource("HorizontalPodAutoscaler")["spec"]["metrics"]
     (rule,) = yaml.safe_load((FOLDER / "adapter-rules.yaml").read_text())["rules"]
     assert metric["pods"]["metric"]["name"] == rule["name"]["as"]
-    assert int(metric["pods"]["target"]["averageValue"]) * 2 < Settings().max_waiting_tokens
+    assert int(metric["pods"]["target"]["averageValue"]) * 2 < Settings().scheduling.max_waiting_tokens
 
 
 def test_proxies_wait_longer_than_the_service():
     for name, one in documents():
         if name == "ingress.yaml":
             notes = one["metadata"]["annotations"]
-            assert int(notes["nginx.org/proxy-read-timeout"].removesuffix("s")) > Settings().request_timeout_s
+            assert int(notes["nginx.org/proxy-read-timeout"].removesuffix("s")) > Settings().requests.request_timeout_s
             assert notes["nginx.org/lb-method"] == "hash $reward_route consistent"

@@ -1,4 +1,4 @@
-"""What the dashboard, the alerts and the autoscaler ask of Prometheus is what a running replica tells it."""
+"""The metrics that the dashboard, the alerts and the autoscaler query are those that a running replica exports."""
 
 import json
 import re
@@ -11,14 +11,16 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from identity_reward_client.errors import answered
+from identity_reward_client.errors import server_errors
 from identity_reward_client.preference import Preference
 from identity_reward_client.wire.headers import PRIORITIES
 from service.grpc.interceptors import PATHS
-from service.http.openapi import ROUTES
-from tests.e2e.conftest import b64, grey, grey_body
+from service.http.routes import ROUTES
+from tests.support.grey_videos import grey_request, grey_video
+from tests.support.media import b64
+from tests.support.waiting import wait_until
 
-from .conftest import DEPLOY, tool, wait_for
+from .conftest import DEPLOY, tool
 
 # put on by Prometheus, not by the service
 FROM_PROMETHEUS = {"job", "instance", "namespace", "pod"}
@@ -92,17 +94,17 @@ def autoscaler() -> list[Use]:
 def samples(replicas) -> dict[str, dict[str, set[str]]]:
     """Label values by label by sample name, of a replica that has scored, compared, failed and refused."""
     with httpx.Client(base_url=f"http://{replicas[0].address}", timeout=30) as client:
-        one = grey_body(3)
-        videos = [grey(3), {"data": b64(b"no video")}]
-        assert client.post("/v1/score", json=one).status_code == 200
-        group = client.post("/v1/groups", json={"references": one["references"], "videos": videos}).json()
+        request = grey_request(3)
+        videos = [grey_video(3), {"data": b64(b"no video")}]
+        assert client.post("/v1/score", json=request).status_code == 200
+        group = client.post("/v1/groups", json={"references": request["references"], "videos": videos}).json()
         assert "error" in group["items"][1]
-        pair = {"references": one["references"], "video_a": grey(3), "video_b": grey(4)}
+        pair = {"references": request["references"], "video_a": grey_video(3), "video_b": grey_video(4)}
         assert client.post("/v1/compare", json=pair).status_code == 200
         assert client.post("/v1/score", json={}).status_code == 400
-        job = {"content": json.dumps(one), "headers": {"Content-Type": "application/x-ndjson"}}
+        job = {"content": json.dumps(request), "headers": {"Content-Type": "application/x-ndjson"}}
         assert client.post("/v1/jobs", **job).status_code == 202
-        wait_for(lambda: replicas[0].count('identity_reward_job_items_total{outcome="scored"}'))
+        wait_until(lambda: replicas[0].count('identity_reward_job_items_total{outcome="scored"}'), "the job is done")
         text = client.get("/metrics").text
     found: dict[str, dict[str, set[str]]] = {}
     for family in text_string_to_metric_families(text):
@@ -114,7 +116,7 @@ def samples(replicas) -> dict[str, dict[str, set[str]]]:
 
 
 KNOWN = {
-    "code": {cls.code for cls in answered()},
+    "code": {cls.code for cls in server_errors()},
     "priority": set(PRIORITIES),
     "verdict": {one.value for one in Preference},
     "outcome": {"scored", "failed"},
@@ -122,7 +124,7 @@ KNOWN = {
 
 
 @pytest.mark.parametrize("read", [dashboard, alerts, autoscaler])
-def test_every_metric_and_label_is_told_by_the_service(samples, read):
+def test_every_queried_metric_and_label_is_exported(samples, read):
     found = read()
     assert found
     for use in found:
@@ -140,7 +142,7 @@ def test_the_dashboard_shows_every_metric(samples):
     assert {family(name) for name in samples if not name.endswith("_created")} <= shown
 
 
-def test_a_metric_that_nobody_tells_is_noticed(samples):
+def test_a_metric_that_is_not_exported_is_noticed(samples):
     (use,) = uses("here", 'sum by (colour) (rate(identity_reward_items_total{model="x"}[5m]))')
     assert (use.metric, use.matchers, use.kept) == (
         "identity_reward_items_total", (("model", "x"),), {"colour", "model"},

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from frame_ops.resize_normalize_patchify import naive
 from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import smart_resize
-from tests.anchors import use_torchvision
+from tests.support.anchors import use_torchvision
 
 use_torchvision()
 from torchvision.transforms.functional import InterpolationMode, resize  # noqa: E402

@@ -11,7 +11,7 @@ from reward_model.types import ReferenceSet, Sample, Video
 
 
 def write_clip(path, *, frames=30, size=(240, 416), fps=10, codec="libx264", rotation=0, times_ms=None, fmt="yuv420p",
-               options=None, audio=False, video=True, cover=False):  # fmt: skip
+               options=None, audio=False, video=True, cover=False, pixel_aspect=None):  # fmt: skip
     """A picture that pans, one pixel row and two columns a frame; `times_ms` gives a variable frame rate."""
     height, width = size
     picture = np.random.default_rng(0).integers(0, 256, (height // 8 + 20, width // 8 + 40, 3), dtype=np.uint8)
@@ -26,6 +26,8 @@ def write_clip(path, *, frames=30, size=(240, 416), fps=10, codec="libx264", rot
         elif video:
             stream = container.add_stream(codec, rate=fps, options=options or {})
             stream.width, stream.height, stream.pix_fmt = width, height, fmt
+            if pixel_aspect:
+                stream.codec_context.sample_aspect_ratio = Fraction(pixel_aspect.replace(":", "/"))
             if rotation:
                 stream.set_display_rotation(rotation)
             if times_ms is not None:

@@ -7,7 +7,7 @@ import pytest
 
 from reward_model.data.records import read_pairs
 from reward_model.folder import WEIGHTS
-from reward_model.scorer import load_scorer
+from reward_model.registry import load_scorer
 from reward_model.training.evaluation.evaluation import Evaluation
 from reward_model.training.evaluation.predictions import predict
 

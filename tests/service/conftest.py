@@ -5,13 +5,14 @@ import threading
 import numpy as np
 import pytest
 
+from identity_reward_client.errors import ReferenceWithoutFace, ScoringFailed
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.messages import Image, Pixels, Video
-from reward_model.errors import ReferenceWithoutFace, ScoringError
-from reward_model.scorer import SCORERS, ScorerInfo
+from reward_model.registry import SCORERS
+from reward_model.scorer import ScorerInfo
 from reward_model.types import Price, Score
 from service.engine.engine import ScoringEngine
-from service.settings.settings import Settings
+from tests.service.flat_settings import flat_settings
 
 
 class Brightness:
@@ -31,9 +32,9 @@ class Brightness:
 
     def preprocess(self, sample) -> float:
         if not any(image.any() for image in sample.references.images):
-            raise ReferenceWithoutFace("the references are black", reference=0)
+            raise ReferenceWithoutFace("the references are black", details={"reference": 0})
         if sample.video.frames_THWC[0, 0, 0, 0] == 99:
-            raise ScoringError("this one can't be prepared")
+            raise ScoringFailed("this one can't be prepared")
         return float(sample.video.frames_THWC.mean())
 
     def forward(self, batch):
@@ -83,7 +84,7 @@ async def make_engine():
     made = []
 
     def make(**settings) -> ScoringEngine:
-        engine = ScoringEngine(Settings(**{"models": ("brightness",), "decode_workers": 0} | settings))
+        engine = ScoringEngine(flat_settings(**{"models": ("brightness",), "decode_workers": 0} | settings))
         engine.start()
         made.append(engine)
         return engine

@@ -1,18 +1,12 @@
-"""Small clips whose brightness, and so whose FakeRewardClient reward, is their own; the server process of tests/e2e."""
+"""Small clips whose brightness, and so whose FakeRewardClient reward, is their own."""
 
 import asyncio
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from identity_reward_client import FakeRewardClient
-from tests.e2e.conftest import serve  # noqa: F401
 from trainer.types import RolloutGroup
-
-# a busy machine is no failure of a property
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
 
 
 def flat_clip(level: int, frames: int = 4) -> np.ndarray:

@@ -9,14 +9,14 @@ import pytest
 from identity_reward_client import HttpRewardClient, SyncRewardClient
 from identity_reward_client.transports.retry import RetryPolicy
 from service.local import LocalRewardClient
-from tests.e2e.trouble import CountingTransport, Crowd, Restarting, easily_overloaded, noise
+from tests.e2e.load.faults import CountingTransport, Crowd, RestartableServer, easily_overloaded, noise_clip
 from trainer.advantages import group_advantages
 from trainer.rewards import UNTIL_THE_STEP_ENDS, RemoteReward
 from trainer.step import NoRewards, RewardSource
 from trainer.types import RolloutGroup
 
 FPS = 8
-PEOPLE = [[noise(900 + n)[0], noise(950 + n)[0]] for n in range(3)]
+PEOPLE = [[noise_clip(900 + n)[0], noise_clip(950 + n)[0]] for n in range(3)]
 
 
 def groups(step: int, number: int, size: int) -> list[RolloutGroup]:
@@ -26,7 +26,7 @@ def groups(step: int, number: int, size: int) -> list[RolloutGroup]:
         RolloutGroup(
             f"{step}.{p}",
             PEOPLE[p % len(PEOPLE)],
-            [noise(first + p * size + g) for g in range(size)],
+            [noise_clip(first + p * size + g) for g in range(size)],
             fps=FPS,
         )
         for p in range(number)
@@ -50,7 +50,7 @@ def tenant(
     retry: RetryPolicy = UNTIL_THE_STEP_ENDS,
 ):
     """Runs the steps; `kills` says after which step's first group the server dies, and how long it stays away."""
-    server = Restarting(serve, easily_overloaded())
+    server = RestartableServer(serve, easily_overloaded())
     transport = CountingTransport()
     client = HttpRewardClient(server.url, priority="rollout", timeout_s=60, retry=retry, transport=transport)
     seen: dict[str, int] = {}
@@ -122,7 +122,7 @@ def test_twenty_steps_of_16_groups_of_8(serve):
 @pytest.mark.slow
 def test_a_step_shorter_than_the_outage_goes_on_without_its_rewards(serve):
     """The service stays away for longer than a step waits: what is missing is said to be, and later steps recover."""
-    server = Restarting(serve, easily_overloaded())
+    server = RestartableServer(serve, easily_overloaded())
     with (
         SyncRewardClient(LocalRewardClient(["tiny"])) as local,
         RemoteReward.http(server.url, step_wait_s=3.0) as reward,

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from reward_model.errors import NonFiniteReward
+from identity_reward_client.errors import NonFiniteReward
 
 from .alignment import TEMPLATE_SIZE_PX
 from .model_files import SFACE, ModelFile, ModelFileError, bundled, read_model

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reward_model.errors import ReferenceWithoutFace
+from identity_reward_client.errors import ReferenceWithoutFace
 from reward_model.types import CacheCount, ReferenceSet
 
 from .face import Face, FaceReader
@@ -46,7 +46,7 @@ class ReferenceFaces:
                 raise ReferenceWithoutFace(
                     f"no face was found in reference {index} (counted from 0), a picture of {width} x {height} pixels; "
                     "send one that shows the person's face from the front or half side, at least 20 pixels wide",
-                    reference_index=index, width=width, height=height,
+                    details={"reference_index": index, "width": width, "height": height},
                 )  # fmt: skip
             found.append(reference)
         return tuple(found)

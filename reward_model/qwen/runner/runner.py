@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from reward_model.errors import OutOfMemory
+from identity_reward_client.errors import OutOfMemory
 
 from .cache import TensorCache
 from .config import RunnerConfig

@@ -9,12 +9,12 @@ from typing import Protocol
 
 import numpy as np
 
+from identity_reward_client.errors import FrameIndexMismatch
 from identity_reward_client.frame_sampling import FrameSampling
 from reward_model.data.packed_clip import SUFFIX, read_packed
 from reward_model.data.records import PreferencePair, resolve
 from reward_model.decoding.decoders import decoder
-from reward_model.decoding.images import decode_picture
-from reward_model.errors import FrameIndexMismatch
+from reward_model.decoding.images import decode_image
 from reward_model.qwen.preprocess import Medium, Preprocessor
 from reward_model.types import ReferenceSet, Video
 
@@ -25,7 +25,7 @@ MAX_PIXELS = 1 << 26
 
 
 class MediaSource(Protocol):
-    """Source of preprocessed images and videos. Raises ScoringError for an unreadable file, OSError for none."""
+    """Source of preprocessed images and videos. Raises RewardError for an unreadable file, OSError for none."""
 
     preprocess: Preprocessor
 
@@ -67,7 +67,7 @@ def _mirrored(pixels: np.ndarray) -> np.ndarray:
 def read_video(path: Path, sampling: FrameSampling, fps: float | None = None) -> Video:
     """The frames that `sampling` selects from a video file or a packed clip.
 
-    `fps` overrides the rate that a file states. Raises ScoringError for a file that is unreadable or lacks those
+    `fps` overrides the rate that a file states. Raises RewardError for a file that is unreadable or lacks those
     frames, OSError for no file.
     """
     if path.suffix == SUFFIX:
@@ -96,9 +96,9 @@ def select_frames(video: Video, sampling: FrameSampling, path: Path) -> Video:
 
 
 def read_references(paths: Sequence[Path], sampling: FrameSampling) -> ReferenceSet:
-    """Reference images in the given order. Raises ScoringError for a file that is no image, OSError for no file."""
+    """Reference images in the given order. Raises RewardError for a file that is no image, OSError for no file."""
     rule = sampling.reference_files
-    return ReferenceSet(tuple(decode_picture(path.read_bytes(), str(path), MAX_PIXELS, rule) for path in paths))
+    return ReferenceSet(tuple(decode_image(path.read_bytes(), str(path), MAX_PIXELS, rule) for path in paths))
 
 
 def files_of(jsonl: Path, pair: PreferencePair) -> list[Path]:

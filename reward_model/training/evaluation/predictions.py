@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from identity_reward_client.errors import DeviceLost, RewardError
 from reward_model.data.progress import Progress, unseen
 from reward_model.data.records import PreferencePair, resolve
-from reward_model.errors import DeviceLost, ScoringError
 from reward_model.scorer import Scorer
 from reward_model.types import ReferenceSet, Sample
 
@@ -91,8 +91,8 @@ def _videos(pair: PreferencePair, prompt_used: bool) -> tuple[PairVideo, PairVid
 
 
 def _prepare(scorer: Scorer, jsonl: Path, videos: Sequence[PairVideo]) -> list[tuple[PairVideo, Any]]:
-    """Each video with its preprocessed sample, or with its ScoringError."""
-    references: dict[tuple[str, ...], ReferenceSet | ScoringError] = {}
+    """Each video with its preprocessed sample, or with its RewardError."""
+    references: dict[tuple[str, ...], ReferenceSet | RewardError] = {}
     prepared: list[tuple[PairVideo, Any]] = []
     sampling = scorer.info.frame_sampling
     for video in videos:
@@ -101,13 +101,13 @@ def _prepare(scorer: Scorer, jsonl: Path, videos: Sequence[PairVideo]) -> list[t
                 try:
                     paths = [resolve(jsonl, path) for path in video.references]
                     references[video.references] = read_references(paths, sampling)
-                except ScoringError as error:
+                except RewardError as error:
                     references[video.references] = error
-            if isinstance(images := references[video.references], ScoringError):
+            if isinstance(images := references[video.references], RewardError):
                 raise images
             frames = read_video(resolve(jsonl, video.path), sampling, video.fps)
             prepared.append((video, scorer.preprocess(Sample(images, frames, video.prompt))))
-        except ScoringError as error:
+        except RewardError as error:
             prepared.append((video, error))
         except OSError as error:
             raise TrainingError(f"{jsonl}: {error}") from None
@@ -116,13 +116,13 @@ def _prepare(scorer: Scorer, jsonl: Path, videos: Sequence[PairVideo]) -> list[t
 
 def _score(scorer: Scorer, samples: Sequence[tuple[PairVideo, Any]]) -> dict[PairVideo, Scored]:
     """Scores a batch; where its forward pass fails, each sample alone."""
-    scored = {video: _failed(sample) for video, sample in samples if isinstance(sample, ScoringError)}
+    scored = {video: _failed(sample) for video, sample in samples if isinstance(sample, RewardError)}
     valid = [(video, sample) for video, sample in samples if video not in scored]
     try:
         outputs = list(scorer.forward([sample for _, sample in valid])) if valid else []
     except DeviceLost:
         raise
-    except ScoringError as error:
+    except RewardError as error:
         if len(valid) == 1:
             return scored | {valid[0][0]: _failed(error)}
         for entry in valid:
@@ -131,10 +131,10 @@ def _score(scorer: Scorer, samples: Sequence[tuple[PairVideo, Any]]) -> dict[Pai
     for (video, _), output in zip(valid, outputs, strict=True):
         try:
             scored[video] = Scored(float(scorer.postprocess(output).reward))
-        except ScoringError as error:
+        except RewardError as error:
             scored[video] = _failed(error)
     return scored
 
 
-def _failed(error: ScoringError) -> Scored:
+def _failed(error: RewardError) -> Scored:
     return Scored(None, error.code, error.message)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from identity_reward_client.preference import THETA, probabilities
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
 
 
 def accuracy(d_N: np.ndarray, label_N: np.ndarray, epsilon: float) -> np.ndarray:

@@ -11,9 +11,9 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
+from identity_reward_client.errors import RewardError
 from reward_model.data.progress import Progress
 from reward_model.data.records import PreferencePair
-from reward_model.errors import ScoringError
 from reward_model.faces.arcface import SAMPLING, ArcFaceScorer, bundled_reader
 from reward_model.faces.recognition.matching import VARIANTS
 from reward_model.scorer import ScorerInfo
@@ -65,7 +65,7 @@ def _score(clip: ClipFiles, folder: Path) -> dict[str, Scored]:
     try:
         raw = scorer.forward([scorer.preprocess(read_clip(clip, SAMPLING))])[0]
         values = {variant: Scored(value) for variant, value in scorer.postprocess(raw).details["variants"].items()}
-    except ScoringError as error:
+    except RewardError as error:
         values = dict.fromkeys(VARIANTS, Scored(None, error.code, error.message))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")

@@ -22,12 +22,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from identity_reward_client.errors import FrameIndexMismatch, ReferenceWithoutFace, RewardError
 from identity_reward_client.frame_sampling import FrameSampling
 from reward_model.data.packed_clip import SUFFIX, read_packed
 from reward_model.data.progress import Progress
 from reward_model.data.records import PreferencePair, resolve
 from reward_model.data.workers import results_of
-from reward_model.errors import FrameIndexMismatch, ReferenceWithoutFace, ScoringError
 from reward_model.faces.arcface import bundled_reader
 from reward_model.faces.sampling import FACE_TRACKS as SAMPLING
 from reward_model.faces.tracks.clip_faces import TRACK_WEIGHT, ClipReader
@@ -75,7 +75,7 @@ def extract(
 
 
 def read_clip(clip: ClipFiles, sampling: FrameSampling = SAMPLING) -> Sample:
-    """Raises ScoringError for an unreadable file or a packed clip without the sampling's frames, OSError for no
+    """Raises RewardError for an unreadable file or a packed clip without the sampling's frames, OSError for no
     file."""
     return Sample(read_references(clip.references, sampling), read_video(clip.video, sampling, clip.fps))
 
@@ -90,7 +90,7 @@ def _require_frames(clips: Iterable[ClipFiles]) -> None:
                 f"{path} is a packed clip without the frames that face-tracks looks at; make the data with --frames "
                 f"mp4, or with --frames packed --packed-frames {SAMPLING.num_frames} in a size that shows faces"
             ) from None
-        except (ScoringError, OSError) as error:
+        except (RewardError, OSError) as error:
             raise TrainingError(f"{path}: {error}; mend it, or remove its pairs") from None
 
 
@@ -187,6 +187,6 @@ def _extract_clip(path: Path, clip: ClipFiles) -> str | None:
         _write(path, clip_features(_reader().read(read_clip(clip))))
     except ReferenceWithoutFace:
         _write(path, None)
-    except (ScoringError, OSError) as error:
+    except (RewardError, OSError) as error:
         return f"{clip.video}: {error}; mend it, or remove its pairs"
     return None

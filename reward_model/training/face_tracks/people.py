@@ -11,7 +11,7 @@ import numpy as np
 from identity_reward_client.preference import Preference
 from reward_model.data.people.photographs.openpeople import PEOPLE as PHOTOGRAPHED
 from reward_model.data.records import PreferencePair, Votes
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
 
 from ..data.casts import by_cast, comparisons_of, corruptions_of, good_videos, persons_of
 from ..errors import TrainingError

@@ -22,4 +22,4 @@ def write_result(
         Entry(name, tuple(tensor.shape), model_dtype(name, DTYPES[dtype]), tensor.detach)
         for name, tensor in state.items()
     ]
-    return save(folder, config, tokenizer, entries)
+    return save(folder, config, tokenizer.to_json(), entries)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from identity_reward_client.frame_sampling import FrameSampling, PixelRule
-from reward_model.config import FRAME_SAMPLINGS
-from reward_model.qwen.prompt import IDENTITY_FIRST, REWARD_TOKEN, VIDEO_FIRST, Piece, PromptTemplate
+from reward_model.config import FRAME_SAMPLINGS, Piece, PromptTemplate
+from reward_model.qwen.prompt import IDENTITY_FIRST, REWARD_TOKEN, VIDEO_FIRST
 from reward_model.qwen.tiny import SAMPLING as TINY_SAMPLING
 from reward_model.qwen.tiny import tiny_backbone, tiny_tokenizer
 from reward_model.qwen.tokenizer import TextTokenizer

@@ -12,18 +12,18 @@ import numpy as np
 import torch
 
 from identity_reward_client.frame_sampling import FrameSampling
-from reward_model.checkpoint import load as load_checkpoint
-from reward_model.config import IDENTITY_GRPO, RewardModelConfig
+from reward_model.config import IDENTITY_GRPO, PromptTemplate, RewardModelConfig
+from reward_model.data.seeding import generator
 from reward_model.folder import CONFIG, CheckpointError
 from reward_model.importing.body import body_arguments
 from reward_model.importing.keys import EMBEDDING, HEAD, NORM
 from reward_model.importing.layout import open_base, read_json
 from reward_model.importing.merge import find
 from reward_model.importing.template import read_template
+from reward_model.qwen.loading import load_model
 from reward_model.qwen.model import RewardModel
-from reward_model.qwen.prompt import IDENTITY_FIRST, PromptTemplate
+from reward_model.qwen.prompt import IDENTITY_FIRST
 from reward_model.qwen.tokenizer import TextTokenizer, load_tokenizer
-from reward_model.seeding import generator
 
 from ..configs.base import ModelConfig
 from ..errors import TrainingError
@@ -86,7 +86,7 @@ def _from_scratch(config: ModelConfig, seed: int) -> tuple[RewardModel, TextToke
 
 
 def _from_saved(config: ModelConfig, folder: Path) -> tuple[RewardModel, TextTokenizer]:
-    model, tokenizer = load_checkpoint(folder, "cpu", torch.float32)
+    model, tokenizer = load_model(folder, "cpu", torch.float32)
     own = model.config
     for field, value, trained_with in (
         ("template", config.template, own.template.name),

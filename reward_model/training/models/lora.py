@@ -10,8 +10,8 @@ from peft import get_peft_model
 from peft.tuners.lora.layer import LoraLayer
 from peft.utils.other import TrainableTokensWrapper
 
+from reward_model.data.seeding import generator
 from reward_model.qwen.model import RewardModel
-from reward_model.seeding import generator
 
 from ..configs.preferences import LoraConfig
 

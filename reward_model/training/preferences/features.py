@@ -18,8 +18,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from identity_reward_client.errors import RewardError
 from reward_model.data.progress import progress
-from reward_model.errors import ScoringError
 from reward_model.qwen.model import RewardModel
 from reward_model.qwen.preprocess import Medium, Preprocessor
 
@@ -66,7 +66,7 @@ class FeatureMedia:
     def _medium(self, path: Path, fps: float | None, reference: bool) -> Medium:
         try:
             return self._files.references([path], [False])[0] if reference else self._files.video(path, fps, False)
-        except (ScoringError, OSError) as error:
+        except (RewardError, OSError) as error:
             raise TrainingError(f"{path}: {error}; mend it, or remove its pairs") from None
 
     def references(self, paths: Sequence[Path], mirrored: Sequence[bool]) -> list[Medium]:

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from identity_reward_client.errors import RewardError
 from reward_model.data.records import PreferencePair, resolve
-from reward_model.errors import ScoringError
+from reward_model.data.seeding import generator
 from reward_model.qwen.preprocess import Medium
 from reward_model.qwen.runner.sequence import TokenSequence
-from reward_model.seeding import generator
 
 from ..data.casts import Pairs, comparisons_of, good_videos
 from ..data.media import MediaSource
@@ -94,7 +94,7 @@ def load_group(
                 if find_faces is not None:
                     own = [n if a is b else None for n, a, b in zip(order, references, changed, strict=True)]
                     faces.append(find_faces(pairs[0], videos[number], clips[number].grid, mirrored[number], own))
-    except (ScoringError, OSError) as error:
+    except (RewardError, OSError) as error:
         raise TrainingError(f"pair {pairs[0].pair_id} of {jsonl}: {name}: {error}") from None
     return Group(pairs[0].pair_id, tuple(sequences), tuple(compared), tuple(faces))
 

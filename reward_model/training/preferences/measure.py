@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from identity_reward_client.preference import tie_band
 from reward_model.data.records import PreferencePair
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
 
 from ..configs.preferences import PreferenceTrainingConfig
 from ..data.media import MediaSource

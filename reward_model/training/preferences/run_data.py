@@ -11,7 +11,7 @@ from math import ceil
 from pathlib import Path
 
 from reward_model.data.records import resolve
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
 
 from ..configs.preferences import PreferenceTrainingConfig
 from ..data.casts import Pairs, by_cast, good_videos, persons_of

@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
 
 from ..errors import TrainingError
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, DistributedType
 
+from reward_model.data.seeding import torch_seed
 from reward_model.qwen.patches import packed_patches
 from reward_model.qwen.preprocess import Preprocessor
-from reward_model.seeding import torch_seed
 
 from ..configs.preferences import PreferenceTrainingConfig
 from ..data.media import FileMedia, MediaSource

@@ -18,10 +18,10 @@ import torch
 
 from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import PATCH, TEMPORAL_PATCH, smart_resize
+from identity_reward_client.errors import RewardError
 from identity_reward_client.frame_sampling import PixelRule
 from reward_model.data.people.corruptions.corruptions import MODES
 from reward_model.data.records import resolve
-from reward_model.errors import ScoringError
 from reward_model.qwen.preprocess import Medium, Preprocessor
 from reward_model.qwen.runner.sequence import TokenSequence
 from reward_model.qwen.runner.windows import Grid
@@ -198,7 +198,7 @@ def _naming_file(jsonl: Path, cast: Pairs, name: str) -> Iterator[None]:
     """Turns errors of reading the file `name` into a TrainingError that names it."""
     try:
         yield
-    except (ScoringError, OSError) as error:
+    except (RewardError, OSError) as error:
         raise TrainingError(f"pair {cast[0].pair_id} of {jsonl}: {name}: {error}") from None
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from scipy.stats import mannwhitneyu
 
+from reward_model.data.seeding import generator
 from reward_model.qwen.preprocess import Preprocessor
-from reward_model.seeding import generator
 
 from ..configs.vision_pretraining import VisionPretrainingConfig
 from ..data.casts import Pairs, by_cast

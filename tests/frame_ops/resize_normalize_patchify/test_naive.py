@@ -20,7 +20,7 @@ from frame_ops.resize_normalize_patchify.naive import (
 )
 from frame_ops.resize_normalize_patchify.resize import resize
 from frame_ops.resize_normalize_patchify.smart_resize import grid_thw, smart_resize
-from tests.anchors import INSTALL, torchvision_found
+from tests.support.anchors import INSTALL, torchvision_found
 
 ROOT = Path(__file__).parents[3]
 SIZES = [(3, 240, 416), (2, 480, 832), (1, 252, 420), (4, 60, 100), (1, 720, 1280), (2, 333, 97)]

@@ -33,7 +33,7 @@ def test_the_examples_rewards_under_tiny_are_the_same_to_the_last_bit(rewards):
 
 
 def test_under_float_few_bytes_differ_and_scores_by_little(rewards):
-    """docs/scores.md and the README of kernels state these limits."""
+    """docs/explanation/what-the-number-means.md and the README of kernels state these limits."""
     ours = {name: found for name, found in rewards.items() if name.startswith("float ")}
     assert len(ours) == 9
     for name, found in ours.items():

@@ -4,12 +4,19 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from identity_reward_client.errors import Conflict, InvalidMedia, NotReady, Overloaded, RateLimited, answered
+from identity_reward_client.errors import (
+    Conflict,
+    InvalidMedia,
+    NotReady,
+    Overloaded,
+    RateLimited,
+    UnknownError,
+    server_errors,
+)
 from identity_reward_client.proto.status import from_details, to_status
-from identity_reward_client.wire.error_bodies import UnknownError
 
 
-@pytest.mark.parametrize("kind", answered(), ids=lambda kind: kind.code)
+@pytest.mark.parametrize("kind", server_errors(), ids=lambda kind: kind.code)
 def test_every_error_comes_back_as_its_class(kind):
     status = to_status(kind("because", details={"limit": "x", "maximum": 3, "half": 0.5}))
     assert status.code == getattr(grpc.StatusCode, kind.grpc_status).value[0]

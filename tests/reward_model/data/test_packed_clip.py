@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from identity_reward_client.errors import InvalidMedia
 from reward_model.data.packed_clip import read_packed, write_packed
-from reward_model.errors import InvalidMedia
 from reward_model.types import Video
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (4, 28, 56, 3), dtype=np.uint8)

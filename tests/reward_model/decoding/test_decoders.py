@@ -4,8 +4,8 @@ import threading
 import numpy as np
 import pytest
 
+from identity_reward_client.errors import InvalidMedia
 from reward_model.decoding.decoders import DECODERS, decode_frames, decoder, probe
-from reward_model.errors import InvalidMedia
 
 BOTH = sorted(DECODERS)
 KINDS = {
@@ -86,9 +86,9 @@ BROKEN = {
     "text": (lambda clip: b"hello world, not a clip\n" * 40, "no video file of a known kind"),
     "playlist": (lambda clip: b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n/etc/passwd\n", "no video file"),
     "concatenation": (lambda clip: b"ffconcat version 1.0\nfile /etc/passwd\n", "no video file"),
-    "png": (lambda clip: b"\x89PNG\r\n\x1a\n" + bytes(100), "a picture was given"),
+    "png": (lambda clip: b"\x89PNG\r\n\x1a\n" + bytes(100), "an image was given"),
     "audio-only": (lambda clip: clip(name="a.mp4", audio=True, video=False), "no video stream|can't be read"),
-    "song-with-a-cover": (lambda clip: clip(name="a.mp4", audio=True, video=False, cover=True), "only audio, pictures"),
+    "song-with-a-cover": (lambda clip: clip(name="a.mp4", audio=True, video=False, cover=True), "only audio, images"),
     "tail-missing": (lambda clip: clip(**MP4)[:-2000], "can't be read"),
     "half": (lambda clip: clip(**MP4)[: len(clip(**MP4)) // 2], "can't be read"),
     "header-only": (lambda clip: clip(**MP4)[:40], "can't be read"),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reward_model.decoding.images import decode_picture
-from reward_model.errors import InvalidMedia
+from identity_reward_client.errors import InvalidMedia
+from reward_model.decoding.images import decode_image
 
 GRADIENT = np.arange(24 * 16 * 3, dtype=np.uint32).reshape(24, 16, 3).astype(np.uint8)
 
@@ -15,7 +15,7 @@ GRADIENT = np.arange(24 * 16 * 3, dtype=np.uint32).reshape(24, 16, 3).astype(np.
 def decoded(picture: Image.Image, form: str = "PNG", rule: str = "as-stored", **options) -> np.ndarray:
     file = io.BytesIO()
     picture.save(file, form, **options)
-    return decode_picture(file.getvalue(), "it", 10**6, rule)
+    return decode_image(file.getvalue(), "it", 10**6, rule)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -59,5 +59,32 @@ def test_sixteen_bits_are_cut_off_at_255():
 @pytest.mark.parametrize("rule", ["as-stored", "upright"])
 def test_animations_are_refused_by_either_rule(rule):
     pages = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green")]
-    with pytest.raises(InvalidMedia, match="it is an animated or many-page GIF of 2 pictures; send one"):
+    with pytest.raises(InvalidMedia, match="it is an animated or many-page GIF of 2 images; send one"):
         decoded(pages[0], "GIF", rule, save_all=True, append_images=pages[1:])
+
+
+@pytest.mark.parametrize("rule", ["as-stored", "upright"])
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("PNG", {}),
+        ("WEBP", {}),
+        ("WEBP", {"lossless": True}),
+        ("BMP", {}),
+        ("GIF", {}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+    ],
+)
+def test_files_that_are_cut_short_say_so(form, options, rule):
+    file = io.BytesIO()
+    Image.effect_noise((200, 120), 80).convert("RGB").save(file, form, **options)
+    whole = file.getvalue()
+    cuts = [len(whole) * 8 // 10, len(whole) // 2]
+    if form == "JPEG":
+        cuts.append(len(whole) - 2)  # without its end marker
+    for size in cuts:
+        with pytest.raises(InvalidMedia, match=rf"it \({size} bytes\) ends too early: the file is cut short"):
+            decode_image(whole[:size], "it", 10**6, rule)

@@ -18,12 +18,12 @@ import psutil
 import pytest
 from PIL import Image
 
+from identity_reward_client.errors import InvalidMedia, LimitExceeded, ScoringFailed
 from reward_model.decoding import decoders as decode
 from reward_model.decoding import pool as decode_pool
 from reward_model.decoding import process as decode_process
 from reward_model.decoding.pool import DecodePool
-from reward_model.decoding.protocol import head
-from reward_model.errors import InvalidMedia, LimitExceeded, ScoringError
+from reward_model.decoding.protocol import encode
 
 ROOT = Path(__file__).parents[3]
 INDICES = [0, 7, 7, 29]
@@ -66,7 +66,7 @@ def png(*size: int, mode: str = "RGB") -> bytes:
 
 
 def picture(pool: DecodePool, data: bytes, max_pixels: int = 10**6) -> np.ndarray:
-    return pool.picture(data, "reference 0", max_pixels, "upright")
+    return pool.image(data, "reference 0", max_pixels, "upright")
 
 
 def gone(pid: int) -> bool:
@@ -131,7 +131,7 @@ def test_workers_have_no_torch_and_no_network(pool, clip):
 
 def test_importing_what_a_worker_needs_imports_no_torch():
     code = (
-        "import sys; from reward_model import decode, decode_picture, decode_sandbox, decode_worker, media_decoder; "
+        "import sys; from reward_model.decoding import decoders, images, media_decoder, sandbox, worker; "
         "print(sorted({name.split('.')[0] for name in sys.modules} & {'torch', 'pydantic', 'service', 'transformers'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
@@ -149,7 +149,7 @@ def test_limits_of_a_worker(make_pool):
 
 NETWORK = """
 import os, sys
-from reward_model.decode_pool import DecodePool
+from reward_model.decoding.pool import DecodePool
 pool = DecodePool(1)
 pool.start()
 pool.wait_ready()
@@ -262,11 +262,11 @@ def test_a_file_that_needs_more_memory_than_a_worker_may_take_is_refused(make_po
 
 
 NONSENSE = {
-    "too few fields": head({"width": 1 << 40, "height": 4}),
-    "a width below zero": head({"container": "mp4", "codec": "x", "width": -1, "height": 1, "num_frames": 1,
+    "too few fields": encode({"width": 1 << 40, "height": 4}),
+    "a width below zero": encode({"container": "mp4", "codec": "x", "width": -1, "height": 1, "num_frames": 1,
                                 "fps": 1.0, "duration_s": 1.0, "rotation": 0}),
-    "pixels for ever": head({"shape": [1 << 40]}, 1 << 62),
-    "pixels that nobody wants": head({"shape": [4]}, 4) + b"1234",
+    "pixels for ever": encode({"shape": [1 << 40]}, 1 << 62),
+    "pixels that nobody wants": encode({"shape": [4]}, 4) + b"1234",
     "a long text": b"\xff" * 64,
     "no object": (2).to_bytes(4, "big") + bytes(8) + b"[]",
 }  # fmt: skip
@@ -274,11 +274,11 @@ NONSENSE = {
 
 @pytest.mark.parametrize("said", NONSENSE)
 def test_a_worker_taken_over_by_a_file_is_not_believed(make_pool, clip, monkeypatch, said):
-    script = f"import os; os.write(0, {head({'missing': []})!r}); os.read(0, 1); os.write(0, {NONSENSE[said]!r})"
+    script = f"import os; os.write(0, {encode({'missing': []})!r}); os.read(0, 1); os.write(0, {NONSENSE[said]!r})"
     # one that ends with the job unread resets the connection, and what it said is lost
     script += "\nwhile os.read(0, 1 << 16): pass"
     monkeypatch.setattr(decode_process, "_MAIN", script)
-    with pytest.raises(InvalidMedia, match="its decoder answered nonsense"):
+    with pytest.raises(InvalidMedia, match="its decoder sent an invalid answer"):
         frames(make_pool(), clip())
 
 
@@ -324,7 +324,7 @@ def test_close_leaves_no_process_even_in_the_middle_of_a_job(make_pool, clip):
         closed.wait(10)
 
     def work():
-        with pytest.raises(ScoringError, match="closed") as caught:
+        with pytest.raises(ScoringFailed, match="closed") as caught:
             frames(pool, clip(), after_probe=wait)
         failed.append(caught.value)
 
@@ -337,7 +337,7 @@ def test_close_leaves_no_process_even_in_the_middle_of_a_job(make_pool, clip):
     thread.join(10)
     assert len(failed) == 1
     assert all(gone(pid) for pid in pids)
-    with pytest.raises(ScoringError, match="closed"):
+    with pytest.raises(ScoringFailed, match="closed"):
         picture(pool, png(3, 3))
     pool.close()
 
@@ -386,7 +386,7 @@ def test_a_worker_is_renewed_after_many_jobs(make_pool, monkeypatch):
 
 
 def test_workers_that_can_not_start_say_why(make_pool):
-    with pytest.raises(ScoringError, match=r"did not start: KeyError.*no decoder is called 'gstreamer'"):
+    with pytest.raises(ScoringFailed, match=r"did not start: KeyError.*no decoder is called 'gstreamer'"):
         make_pool(decoder="gstreamer")
 
 

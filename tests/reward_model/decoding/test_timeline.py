@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identity_reward_client.errors import InvalidMedia
 from reward_model.decoding.timeline import timeline
-from reward_model.errors import InvalidMedia
 
 
 @given(st.integers(1, 300), st.sampled_from([1.0, 10.0, 23.976, 25.0, 59.94, 120.0]), st.floats(-5, 100))

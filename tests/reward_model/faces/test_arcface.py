@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reward_model.errors import NonFiniteReward, ReferenceWithoutFace
+from identity_reward_client.errors import NonFiniteReward, ReferenceWithoutFace
 from reward_model.faces.arcface import ArcFaceScorer, Similarities
-from reward_model.scorer import load_scorer
+from reward_model.registry import load_scorer
 from reward_model.types import ReferenceSet, Sample
 
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from reward_model.config import Piece
 from reward_model.importing.keys import released
 from reward_model.qwen.model import RewardModel
-from reward_model.qwen.prompt import VIDEO_FIRST, Piece, conversation
+from reward_model.qwen.prompt import VIDEO_FIRST, conversation
 from reward_model.qwen.tiny import tiny_backbone, tiny_config, tiny_tokenizer
 from reward_model.qwen.tokenizer import QWEN_SPECIALS, byte_tokenizer
 
@@ -152,7 +153,7 @@ class Release:
         state = {rename(n): t.to(dtype or t.dtype) for n, t in self.base.items()}
         save_file(state, folder / "model.safetensors")
         (folder / "config.json").write_text(dumps(self._flat_config(BASE_ROWS)))
-        self.base_tokenizer.save(folder / "tokenizer.json")
+        (folder / "tokenizer.json").write_text(self.base_tokenizer.to_json())
 
     def _flat_config(self, rows):
         text, vision = dict(self.backbone["text_config"]), dict(self.backbone["vision_config"])

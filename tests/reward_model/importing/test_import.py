@@ -12,7 +12,7 @@ from reward_model.folder import CheckpointError, read_config
 from reward_model.importing.exporter import export_checkpoint
 from reward_model.importing.importer import frame_sampling, import_checkpoint
 from reward_model.qwen.loading import load_folder
-from reward_model.scorer import load_scorer
+from reward_model.registry import load_scorer
 
 LAYOUTS = [
     (layout, names) for layout in ("lora", "wrapped", "folded", "safetensors", "sharded") for names in ("4.51", "5")

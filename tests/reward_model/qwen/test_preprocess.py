@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identity_reward_client.errors import InvalidMedia
 from reward_model.config import FRAME_SAMPLINGS, IDENTITY_GRPO, PAPER
-from reward_model.errors import InvalidMedia
 from reward_model.qwen.patches import ReferencePatches, packed_patches
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.qwen.prompt import IDENTITY_FIRST

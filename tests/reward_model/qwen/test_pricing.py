@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from reward_model.qwen.pricing import picture_tokens, pixel_price
+from reward_model.qwen.pricing import picture_tokens
 from reward_model.qwen.tiny import SAMPLING, load
-from reward_model.types import Price, ReferenceSet, Sample, Video
+from reward_model.types import ReferenceSet, Sample, Video
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,3 @@ def test_a_file_nobody_has_opened_counts_as_the_largest(scorer):
 
 def test_what_can_not_be_resized_has_a_price_all_the_same(scorer):
     assert scorer.price([(1, 5000)], 4, (1, 5000), None).own > 0
-
-
-def test_models_without_tokens_count_pixels():
-    assert pixel_price([(280, 280), (1, 1)], 8, (280, 280)) == Price(101, 800)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from identity_reward_client.errors import NonFiniteReward, OutOfMemory
 from reward_model.config import RewardModelConfig
-from reward_model.errors import NonFiniteReward, OutOfMemory
 from reward_model.qwen.scorer import QwenScorer
 from reward_model.qwen.tiny import tiny_config, tiny_model, tiny_tokenizer
-from reward_model.scorer import load_scorer
+from reward_model.registry import load_scorer
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def test_bytes_come_back(text):
 
 def test_a_saved_tokenizer_is_the_same(tmp_path):
     tokenizer = byte_tokenizer(QWEN_SPECIALS)
-    tokenizer.save(tmp_path / "tokenizer.json")
+    (tmp_path / "tokenizer.json").write_text(tokenizer.to_json())
     again = load_tokenizer(tmp_path)
     assert len(again) == len(tokenizer)
     assert again.encode("hi <|im_end|> ä") == tokenizer.encode("hi <|im_end|> ä")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from reward_model.training.cli import train_reward
 from reward_model.training.loop.journal import read_metrics
-from tests.test_architecture import ROOT
+from tests.support.paths import ROOT
 
 app = typer.Typer()
 app.command()(train_reward)

@@ -8,10 +8,11 @@ import numpy as np
 import psutil
 import pytest
 
-import service.engine.pipeline
+import service.engine.preparation
 from identity_reward_client.errors import (
     Conflict,
     DeadlineExceeded,
+    DeviceLost,
     InternalError,
     InvalidMedia,
     InvalidRequest,
@@ -29,12 +30,11 @@ from identity_reward_client.errors import (
 )
 from identity_reward_client.messages import CompareRequest, GroupRequest, Image, ReferenceSet, ScoreRequest, Video
 from identity_reward_client.preference import Preference, matrices, probabilities
-from reward_model.errors import DeviceLost
-from reward_model.scorer import SCORERS
+from reward_model.registry import SCORERS
 from service.engine.engine import ScoringEngine
 from service.scheduling.call import Call
-from service.settings.settings import Settings
 from tests.service.conftest import pixels
+from tests.service.flat_settings import flat_settings
 
 
 async def test_score(engine, picture, video):
@@ -117,9 +117,9 @@ async def test_limits_of_the_request(make_engine, picture, video, change, error)
 
 async def test_equal_videos_of_a_request_are_decoded_and_scored_once(engine, picture, video, monkeypatch):
     decoded = []
-    true_decode = service.engine.pipeline.decode_video
+    true_decode = service.engine.preparation.decode_video
     monkeypatch.setattr(
-        service.engine.pipeline, "decode_video", lambda one, *rest: decoded.append(one) or true_decode(one, *rest)
+        service.engine.preparation, "decode_video", lambda one, *rest: decoded.append(one) or true_decode(one, *rest)
     )
     videos = [video(51), video(102), video(51), video(51, fps=4)]
     answer = await engine.score_group(GroupRequest(references=[picture()], videos=videos))
@@ -145,15 +145,15 @@ async def test_a_stored_set_may_be_too_large_for_a_model(engine, picture, video)
 async def test_overload_is_said_before_anything_is_decoded(make_engine, picture, video, monkeypatch):
     engine = make_engine(max_group_videos=2, max_waiting_tokens=2)
     admission = engine._models.find(None).admission
-    monkeypatch.setattr(service.engine.pipeline, "decode_video", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(service.engine.preparation, "decode_video", lambda *_: pytest.fail("decoded"))
     with admission.admit(Call(), 2):
         with pytest.raises(Overloaded) as caught:
             await engine.score(ScoreRequest(references=[picture()], video=video(1)))
         with pytest.raises(Overloaded):
-            engine.check_room(Call())
+            engine.check_capacity(Call())
     assert caught.value.retry_after_s >= 1
     assert admission.tokens == 0
-    engine.check_room(Call())
+    engine.check_capacity(Call())
 
 
 async def test_concurrent_requests_share_batches_and_get_their_own_answers(engine, picture, video):
@@ -178,7 +178,7 @@ async def test_a_cancelled_request_gives_its_room_back(engine, picture, video):
 
 
 async def test_before_start_and_after_close_nothing_is_scored(picture, video):
-    engine = ScoringEngine(Settings(models=("brightness",)))
+    engine = ScoringEngine(flat_settings(models=("brightness",)))
     request = ScoreRequest(references=[picture()], video=video(1))
     assert not engine.ready
     with pytest.raises(NotReady):
@@ -194,7 +194,7 @@ def test_a_start_that_fails_leaves_no_thread_and_no_process(monkeypatch):
     monkeypatch.setitem(SCORERS, "broken", "math:sqrt")
     threads, processes = set(threading.enumerate()), set(psutil.Process().children())
     with pytest.raises(InternalError, match="broken"):
-        ScoringEngine(Settings(models=("brightness", "broken"), decode_workers=1)).start()
+        ScoringEngine(flat_settings(models=("brightness", "broken"), decode_workers=1)).start()
     deadline = time.monotonic() + 5
     while set(threading.enumerate()) - threads and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -206,9 +206,9 @@ def test_a_start_that_fails_leaves_no_thread_and_no_process(monkeypatch):
 def test_a_model_that_fails_to_load_is_named(monkeypatch):
     monkeypatch.setitem(SCORERS, "broken", "math:sqrt")
     with pytest.raises(InternalError, match=r"model 'broken' can't be loaded on cpu: TypeError"):
-        ScoringEngine(Settings(models=("broken",))).start()
+        ScoringEngine(flat_settings(models=("broken",))).start()
     with pytest.raises(ModelNotFound, match=r"no model is called 'absent'; there are .*brightness"):
-        ScoringEngine(Settings(models=("absent",))).start()
+        ScoringEngine(flat_settings(models=("absent",))).start()
 
 
 async def test_metrics_count_items_and_errors(engine, picture, video):
@@ -233,14 +233,14 @@ async def test_models_go_by_their_own_names_the_default_first(monkeypatch, pictu
     for name in ("first", "second", "again"):
         monkeypatch.setattr(registered, name, named(name.replace("again", "first")), raising=False)
         monkeypatch.setitem(SCORERS, f"folder/{name}", f"brightness_for_tests:{name}")
-    engine = ScoringEngine(Settings(models=("folder/first", "folder/second"), default_model="folder/second"))
+    engine = ScoringEngine(flat_settings(models=("folder/first", "folder/second"), default_model="folder/second"))
     engine.start()
     assert [(info.name, info.default) for info in engine.models()] == [("second", True), ("first", False)]
     answer = await engine.score(ScoreRequest(references=[picture()], video=video(51)))
     assert answer.model.name == "second"
     await engine.close()
     with pytest.raises(InternalError, match="two of the served models are called 'first'"):
-        ScoringEngine(Settings(models=("folder/first", "folder/again"))).start()
+        ScoringEngine(flat_settings(models=("folder/first", "folder/again"))).start()
 
 
 async def test_a_video_that_was_scored_is_answered_by_content_and_by_id(engine, picture, video):
@@ -387,7 +387,7 @@ async def test_a_draining_engine_answers_what_it_took_and_takes_no_more(engine, 
             await refused
         assert caught.value.retry_after_s >= 1
     with pytest.raises(NotReady):
-        engine.check_room(Call())
+        engine.check_capacity(Call())
     scorer.open.set()
     assert (await taken).reward == 0.2
 
@@ -404,7 +404,7 @@ async def test_rates_hold_for_each_client(make_engine, picture, video):
 
 async def test_a_lost_device_ends_the_engine(picture, video, monkeypatch):
     lost = []
-    engine = ScoringEngine(Settings(models=("brightness",), decode_workers=0), on_lost=lost.append)
+    engine = ScoringEngine(flat_settings(models=("brightness",), decode_workers=0), on_lost=lost.append)
     engine.start()
 
     def forward(batch):
@@ -437,3 +437,15 @@ async def test_metrics_name_queue_batches_rewards_and_verdicts(engine, picture, 
     ):
         assert line in text
     assert 'identity_reward_drain_tokens_per_second{model="brightness"}' in text
+
+
+async def test_the_same_reference_twice_is_refused_by_every_call(engine, picture, video):
+    same = [picture(9), picture(9)]
+    for call in (
+        engine.score(ScoreRequest(references=same, video=video(51))),
+        engine.score_group(GroupRequest(references=same, videos=[video(51), video(52)])),
+        engine.compare(CompareRequest(references=same, video_a=video(51), video_b=video(52))),
+        engine.put_references(ReferenceSet(images=same)),
+    ):
+        with pytest.raises(InvalidRequest, match="references 0 and 1 are the same image"):
+            await call

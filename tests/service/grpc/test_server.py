@@ -23,7 +23,7 @@ from service.auth import tokens
 from service.auth.authenticator import Authenticator
 from service.grpc.interceptors import anyone, by_token
 from service.grpc.server import GrpcServer
-from service.settings.settings import Settings
+from tests.service.flat_settings import flat_settings
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -220,7 +220,7 @@ async def test_a_call_carries_its_metadata_peer_and_deadline_to_the_engine(serve
     assert (seen[0].client, seen[0].priority, seen[0].idempotency_key) == ("127.0.0.1", "rollout", "abc")
     assert 0 < seen[0].deadline - time.monotonic() < 7.1
     assert (seen[1].priority, seen[1].idempotency_key) == ("interactive", None)
-    assert 7 < seen[1].deadline - time.monotonic() <= server.engine.settings.request_timeout_s
+    assert 7 < seen[1].deadline - time.monotonic() <= server.engine.settings.requests.request_timeout_s
 
 
 async def test_a_callers_deadline_frees_its_place(server, connect, score_request):
@@ -307,7 +307,7 @@ def test_a_blocking_caller_reads_the_details_with_grpc_status(request):
 
     from service.engine.engine import ScoringEngine
 
-    engine = ScoringEngine(Settings(models=("brightness",), decode_workers=0, grpc_port=0))
+    engine = ScoringEngine(flat_settings(models=("brightness",), decode_workers=0, grpc_port=0))
     engine.start()
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)

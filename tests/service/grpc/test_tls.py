@@ -9,6 +9,7 @@ from identity_reward_client.transports.retry import RetryPolicy
 from service.grpc.server import GrpcServer
 from service.grpc.tls import check_tls
 from service.settings.settings import Settings, SettingsError
+from tests.service.flat_settings import flat_settings
 
 
 class Files:
@@ -84,7 +85,7 @@ async def test_mutual_tls_answers_only_callers_with_a_certificate_of_the_authori
 def test_good_files_pass(files):
     check_tls(Settings())
     certificate, key = files.server
-    check_tls(Settings(grpc_tls_cert=certificate, grpc_tls_key=key, grpc_tls_client_ca=files.ca))
+    check_tls(flat_settings(grpc_tls_cert=certificate, grpc_tls_key=key, grpc_tls_client_ca=files.ca))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_files_that_will_not_do_are_named(files, certificate, key, client_ca, sa
     if client_ca is not None:
         given["grpc_tls_client_ca"] = paths[client_ca]
     with pytest.raises(SettingsError, match=says):
-        check_tls(Settings(**given))
+        check_tls(flat_settings(**given))
 
 
 @pytest.mark.parametrize(
@@ -123,4 +124,4 @@ def test_files_that_will_not_do_are_named(files, certificate, key, client_ca, sa
 )
 def test_settings_that_make_no_sense(given, says):
     with pytest.raises(SettingsError, match=says):
-        Settings.make(**given)
+        flat_settings(**given)

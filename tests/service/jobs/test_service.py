@@ -17,7 +17,7 @@ from service.jobs.service import Jobs
 from service.operations.metrics import Metrics
 from service.scheduling.call import Call
 from tests.service.conftest import LOADED
-from tests.small_disk import small_disk
+from tests.support.small_disk import small_disk
 
 ANNA, BEN = Call(client="anna"), Call(client="ben")
 

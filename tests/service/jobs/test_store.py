@@ -19,7 +19,7 @@ from identity_reward_client.transports.jobs import encode_manifest
 from identity_reward_client.wire.job_messages import JobItem
 from service.jobs import database as job_file
 from service.jobs.store import JobStore
-from tests.small_disk import small_disk
+from tests.support.small_disk import small_disk
 
 
 def item(number: int, reference: bytes = b"picture", **more) -> JobItem:
@@ -339,8 +339,8 @@ def test_a_full_disk_refuses_a_job_and_a_result_until_there_is_room(make, tmp_pa
 WORKER = """
 import json, random, sys, threading
 from pathlib import Path
-from service.job_store import JobStore
-from identity_reward_client.job_messages import JobItem
+from service.jobs.store import JobStore
+from identity_reward_client.wire.job_messages import JobItem
 store = JobStore(Path(sys.argv[1]), 1 << 30, 1000)
 draw = random.Random(sys.argv[2])
 print("ready", flush=True)

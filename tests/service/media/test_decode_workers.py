@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from identity_reward_client.errors import InvalidMedia, LimitExceeded, ScoringFailed
 from identity_reward_client.messages import GroupRequest, Image, ReferenceSet, ScoreRequest, Video
 from service.engine.engine import ScoringEngine
-from service.settings.settings import Settings
+from tests.service.flat_settings import flat_settings
 
 
 def mp4(value: int, size: int = 64) -> bytes:
@@ -115,4 +115,4 @@ async def test_errors_of_stored_references_are_the_wires(engine):
 async def test_an_engine_whose_workers_can_not_start_says_so(monkeypatch):
     monkeypatch.setattr("reward_model.decoding.process._MAIN", "raise SystemExit(3)")
     with pytest.raises(ScoringFailed, match="a decode worker did not start: it ended with code 3"):
-        ScoringEngine(Settings(models=("brightness",))).start()
+        ScoringEngine(flat_settings(models=("brightness",))).start()

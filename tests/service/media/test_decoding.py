@@ -18,8 +18,9 @@ from identity_reward_client.messages import Image, Pixels, Video
 from reward_model.decoding.media_decoder import InProcessDecoder, ProbedVideo
 from service.media.decoding import decode_references, decode_video, measure_video
 from service.settings.settings import Settings
+from tests.service.flat_settings import flat_settings
 
-LIMITS = Settings()
+LIMITS = Settings().media
 HERE = InProcessDecoder()
 FOUR = FrameSampling("uniform-4", num_frames=4)
 RAMP = np.repeat(np.arange(10, dtype=np.uint8)[:, None, None, None] * 20, 32 * 32 * 3, axis=1).reshape(10, 32, 32, 3)
@@ -87,7 +88,7 @@ def test_compat_needs_a_model_that_assumes_a_rate():
 def test_limits_of_a_file_hold_between_probe_and_decode(monkeypatch, limit, says):
     monkeypatch.setattr(ProbedVideo, "frames", lambda *_: pytest.fail("decoded over a limit"))
     with pytest.raises(LimitExceeded, match=says) as caught:
-        decode_video(Video(data=mp4(RAMP)), FOUR, Settings(**limit), HERE)
+        decode_video(Video(data=mp4(RAMP)), FOUR, flat_settings(**limit).media, HERE)
     assert caught.value.details["limit"] == next(iter(limit))
 
 
@@ -111,7 +112,7 @@ def test_chosen_frames_are_taken_as_they_came():
 
 
 def test_a_mismatch_names_both_lists():
-    with pytest.raises(FrameIndexMismatch, match=r"\[0, 3, 6, 9\] of 10 .* took \[0, 3, 5, 9\]") as caught:
+    with pytest.raises(FrameIndexMismatch, match=r"\[0, 3, 6, 9\] of 10 .* selected \[0, 3, 5, 9\]") as caught:
         decode_video(frames(RAMP[:4], num_source_frames=10, frame_indices=[0, 3, 5, 9]), FOUR, LIMITS, HERE)
     assert caught.value.details["expected"] == [0, 3, 6, 9]
     assert caught.value.details["given"] == [0, 3, 5, 9]

@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from identity_reward_client.errors import InvalidMedia, LimitExceeded, RewardError
+from identity_reward_client.errors import InvalidMedia, InvalidRequest, LimitExceeded, RewardError
 from identity_reward_client.messages import Image, Pixels
 from reward_model.decoding.media_decoder import InProcessDecoder
-from service.media.images import decode_picture
+from service.media.images import decode_image, refuse_duplicates
 from service.settings.settings import Settings
+from tests.service.flat_settings import flat_settings
 
-LIMITS = Settings()
+LIMITS = Settings().media
 HERE = InProcessDecoder()
 
 
@@ -23,7 +24,7 @@ def encoded(picture: Pillow.Image, form: str = "PNG", **options) -> bytes:
 
 
 def decoded(data: bytes) -> np.ndarray:
-    return decode_picture(Image(data=data), LIMITS, HERE)
+    return decode_image(Image(data=data), LIMITS, HERE)
 
 
 GRADIENT = Pillow.fromarray(np.arange(24 * 16 * 3, dtype=np.uint32).reshape(24, 16, 3).astype(np.uint8))
@@ -37,7 +38,7 @@ def test_lossless_formats_keep_every_pixel(form, options):
 def test_pixels_are_taken_as_they_are():
     array = np.asarray(GRADIENT)
     image = Image(pixels=Pixels(shape=list(array.shape), data=array.tobytes()))
-    assert np.array_equal(decode_picture(image, LIMITS, HERE), array)
+    assert np.array_equal(decode_image(image, LIMITS, HERE), array)
 
 
 # EXIF orientation -> what the camera must have seen, from the stored pixels
@@ -92,7 +93,7 @@ def test_other_modes_become_rgb(mode):
 def test_an_animated_picture_is_refused_by_name(form):
     pages = [Pillow.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
     data = encoded(pages[0], form, save_all=True, append_images=pages[1:])
-    with pytest.raises(InvalidMedia, match=f"animated or many-page {form} of 3 pictures"):
+    with pytest.raises(InvalidMedia, match=f"animated or many-page {form} of 3 images"):
         decoded(data)
 
 
@@ -120,7 +121,7 @@ def test_a_bomb_is_a_limit_not_a_crash():
 
 def test_a_truncated_file_is_an_error_not_a_grey_half():
     data = encoded(Pillow.effect_noise((200, 200), 90).convert("RGB"), "JPEG")
-    with pytest.raises(InvalidMedia, match="can't be decoded"):
+    with pytest.raises(InvalidMedia, match="ends too early"):
         decoded(data[: len(data) // 2])
 
 
@@ -130,7 +131,7 @@ def test_floating_point_pixels_have_no_known_range():
 
 
 def test_formats_that_run_programs_are_not_opened():
-    with pytest.raises(InvalidMedia, match="no picture that can be read"):
+    with pytest.raises(InvalidMedia, match="no image that can be read"):
         decoded(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n")
 
 
@@ -143,8 +144,30 @@ def test_damaged_files_are_pictures_or_typed_errors(seed, damage):
     for place, value in damage:
         data[place % len(data)] = value
     try:
-        got = decode_picture(Image(data=bytes(data)), Settings(max_image_pixels=1_000_000), HERE)
+        got = decode_image(Image(data=bytes(data)), flat_settings(max_image_pixels=1_000_000).media, HERE)
     except RewardError:
         return
     assert got.dtype == np.uint8
     assert got.shape[2:] == (3,)
+
+
+def image_of(value: int, **fields) -> Image:
+    array = np.full((8, 8, 3), value, np.uint8)
+    return Image(**fields) if fields else Image(pixels=Pixels(shape=list(array.shape), data=array.tobytes()))
+
+
+@pytest.mark.parametrize(
+    "references",
+    [
+        [image_of(1), image_of(2), image_of(1)],
+        [image_of(0, data=b"abc"), image_of(0, data=b"abd"), image_of(0, data=b"abc")],
+    ],
+)
+def test_the_same_image_twice_as_references_is_refused(references):
+    with pytest.raises(InvalidRequest, match="references 0 and 2 are the same image") as caught:
+        refuse_duplicates(references)
+    assert caught.value.details == {"references": [0, 2]}
+
+
+def test_different_images_of_one_size_are_different_references():
+    refuse_duplicates([image_of(1), image_of(2), image_of(0, data=b"abc"), image_of(0, data=b"abcd")])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from identity_reward_client.errors import InputRefused, LimitExceeded
-from service.media.input_budget import Allowance
+from service.media.input_budget import InputBudget
 from service.media.local_paths import read_path
 
 
@@ -32,7 +32,7 @@ def root(tmp_path):
 
 
 def read(path, root, most=1 << 20) -> bytes:
-    return read_path(str(path), [root], "the video", Allowance(most))
+    return read_path(str(path), [root], "the video", InputBudget(most))
 
 
 def test_plain_files_below_a_root_are_read(root):
@@ -57,13 +57,13 @@ def test_plain_files_below_a_root_are_read(root):
         ("{root}/link", "symbolic link"),
         ("{root}/relative", "symbolic link"),
         ("{root}/inside", "symbolic link"),
-        ("{root}/folder/s", "symbolic link, or no folder"),
-        ("{root}/a.mp4/x", "symbolic link, or no folder"),
+        ("{root}/folder/s", "symbolic link, or not a folder"),
+        ("{root}/a.mp4/x", "symbolic link, or not a folder"),
         ("{root}/gone", "no such file"),
         ("{root}/gone/x", "no such file"),
-        ("{root}/" + "x" * 300, "it failed"),
-        ("{root}/deep", "no regular file"),
-        ("{root}/pipe", "no regular file"),
+        ("{root}/" + "x" * 300, "reading failed"),
+        ("{root}/deep", "not that of a regular file"),
+        ("{root}/pipe", "not that of a regular file"),
     ],
 )
 def test_everything_else_is_refused_without_its_name(root, path, says):
@@ -77,9 +77,9 @@ def test_everything_else_is_refused_without_its_name(root, path, says):
 def test_sockets_and_devices_are_no_files(root):
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(str(root / "socket"))
-        with pytest.raises(InputRefused, match="no regular file"):
+        with pytest.raises(InputRefused, match="not that of a regular file"):
             read(root / "socket", root)
-    with pytest.raises(InputRefused, match="no regular file"):
+    with pytest.raises(InputRefused, match="not that of a regular file"):
         read("/dev/zero", Path("/dev"))
 
 

@@ -20,7 +20,7 @@ def test_the_store_forgets_what_was_used_longest_ago():
     store.put(C, a_set(3))
     assert store.get(A).images[0][0, 0, 0] == 1
     assert store.get(C).images[0][0, 0, 0] == 3
-    with pytest.raises(ReferenceSetNotFound, match="put its pictures"):
+    with pytest.raises(ReferenceSetNotFound, match="PUT its images"):
         store.get(B)
 
 

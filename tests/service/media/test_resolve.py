@@ -69,7 +69,7 @@ async def test_what_cannot_be_had_costs_its_item_alone(linked, host, tmp_path, p
     ]  # fmt: skip
     group = await linked.score_group(GroupRequest(references=[picture()], videos=videos))
     assert [item.error and item.error.code for item in group.items] == [None, *["input_refused"] * 3, None]
-    assert "frame 0 could not be fetched: its host answered 404" in group.items[1].error.message
+    assert "frame 0 could not be fetched: its host responded with status 404" in group.items[1].error.message
     assert [group.items[i].reward for i in (0, 4)] == pytest.approx([0.2, 0.2])
     with pytest.raises(InputRefused, match="reference 0 can't be read: no such file"):
         await linked.score(ScoreRequest(references=[Image(path=f"{tmp_path}/clips/gone")], video=video(1)))
@@ -106,7 +106,7 @@ async def test_off_by_default(engine, host, tmp_path, picture, video):
             ScoreRequest(references=[image], video=video(1)),
             ScoreRequest(references=[picture()], video=pictures(image)),
         ):
-            with pytest.raises(InputRefused, match="which this server doesn't take; send its bytes"):
+            with pytest.raises(InputRefused, match="which this server doesn't accept; send its bytes"):
                 await engine.score(request)
     assert host.connections == 0
 

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from identity_reward_client.errors import InputRefused, LimitExceeded, RewardError
-from service.media.input_budget import Allowance
+from service.media.input_budget import InputBudget
 from service.media.url_fetch import Fetcher
-from service.settings.settings import Settings
+from tests.service.flat_settings import flat_settings
 from tests.service.media_host import Authority, MediaHost, answer, drip, flood, raw, redirect, silence
 
 SECRET = b"secret-content"
@@ -35,8 +35,8 @@ def fetch(authority, host):
 
     def get(url: str, most: int = MOST, deadline: float = float("inf"), **settings) -> bytes:
         given = {"url_hosts": f"localhost:{host.port}", "url_private_networks": "127.0.0.1/32,::1/128"} | settings
-        made.append(Fetcher(Settings.make(**given), authority.trusting))
-        return made[-1].get(url, "the video", Allowance(most, deadline))
+        made.append(Fetcher(flat_settings(**given).urls, authority.trusting))
+        return made[-1].get(url, "the video", InputBudget(most, deadline))
 
     yield get
     for fetcher in made:
@@ -155,10 +155,10 @@ def test_certificates_are_verified_for_the_name_in_the_url(fetch, authority, res
     resolver("media.test", ["127.0.0.1"])
     with authority.host("other.test") as host:
         said = refused(fetch, host.url("/clip", "media.test"), url_hosts=f"media.test:{host.port}")
-        assert "certificate doesn't verify" in said
+        assert "certificate can't be verified" in said
     with Authority(tmp_path).host("media.test") as host:
         said = refused(fetch, host.url("/clip", "media.test"), url_hosts=f"media.test:{host.port}")
-        assert "certificate doesn't verify" in said
+        assert "certificate can't be verified" in said
 
 
 def test_http_is_its_own_setting(fetch):
@@ -191,7 +191,7 @@ def test_three_redirects_and_no_more(fetch, host):
         ("file:///etc/passwd", "must start with https://"),
         ("https://u:p@localhost:{port}/clip", "user name or password"),
         ("//example.org/clip", "aren't among"),
-        ("https://0177.0.0.1/", "no URL"),
+        ("https://0177.0.0.1/", "not a URL"),
         ("https://rebound.test:{port}/clip", "address that this server doesn't connect to"),
     ],
 )
@@ -206,12 +206,12 @@ def test_redirects_are_checked_like_the_url(fetch, host, resolver, to, says):
 @pytest.mark.parametrize(
     ("behaviour", "says"),
     [
-        (answer(SECRET, "404 Not Found"), "its host answered 404"),
-        (answer(SECRET, "500 Oops"), "its host answered 500"),
-        (answer(SECRET, "206 Partial Content"), "its host answered 206"),
-        (answer(SECRET, "304 Not Modified"), "its host answered 304"),
-        (answer(SECRET, "302 Found"), "its host answered 302"),
-        (answer(SECRET, Content_Encoding="gzip"), "sends it compressed"),
+        (answer(SECRET, "404 Not Found"), "its host responded with status 404"),
+        (answer(SECRET, "500 Oops"), "its host responded with status 500"),
+        (answer(SECRET, "206 Partial Content"), "its host responded with status 206"),
+        (answer(SECRET, "304 Not Modified"), "its host responded with status 304"),
+        (answer(SECRET, "302 Found"), "its host responded with status 302"),
+        (answer(SECRET, Content_Encoding="gzip"), "sends a compressed body"),
         (raw(SECRET * 9), "doesn't speak HTTP/1.1"),
         (raw(b""), "doesn't speak HTTP/1.1"),
         (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + SECRET), "doesn't speak HTTP/1.1"),
@@ -228,8 +228,8 @@ def test_bad_answers_are_told_without_their_content(fetch, host, behaviour, says
 def test_hosts_that_are_not_there(fetch, resolver):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    assert "doesn't take the connection" in refused(fetch, f"https://localhost:{port}/", url_hosts=f"localhost:{port}")
-    assert "isn't known" in refused(fetch, "https://no.such.host.invalid/", url_hosts="no.such.host.invalid")
+    assert "refuses the connection" in refused(fetch, f"https://localhost:{port}/", url_hosts=f"localhost:{port}")
+    assert "can't be resolved" in refused(fetch, "https://no.such.host.invalid/", url_hosts="no.such.host.invalid")
 
 
 def test_size_is_taken_from_the_header_and_counted_where_there_is_none(fetch, host):
@@ -279,11 +279,11 @@ def test_no_tls_handshake_is_waited_for_longer(fetch, host):
 def test_several_share_one_allowance(authority, host):
     host.paths["/half"] = answer(b"x" * 600)
     fetcher = Fetcher(
-        Settings.make(url_hosts=f"localhost:{host.port}", url_private_networks="127.0.0.1/32,::1/128"),
+        flat_settings(url_hosts=f"localhost:{host.port}", url_private_networks="127.0.0.1/32,::1/128").urls,
         authority.trusting,
     )
-    allowance = Allowance(1000)
+    allowance = InputBudget(1000)
     fetcher.get(host.url("/half"), "video 0", allowance)
-    with pytest.raises(RewardError, match="video 1: what the request brings in"):
+    with pytest.raises(RewardError, match="video 1: the files behind the request's URLs and paths"):
         fetcher.get(host.url("/half"), "video 1", allowance)
     fetcher.close()

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from identity_reward_client.messages import GroupRequest, Image, Pixels, Video
 from service.engine.engine import ScoringEngine
-from service.settings.settings import Settings
+from tests.service.flat_settings import flat_settings
 
 
 def pixels(*shape, seed=0):
@@ -26,7 +26,7 @@ def cache_samples(engine):
 
 @pytest.fixture
 async def engine():
-    engine = ScoringEngine(Settings(models=("tiny",), result_cache_entries=0))
+    engine = ScoringEngine(flat_settings(models=("tiny",), result_cache_entries=0))
     engine.start()
     yield engine
     await engine.close()

@@ -16,17 +16,17 @@ class Item:
 
 
 def served(queue, budget):
-    """Tokens by class and client of what the next `budget` tokens serve."""
-    seen: dict = {}
+    """Tokens by class and by client among the next `budget` tokens."""
+    tokens: dict = {}
     while budget > 0 and len(queue):
         item = queue.pop()
         budget -= item.cost
         for key in (item.priority, item.client):
-            seen[key] = seen.get(key, 0) + item.cost
-    return seen
+            tokens[key] = tokens.get(key, 0) + item.cost
+    return tokens
 
 
-def test_one_caller_is_served_in_order():
+def test_a_single_client_is_served_in_order():
     queue = FairQueue()
     items = [Item("rollout", "a", 10).push(queue) for _ in range(5)]
     assert queue.peek() is items[0]
@@ -40,23 +40,23 @@ def test_classes_share_by_weight_and_none_starves():
     for priority in PRIORITIES:
         for _ in range(400):
             Item(priority, priority[0], 10).push(queue)
-    seen = served(queue, 4000)
+    tokens = served(queue, 4000)
     total = sum(WEIGHTS.values())
     for priority in PRIORITIES:
-        assert seen[priority] == pytest.approx(4000 * WEIGHTS[priority] / total, abs=25)
+        assert tokens[priority] == pytest.approx(4000 * WEIGHTS[priority] / total, abs=25)
 
 
-def test_clients_of_a_class_share_alike_however_much_they_sent():
+def test_clients_of_a_class_get_equal_shares_whatever_they_sent():
     queue = FairQueue()
     for _ in range(300):
         Item("interactive", "greedy", 10).push(queue)
     for _ in range(30):
         Item("interactive", "modest", 5).push(queue)
-    seen = served(queue, 280)
-    assert seen["greedy"] == pytest.approx(seen["modest"], abs=15)
+    tokens = served(queue, 280)
+    assert tokens["greedy"] == pytest.approx(tokens["modest"], abs=15)
 
 
-def test_who_was_idle_is_next_and_has_no_credit():
+def test_an_idle_client_is_served_next_and_accumulates_no_credit():
     queue = FairQueue()
     for _ in range(100):
         Item("bulk", "busy", 10).push(queue)
@@ -67,7 +67,7 @@ def test_who_was_idle_is_next_and_has_no_credit():
     assert served(queue, 400)["late"] == pytest.approx(200, abs=20)
 
 
-def test_the_urgent_come_before_what_waits():
+def test_urgent_items_come_before_waiting_ones():
     queue = FairQueue()
     for _ in range(100):
         Item("bulk", "b", 100).push(queue)
@@ -77,7 +77,7 @@ def test_the_urgent_come_before_what_waits():
     assert urgent in [queue.pop(), queue.pop()]
 
 
-def test_what_is_removed_is_never_served():
+def test_removed_items_are_never_served():
     queue = FairQueue()
     items = [Item("rollout", name, 1).push(queue) for name in "abab"]
     assert queue.remove(items[1], "rollout", "b")
@@ -86,12 +86,12 @@ def test_what_is_removed_is_never_served():
     assert queue.drain() == [items[0], items[3], items[2]]
 
 
-def test_callers_that_are_gone_are_forgotten():
+def test_state_of_idle_clients_is_dropped():
     queue = FairQueue()
     for number in range(1000):
         Item("interactive", f"client {number}", 1).push(queue)
         queue.pop()
-    assert len(queue._classes["interactive"].shares._starts) <= 2
+    assert len(queue._classes["interactive"].clock._starts) <= 2
 
 
 @given(
@@ -103,7 +103,7 @@ def test_callers_that_are_gone_are_forgotten():
         max_size=60,
     )
 )
-def test_everything_comes_out_once(steps):
+def test_every_item_comes_out_once(steps):
     queue, inside, out = FairQueue(), [], []
     for step in steps:
         if step == "pop" and inside:

@@ -4,6 +4,7 @@ import pytest
 
 from service.settings.settings import Settings, SettingsError
 from service.settings.url_rules import HostRule, is_public, may_connect, parse_network
+from tests.service.flat_settings import flat_settings
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_hosts(rule, scheme, host, port, allowed):
                                   "a.org:x", "a.org:99999", "a.org?x", ":443"])  # fmt: skip
 def test_a_host_that_is_none_stops_the_start(text):
     with pytest.raises(SettingsError, match="is no host such as"):
-        Settings.make(url_hosts=text)
+        flat_settings(url_hosts=text)
 
 
 @pytest.mark.parametrize(
@@ -68,9 +69,13 @@ def test_a_host_that_is_none_stops_the_start(text):
 )
 def test_bad_networks_and_roots_stop_the_start(fields, says):
     with pytest.raises(SettingsError, match=says):
-        Settings.make(**fields)
+        flat_settings(**fields)
 
 
-def test_they_reach_a_child_process():
-    given = Settings(url_hosts=("a.org", "*.b.org:8443"), url_private_networks=("10.0.0.0/8",), path_roots=("/usr",))
-    assert Settings.from_environment(given.environment()) == given
+def test_url_settings_reach_a_child_process(monkeypatch):
+    given = flat_settings(
+        url_hosts=("a.org", "*.b.org:8443"), url_private_networks=("10.0.0.0/8",), path_roots=("/usr",)
+    )
+    for name, value in given.environment().items():
+        monkeypatch.setenv(name, value)
+    assert Settings.load() == given

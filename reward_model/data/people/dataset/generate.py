@@ -12,8 +12,8 @@ from typing import cast
 
 from reward_model.data.progress import Steps
 from reward_model.data.records import PreferencePair, Reference
+from reward_model.data.seeding import generator
 from reward_model.data.workers import results_of
-from reward_model.seeding import generator
 
 from ..photographs.openpeople import NoPhotos
 from ..rendering.renderer import RendererError, RendererKind, open_renderer

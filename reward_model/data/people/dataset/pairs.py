@@ -9,7 +9,7 @@ import numpy as np
 
 from identity_reward_client.preference import Preference
 from reward_model.data.records import PreferencePair, Reference
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
 
 from ..corruptions.corruptions import MODES, NUISANCE, quality
 from ..scenarios.labels import APART, EQUAL, SOURCES, LabelKind, Modes, exact_label, votes

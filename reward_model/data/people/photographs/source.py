@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
 
 from ..corruptions.corruptions import ANYBODY_FROM, face_damage_span, start_of
 from ..scenarios.options import PeopleError, share_out

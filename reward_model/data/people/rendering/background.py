@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
 
 from ..scenes.scene import Background
 

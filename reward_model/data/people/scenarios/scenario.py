@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
 
 from ..appearance.describe import describe
 from ..corruptions.corruptions import MODES, Cast, Mode, fail

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
 
 from ..appearance.person import Clothes, Person
 from .sampling import draw_background, draw_light

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
 
 from ..appearance.person import (
     BEARD_STYLES,

@@ -15,7 +15,7 @@ from reward_model.faces.recognition.alignment import align
 from reward_model.faces.recognition.detection import FaceDetector
 from reward_model.faces.recognition.embedding import FaceEmbedder
 from reward_model.faces.recognition.model_files import SFACE, ModelFileError, bundled_folder
-from reward_model.scorer import load_scorer
+from reward_model.registry import load_scorer
 
 KINDS = ("studio_portrait", "amateur_selfie", "amateur_posture", "studio_posture")
 

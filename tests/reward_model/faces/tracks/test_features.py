@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from reward_model.errors import ReferenceWithoutFace
+from identity_reward_client.errors import ReferenceWithoutFace
 from reward_model.faces.tracks.clip_faces import ClipReader
 from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, clip_features
 from reward_model.faces.tracks.quality import look_at

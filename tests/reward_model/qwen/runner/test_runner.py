@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reward_model.errors import OutOfMemory
+from identity_reward_client.errors import OutOfMemory
 from reward_model.qwen.runner.config import RunnerConfig
 from reward_model.qwen.runner.memory import bytes_per_token
 from reward_model.qwen.runner.runner import Runner

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from identity_reward_client.errors import FrameIndexMismatch
 from reward_model.data.packed_clip import write_packed
 from reward_model.data.records import read_pairs, resolve
-from reward_model.errors import FrameIndexMismatch
 from reward_model.qwen.tiny import SAMPLING
 from reward_model.training.data.media import read_video, select_frames
 from reward_model.types import Video

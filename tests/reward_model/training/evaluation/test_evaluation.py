@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from reward_model.scorer import load_scorer
+from reward_model.registry import load_scorer
 from reward_model.training.evaluation.evaluation import Evaluation
 from reward_model.training.evaluation.statistics import Bootstrap
 from tests.reward_model.training.evaluation.made import made_pairs, predictions_of

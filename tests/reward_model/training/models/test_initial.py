@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from reward_model.checkpoint import load
 from reward_model.folder import CheckpointError
 from reward_model.importing.exporter import export_checkpoint
 from reward_model.importing.importer import import_checkpoint
+from reward_model.qwen.loading import load_model
 from reward_model.training.configs.base import ModelConfig
 from reward_model.training.configs.preferences import PreferenceTrainingConfig
 from reward_model.training.models.initial import initial_model
@@ -39,7 +39,7 @@ def test_a_base_model_is_trained_exported_and_read_back(four_pairs, tmp_path):
         "lora": {"r": 4, "alpha": 8}, "steps": 2, "batch": 2, "micro_batch": 1,
     })  # fmt: skip
     folder = train(config, tmp_path / "run")
-    trained, tokenizer = load(folder)
+    trained, tokenizer = load_model(folder)
     assert trained.config.frame_sampling.name == "identity-grpo"
     assert trained.config.template.reward_tokens == ("<|SA_reward|>",)
     assert trained.config.backbone["text_config"]["vocab_size"] == len(tokenizer) == release.rows
@@ -47,7 +47,7 @@ def test_a_base_model_is_trained_exported_and_read_back(four_pairs, tmp_path):
     assert torch.equal(trained.state_dict()[name], release.base[name])
     exported = export_checkpoint(folder, tmp_path / "exported")
     import_checkpoint(exported, upstream, tmp_path / "back", position_dialect=trained.config.position_dialect)
-    back, _ = load(tmp_path / "back")
+    back, _ = load_model(tmp_path / "back")
     assert all(torch.equal(value, back.state_dict()[name]) for name, value in trained.state_dict().items())
 
 

@@ -102,12 +102,12 @@ def test_a_training_with_features_leaves_the_tower_alone(tmp_path):
         f"data.clean={jsonl}", "steps=3", "model.train_vision=false", f"data.features={tmp_path / 'features'}",
         "model.frame_sampling=tiny-uniform-4", "model.saved_dtype=float32",
     ]  # fmt: skip
-    from reward_model.checkpoint import load
+    from reward_model.qwen.loading import load_model
     from reward_model.training.models.initial import initial_model
 
     config = read_config("smoke", settings)
     before = initial_model(config.model, config.seed)[0].state_dict()
-    after = load(train(config, tmp_path / "run"))[0].state_dict()
+    after = load_model(train(config, tmp_path / "run"))[0].state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert not any(name.startswith("body.visual") for name in changed)

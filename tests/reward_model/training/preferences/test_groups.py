@@ -68,7 +68,7 @@ def test_an_error_names_pair_and_file(media, two_people, tmp_path):
     broken = resolve(jsonl, "references/broken.png")
     broken.write_bytes(b"no picture")
     reference = pair.references[0].model_copy(update={"path": "references/broken.png"})
-    with pytest.raises(TrainingError, match=r"pair train-0-0 of .*references/broken.png.*no picture that can be read"):
+    with pytest.raises(TrainingError, match=r"pair train-0-0 of .*references/broken.png.*no image that can be read"):
         load_group(media, jsonl, (pair.model_copy(update={"references": (reference,)}),))
     with pytest.raises(TrainingError, match=r"clips/gone.mp4"):
         load_group(media, jsonl, (pair.model_copy(update={"video_a": "clips/gone.mp4"}),))

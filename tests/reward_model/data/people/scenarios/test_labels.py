@@ -6,7 +6,7 @@ from reward_model.data.people.corruptions.corruptions import MODES, quality
 from reward_model.data.people.dataset.pairs import choose_pairs, deciding_mode
 from reward_model.data.people.scenarios.labels import APART, TIE_BAND, VISIBLE, exact_label, votes
 from reward_model.data.people.scenarios.scenario import ClipSize, draw_scenario
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
 
 NUM = 400
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from reward_model.data.people.scenes.motion import draw_camera, draw_head, draw_wave
-from reward_model.seeding import generator
+from reward_model.data.seeding import generator
 
 TIMES = np.arange(0, 4, 1 / 16)
 

@@ -1,0 +1,82 @@
+"""Two distributions from one tree that own different files; the light one works without torch."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+LIGHT = ROOT / ".venv/light/bin/python"
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    out = tmp_path_factory.mktemp("wheels")
+    for source in (ROOT / "clients", ROOT):
+        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return {path.name.split("-")[0]: set(zipfile.ZipFile(path).namelist()) for path in out.glob("*.whl")}
+
+
+def packages(names):
+    return {name.split("/")[0] for name in names if ".dist-info/" not in name}
+
+
+def test_the_wheels_share_no_file(wheels):
+    assert set(wheels) == {"identity_reward", "identity_reward_client"}
+    assert not wheels["identity_reward"] & wheels["identity_reward_client"]
+    assert packages(wheels["identity_reward"]) == {"service", "reward_model", "trainer", "frame_ops"}
+    assert "identity_reward_client" in packages(wheels["identity_reward_client"])
+    assert not packages(wheels["identity_reward_client"]) & packages(wheels["identity_reward"])
+
+
+def test_verbs_and_clients_that_are_found_by_entry_point_are_there():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    found = [EntryPoint(*one, group) for group, named in project["entry-points"].items() for one in named.items()]
+    assert {one.name for one in found} >= {"serve", "local", "import-checkpoint", "export-checkpoint"}
+    assert all(callable(one.load()) for one in found)
+
+
+@pytest.fixture(scope="module")
+def light():
+    if not LIGHT.exists():
+        message = f"{LIGHT} is missing; `make .venv/test-installed` makes it"
+        assert not os.environ.get("CI"), message
+        pytest.skip(message)
+    return LIGHT
+
+
+def test_the_client_imports_fast_and_without_torch(light):
+    program = """
+import importlib.util, json, pkgutil, sys, time
+assert importlib.util.find_spec("torch") is None
+start = time.process_time()
+import identity_reward_client
+from identity_reward_client import HttpRewardClient, SyncRewardClient
+seconds = time.process_time() - start
+for module in pkgutil.walk_packages(identity_reward_client.__path__, "identity_reward_client."):
+    importlib.import_module(module.name)
+print(json.dumps({"seconds": seconds, "where": identity_reward_client.__file__}))
+"""
+    runs = []
+    for _ in range(3):
+        done = subprocess.run([light, "-I", "-c", program], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        runs.append(json.loads(done.stdout))
+    assert ".venv/light" in runs[0]["where"]
+    assert min(run["seconds"] for run in runs) < 1.0, runs
+
+
+def test_serve_without_the_server_package_says_what_to_install(light):
+    done = subprocess.run([light.parent / "identity-reward", "score", "--local", "--reference", "a.jpg", "b.mp4"],
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "identity-reward[" in done.stderr, done.stderr

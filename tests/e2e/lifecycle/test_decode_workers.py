@@ -1,0 +1,64 @@
+"""Decoding processes that are killed under a running server: each costs the file that it had, and nothing else."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.support.media import b64
+from tests.support.metrics import metric
+from tests.support.server import decode_processes, have_ended
+from tests.support.waiting import wait_until
+
+# an empty box behind an MP4: another file with the same frames, which no cache holds
+EMPTY_BOX = b"\0\0\0\x08free"
+
+
+def test_a_worker_that_is_killed_costs_the_file_that_it_had(server, http, score_body, clip_mp4, other_mp4):
+    def reward(clip: bytes) -> float:
+        answer = http.post("/v1/score", json=score_body | {"video": {"data": b64(clip)}})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["reward"]
+
+    expected = [reward(clip_mp4), reward(other_mp4), reward(clip_mp4)]
+    body = {name: score_body[name] for name in ("model", "references")}
+
+    def kill_one_of_two(attempt: int) -> tuple[list[bytes], list[dict]]:
+        """Clips and items of a group during which a worker was killed; the worker may not have had a file yet."""
+        clips = [clip + (attempt * 2 + n) * EMPTY_BOX for clip, n in ((clip_mp4, 1), (other_mp4, 1), (clip_mp4, 2))]
+        workers = decode_processes(server)
+        for worker in workers:
+            worker.suspend()
+        with ThreadPoolExecutor(1) as pool:
+            videos = [{"data": b64(clip)} for clip in clips]
+            group = pool.submit(http.post, "/v1/groups", json=body | {"videos": videos})
+            wait_until(lambda: metric(server.url, "body_bytes") > 0, "the body has come")
+            time.sleep(0.2 * 2**attempt)
+            workers[0].kill()
+            for worker in workers[1:]:
+                worker.resume()
+            answer = group.result()
+        assert answer.status_code == 200, answer.text
+        return clips, answer.json()["items"]
+
+    for attempt in range(6):
+        wait_until(lambda: len(decode_processes(server)) == 2, "both workers run")
+        clips, items = kill_one_of_two(attempt)
+        if lost := [item["index"] for item in items if item["error"]]:
+            break
+    assert len(lost) == 1
+    assert items[lost[0]]["error"]["code"] == "invalid_media"
+    assert "its decoder died of signal 9" in items[lost[0]]["error"]["message"]
+    others = [index for index in range(3) if index != lost[0]]
+    assert [items[index]["scored"]["reward"] for index in others] == [expected[index] for index in others]
+    assert reward(clips[lost[0]]) == expected[lost[0]], "the file itself is a good one"
+    wait_until(lambda: len(decode_processes(server)) == 2, "the worker is replaced")
+
+
+def test_idle_workers_that_are_killed_cost_nothing(server, http, score_body, clip_mp4):
+    before = http.post("/v1/score", json=score_body).json()["reward"]
+    killed = decode_processes(server)
+    for worker in killed:
+        worker.kill()
+    wait_until(lambda: have_ended(killed), "they have ended")
+    answer = http.post("/v1/score", json=score_body | {"video": {"data": b64(clip_mp4 + 3 * EMPTY_BOX)}})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["reward"] == before

@@ -1,0 +1,30 @@
+"""The gRPC port of the command: announced when ready, counted in the metrics, closed at the end."""
+
+import socket
+
+import grpc
+import httpx
+import pytest
+
+from identity_reward_client.base import SyncRewardClient
+from identity_reward_client.transports.grpc import GrpcRewardClient
+from identity_reward_client.transports.retry import RetryPolicy
+from tests.support.ports import address_of
+
+
+def test_both_ports_are_served_and_both_are_closed(serve):
+    server = serve("--model", "tiny", "--port", "0", "--grpc-port", "0").wait_ready(lines=2)
+    assert server.out[0] == f"serving tiny (default) on {server.url}\n"
+    assert server.out[1].startswith("and on grpc://127.0.0.1:")
+    with SyncRewardClient(GrpcRewardClient(server.grpc_url, retry=RetryPolicy(max_attempts=1))) as client:
+        assert [model.name for model in client.models()] == ["tiny"]
+    with grpc.insecure_channel(server.grpc_target) as channel, pytest.raises(grpc.RpcError):
+        channel.unary_unary("/identity_reward.v1.RewardService/Score")(b"\xff")
+    text = httpx.get(f"{server.url}/metrics").text
+    routes = 'identity_reward_requests_total{route="/identity_reward.v1.RewardService'
+    assert f'{routes}/ListModels",status="OK"}} 1.0' in text
+    assert f'{routes}/Score",status="INVALID_ARGUMENT"}} 1.0' in text
+    assert server.end() == 0
+    assert "".join(server.err) == "", "quiet unless something is wrong"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address_of(server.grpc_target))
