@@ -12,7 +12,7 @@ import numpy as np
 
 from .clip_faces import ClipFaces
 from .linking import distance_in_faces, side_px
-from .quality import (
+from .appearance import (
     Look,
     colour_distance,
     crop_change,

@@ -24,7 +24,7 @@ from reward_model.data.records import PreferencePair
 from reward_model.data.seeding import torch_seed
 from reward_model.faces.arcface import bundled_reader
 from reward_model.faces.tracks.features import ClipFeatures
-from reward_model.faces.tracks.head import FeatureBatch, TrackHead, TrackHeadConfig
+from reward_model.faces.tracks.reward_head import FeatureBatch, TrackHead, TrackHeadConfig
 
 from ..errors import TrainingError
 from ..evaluation.statistics import accuracy, without_ties

@@ -21,7 +21,7 @@ from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import PATCH, TEMPORAL_PATCH, smart_resize
 from identity_reward_client.errors import RewardError
 from identity_reward_client.frame_sampling import PixelRule
-from reward_model.data.people.corruptions.corruptions import MODES
+from reward_model.data.people.corruptions.identity import MODES
 from reward_model.data.records import resolve
 from reward_model.qwen.preprocess import Medium, Preprocessor
 from reward_model.qwen.runner.sequence import TokenSequence

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from reward_model.data.people.corruptions.corruptions import MODES
-from reward_model.data.people.scenes.filming import damaged, lower_resolution
+from reward_model.data.people.corruptions.identity import MODES
+from reward_model.data.people.scenes.degradation import damaged, lower_resolution
 
 from .ground_truth import HARM, Head, harm_code
 

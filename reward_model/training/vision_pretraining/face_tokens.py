@@ -11,7 +11,7 @@ import numpy as np
 
 from frame_ops.resize_normalize_patchify.smart_resize import FACTOR, PATCH, TEMPORAL_PATCH
 from identity_reward_client.frame_sampling import FrameSampling
-from reward_model.data.people.corruptions.corruptions import MODES
+from reward_model.data.people.corruptions.identity import MODES
 from reward_model.data.records import PreferencePair
 from reward_model.qwen.runner.windows import Grid
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from reward_model.data.people.appearance.code import CODE_SIZE, person_code
+from reward_model.data.people.appearance.person_code import CODE_SIZE, person_code
 from reward_model.data.people.appearance.person import NUM_SHAPE, Clothes, Person
 from reward_model.data.people.dataset.folder import WORLD
-from reward_model.data.people.meshes.mesh import camera_matrix
+from reward_model.data.people.meshes.figure import camera_matrix
 from reward_model.data.people.scenarios.scenario import ClipSize, Scenario, draw_scenario
-from reward_model.data.people.scenes.clip import ClipPlan
+from reward_model.data.people.scenes.clip_plan import ClipPlan
 from reward_model.data.people.scenes.scene import Actor, Camera, Pose
 
 from ..errors import TrainingError

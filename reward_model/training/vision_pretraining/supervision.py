@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
 
-from reward_model.data.people.corruptions.corruptions import MODES
+from reward_model.data.people.corruptions.identity import MODES
 from reward_model.qwen.runner.plan import BatchLayout
 from reward_model.qwen.runner.sequence import TokenSequence
 

@@ -16,9 +16,9 @@ from reward_model.data.seeding import generator
 from reward_model.data.workers import results_of
 
 from ..photographs.openpeople import NoPhotos
-from ..rendering.renderer import RendererError, RendererKind, open_renderer
+from ..rendering.factory import RendererError, RendererKind, open_renderer
 from ..scenarios.options import Options, PeopleError, share_out
-from ..scenarios.source import RenderedPeople, Scene, Source
+from ..scenarios.sources import RenderedPeople, Scene, Source
 from .folder import DataFolder
 from .media import ClipWriter, Mp4Writer, PackedWriter, write_picture
 from .pairs import choose_pairs, make_pair

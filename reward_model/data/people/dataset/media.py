@@ -15,8 +15,8 @@ from reward_model.types import Video
 
 from ..scenarios.options import Packed, PeopleError
 from ..scenarios.scenario import ClipSize
-from ..scenarios.source import Clip
-from ..scenes.filming import compressed, encode
+from ..scenarios.sources import Clip
+from ..scenes.degradation import compressed, encode
 
 
 class ClipWriter(Protocol):

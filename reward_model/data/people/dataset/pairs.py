@@ -11,7 +11,7 @@ from identity_reward_client.preference import Preference
 from reward_model.data.records import PreferencePair, Reference
 from reward_model.data.seeding import generator
 
-from ..corruptions.corruptions import MODES, NUISANCE, quality
+from ..corruptions.identity import MODES, NUISANCE, quality
 from ..scenarios.labels import APART, EQUAL, SOURCES, LabelKind, Modes, exact_label, votes
 
 TIES = 0.25

@@ -15,13 +15,13 @@ import numpy as np
 
 from reward_model.data.seeding import generator
 
-from ..corruptions.corruptions import ANYBODY_FROM, face_damage_span, start_of
+from ..corruptions.identity import ANYBODY_FROM, face_damage_span, start_of
 from ..scenarios.options import PeopleError, share_out
 from ..scenarios.scenario import ClipSize, draw_failures
-from ..scenarios.source import Clip, Scene
-from ..scenes.clip import Damage
+from ..scenarios.sources import Clip, Scene
+from ..scenes.clip_plan import Damage
 from ..scenes.motion import CameraMotion, draw_wave
-from .clip import PhotoPlan, Shot, Strip
+from .photo_plan import PhotoPlan, Shot, Strip
 from .openpeople import PEOPLE, PICTURES, folder, head_and_shoulders
 
 _Failure = Callable[[PhotoPlan, float, np.random.Generator], PhotoPlan]

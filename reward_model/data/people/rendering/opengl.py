@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..meshes.mesh import camera_matrix, draw
+from ..meshes.figure import camera_matrix, draw
 from ..scenes.scene import Frame, Scene
 from .background import PARALLAX, background
-from .renderer import RendererError
+from .factory import RendererError
 from .shading import SIDE, fragment_shader, inverse_rows, light_uniforms
 
 VERTEX = """

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..meshes.mesh import camera_matrix, draw
+from ..meshes.figure import camera_matrix, draw
 from ..meshes.raster import rasterize
 from ..scenes.scene import Frame, Scene
 from .background import PARALLAX, background

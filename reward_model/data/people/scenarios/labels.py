@@ -21,7 +21,7 @@ import numpy as np
 from identity_reward_client.preference import Preference
 from reward_model.data.records import Source, Votes
 
-from ..corruptions.corruptions import MODES, quality
+from ..corruptions.identity import MODES, quality
 
 LabelKind = Literal["exact", "human", "auto"]
 SOURCES: dict[LabelKind, Source] = {"exact": "construction", "human": "human", "auto": "vlm"}

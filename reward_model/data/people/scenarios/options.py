@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
-from ..rendering.renderer import RendererKind
+from ..rendering.factory import RendererKind
 from .labels import LabelKind
 from .scenario import ClipSize
 

@@ -14,11 +14,11 @@ import numpy as np
 from reward_model.data.seeding import generator
 
 from ..appearance.describe import describe
-from ..corruptions.corruptions import MODES, Cast, Mode, fail
-from ..scenes.clip import ClipPlan, Part
+from ..corruptions.identity import MODES, Cast, Mode, fail
+from ..scenes.clip_plan import ClipPlan, Part
 from ..scenes.motion import draw_camera, draw_head
 from ..scenes.references import Portrait, draw_portrait
-from ..scenes.sampling import draw_background, draw_clothes, draw_light, draw_person
+from ..appearance.sampling import draw_background, draw_clothes, draw_light, draw_person
 
 # of one, two and three people
 CAST_SHARES = (0.25, 0.60, 0.15)

@@ -9,7 +9,7 @@ import numpy as np
 from reward_model.data.seeding import generator
 
 from ..appearance.person import Clothes, Person
-from .sampling import draw_background, draw_light
+from ..appearance.sampling import draw_background, draw_light
 from .scene import Actor, Background, Expression, Light, Pose, Renderer, Scene
 
 SIDE = 256

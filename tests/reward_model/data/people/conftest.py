@@ -2,8 +2,8 @@
 
 import pytest
 
-from reward_model.data.people.rendering.renderer import RendererError, open_renderer
-from reward_model.data.people.scenes.sampling import draw_clothes, draw_person
+from reward_model.data.people.rendering.factory import RendererError, open_renderer
+from reward_model.data.people.appearance.sampling import draw_clothes, draw_person
 from reward_model.data.people.scenes.scene import Actor, Background, Expression, Pose, Scene
 
 

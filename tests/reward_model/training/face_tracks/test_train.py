@@ -22,9 +22,9 @@ from reward_model.data.packed_clip import write_packed
 from reward_model.data.records import PreferencePair, RecordError, Reference, Votes, read_pairs, write_pairs
 from reward_model.decoding.decoders import decode_frames, probe
 from reward_model.faces.face_tracks import load_folder
-from reward_model.faces.sampling import FACE_TRACKS
+from reward_model.faces.frame_sampling import FACE_TRACKS
 from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
-from reward_model.faces.tracks.head import FeatureBatch, read_head_config
+from reward_model.faces.tracks.reward_head import FeatureBatch, read_head_config
 from reward_model.training.cli import train_reward
 from reward_model.training.config_file import config_yaml, read_config
 from reward_model.training.errors import Interrupted, TrainingError

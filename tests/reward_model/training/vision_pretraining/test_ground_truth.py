@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from reward_model.data.people.appearance.code import CODE_SIZE, person_code
-from reward_model.data.people.rendering.renderer import open_renderer
+from reward_model.data.people.appearance.person_code import CODE_SIZE, person_code
+from reward_model.data.people.rendering.factory import open_renderer
 from reward_model.data.people.scenarios.options import Options
-from reward_model.data.people.scenes.sampling import draw_person, similar
+from reward_model.data.people.appearance.sampling import draw_person, similar
 from reward_model.training.errors import TrainingError
 from reward_model.training.vision_pretraining.ground_truth import HeadTruth
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reward_model.data.people.corruptions.corruptions import MODES
+from reward_model.data.people.corruptions.identity import MODES
 from reward_model.data.records import read_pairs
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.qwen.runner.plan import lay_out

@@ -6,11 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from reward_model.data.people.corruptions.corruptions import MODES, Cast, fail
-from reward_model.data.people.scenes.clip import ClipPlan, Part
+from reward_model.data.people.corruptions.identity import MODES, Cast, fail
+from reward_model.data.people.scenes.clip_plan import ClipPlan, Part
 from reward_model.data.people.scenes.motion import draw_camera, draw_head
 from reward_model.data.people.scenes.references import draw_portrait
-from reward_model.data.people.scenes.sampling import draw_background, draw_clothes, draw_light, draw_person, generator
+from reward_model.data.people.appearance.sampling import draw_background, draw_clothes, draw_light, draw_person, generator
 
 SEED = 5
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from identity_reward_client.preference import Preference
-from reward_model.data.people.corruptions.corruptions import MODES, quality
+from reward_model.data.people.corruptions.identity import MODES, quality
 from reward_model.data.people.dataset.pairs import choose_pairs, deciding_mode
 from reward_model.data.people.scenarios.labels import APART, TIE_BAND, VISIBLE, exact_label, votes
 from reward_model.data.people.scenarios.scenario import ClipSize, draw_scenario

@@ -1,6 +1,6 @@
 import pytest
 
-from reward_model.data.people.corruptions.corruptions import MODES
+from reward_model.data.people.corruptions.identity import MODES
 from reward_model.data.people.scenarios.options import Options, PeopleError, parse_size, parse_splits, share_out
 from reward_model.data.people.scenarios.scenario import ClipSize, draw_scenario
 

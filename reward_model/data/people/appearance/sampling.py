@@ -7,7 +7,7 @@ import numpy as np
 
 from reward_model.data.seeding import generator
 
-from ..appearance.person import (
+from .person import (
     BEARD_STYLES,
     NECKLINES,
     NUM_SHAPE,
@@ -21,7 +21,7 @@ from ..appearance.person import (
     Person,
     Rgb,
 )
-from .scene import BACKGROUNDS, Background, Light
+from ..scenes.scene import BACKGROUNDS, Background, Light
 
 SKINS: tuple[Rgb, ...] = (
     (0.93, 0.78, 0.70), (0.90, 0.72, 0.61), (0.85, 0.66, 0.53), (0.80, 0.61, 0.47),

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from ..scenarios.scenario import ClipSize
-from ..scenes.clip import Damage
-from ..scenes.filming import damaged, lower_resolution
+from ..scenes.clip_plan import Damage
+from ..scenes.degradation import damaged, lower_resolution
 from ..scenes.motion import CameraMotion
 from .openpeople import PEOPLE, photograph
 

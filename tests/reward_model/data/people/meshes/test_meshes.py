@@ -7,9 +7,9 @@ import pytest
 
 from reward_model.data.people.appearance.person import HAIR_STYLES
 from reward_model.data.people.meshes.basis import DROP_M, load_basis
-from reward_model.data.people.meshes.mesh import build, draw, posed
+from reward_model.data.people.meshes.figure import build, draw, posed
 from reward_model.data.people.meshes.raster import rasterize
-from reward_model.data.people.scenes.sampling import draw_clothes, draw_person
+from reward_model.data.people.appearance.sampling import draw_clothes, draw_person
 from reward_model.data.people.scenes.scene import Actor, Expression, Pose
 
 

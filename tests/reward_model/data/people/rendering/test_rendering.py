@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reward_model.data.people.rendering.renderer import open_renderer
-from reward_model.data.people.scenes.sampling import draw_clothes, draw_light, draw_person
+from reward_model.data.people.rendering.factory import open_renderer
+from reward_model.data.people.appearance.sampling import draw_clothes, draw_light, draw_person
 from reward_model.data.people.scenes.scene import BACKGROUNDS, Actor, Background, Camera, Pose, Scene
 
 

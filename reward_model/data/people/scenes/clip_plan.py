@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..appearance.person import Clothes, Person
-from .filming import DamageKind, damaged, lower_resolution
+from .degradation import DamageKind, damaged, lower_resolution
 from .motion import CameraMotion, HeadMotion
-from .sampling import blend
+from ..appearance.sampling import blend
 from .scene import Actor, Background, Expression, Light, Pose, Renderer, Scene
 
 

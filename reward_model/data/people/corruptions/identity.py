@@ -27,9 +27,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..appearance.person import Clothes, Person
-from ..scenes.clip import Change, ClipPlan, Damage, DamageKind, Part, Still
+from ..scenes.clip_plan import Change, ClipPlan, Damage, DamageKind, Part, Still
 from ..scenes.references import Portrait
-from ..scenes.sampling import draw_clothes, draw_person, similar
+from ..appearance.sampling import draw_clothes, draw_person, similar
 
 NUISANCE = "nuisance"
 WHOLE_FROM = 0.8

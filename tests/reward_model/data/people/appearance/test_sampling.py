@@ -9,7 +9,7 @@ import pytest
 
 from reward_model.data.people.appearance.describe import describe
 from reward_model.data.people.appearance.person import Clothes, Glasses, Hair
-from reward_model.data.people.scenes.sampling import (
+from reward_model.data.people.appearance.sampling import (
     blend,
     draw_background,
     draw_clothes,
@@ -20,8 +20,8 @@ from reward_model.data.people.scenes.sampling import (
 
 
 def test_the_same_seed_gives_the_same_person_in_another_process():
-    code = "from reward_model.data.people.scenes.sampling import draw_person, draw_clothes, draw_light\n"
-    code += "from reward_model.data.people.scenes.sampling import draw_background as b\n"
+    code = "from reward_model.data.people.appearance.sampling import draw_person, draw_clothes, draw_light\n"
+    code += "from reward_model.data.people.appearance.sampling import draw_background as b\n"
     code += "print(draw_person(1, 'a'), draw_clothes(1, 'a'), draw_light(1, 'a'), b(1, 'a'))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert told == f"{draw_person(1, 'a')} {draw_clothes(1, 'a')} {draw_light(1, 'a')} {draw_background(1, 'a')}"

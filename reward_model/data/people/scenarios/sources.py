@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..rendering.renderer import RendererKind, open_renderer
+from ..rendering.factory import RendererKind, open_renderer
 from .scenario import ClipSize, draw_scenario
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from reward_model.data.people.scenes.filming import compressed, encode, lower_resolution
+from reward_model.data.people.scenes.degradation import compressed, encode, lower_resolution
 from reward_model.decoding.decoders import decode_frames, probe
 
 RAMP = np.stack([np.full((48, 84, 3), colour, np.uint8) for colour in ((200, 40, 60), (30, 180, 90), (20, 60, 220))])
