@@ -22,9 +22,9 @@ from ..folder import CheckpointError
 from ..scorer import ScorerInfo
 from ..types import CacheCount, Price, Sample, Score, Size
 from .arcface import bundled_reader
+from .frame_sampling import FACE_TRACKS as SAMPLING
 from .pricing import pixel_price
 from .recognition.face import FaceReader
-from .frame_sampling import FACE_TRACKS as SAMPLING
 from .tracks.clip_faces import TRACK_WEIGHT, ClipFaces, ClipReader
 from .tracks.details import track_details
 from .tracks.features import ClipFeatures, clip_features

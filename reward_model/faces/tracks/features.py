@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .clip_faces import ClipFaces
-from .linking import distance_in_faces, side_px
 from .appearance import (
     Look,
     colour_distance,
@@ -21,6 +19,8 @@ from .appearance import (
     pose_change,
     shape_change,
 )
+from .clip_faces import ClipFaces
+from .linking import distance_in_faces, side_px
 
 # Raise it whenever a number changes for the same pixels: caches of features and fingerprints follow it.
 REVISION = 1

@@ -11,7 +11,7 @@ import numpy as np
 
 from frame_ops.resize_normalize_patchify.smart_resize import FACTOR, PATCH, TEMPORAL_PATCH
 from identity_reward_client.frame_sampling import FrameSampling
-from reward_model.data.people.corruptions.identity import MODES
+from reward_model.data.corruption_kinds import CORRUPTION_KINDS
 from reward_model.data.records import PreferencePair
 from reward_model.qwen.runner.windows import Grid
 
@@ -29,7 +29,7 @@ class KnownHeads:
     slice_H: np.ndarray  # int64
     # int64: which of the sequence's pictures shows this very person, -1 where none does
     reference_H: np.ndarray
-    # float32, in the order of `MODES`: how severely the video fails the sequence's pictures, 0 where it doesn't
+    # float32, in the order of CORRUPTION_KINDS: how severely the video fails the sequence's pictures, 0 for not at all
     severity_M: np.ndarray
 
 
@@ -48,7 +48,7 @@ class HeadFinder:
         """
         scenario = self.truth.scenario(pair.cluster)
         frames = self.sampling.indices(self.truth.size.num_frames, pair.fps or self.truth.size.fps)
-        modes = dict(self.truth.plan(scenario, Path(video).stem).modes)
+        modes = dict(self.truth.plan(scenario, Path(video).stem).severities)
         if None in pictures:
             modes["one-replaced" if any(one is not None for one in pictures) else "wrong-person"] = 1.0
         shares, slices, references = [], [], []
@@ -64,7 +64,7 @@ class HeadFinder:
             np.stack(shares) if shares else np.zeros((0, tokens), np.float32),
             np.array(slices, np.int64),
             np.array(references, np.int64),
-            np.array([modes.get(name, 0.0) for name in MODES], np.float32),
+            np.array([modes.get(name, 0.0) for name in CORRUPTION_KINDS], np.float32),
         )
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from reward_model.data.people.appearance.person_code import CODE_SIZE, person_code
 from reward_model.data.people.appearance.person import NUM_SHAPE, Clothes, Person
-from reward_model.data.people.dataset.folder import WORLD
-from reward_model.data.people.meshes.figure import camera_matrix
-from reward_model.data.people.scenarios.scenario import ClipSize, Scenario, draw_scenario
+from reward_model.data.people.appearance.person_code import CODE_SIZE, person_code
+from reward_model.data.people.scenarios.options import WORLD
+from reward_model.data.people.scenarios.scenario import ClipSize, Scenario, sample_scenario
+from reward_model.data.people.scenes.camera import camera_matrix
 from reward_model.data.people.scenes.clip_plan import ClipPlan
 from reward_model.data.people.scenes.scene import Actor, Camera, Pose
 
@@ -66,7 +66,7 @@ class HeadTruth:
         self.seed, self.num_clips = int(arguments["seed"]), int(arguments["clips_per_scenario"])
         self.size = ClipSize(**arguments["size"])
         # drawing takes longer than reading a clip, and each epoch asks again
-        self._drawn = lru_cache(4096)(lambda number: draw_scenario(self.seed, number, self.size, self.num_clips))
+        self._drawn = lru_cache(4096)(lambda number: sample_scenario(self.seed, number, self.size, self.num_clips))
 
     def scenario(self, name: str) -> Scenario:
         """By its name, SEED-NUMBER. TrainingError for one of another data set, whose people are others."""
@@ -130,7 +130,7 @@ def _code(person: Person, clothes: Clothes, pose: Pose, harm: Sequence[float] = 
 
 def _harm(plan: ClipPlan, part: int, frame: int) -> tuple[float, float, float]:
     """How much a head is blurred and warped, and how much detail the whole frame lost."""
-    at = plan.at(frame)
+    at = plan.position(frame)
     strength = {"blur": 0.0, "warp": 0.0}
     for damage in plan.damage:
         if damage.part == part and damage.span[0] <= at <= damage.span[1]:

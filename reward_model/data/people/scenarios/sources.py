@@ -1,4 +1,4 @@
-"""Where scenarios come from: what `generate.py` needs of them, and the rendered people as one source of them."""
+"""The protocol of a source of scenarios, and rendered people as one source."""
 
 from __future__ import annotations
 
@@ -9,62 +9,79 @@ from typing import Protocol
 
 import numpy as np
 
-from ..rendering.factory import RendererKind, open_renderer
-from .scenario import ClipSize, draw_scenario
+from reward_model.data.corruption_kinds import Severities
+
+from ..rendering.factory import open_renderer
+from ..scenes.renderer import RendererKind
+from .scenario import ClipSize, sample_scenario
 
 
 @dataclass(frozen=True)
-class Clip:
-    """`draw` takes frame numbers and gives uint8 RGB [T, H, W, 3] with even sides, before compression by `crf`.
+class RenderableClip:
+    """render: frame indices to uint8 RGB [T, H, W, 3] with even sides, before compression by `crf`.
 
+    severities: corruptions that the clip carries.
     people: everybody who is seen in it; a look-alike has a name of its own.
     """
 
     name: str
-    modes: dict[str, float]
+    severities: Severities
     people: frozenset[str]
     crf: int
-    draw: Callable[[Sequence[int]], np.ndarray]
+    render: Callable[[Sequence[int]], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Scene:
-    """Clips of one prompt and the same references. references: (person, how their picture [H, W, 3] is drawn)."""
+class RenderableReference:
+    """render: uint8 RGB [H, W, 3] of the person."""
+
+    person: str
+    render: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class RenderableScenario:
+    """Clips of one prompt and the same references. `cluster`: pairs of clips with equal ones share people."""
 
     name: str
     cluster: str
     prompt: str
-    references: tuple[tuple[str, Callable[[], np.ndarray]], ...]
-    clips: tuple[Clip, ...]
+    references: tuple[RenderableReference, ...]
+    clips: tuple[RenderableClip, ...]
 
 
-class Source(Protocol):
+class ScenarioSource(Protocol):
     """Scenario `index` of `split` is a function of source, index and split: the same pixels in any process."""
 
     licence: str
     size: ClipSize
 
-    def scene(self, index: int, split: str) -> Scene: ...
+    def scenario(self, index: int, split: str) -> RenderableScenario: ...
 
     def close(self) -> None: ...
 
 
 class RenderedPeople:
+    """A ScenarioSource."""
+
     licence = "CC0-1.0"
 
     def __init__(self, seed: int, size: ClipSize, num_clips: int, renderer: RendererKind = "auto"):
         self.seed, self.size, self.num_clips = seed, size, num_clips
         self._renderer = open_renderer(renderer)
 
-    def scene(self, index: int, split: str) -> Scene:
-        """Nobody is in two scenarios, so any may be in any split."""
-        scenario = draw_scenario(self.seed, index, self.size, self.num_clips)
-        return Scene(
+    def scenario(self, index: int, split: str) -> RenderableScenario:
+        """Nobody is in two scenarios, so any scenario may be in any split."""
+        scenario = sample_scenario(self.seed, index, self.size, self.num_clips)
+        return RenderableScenario(
             scenario.name,
             scenario.name,
             scenario.prompt,
-            tuple((p.person.name, partial(p.draw, self._renderer)) for p in scenario.portraits),
-            tuple(Clip(c.name, c.modes, c.people, c.crf, partial(c.draw, self._renderer)) for c in scenario.clips),
+            tuple(RenderableReference(p.person.name, partial(p.render, self._renderer)) for p in scenario.portraits),
+            tuple(
+                RenderableClip(clip.name, clip.severities, clip.people, clip.crf, partial(clip.render, self._renderer))
+                for clip in scenario.clips
+            ),
         )
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""A clip before it is drawn: who plays which part when, how all moves, and what is done to the pictures afterwards.
+"""The plan of a clip: which person is seen when, how everything moves, and how the frames are degraded afterwards.
 
-A plan is data; a failure mode (`failures.py`) turns one plan into another. Points in a clip are shares of it: 0 the
-first frame, 1 the last.
+A plan is data; corruptions turn one plan into another. Positions in a clip are shares of it: 0 the first frame, 1 the
+last.
 """
 
 from __future__ import annotations
@@ -11,18 +11,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from reward_model.data.corruption_kinds import Severities
+
 from ..appearance.person import Clothes, Person
-from .degradation import DamageKind, damaged, lower_resolution
-from .motion import CameraMotion, HeadMotion
-from ..appearance.sampling import blend
-from .scene import Actor, Background, Expression, Light, Pose, Renderer, Scene
+from ..appearance.sampling import blend_people
+from .degradation import DamageKind, damage_face, lower_resolution
+from .motion import CameraMotion, PersonMotion
+from .renderer import Renderer
+from .scene import Actor, Background, Expression, Light, Pose, Scene
 
 
 @dataclass(frozen=True)
-class Change:
+class Takeover:
     """Another person takes over a part: from `start` to `end` the part's person blends into `person`, by `reach`.
 
-    start = end is a cut; `start` 0 of a cut: from the first frame. `keep_build`: below the neck nothing changes.
+    start = end is a cut; with start = 0 it shows `person` from the first frame on. `keep_build`: the body below the
+    neck stays that of the part's person.
     """
 
     person: Person
@@ -31,18 +35,19 @@ class Change:
     reach: float = 1.0
     keep_build: bool = True
 
-    def share(self, at: float) -> float:
-        if at >= self.end:
+    def share(self, position: float) -> float:
+        """How far the part's person has become `person`, 0..1."""
+        if position >= self.end:
             return self.reach
-        if at < self.start:
+        if position < self.start:
             return 0.0
-        t = (at - self.start) / (self.end - self.start)
+        t = (position - self.start) / (self.end - self.start)
         return self.reach * t * t * (3 - 2 * t)
 
 
 @dataclass(frozen=True)
-class Still:
-    """A head held in one pose and expression: 1 of `share` wholly, 0 not at all. Its place goes on moving."""
+class HeldPose:
+    """A face held in one orientation and expression: wholly for `share` 1, not at all for 0. It still moves about."""
 
     pose: Pose
     expression: Expression
@@ -51,33 +56,34 @@ class Still:
 
 @dataclass(frozen=True)
 class Part:
-    """Somebody in a clip: shown from `shown[0]` to `shown[1]`."""
+    """A person in a clip, shown from `shown[0]` to `shown[1]`."""
 
     person: Person
     clothes: Clothes
-    motion: HeadMotion
-    change: Change | None = None
-    still: Still | None = None
+    motion: PersonMotion
+    takeover: Takeover | None = None
+    held: HeldPose | None = None
     shown: tuple[float, float] = (0.0, 1.0)
 
-    def actor(self, at: float, time_s: float) -> Actor | None:
-        if not self.shown[0] <= at <= self.shown[1]:
+    def actor(self, position: float, time_s: float) -> Actor | None:
+        """None where the part is not shown."""
+        if not self.shown[0] <= position <= self.shown[1]:
             return None
         person, body = self.person, None
-        if self.change is not None:
-            share = self.change.share(at)
+        if self.takeover is not None:
+            share = self.takeover.share(position)
             if share > 0:
-                person = self.change.person if share >= 1 else blend(person, self.change.person, share)
-                body = self.person if self.change.keep_build else None
+                person = self.takeover.person if share >= 1 else blend_people(person, self.takeover.person, share)
+                body = self.person if self.takeover.keep_build else None
         pose, expression = self.motion.pose(time_s), self.motion.expression(time_s)
-        if self.still is not None:
-            pose, expression = _held(pose, expression, self.still)
+        if self.held is not None:
+            pose, expression = _hold(pose, expression, self.held)
         return Actor(person, self.clothes, pose, expression, body)
 
 
 @dataclass(frozen=True)
-class Damage:
-    """The head of part `part` is blurred or warped within `span` of the clip; strength 0..1."""
+class FaceDamage:
+    """The face of part `part` is blurred or warped within `span` of the clip; `strength` in 0..1."""
 
     part: int
     kind: DamageKind
@@ -87,8 +93,12 @@ class Damage:
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """parts: from the back to the front. resolution: the share of the frame's pixels a side that is kept.
-    crf: H.264's constant rate factor. modes: {failure mode: severity in (0, 1]}; empty for an original."""
+    """parts: from the back to the front.
+
+    resolution: the share of the frame's pixels per side that is kept.
+    crf: H.264's constant rate factor.
+    severities: corruptions that the plan carries; empty for an original.
+    """
 
     name: str
     parts: tuple[Part, ...]
@@ -96,9 +106,9 @@ class ClipPlan:
     light: Light
     camera: CameraMotion
     crf: int
-    damage: tuple[Damage, ...] = ()
+    damage: tuple[FaceDamage, ...] = ()
     resolution: float = 1.0
-    modes: dict[str, float] = field(default_factory=dict)
+    severities: Severities = field(default_factory=dict)
     num_frames: int = 33
     fps: float = 16.0
     width: int = 416
@@ -106,41 +116,42 @@ class ClipPlan:
 
     @property
     def people(self) -> frozenset[str]:
-        """Names of those who are seen at any time, impostors among them."""
+        """Names of everybody who is seen at any time, impostors included."""
         parts = [part for part in self.parts if part.shown[1] >= 0]
-        changed = {part.change.person.name for part in parts if part.change is not None}
-        return frozenset(part.person.name for part in parts) | changed
+        taking_over = {part.takeover.person.name for part in parts if part.takeover is not None}
+        return frozenset(part.person.name for part in parts) | taking_over
 
-    def scene(self, frame: int) -> tuple[Scene, tuple[int, ...]]:
-        """What frame number `frame` shows, and the part that each of its actors plays."""
-        at, time_s = self.at(frame), frame / self.fps
-        actors = [(n, part.actor(at, time_s)) for n, part in enumerate(self.parts)]
+    def scene(self, frame_index: int) -> tuple[Scene, tuple[int, ...]]:
+        """What a frame shows, and the index of the part that each of its actors plays."""
+        position, time_s = self.position(frame_index), frame_index / self.fps
+        actors = [(n, part.actor(position, time_s)) for n, part in enumerate(self.parts)]
         shown = [(n, actor) for n, actor in actors if actor is not None]
         scene = Scene(tuple(actor for _, actor in shown), self.background, self.light, self.camera.at(time_s))
         return scene, tuple(n for n, _ in shown)
 
-    def at(self, frame: int) -> float:
-        return frame / max(self.num_frames - 1, 1)
+    def position(self, frame_index: int) -> float:
+        """A frame's position as a share of the clip."""
+        return frame_index / max(self.num_frames - 1, 1)
 
-    def draw(self, renderer: Renderer, frames: Sequence[int]) -> np.ndarray:
-        """uint8 RGB [T, H, W, 3] of the frames with these numbers, before compression."""
-        return np.stack([self._frame(renderer, frame) for frame in frames])
+    def render(self, renderer: Renderer, frame_indices: Sequence[int]) -> np.ndarray:
+        """These frames as uint8 RGB [T, H, W, 3], before compression."""
+        return np.stack([self._render_frame(renderer, index) for index in frame_indices])
 
-    def _frame(self, renderer: Renderer, number: int) -> np.ndarray:
-        scene, parts = self.scene(number)
-        drawn = renderer.render(scene, self.width, self.height)
-        picture, at = drawn.rgb, self.at(number)
+    def _render_frame(self, renderer: Renderer, frame_index: int) -> np.ndarray:
+        scene, parts = self.scene(frame_index)
+        frame = renderer.render(scene, self.width, self.height)
+        image_HWC, position = frame.rgb, self.position(frame_index)
         for damage in self.damage:
-            box = dict(zip(parts, drawn.heads, strict=True)).get(damage.part)
-            if box is not None and damage.span[0] <= at <= damage.span[1]:
-                picture = damaged(picture, box, damage.kind, damage.strength)
-        return lower_resolution(picture, self.resolution)
+            box = dict(zip(parts, frame.face_boxes, strict=True)).get(damage.part)
+            if box is not None and damage.span[0] <= position <= damage.span[1]:
+                image_HWC = damage_face(image_HWC, box, damage.kind, damage.strength)
+        return lower_resolution(image_HWC, self.resolution)
 
 
-def _held(pose: Pose, expression: Expression, still: Still) -> tuple[Pose, Expression]:
-    def mix(now: float, held: float) -> float:
-        return now + (held - now) * still.share
+def _hold(pose: Pose, expression: Expression, held: HeldPose) -> tuple[Pose, Expression]:
+    def mix(current: float, target: float) -> float:
+        return current + (target - current) * held.share
 
-    turned = {name: mix(getattr(pose, name), getattr(still.pose, name)) for name in ("yaw", "pitch", "roll")}
-    face = {name: mix(value, getattr(still.expression, name)) for name, value in vars(expression).items()}
+    turned = {name: mix(getattr(pose, name), getattr(held.pose, name)) for name in ("yaw", "pitch", "roll")}
+    face = {name: mix(value, getattr(held.expression, name)) for name, value in vars(expression).items()}
     return Pose(**{**vars(pose), **turned}), Expression(**face)

@@ -1,30 +1,25 @@
 import numpy as np
 import pytest
 
-from reward_model.data.people.scenes.degradation import compressed, encode, lower_resolution
-from reward_model.decoding.decoders import decode_frames, probe
+from reward_model.data.people.scenes.degradation import damage_face, lower_resolution
 
-RAMP = np.stack([np.full((48, 84, 3), colour, np.uint8) for colour in ((200, 40, 60), (30, 180, 90), (20, 60, 220))])
-
-
-@pytest.mark.parametrize("size", [(48, 84), (240, 416), (34, 50)])
-def test_the_same_frames_give_the_same_bytes(size):
-    frames = np.random.default_rng(0).integers(0, 256, (4, *size, 3), dtype=np.uint8)
-    first = encode(frames, 16.0, 23)
-    for n in range(15):
-        junk = [np.full(100_000 + 4096 * n * k, n, np.uint8) for k in range(3)]  # the encoder finds its memory used
-        assert encode(np.array(frames), 16.0, 23) == first
-        del junk
+IMAGE = np.random.default_rng(0).integers(0, 256, (48, 84, 3), dtype=np.uint8)
 
 
-def test_colours_come_out_as_they_went_in():
-    data = encode(RAMP, 16.0, 20)
-    decoded = decode_frames(data, range(3))
-    assert probe(data).fps == 16.0
-    assert np.abs(decoded.astype(int) - RAMP).max() <= 4
-    assert np.array_equal(decoded, compressed(RAMP, 16.0, 20))
+def test_resolution_share_of_one_changes_nothing():
+    assert np.array_equal(lower_resolution(IMAGE, 1.0), IMAGE)
 
 
-def test_resolution_is_kept_at_one():
-    assert np.array_equal(lower_resolution(RAMP[0], 1.0), RAMP[0])
-    assert lower_resolution(RAMP[0], 0.2).shape == RAMP[0].shape
+def test_lower_resolution_keeps_size_and_loses_detail():
+    coarse = lower_resolution(IMAGE, 0.2)
+    assert coarse.shape == IMAGE.shape
+    assert coarse.std() < 0.5 * IMAGE.std()
+
+
+@pytest.mark.parametrize("kind", ["blur", "warp"])
+def test_damage_stays_around_the_face(kind):
+    damaged = damage_face(IMAGE, (30.0, 12.0, 50.0, 36.0), kind, 0.8)
+    assert damaged.dtype == np.uint8
+    assert not np.array_equal(damaged[18:30, 35:45], IMAGE[18:30, 35:45])
+    assert np.array_equal(damaged[:, :15], IMAGE[:, :15])
+    assert np.array_equal(damaged[:, 65:], IMAGE[:, 65:])
