@@ -19,7 +19,7 @@ import numpy as np
 
 from reward_model.data.people.dataset.generate import generate
 from reward_model.data.people.scenarios.labels import LabelKind
-from reward_model.data.people.scenarios.options import Options, Packed
+from reward_model.data.people.scenarios.options import PackedOptions, PeopleOptions
 from reward_model.data.progress import progress
 from reward_model.data.records import write_pairs
 from reward_model.data.seeding import generator
@@ -73,7 +73,7 @@ SETTINGS = (
 def people(name: str, labels: LabelKind, seed: int, casts: int) -> Path:
     """The JSONL of a data set, made where it isn't there."""
     split = "test" if name == "test" else "train"
-    options = Options(6 * casts, seed, labels, {split: 1.0}, Packed())
+    options = PeopleOptions(6 * casts, seed, labels, {split: 1.0}, PackedOptions())
     with progress(f"people: {name}", options.num_scenarios) as steps:
         generate(RUNS / name, options, 2, steps)
     return RUNS / name / f"{split}.jsonl"

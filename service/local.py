@@ -1,16 +1,22 @@
-"""LocalRewardClient: the server's engine in the caller's own process, with the same numbers."""
+"""LocalRewardClient: the server's engine in the caller's process, with the same rewards."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar, Unpack
 
-from pydantic import ValidationError
-
-from identity_reward_client.base import ImageLike, ReferencesLike, VideoLike
+from identity_reward_client.base import (
+    CompareOptions,
+    GroupOptions,
+    ImageLike,
+    ReferencesLike,
+    ScoreOptions,
+    VideoLike,
+    request_fields,
+)
 from identity_reward_client.errors import InvalidRequest
-from identity_reward_client.fps import Fps
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.inputs.groups import prepare_group
 from identity_reward_client.inputs.media import to_references, to_video
@@ -24,26 +30,32 @@ from identity_reward_client.messages import (
     ScoreRequest,
     ScoreResponse,
 )
-from identity_reward_client.preference import THETA
-from identity_reward_client.wire.validation import explain
+from identity_reward_client.wire.validation import raise_invalid_request
 
 from .engine.engine import ScoringEngine
 from .settings.settings import Settings, SettingsError
 
+T = TypeVar("T")
+
 
 class LocalRewardClient:
-    """A RewardClient without a server. Models are loaded at the first call; limits are the server's settings.
+    """A `RewardClient` without a server. Models are loaded at the first call; limits are the server's settings.
 
-    `models` are names, folders or .onnx files as in `serve --model`, the first being the default; requests name a model
-    by the name that it has in answers. `device` is cpu, cuda or cuda:N; `dtype`, for folders, float32 or bfloat16.
+    Args:
+        models: names, model folders or .onnx files, as of `identity-reward serve --model`; the first is the default.
+            Requests name a model by the name that it has in responses.
+        device: "cpu", "cuda" or "cuda:N".
+        dtype: "float32" or "bfloat16", the precision of models that are loaded from folders.
     """
 
-    def __init__(self, models: Sequence[str] | None = None, device: str | None = None, dtype: str | None = None):
+    def __init__(
+        self, models: Sequence[str] | None = None, device: str | None = None, dtype: str | None = None
+    ) -> None:
         names = (models,) if isinstance(models, str) else models and tuple(models)
-        fields = {"models": names, "device": device, "dtype": dtype}
+        overrides = {"models": names, "device": device, "dtype": dtype}
         try:
             self._settings = Settings.load(
-                inference={name: value for name, value in fields.items() if value is not None}
+                inference={name: value for name, value in overrides.items() if value is not None}
             )
         except SettingsError as error:
             raise InvalidRequest(str(error)) from None
@@ -52,66 +64,64 @@ class LocalRewardClient:
         self._closed = False
 
     async def score(
-        self, references: ReferencesLike, video: VideoLike, *, fps: Fps | None = None, prompt: str | None = None,
-        model: str | None = None, details: bool = False,
-    ) -> ScoreResponse:  # fmt: skip
+        self, references: ReferencesLike, video: VideoLike, **options: Unpack[ScoreOptions]
+    ) -> ScoreResponse:
+        """See `RewardClient.score`."""
+        fields = request_fields(options, ScoreOptions)
         engine = await self._started()
 
-        def request() -> ScoreRequest:
-            clip = to_video(video, fps, _sampling(engine, model))
-            return ScoreRequest(
-                references=to_references(references), video=clip, prompt=prompt, model=model, details=details
-            )
+        def build() -> ScoreRequest:
+            message = to_video(video, options.get("fps"), _sampling(engine, options.get("model")))
+            return ScoreRequest(references=to_references(references), video=message, **fields)
 
-        return await engine.score(await _made(request))
+        return await engine.score(await _in_thread(build))
 
     async def compare(
-        self, references: ReferencesLike, video_a: VideoLike, video_b: VideoLike, *, fps: Fps | None = None,
-        prompt: str | None = None, model: str | None = None, theta: float | None = None, details: bool = False,
-    ) -> CompareResponse:  # fmt: skip
+        self, references: ReferencesLike, video_a: VideoLike, video_b: VideoLike, **options: Unpack[CompareOptions]
+    ) -> CompareResponse:
+        """See `RewardClient.compare`."""
+        fields = request_fields(options, CompareOptions)
         engine = await self._started()
 
-        def request() -> CompareRequest:
-            a, b = (to_video(video, fps, _sampling(engine, model)) for video in (video_a, video_b))
-            return CompareRequest(
-                references=to_references(references), video_a=a, video_b=b, prompt=prompt, model=model,
-                theta=THETA if theta is None else theta, details=details,
-            )  # fmt: skip
+        def build() -> CompareRequest:
+            sampling = _sampling(engine, options.get("model"))
+            a, b = (to_video(video, options.get("fps"), sampling) for video in (video_a, video_b))
+            return CompareRequest(references=to_references(references), video_a=a, video_b=b, **fields)
 
-        return await engine.compare(await _made(request))
+        return await engine.compare(await _in_thread(build))
 
     async def score_group(
-        self, references: ReferencesLike, videos: Sequence[VideoLike], *, fps: Fps | None = None,
-        prompt: str | None = None, model: str | None = None, matrices: bool = False, theta: float | None = None,
-        details: bool = False,
-    ) -> GroupResponse:  # fmt: skip
-        """Videos that can't be read get their error as items; the others are scored."""
+        self, references: ReferencesLike, videos: Sequence[VideoLike], **options: Unpack[GroupOptions]
+    ) -> GroupResponse:
+        """See `RewardClient.score_group`."""
+        fields = request_fields(options, GroupOptions)
         engine = await self._started()
-        group = await asyncio.to_thread(prepare_group, videos, fps, _sampling(engine, model))
+        sampling = _sampling(engine, options.get("model"))
+        group = await asyncio.to_thread(prepare_group, videos, options.get("fps"), sampling)
 
-        def request() -> GroupRequest:
-            return GroupRequest(
-                references=to_references(references), videos=group.videos, prompt=prompt, model=model,
-                matrices=matrices, theta=THETA if theta is None else theta, details=details,
-            )  # fmt: skip
+        def build() -> GroupRequest:
+            return GroupRequest(references=to_references(references), videos=group.videos, **fields)
 
-        return group.restore(await engine.score_group(await _made(request)))
+        return group.restore(await engine.score_group(await _in_thread(build)))
 
     async def put_references(self, references: Sequence[ImageLike]) -> str:
+        """See `RewardClient.put_references`."""
         engine = await self._started()
         images = await asyncio.to_thread(to_references, references)
         return images if isinstance(images, str) else (await engine.put_references(ReferenceSet(images=images))).id
 
     async def models(self) -> list[ModelInfo]:
+        """See `RewardClient.models`."""
         return (await self._started()).models()
 
     async def close(self) -> None:
+        """See `RewardClient.close`."""
         engine = await asyncio.to_thread(self._take)
         if engine is not None:
             await engine.close()
 
     def _take(self) -> ScoringEngine | None:
-        with self._starting:  # models that are being loaded for a call that was cancelled are closed too
+        with self._starting:  # waits for models that a cancelled call is still loading, to close them too
             self._closed = True
             engine, self._engine = self._engine, None
             return engine
@@ -137,9 +147,7 @@ def _sampling(engine: ScoringEngine, model: str | None) -> FrameSampling:
     return engine.model(model).frame_sampling
 
 
-async def _made(request):
-    """What `request` makes, in a thread: it reads files."""
-    try:
-        return await asyncio.to_thread(request)
-    except ValidationError as error:
-        raise InvalidRequest(explain(error)) from None
+async def _in_thread(build: Callable[[], T]) -> T:
+    """The request that `build` makes, in a thread because it reads files."""
+    with raise_invalid_request():
+        return await asyncio.to_thread(build)

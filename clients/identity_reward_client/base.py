@@ -1,143 +1,99 @@
-"""What every client of the service is: one small protocol, and a blocking facade over any of them."""
+"""The protocol of every client of the service, and the options that its calls share."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypedDict, Unpack, runtime_checkable
 
 from .fps import Fps
 from .messages import CompareResponse, GroupResponse, Image, ModelInfo, ScoreResponse, Video
 
-# a path, an encoded file's bytes, pixels as a numpy array or torch tensor, or a ready message
-ImageLike = str | PathLike | bytes | Image | Any
-VideoLike = str | PathLike | bytes | Video | Any
-# pictures in order, or the id that put_references answered
+# a path, the bytes of an encoded file, pixels as a numpy array, torch tensor or PIL image, or a wire message
+ImageLike = str | PathLike[str] | bytes | Image | Any
+VideoLike = str | PathLike[str] | bytes | Video | Any
+# reference images in the order in which the prompt names the people, or the id that put_references returned
 ReferencesLike = Sequence[ImageLike] | str
-T = TypeVar("T")
+
+
+class ScoreOptions(TypedDict, total=False):
+    """Options of `RewardClient.score`. An option that is absent or None has the server's default."""
+
+    # frames per second, required for arrays and lists of images; overrides the rate that a video file states.
+    # "compat": the rate that the model assumes for trainers that write one into every file (FrameSampling.compat_fps)
+    fps: Fps | None
+    # the prompt that the videos were generated from; models may ignore it
+    prompt: str | None
+    # name of a served model; the server's default model if absent
+    model: str | None
+    # the answer also explains the reward, per person and per frame
+    details: bool
+
+
+class CompareOptions(ScoreOptions, total=False):
+    """Options of `RewardClient.compare`."""
+
+    # tie parameter of the Bradley-Terry-with-Ties model, above 1; 5 if absent
+    theta: float | None
+
+
+class GroupOptions(CompareOptions, total=False):
+    """Options of `RewardClient.score_group`."""
+
+    # the answer also holds the win and tie probabilities of every pair, two [G, G] matrices
+    matrices: bool
 
 
 @runtime_checkable
 class RewardClient(Protocol):
-    """Scores videos against reference pictures. Every failure is a `RewardError`, never a number.
+    """Scores videos against reference images of the people that they should show.
 
-    `fps` is needed for arrays and lists of pictures (it is never guessed) and overrides a file's own; "compat" is the
-    rate that the model assumes for trainers that write one into every file (`FrameSampling.compat_fps`).
-    Arrays are uint8 [T, H, W, 3] or [T, 3, H, W]; float ones need their range named: see `tensors.to_uint8_frames`.
+    Images: a path, the bytes of an image file, uint8 pixels [H, W, 3] or [3, H, W], or a PIL image.
+    Videos: a path, the bytes of a video file, uint8 pixels [T, H, W, 3] or [T, 3, H, W], or a list of images.
+    Float pixels need their range, see `Frames` and `ImageArray`. Of a clip in memory only the frames that the model
+    samples are sent.
+
+    Every failure raises a `RewardError` (`identity_reward_client.errors`); no failure is ever a number.
     """
 
     async def score(
-        self,
-        references: ReferencesLike,
-        video: VideoLike,
-        *,
-        fps: Fps | None = None,
-        prompt: str | None = None,
-        model: str | None = None,
-        details: bool = False,
-    ) -> ScoreResponse: ...
+        self, references: ReferencesLike, video: VideoLike, **options: Unpack[ScoreOptions]
+    ) -> ScoreResponse:
+        """The reward of one video: a raw scalar of which only differences have a meaning."""
+        ...
 
     async def compare(
-        self,
-        references: ReferencesLike,
-        video_a: VideoLike,
-        video_b: VideoLike,
-        *,
-        fps: Fps | None = None,
-        prompt: str | None = None,
-        model: str | None = None,
-        theta: float | None = None,
-        details: bool = False,
-    ) -> CompareResponse: ...
+        self, references: ReferencesLike, video_a: VideoLike, video_b: VideoLike, **options: Unpack[CompareOptions]
+    ) -> CompareResponse:
+        """Both rewards with P(A wins), P(tie) and P(B wins)."""
+        ...
 
     async def score_group(
-        self,
-        references: ReferencesLike,
-        videos: Sequence[VideoLike],
-        *,
-        fps: Fps | None = None,
-        prompt: str | None = None,
-        model: str | None = None,
-        matrices: bool = False,
-        theta: float | None = None,
-        details: bool = False,
-    ) -> GroupResponse: ...
+        self, references: ReferencesLike, videos: Sequence[VideoLike], **options: Unpack[GroupOptions]
+    ) -> GroupResponse:
+        """One item per video, in order. A video that fails has an error in its item, and the others are scored."""
+        ...
 
-    async def put_references(self, references: Sequence[ImageLike]) -> str: ...
+    async def put_references(self, references: Sequence[ImageLike]) -> str:
+        """Store reference images on the server. Returns an id ("sha256:...") to pass as `references` afterwards."""
+        ...
 
-    async def models(self) -> list[ModelInfo]: ...
+    async def models(self) -> list[ModelInfo]:
+        """The models that the server has loaded."""
+        ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Release connections. A closed client takes no more calls."""
+        ...
 
 
-class SyncRewardClient:
-    """Blocking calls on any RewardClient: it runs an event loop of its own in one background thread.
+def request_fields(options: Mapping[str, object], kind: type[ScoreOptions]) -> dict[str, Any]:
+    """Fields of a request message from the options of a call: all but `fps`, and none that is None.
 
-    Safe to call from several threads at once, and from code that already runs in an event loop's thread.
+    TypeError for an option that `kind` does not have.
     """
-
-    def __init__(self, client: RewardClient):
-        self._client = client
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="identity-reward-client", daemon=True)
-        self._closed = False
-        self._closing = threading.Lock()
-        self._thread.start()
-
-    def _run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        with self._closing:  # nothing gets onto the loop once close() has begun to empty it
-            # a fork has the loop, but not its thread
-            if self._closed or not self._thread.is_alive():
-                raise RuntimeError("this client is closed")
-            future = asyncio.run_coroutine_threadsafe(make(), self._loop)
-        try:
-            return future.result()
-        except CancelledError:
-            raise RuntimeError("this client was closed during the call") from None
-        except BaseException:
-            future.cancel()
-            raise
-
-    def score(self, references: ReferencesLike, video: VideoLike, **options) -> ScoreResponse:
-        return self._run(lambda: self._client.score(references, video, **options))
-
-    def compare(self, references: ReferencesLike, video_a: VideoLike, video_b: VideoLike, **options) -> CompareResponse:
-        return self._run(lambda: self._client.compare(references, video_a, video_b, **options))
-
-    def score_group(self, references: ReferencesLike, videos: Sequence[VideoLike], **options) -> GroupResponse:
-        return self._run(lambda: self._client.score_group(references, videos, **options))
-
-    def put_references(self, references: Sequence[ImageLike]) -> str:
-        return self._run(lambda: self._client.put_references(references))
-
-    def models(self) -> list[ModelInfo]:
-        return self._run(lambda: self._client.models())
-
-    def close(self) -> None:
-        """Ends calls of other threads that are under way, with a RuntimeError there."""
-        with self._closing:
-            if self._closed or not self._thread.is_alive():
-                return
-            self._closed = True
-        try:
-            asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result()
-        finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
-
-    async def _shut(self) -> None:
-        calls = asyncio.all_tasks() - {asyncio.current_task()}
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-        await self._client.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.close()
+    names = kind.__annotations__
+    for name in options:
+        if name not in names:
+            raise TypeError(f"unnames option {name!r}; there are {', '.join(names)}")
+    return {name: value for name, value in options.items() if name != "fps" and value is not None}

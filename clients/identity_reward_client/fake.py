@@ -1,17 +1,18 @@
-"""A client without a server, for tests of trainers: real messages, rewards that follow from the content alone."""
+"""A client without a server, for tests of trainers: real messages, and rewards computed from the content alone."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Unpack
 
 from . import preference
-from .base import ImageLike, ReferencesLike, VideoLike
+from .base import CompareOptions, GroupOptions, ImageLike, ReferencesLike, ScoreOptions, VideoLike, request_fields
 from .errors import MissingFps, ModelNotFound, ReferenceSetNotFound, RewardError
-from .fps import Fps, resolve_fps
+from .fps import resolve_fps
 from .frame_sampling import FrameSampling
 from .inputs.groups import prepare_group
 from .inputs.media import to_references
@@ -32,13 +33,14 @@ from .messages import (
 )
 from .transports.responses import check_group, check_scored, only_item
 from .wire.error_bodies import to_body
-from .wire.validation import refusing
+from .wire.validation import raise_invalid_request
 
+Matrix = list[list[float | None]]
 RewardRule = Callable[[Sequence[Image], Video, str | None], float]
 
 
 def brightness(references: Sequence[Image], video: Video, prompt: str | None) -> float:
-    """Mean of the sent frames / 255, in [0, 1]: something that a policy can learn. Files: a fraction of their hash."""
+    """Mean of the sampled frames / 255, in [0, 1], which a policy can learn; for a file, a fraction of its hash."""
     if video.frames is not None:
         return float(from_pixels(video.frames).mean() / 255)
     content = video.model_dump_json(include={"data", "images"}).encode()
@@ -46,22 +48,27 @@ def brightness(references: Sequence[Image], video: Video, prompt: str | None) ->
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
-    """What a FakeRewardClient was asked, after its inputs were understood."""
+class FakeCall:
+    """A call of a `FakeRewardClient`, with its inputs as messages."""
 
-    method: str  # score, compare, score_group
+    method: str  # score, compare or score_group
     references: list[Image]
-    videos: list[Video]  # those that could be sent
+    videos: list[Video]  # without those that cannot be sent
     prompt: str | None
     model: str | None
 
 
 class FakeRewardClient:
-    """Answers at once, on the same terms as the service.
+    """A `RewardClient` that answers at once, with the checks of the service. A file counts as one frame, at 1 fps.
 
-    `fail` gives the videos at these places of a group (0: the only one of `score`; 0 and 1: a and b of `compare`) that
-    error; `fail_calls` fails whole calls, counted from 0 over all calls; `latency_s` is waited before every answer.
-    A file counts as one frame, at the fps given or 1. `calls` holds what was asked.
+    Args:
+        reward: computes the reward of a video from the references, the video and the prompt.
+        fail: errors by index in a group (0 for the video of `score`, 0 and 1 for A and B of `compare`).
+        fail_calls: errors of whole calls, by number of the call from 0.
+        latency_s: seconds before every answer.
+        sampling: frame sampling of the only model, "fake"; 4 frames over the whole video if None.
+
+    `calls` holds the calls so far.
     """
 
     def __init__(
@@ -72,8 +79,8 @@ class FakeRewardClient:
         fail_calls: Mapping[int, RewardError] | None = None,
         latency_s: float = 0.0,
         sampling: FrameSampling | None = None,
-    ):
-        self.calls: list[Call] = []
+    ) -> None:
+        self.calls: list[FakeCall] = []
         self._reward = reward
         self._fail = dict(fail or {})
         self._fail_calls = dict(fail_calls or {})
@@ -82,22 +89,19 @@ class FakeRewardClient:
         self._sets: dict[str, list[Image]] = {}
         self._closed = False
 
-    async def score(self, references: ReferencesLike, video: VideoLike, **options: Any) -> ScoreResponse:
-        return check_scored(only_item(await self._group("score", references, [video], **options)))
+    async def score(
+        self, references: ReferencesLike, video: VideoLike, **options: Unpack[ScoreOptions]
+    ) -> ScoreResponse:
+        """See `RewardClient.score`."""
+        return check_scored(only_item(await self._group("score", references, [video], options, ScoreOptions)))
 
     async def compare(
-        self,
-        references: ReferencesLike,
-        video_a: VideoLike,
-        video_b: VideoLike,
-        *,
-        theta: float | None = None,
-        **options,
+        self, references: ReferencesLike, video_a: VideoLike, video_b: VideoLike, **options: Unpack[CompareOptions]
     ) -> CompareResponse:
-        theta = preference.THETA if theta is None else theta
-        group = await self._group("compare", references, [video_a, video_b], theta=theta, **options)
+        """See `RewardClient.compare`."""
+        group = await self._group("compare", references, [video_a, video_b], options, CompareOptions)
         a, b = (only_item(group.model_copy(update={"items": [item]})) for item in group.items)
-        p_a, p_tie, p_b = map(float, preference.probabilities(a.reward - b.reward, theta))
+        p_a, p_tie, p_b = map(float, preference.probabilities(a.reward - b.reward, group.theta))
         return CompareResponse(
             **group.model_dump(include={"request_id", "model", "timing", "theta"}),
             a=Scored(**a.model_dump()),
@@ -105,15 +109,17 @@ class FakeRewardClient:
             p_a_wins=p_a,
             p_tie=p_tie,
             p_b_wins=p_b,
-            verdict=preference.verdict(a.reward - b.reward, theta),
+            verdict=preference.verdict(a.reward - b.reward, group.theta),
         )
 
     async def score_group(
-        self, references: ReferencesLike, videos: Sequence[VideoLike], **options: Any
+        self, references: ReferencesLike, videos: Sequence[VideoLike], **options: Unpack[GroupOptions]
     ) -> GroupResponse:
-        return check_group(await self._group("score_group", references, videos, **options), len(videos))
+        """See `RewardClient.score_group`."""
+        return check_group(await self._group("score_group", references, videos, options, GroupOptions), len(videos))
 
     async def put_references(self, references: Sequence[ImageLike]) -> str:
+        """See `RewardClient.put_references`."""
         images = to_references(references)
         if isinstance(images, str):
             return images
@@ -122,9 +128,11 @@ class FakeRewardClient:
         return set_id
 
     async def models(self) -> list[ModelInfo]:
+        """See `RewardClient.models`."""
         return [self._info()]
 
     async def close(self) -> None:
+        """See `RewardClient.close`."""
         self._closed = True
 
     async def _group(
@@ -132,43 +140,45 @@ class FakeRewardClient:
         method: str,
         references: ReferencesLike,
         videos: Sequence[VideoLike],
-        *,
-        fps: Fps | None = None,
-        prompt: str | None = None,
-        model: str | None = None,
-        matrices: bool = False,
-        theta: float | None = None,
-        details: bool = False,
+        options: Mapping[str, Any],
+        kind: type[ScoreOptions],
     ) -> GroupResponse:
+        fields = request_fields(options, kind)
         if self._closed:
             raise RuntimeError("this client is closed")
         images = self._images(to_references(references))
-        if model not in (None, "fake"):
-            raise ModelNotFound(f"no model {model!r}; this client has 'fake'")
-        group = prepare_group(videos, fps, self._sampling)
-        theta = preference.THETA if theta is None else theta
-        with refusing():
-            GroupRequest(references=images, videos=group.videos, prompt=prompt, theta=theta)
+        if options.get("model") not in (None, "fake"):
+            raise ModelNotFound(f"no model {options['model']!r}; this client has 'fake'")
+        group = prepare_group(videos, options.get("fps"), self._sampling)
+        with raise_invalid_request():
+            request = GroupRequest(references=images, videos=group.videos, **fields)
         number = len(self.calls)
-        self.calls.append(Call(method, images, group.videos, prompt, model))
+        self.calls.append(FakeCall(method, images, group.videos, request.prompt, request.model))
         await asyncio.sleep(self._latency_s)
         if number in self._fail_calls:
             raise self._fail_calls[number]
         items = []
-        for place, (index, video) in enumerate(zip(group.indices, group.videos, strict=True)):
+        for position, (index, video) in enumerate(zip(group.indices, group.videos, strict=True)):
             if index in self._fail:
-                items.append(Item(index=place, error=to_body(self._fail[index])))
+                items.append(Item(index=position, error=to_body(self._fail[index])))
                 continue
             try:
-                items.append(Item(index=place, scored=self._scored(images, video, prompt, details)))
+                scored = self._scored(images, video, request.prompt, request.details)
+                items.append(Item(index=position, scored=scored))
             except MissingFps as error:
-                items.append(Item(index=place, error=to_body(error)))
-        win, tie = _matrices(items, theta) if matrices else (None, None)
+                items.append(Item(index=position, error=to_body(error)))
+        win, tie = _matrices(items, request.theta) if request.matrices else (None, None)
         stamp = ModelStamp(**self._info().model_dump(exclude={"frame_sampling"}), frame_sampling=self._sampling.name)
-        answer = GroupResponse(
-            request_id=f"fake-{number}", model=stamp, items=items, theta=theta, win=win, tie=tie, timing=Timing()
+        response = GroupResponse(
+            request_id=f"fake-{number}",
+            model=stamp,
+            items=items,
+            theta=request.theta,
+            win=win,
+            tie=tie,
+            timing=Timing(),
         )
-        return group.restore(answer)
+        return group.restore(response)
 
     def _images(self, references: list[Image] | str) -> list[Image]:
         if not isinstance(references, str):
@@ -194,7 +204,7 @@ class FakeRewardClient:
             version="1",
             fingerprint="fake",
             domain="none",
-            description="No model: rewards follow from the bytes. For tests.",
+            description="No model: rewards are computed from the bytes. For tests.",
             default=True,
             meaningful=False,
             prompt_used=False,
@@ -207,9 +217,11 @@ class FakeRewardClient:
         )
 
 
-def _matrices(items: Sequence[Item], theta: float):
-    rewards = [float("nan") if item.reward is None else item.reward for item in items]
-    return tuple(
-        [[None if value != value else value for value in row] for row in matrix.tolist()]
-        for matrix in preference.matrices(rewards, theta)
-    )
+def _matrices(items: Sequence[Item], theta: float) -> tuple[Matrix, Matrix]:
+    rewards = [math.nan if item.reward is None else item.reward for item in items]
+    win_GG, tie_GG = preference.matrices(rewards, theta)
+    return _with_gaps(win_GG.tolist()), _with_gaps(tie_GG.tolist())
+
+
+def _with_gaps(matrix: list[list[float]]) -> Matrix:
+    return [[None if math.isnan(value) else value for value in row] for row in matrix]

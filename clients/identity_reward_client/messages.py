@@ -1,80 +1,58 @@
-"""The wire's vocabulary, once: what travels as JSON, in safetensors metadata and, through a codec, as protobuf.
+"""Messages of the API: JSON, safetensors metadata and, through `proto.codec`, protobuf.
 
-In Python every binary field holds raw bytes (or a buffer); in JSON it is a base64 string.
+In Python a binary field holds bytes or another buffer; in JSON it is a base64 string.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .fps import Fps
 from .frame_sampling import FrameSampling
 from .preference import THETA, Preference
+from .wire.buffers import Buffer
 
 API_VERSION: Literal["v1"] = "v1"
 
 
-def _to_buffer(value: Any) -> bytes | memoryview:
-    if isinstance(value, str):
-        try:
-            return base64.b64decode(value, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise ValueError(f"not base64: {error}") from None
-    if isinstance(value, bytes | memoryview):
-        return value
-    if isinstance(value, bytearray):
-        return memoryview(value)
-    raise ValueError(f"expected base64 text or bytes, got {type(value).__name__}")
-
-
-Buffer = Annotated[
-    Any,
-    PlainValidator(_to_buffer),
-    PlainSerializer(lambda data: base64.b64encode(data).decode("ascii"), when_used="json"),
-    WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
-]
-
-
-# of a stored reference set or of a video: "sha256:" and 64 hex digits, see content.py
+# id of a reference set or of a video: "sha256:" and 64 hex digits, see wire/content_ids.py
 ContentId = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
 class Message(BaseModel):
+    """Base of what a client sends: unknown fields are refused."""
+
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
 
 
 class Pixels(Message):
-    """Raw RGB pixels, uint8, C order: [H, W, 3] for a picture, [T, H, W, 3] for frames."""
+    """RGB pixels, uint8, C order: [H, W, 3] for an image, [T, H, W, 3] for frames."""
 
     shape: list[int] = Field(min_length=3, max_length=4)
     data: Buffer = Field(repr=False)
 
     @model_validator(mode="after")
-    def _size(self):
+    def _check_size(self) -> Pixels:
         if any(n < 1 for n in self.shape) or self.shape[-1] != 3:
             raise ValueError(f"shape must be [H, W, 3] or [T, H, W, 3] with positive sizes, got {self.shape}")
-        wanted = 1
-        for n in self.shape:
-            wanted *= n
-        given = memoryview(self.data).nbytes
-        if given != wanted:
-            raise ValueError(f"shape {self.shape} needs {wanted} bytes of uint8, got {given}")
+        expected, size = math.prod(self.shape), memoryview(self.data).nbytes
+        if size != expected:
+            raise ValueError(f"shape {self.shape} needs {expected} bytes of uint8, got {size}")
         return self
 
 
-def _exactly_one(message: BaseModel, *names: str):
-    given = [name for name in names if getattr(message, name) is not None]
-    if len(given) != 1:
-        raise ValueError(f"needs exactly one of {', '.join(names)}; got {', '.join(given) or 'none'}")
+def _check_exactly_one(message: BaseModel, *names: str) -> None:
+    present = [name for name in names if getattr(message, name) is not None]
+    if len(present) != 1:
+        raise ValueError(f"needs exactly one of {', '.join(names)}; got {', '.join(present) or 'none'}")
 
 
 class Image(Message):
-    """A picture: an encoded file's bytes (JPEG, PNG, WebP, ...), or raw pixels. `url` and `path` only where a server
-    allows them."""
+    """An image: the bytes of a file (JPEG, PNG, WebP, ...) or raw pixels. `url` and `path` only if the server allows
+    them."""
 
     data: Buffer | None = Field(default=None, repr=False)
     pixels: Pixels | None = None
@@ -82,19 +60,19 @@ class Image(Message):
     path: str | None = None
 
     @model_validator(mode="after")
-    def _one(self):
-        _exactly_one(self, "data", "pixels", "url", "path")
+    def _check_content(self) -> Image:
+        _check_exactly_one(self, "data", "pixels", "url", "path")
         if self.pixels is not None and len(self.pixels.shape) != 3:
-            raise ValueError(f"a picture's pixels are [H, W, 3], got shape {self.pixels.shape}")
+            raise ValueError(f"an image's pixels are [H, W, 3], got shape {self.pixels.shape}")
         return self
 
 
 class Video(Message):
-    """A clip: a video file's bytes, raw frames, encoded pictures in order, or the `id` of one that was scored before.
+    """A video: the bytes of a file, raw frames, images in order, or the `id` of a video that was scored before.
 
-    `fps` (frames a second of the source) is required for frames and images, and overrides a file's own where given;
-    "compat" stands for the rate that the model's frame sampling names as `compat_fps`.
-    A sender who picked frames says of how many (`num_source_frames`) and which (`frame_indices`).
+    `fps` (frames per second of the source) is required for frames and images, and overrides the rate that a file
+    states; "compat" stands for the `compat_fps` of the model's frame sampling.
+    A sender that samples frames states their source: `num_source_frames` and `frame_indices`.
     """
 
     data: Buffer | None = Field(default=None, repr=False)
@@ -107,20 +85,20 @@ class Video(Message):
         description="`video_id` of an earlier answer: the reward is taken from the result cache, or it is a 404",
     )
     fps: Fps | None = Field(
-        default=None, description='frames a second of the source, or "compat": the rate that the model assumes'
+        default=None, description='frames per second of the source, or "compat": the rate that the model assumes'
     )
     num_source_frames: int | None = None
     frame_indices: list[int] | None = None
 
     @model_validator(mode="after")
-    def _one(self):
-        _exactly_one(self, "data", "frames", "images", "url", "path", "id")
+    def _check_content(self) -> Video:
+        _check_exactly_one(self, "data", "frames", "images", "url", "path", "id")
         if self.frames is not None and len(self.frames.shape) != 4:
             raise ValueError(f"frames are [T, H, W, 3], got shape {self.frames.shape}")
         if (self.num_source_frames is None) != (self.frame_indices is None):
             raise ValueError("num_source_frames and frame_indices go together; only one was given")
         if self.frame_indices is not None and self.frames is None and self.images is None:
-            raise ValueError("frame_indices belong to frames or images; a video file travels whole")
+            raise ValueError("frame_indices belong to frames or images; a video file is sent whole")
         return self
 
 
@@ -128,47 +106,61 @@ References = Annotated[list[Image], Field(min_length=1)] | ContentId
 
 
 class ReferenceSet(Message):
-    """One picture a person, in the order that the prompt names them."""
+    """One image per person, in the order in which the prompt names them."""
 
     images: list[Image] = Field(min_length=1)
 
 
 class ReferenceSetResponse(Message):
+    """The id that replaces the images of a stored reference set in later requests."""
+
     id: ContentId
     num_references: int
 
 
 class RequestBase(Message):
+    """Fields that all scoring requests have."""
+
     references: References = Field(
-        description="a picture of each person, in the order in which the prompt names them, or a stored set's id"
+        description="an image of each person, in the order in which the prompt names them, or a stored set's id"
     )
-    prompt: str | None = Field(default=None, description="what the videos were made from; models may ignore it")
+    prompt: str | None = Field(
+        default=None, description="the prompt that the videos were generated from; models may ignore it"
+    )
     model: str | None = Field(default=None, description="name of a served model; the server's default when absent")
-    details: bool = Field(default=False, description="also answer what the reward is made of, per person and frame")
+    details: bool = Field(default=False, description="also explain the reward, per person and per frame")
 
 
 Theta = Annotated[
-    float, Field(gt=1, allow_inf_nan=False, description="how readily a tie is called: the tie parameter, above 1")
+    float, Field(gt=1, allow_inf_nan=False, description="tie parameter, above 1: the larger, the likelier is a tie")
 ]
 
 
 class ScoreRequest(RequestBase):
+    """One video to score."""
+
     video: Video
 
 
 class CompareRequest(RequestBase):
+    """Two videos to compare."""
+
     video_a: Video
     video_b: Video
     theta: Theta = THETA
 
 
 class GroupRequest(RequestBase):
-    videos: list[Video] = Field(min_length=1, description="made from the same references and prompt")
-    matrices: bool = Field(default=False, description="also answer the G x G win and tie probabilities")
+    """Videos of one reference set and prompt to score together."""
+
+    videos: list[Video] = Field(min_length=1, description="generated from the same references and prompt")
+    matrices: bool = Field(default=False, description="also return the G x G win and tie probabilities")
     theta: Theta = THETA
 
 
 class ErrorBody(Message):
+    """An error of `errors.py` as JSON; its `code` names the class."""
+
     model_config = ConfigDict(extra="ignore")
 
     code: str
@@ -178,7 +170,7 @@ class ErrorBody(Message):
 
 
 class ErrorResponse(Message):
-    """The one shape of every error body."""
+    """The body of every response that is an error."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -186,13 +178,13 @@ class ErrorResponse(Message):
 
 
 class Answer(BaseModel):
-    """Answers may grow: a client ignores fields that it does not know."""
+    """Base of what a server sends: a client ignores unknown fields, so that newer servers can add some."""
 
     model_config = ConfigDict(extra="ignore", ser_json_inf_nan="null")
 
 
 class ModelStamp(Answer):
-    """Which model an answer came from. `fingerprint` covers weights and preprocessing."""
+    """The model that computed a response. `fingerprint` is a hash of its weights and preprocessing."""
 
     name: str
     version: str
@@ -203,7 +195,7 @@ class ModelStamp(Answer):
 
 
 class Timing(Answer):
-    """Milliseconds. Stages of items that ran side by side may add up to more than `total_ms`."""
+    """Milliseconds of each stage. Stages of concurrent items may add up to more than `total_ms`."""
 
     queue_ms: float = 0.0
     decode_ms: float = 0.0
@@ -213,13 +205,13 @@ class Timing(Answer):
 
 
 class Scored(Answer):
-    """`reward` is the model's raw scalar: only differences mean something."""
+    """A scored video. `reward` is the model's raw scalar, of which only differences have a meaning."""
 
     reward: float
     fps: float
     num_source_frames: int
     frame_indices: list[int]
-    # stands for the video in later requests, while the result cache keeps its reward
+    # replaces the video in later requests, as long as the result cache has its reward
     video_id: ContentId | None = None
     details: dict[str, Any] | None = None
 
@@ -233,16 +225,21 @@ class Item(Answer):
 
     @property
     def reward(self) -> float | None:
+        """The reward; None if the item has an error."""
         return None if self.scored is None else self.scored.reward
 
 
 class ScoreResponse(Scored):
+    """The reward of one video."""
+
     request_id: str
     model: ModelStamp
     timing: Timing
 
 
 class CompareResponse(Answer):
+    """The rewards of two videos, and the probability of each outcome under Bradley-Terry-with-Ties."""
+
     request_id: str
     model: ModelStamp
     a: Scored
@@ -256,7 +253,7 @@ class CompareResponse(Answer):
 
 
 class GroupResponse(Answer):
-    """`win[i][j]` = P(i beats j), `tie[i][j]` = P(tie); null where an item has no reward."""
+    """One item per video, in order. `win[i][j]` = P(i beats j), `tie[i][j]` = P(tie); null for items without reward."""
 
     request_id: str
     model: ModelStamp
@@ -268,18 +265,20 @@ class GroupResponse(Answer):
 
 
 class ModelInfo(Answer):
+    """A model that the server has loaded."""
+
     name: str
     version: str
     fingerprint: str
     domain: str
     description: str
     default: bool
-    # False: random weights, for wiring and tests; the numbers mean nothing
+    # False: random weights, for tests of the integration; the rewards have no meaning
     meaningful: bool
     prompt_used: bool
     max_references: int
     frame_sampling: FrameSampling
-    # BTT probabilities are those of preference_scale * (r_A - r_B): 1 for a model trained with that loss
+    # preference probabilities are computed from preference_scale * (r_A - r_B): 1 for a model trained with that loss
     preference_scale: float
     num_parameters: int
     dtype: str
@@ -287,5 +286,7 @@ class ModelInfo(Answer):
 
 
 class ModelList(Answer):
+    """The models that the server has loaded."""
+
     api_version: Literal["v1"] = API_VERSION
     models: list[ModelInfo]

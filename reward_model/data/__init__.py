@@ -1,1 +1,1 @@
-"""Preference records, and the world of rendered people."""
+"""Preference data: records, formats, checks, and generated data sets of people."""

@@ -127,15 +127,15 @@ def people(
     import time
 
     from .people.dataset.generate import generate
-    from .people.scenarios.options import SPLITS, Options, Packed, PeopleError, parse_size, parse_splits
+    from .people.scenarios.options import SPLITS, PackedOptions, PeopleError, PeopleOptions, parse_size, parse_splits
     from .people.scenarios.scenario import ClipSize
     from .progress import progress
 
     start = time.monotonic()
     try:
         height, width = parse_size(size, "--size")
-        packed = Packed(packed_frames, *parse_size(packed_size, "--packed-size"), sampling or None)
-        options = Options(
+        packed = PackedOptions(packed_frames, *parse_size(packed_size, "--packed-size"), sampling or None)
+        options = PeopleOptions(
             pairs=pairs,
             seed=seed,
             pairs_per_scenario=per_scenario,

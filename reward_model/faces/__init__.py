@@ -1,4 +1,1 @@
-"""Faces in pictures: found, aligned, embedded, matched to the people of the references.
-
-For scoring how well a video keeps its people, not for finding out who somebody is.
-"""
+"""Scorers of faces, with the face detection, recognition and tracking behind them; they rate videos, not identities."""

@@ -27,7 +27,7 @@ from .recognition.detection import FaceDetector
 from .recognition.embedding import FaceEmbedder
 from .recognition.face import Face, FaceReader
 from .recognition.matching import VARIANTS, absent_as_zero, match_frames
-from .recognition.references import ReferenceFace, ReferenceFaces
+from .recognition.reference_faces import ReferenceFace, ReferenceFaces
 
 SAMPLING = FrameSampling("uniform-8", num_frames=8)
 # Raise it whenever code that decides a score changes, so that the fingerprint changes too.

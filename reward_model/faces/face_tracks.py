@@ -22,13 +22,13 @@ from ..folder import CheckpointError
 from ..scorer import ScorerInfo
 from ..types import CacheCount, Price, Sample, Score, Size
 from .arcface import bundled_reader
+from .frame_sampling import FACE_TRACKS as SAMPLING
 from .pricing import pixel_price
 from .recognition.face import FaceReader
-from .sampling import FACE_TRACKS as SAMPLING
 from .tracks.clip_faces import TRACK_WEIGHT, ClipFaces, ClipReader
 from .tracks.details import track_details
 from .tracks.features import ClipFeatures, clip_features
-from .tracks.head import FeatureBatch, TrackHead, load_head
+from .tracks.reward_head import FeatureBatch, TrackHead, load_head
 
 # Raise it whenever code that decides a score changes, so that the fingerprint changes too; features have their own.
 REVISION = 1

@@ -2,7 +2,7 @@ from argparse import Namespace
 
 from benchmarks.reward_probes import measure
 from reward_model.data.records import read_pairs, resolve, write_pairs
-from tests.reward_model.training.pairs import make_data
+from tests.reward_model.training.helpers.pairs import make_data
 
 
 def test_casts_that_tell_nothing_are_left_out_and_those_that_fail_are_counted(tmp_path):

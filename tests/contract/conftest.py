@@ -2,7 +2,7 @@
 
 import pytest
 
-from identity_reward_client.base import SyncRewardClient
+from identity_reward_client.sync import SyncRewardClient
 from identity_reward_client.transports.grpc import GrpcRewardClient
 from identity_reward_client.transports.http import HttpRewardClient
 from identity_reward_client.transports.retry import RetryPolicy

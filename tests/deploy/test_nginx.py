@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from identity_reward_client.base import SyncRewardClient
+from identity_reward_client.sync import SyncRewardClient
 from identity_reward_client.transports.http import HttpRewardClient
 from identity_reward_client.transports.retry import RetryPolicy
 from service.settings.settings import Settings

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from identity_reward_client.base import SyncRewardClient
 from identity_reward_client.errors import Overloaded, PayloadTooLarge, RewardError
+from identity_reward_client.sync import SyncRewardClient
 from identity_reward_client.transports.grpc import GrpcRewardClient
 from identity_reward_client.transports.retry import RetryPolicy
 from tests.support.ports import free_port

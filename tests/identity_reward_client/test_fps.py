@@ -22,7 +22,7 @@ BY_RATE = FrameSampling("by-rate", fps=2.0, min_frames=1, compat_fps=10.0)
 def test_compat_stands_for_the_rate_that_the_model_assumes():
     assert resolve_fps("compat", TEN) == 10
     assert resolve_fps(24.0, TEN) == 24
-    with pytest.raises(MissingFps, match="plain assumes none; send the clip's frames a second") as caught:
+    with pytest.raises(MissingFps, match="plain assumes none; send the clip's frames per second") as caught:
         resolve_fps("compat", PLAIN)
     assert caught.value.details == {"frame_sampling": "plain"}
 

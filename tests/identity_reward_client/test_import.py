@@ -46,7 +46,7 @@ def test_the_bare_import_costs_no_third_party_package():
     assert not probe("import identity_reward_client")[1] & {"numpy", "pydantic", "httpx", "typer", "rich", "grpc"}
 
 
-@pytest.mark.parametrize("module", ["cli", "http_client", "fake", "raw_body"])
+@pytest.mark.parametrize("module", ["cli.app", "transports.http", "fake", "wire.raw_body", "sync"])
 def test_who_does_not_use_grpc_does_not_load_it(module):
     assert not probe(f"import identity_reward_client.{module}")[1] & {"grpc", "google"}
 

@@ -4,8 +4,9 @@ import threading
 import numpy as np
 import pytest
 
-from identity_reward_client.base import RewardClient, SyncRewardClient
+from identity_reward_client.base import RewardClient
 from identity_reward_client.errors import InvalidRequest, MissingFps, ModelNotFound, NonFiniteReward
+from identity_reward_client.sync import SyncRewardClient
 from service.engine.engine import ScoringEngine
 from service.local import LocalRewardClient
 

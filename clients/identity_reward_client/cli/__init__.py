@@ -1,1 +1,1 @@
-"""The `identity-reward` command line."""
+"""The `identity-reward` command line; other packages add commands to it by entry point."""

@@ -1,7 +1,8 @@
-"""The `identity-reward` command. Verbs of other packages come by entry point, see plugins.py."""
+"""The `identity-reward` command. Other packages add commands by entry point, see plugins.py."""
 
 from __future__ import annotations
 
+from importlib.metadata import version as package_version
 from typing import Annotated
 
 import typer
@@ -15,30 +16,29 @@ app = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="How well do videos keep the identities of the people in reference pictures?",
+    help="How well do videos keep the identities of the people in reference images?",
 )
-for verb in (score, compare, rank, bulk, models):
-    app.command()(verb)
+for command in (score, compare, rank, bulk, models):
+    app.command()(command)
 app.add_typer(job, name="job")
 
 
-def _print_version(wanted: bool):
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"identity-reward-client {version('identity-reward-client')}")
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"identity-reward-client {package_version('identity-reward-client')}")
         raise typer.Exit()
 
 
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
     traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")] = False,
-):
-    pass
+) -> None:
+    """Options before the command; CommandGroup reads --traceback."""
 
 
-def main():
+def main() -> None:
+    """Entry point of the `identity-reward` script."""
     app(prog_name="identity-reward")

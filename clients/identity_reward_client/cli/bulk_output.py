@@ -1,4 +1,4 @@
-"""The output of `identity-reward bulk`: JSONL, a line an item, that survives being killed at any moment."""
+"""Output file of `identity-reward bulk`: JSONL with a line per item, intact after a kill at any moment."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import Conflict, InvalidRequest
 from .manifest import BulkItem
 
 try:
     import fcntl
-except ImportError:  # Windows: two runs at once on one file are then not caught
+except ImportError:  # Windows, where concurrent runs on one file are not detected
     fcntl = None  # type: ignore[assignment]
 
-_START = b'{"id": '  # of every line; what a kill leaves of one begins so
+_LINE_START = b'{"id": '  # every line begins with it, also one that a kill cut short
 
 
 class BulkOutput:
-    """Opens (or makes) the file, locks it, repairs a torn last line and reads what is there.
+    """Opens or creates the file, locks it, repairs a torn last line and reads the others.
 
-    `records` maps an item's id to its line. InvalidRequest where a line isn't one of ours: nothing is overwritten.
+    `records` maps an item's id to its line. InvalidRequest for a file with other lines, which stays as it is; Conflict
+    if another run has it open.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(path, "a+b")  # noqa: SIM115  closed by close()
+        self._file = open(path, "a+b")  # noqa: SIM115  close() closes it
         try:
             _lock(self._file, path)
             self.records = self._read()
@@ -37,13 +38,13 @@ class BulkOutput:
             raise
 
     def append(self, record: dict[str, Any]) -> None:
-        """One line, in the kernel's hands when this returns."""
+        """Write one line; it survives a kill of this process after the return."""
         self._file.write(_line(record))
         self._file.flush()
         self.records[record["id"]] = record
 
     def drop_failed(self) -> None:
-        """Takes the lines with an error out; a kill leaves either the old file or the new one."""
+        """Remove the lines with an error; a kill leaves either the old file or the new one."""
         kept = {key: record for key, record in self.records.items() if "error" not in record}
         if len(kept) == len(self.records):
             return
@@ -58,13 +59,14 @@ class BulkOutput:
         self._file, self.records = file, kept
 
     def check_same(self, items: list[BulkItem]) -> None:
-        """InvalidRequest where an id of the manifest stands here for something else."""
+        """InvalidRequest if the file has a line for another item under the same id."""
         for item in items:
             record = self.records.get(item.id)
             if record is not None and record.get("item_sha256") != item.item_sha256:
                 raise InvalidRequest(f"{self.path} has id {item.id!r} for another item: change the id or the -o")
 
     def close(self) -> None:
+        """Close the file and release the lock."""
         self._file.close()
 
     def _read(self) -> dict[str, dict[str, Any]]:
@@ -74,21 +76,21 @@ class BulkOutput:
         for number, line in enumerate(whole, 1):
             record = _record(line)
             if record is None:
-                raise self._foreign(number)
+                raise self._not_a_result(number)
             records[record["id"]] = record
         if last:
             record = _record(last)
-            if record is not None:  # only the line's end was missing
+            if record is not None:  # only the line end is missing
                 records[record["id"]] = record
                 self._file.write(b"\n")
                 self._file.flush()
-            elif last.startswith(_START) or _START.startswith(last):
+            elif last.startswith(_LINE_START) or _LINE_START.startswith(last):
                 self._file.truncate(sum(len(line) + 1 for line in whole))
             else:
-                raise self._foreign(len(whole) + 1)
+                raise self._not_a_result(len(whole) + 1)
         return records
 
-    def _foreign(self, number: int) -> InvalidRequest:
+    def _not_a_result(self, number: int) -> InvalidRequest:
         return InvalidRequest(f"line {number} of {self.path} isn't a result of bulk; give another -o")
 
 
@@ -104,7 +106,7 @@ def _line(record: dict[str, Any]) -> bytes:
     return json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
-def _lock(file, path: Path) -> None:
+def _lock(file: BinaryIO, path: Path) -> None:
     if fcntl is None:
         return
     try:

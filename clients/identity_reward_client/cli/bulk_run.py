@@ -1,4 +1,4 @@
-"""Scoring a manifest: bounded concurrency, each item once, every outcome kept."""
+"""Scoring of a manifest with bounded concurrency: each item once, every result kept."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from ..errors import (
     Unauthenticated,
 )
 from ..messages import ModelInfo
-from ..transports.http_errors import GatewayAnswer
+from ..transports.http_errors import GatewayError
 from ..wire.error_bodies import to_body
 from .bulk_output import BulkOutput
 from .manifest import BulkItem
 
-# about the service, not about an item: the run ends, and goes on from here when started again
-_ENDS_THE_RUN = (ConnectionFailed, GatewayAnswer, NotReady, Unauthenticated, PermissionDenied, ModelNotFound)
+# errors of the service, not of an item: the run ends, and the next one continues from there
+_ENDS_THE_RUN = (ConnectionFailed, GatewayError, NotReady, Unauthenticated, PermissionDenied, ModelNotFound)
 
 
-def chosen_model(infos: Iterable[ModelInfo], name: str | None) -> ModelInfo:
+def select_model(infos: Iterable[ModelInfo], name: str | None) -> ModelInfo:
+    """The model with this name, the default one for None. ModelNotFound lists the others."""
     infos = list(infos)
     for info in infos:
         if info.name == name or (name is None and info.default):
@@ -36,7 +37,7 @@ def chosen_model(infos: Iterable[ModelInfo], name: str | None) -> ModelInfo:
 
 
 def check_same_model(output: BulkOutput, model: ModelInfo) -> None:
-    """Scores of different models are never mixed in one file."""
+    """InvalidRequest if the file has scores of another model."""
     for record in output.records.values():
         stamp = record.get("model")
         if stamp is not None and stamp.get("fingerprint") != model.fingerprint:
@@ -54,16 +55,16 @@ async def run_bulk(
     *,
     concurrency: int,
     details: bool = False,
-    on_done: Callable[[dict[str, Any]], None] = lambda record: None,
+    on_result: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> None:
-    """Scores `items` and appends a record for each. An error of the service itself ends the run and is raised."""
-    waiting = iter(items)
+    """Score `items` and append a record for each. Raises an error of the service itself, which ends the run."""
+    pending = iter(items)
 
-    async def work():
-        for item in waiting:  # one iterator for all workers: no item goes to two
+    async def work() -> None:
+        for item in pending:  # one iterator for all workers: each item goes to one of them
             record = await _score(client, item, model, details)
             output.append(record)
-            on_done(record)
+            on_result(record)
 
     workers = [asyncio.create_task(work()) for _ in range(concurrency)]
     try:
@@ -75,10 +76,10 @@ async def run_bulk(
 
 
 async def _score(client: RewardClient, item: BulkItem, model: ModelInfo, details: bool) -> dict[str, Any]:
-    said = item.line.model_dump(mode="json", include={"references", "video", "prompt"}, exclude_none=True)
-    head = {"id": item.id, "item_sha256": item.item_sha256, **said}
+    fields = item.line.model_dump(mode="json", include={"references", "video", "prompt"}, exclude_none=True)
+    head = {"id": item.id, "item_sha256": item.item_sha256, **fields}
     try:
-        answer = await client.score(
+        response = await client.score(
             item.references,
             item.video,
             fps=item.line.fps,
@@ -90,6 +91,6 @@ async def _score(client: RewardClient, item: BulkItem, model: ModelInfo, details
         raise
     except RewardError as error:
         return head | {"error": to_body(error).model_dump(mode="json")}
-    if answer.model.fingerprint != model.fingerprint:
+    if response.model.fingerprint != model.fingerprint:
         raise InvalidRequest(f"the service's model {model.name} changed during the run; start again with another -o")
-    return head | answer.model_dump(mode="json", exclude_none=True)
+    return head | response.model_dump(mode="json", exclude_none=True)

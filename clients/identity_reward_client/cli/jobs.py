@@ -1,4 +1,4 @@
-"""job: a manifest that is left with the service, and what became of it."""
+"""The `job` commands: submit a manifest to the service, watch it, fetch its results."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from ..transports.jobs import JobsClient
 from ..transports.retry import RetryPolicy
 from ..wire.content_ids import reference_set_id
 from ..wire.job_messages import JobInfo, JobItem
-from ..wire.validation import refusing
+from ..wire.validation import raise_invalid_request
 from .bulk import make_progress
 from .manifest import BulkItem, read_manifest
 from .options import BRIEF, Details, Json, Model, Token, Url
 
 T = TypeVar("T")
-# a service that restarts meanwhile goes on with the job
+# a service that restarts resumes the job
 _PATIENT = RetryPolicy(max_attempts=40, max_delay_s=30.0, deadline_s=300.0)
 
-job = typer.Typer(no_args_is_help=True, help="Leave a manifest with the service, and see what became of it.")
-Id = Annotated[str, typer.Argument(metavar="ID", help="What `job submit` printed.")]
-After = Annotated[int, typer.Option(min=0, help="Only results behind this number.")]
+job = typer.Typer(no_args_is_help=True, help="Submit a manifest as a job of the service, and fetch its results.")
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id that `job submit` printed.")]
+After = Annotated[int, typer.Option(min=0, help="Only results after this number.")]
 
 
 @job.command()
@@ -42,14 +42,14 @@ def submit(
         ),
     ],
     wait: Annotated[
-        bool, typer.Option("--wait", help="Show its progress until it ends; exit code 1 if items fail.")
+        bool, typer.Option("--wait", help="Show progress until the job ends; exit code 1 if items fail.")
     ] = False,
     model: Model = None,
     details: Details = False,
     url: Url = None,
     token: Token = None,
-):
-    """Send a manifest and its files; prints the job's id."""
+) -> None:
+    """Send a manifest and its files; print the job's id."""
     items = read_manifest(manifest)
 
     async def run(client: JobsClient) -> JobInfo:
@@ -57,30 +57,30 @@ def submit(
         typer.echo(info.id)
         return await _wait(client, info) if wait else info
 
-    info = _ask(url, token, run, _PATIENT if wait else BRIEF)
+    info = _call(url, token, run, _PATIENT if wait else BRIEF)
     if wait and (info.failed or info.state != "done"):
         typer.echo(_line(info), err=True)
         raise typer.Exit(1)
 
 
 @job.command()
-def status(identity: Id, url: Url = None, token: Token = None, as_json: Json = False):
-    """Show how far a job is."""
-    info = _ask(url, token, lambda client: client.info(identity))
+def status(identity: Id, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Show the state of a job."""
+    info = _call(url, token, lambda client: client.info(identity))
     typer.echo(info.model_dump_json(exclude_none=True) if as_json else _line(info))
 
 
 @job.command()
 def results(
     identity: Id,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file for them instead of stdout.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of stdout.")] = None,
     after: After = 0,
     url: Url = None,
     token: Token = None,
-):
-    """Print the results so far, a line of JSON each, in the order in which they came."""
+) -> None:
+    """Print the results so far, one line of JSON each, in the order in which they were computed."""
     count = 0
-    with _opened(output) as file:
+    with _open_output(output) as file:
 
         async def fetch(client: JobsClient) -> None:
             nonlocal count
@@ -88,30 +88,30 @@ def results(
                 file.write(result.model_dump_json(exclude_none=True) + "\n")
                 count += 1
 
-        _ask(url, token, fetch)
+        _call(url, token, fetch)
     if output is not None:
         typer.echo(f"{output} holds {count} results", err=True)
 
 
 @job.command()
-def cancel(identity: Id, url: Url = None, token: Token = None):
-    """Score nothing more of a job; its results stay."""
-    typer.echo(_line(_ask(url, token, lambda client: client.cancel(identity))))
+def cancel(identity: Id, url: Url = None, token: Token = None) -> None:
+    """Stop scoring a job; its results are kept."""
+    typer.echo(_line(_call(url, token, lambda client: client.cancel(identity))))
 
 
 @job.command("list")
-def list_jobs(url: Url = None, token: Token = None):
+def list_jobs(url: Url = None, token: Token = None) -> None:
     """List the jobs that the service keeps, the newest first."""
 
     async def show(client: JobsClient) -> None:
         async for info in client.list():
             typer.echo(_line(info))
 
-    _ask(url, token, show)
+    _call(url, token, show)
 
 
 def read_items(items: list[BulkItem], model: str | None, details: bool) -> Iterator[JobItem]:
-    """Items with the bytes of their files, one at a time; pictures that several share are read once."""
+    """Items with the bytes of their files, one at a time. Images that several items share are read once."""
     sets: dict[tuple[Path, ...], ContentId] = {}
     for item in items:
         paths = tuple(item.references)
@@ -119,7 +119,7 @@ def read_items(items: list[BulkItem], model: str | None, details: bool) -> Itera
         if not isinstance(references, str):
             sets[paths] = reference_set_id(references)
         video = to_video(item.video, item.line.fps)
-        with refusing():
+        with raise_invalid_request():
             yield JobItem(
                 id=item.id,
                 references=references,
@@ -135,22 +135,22 @@ async def _wait(client: JobsClient, info: JobInfo) -> JobInfo:
         task = progress.add_task("waiting", total=info.total, completed=info.done, failed=info.failed)
 
         def show(info: JobInfo) -> None:
-            why = info.state if info.held_up is None else info.held_up.code
-            progress.update(task, description=why, completed=info.done, failed=info.failed)
+            state = info.state if info.held_up is None else info.held_up.code
+            progress.update(task, description=state, completed=info.done, failed=info.failed)
 
         return await client.wait(info.id, show)
 
 
-def _ask(
-    url: str | None, token: str | None, question: Callable[[JobsClient], Awaitable[T]], retry: RetryPolicy = BRIEF
+def _call(
+    url: str | None, token: str | None, call: Callable[[JobsClient], Awaitable[T]], retry: RetryPolicy = BRIEF
 ) -> T:
     if url is not None and url.startswith(("grpc://", "grpcs://")):
-        raise typer.BadParameter("jobs are asked for over HTTP: give the service's http(s):// URL")
+        raise typer.BadParameter("jobs are available over HTTP only: give the service's http(s):// URL")
 
     async def run() -> T:
         client = JobsClient(DEFAULT_URL if url is None else url, token=token, retry=retry)
         try:
-            return await question(client)
+            return await call(client)
         finally:
             await client.close()
 
@@ -169,8 +169,8 @@ def _line(info: JobInfo) -> str:
 
 
 @contextmanager
-def _opened(output: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file that is there only when all was written."""
+def _open_output(output: Path | None) -> Iterator[TextIO]:
+    """stdout, or a file that appears only when it is complete."""
     if output is None:
         yield sys.stdout
         return

@@ -1,4 +1,4 @@
-"""The manifest of `identity-reward bulk`: JSONL, a line an item, read and checked as a whole before any work."""
+"""Manifest of `identity-reward bulk` and `job`: JSONL with a line per item, checked as a whole before any work."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..wire.validation import explain
 _Text = Annotated[str, Field(min_length=1)]
 
 
-class Line(Message):
-    """Paths are relative to the manifest's folder. Without an id, what the line says is its identity."""
+class ManifestLine(Message):
+    """A line. Paths are relative to the manifest's folder. A line without an id gets a hash of its content as id."""
 
     id: _Text | int | None = None
     references: list[_Text] = Field(min_length=1)
@@ -29,7 +29,7 @@ class Line(Message):
 
     @field_validator("fps")
     @classmethod
-    def _rate(cls, fps: Fps | None) -> Fps | None:
+    def _check_fps(cls, fps: Fps | None) -> Fps | None:
         try:
             return check_fps(fps)
         except InvalidRequest as error:
@@ -38,22 +38,27 @@ class Line(Message):
 
 @dataclass(frozen=True)
 class BulkItem:
+    """An item of a manifest."""
+
     id: str
-    item_sha256: str  # of what the line says, id aside: tells another item under the same id
-    line: Line
+    # of the line without its id: tells another item under the same id
+    item_sha256: str
+    line: ManifestLine
     folder: Path
 
     @property
     def references(self) -> list[Path]:
+        """Paths of the reference images."""
         return [self.folder / path for path in self.line.references]
 
     @property
     def video(self) -> Path:
+        """Path of the video."""
         return self.folder / self.line.video
 
 
-def read_manifest(path: Path, most_shown: int = 5) -> list[BulkItem]:
-    """The items in order. InvalidRequest names every bad line by its number (the first few of many)."""
+def read_manifest(path: Path, max_shown: int = 5) -> list[BulkItem]:
+    """The items in order. InvalidRequest lists the faults by line number, `max_shown` of them."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -72,13 +77,13 @@ def read_manifest(path: Path, most_shown: int = 5) -> list[BulkItem]:
             bad.append(f"line {number}: {error}")
             continue
         if item.id in first_line:
-            what = "the same item" if item.line.id is None else f"the same id {item.id!r}"
-            bad.append(f"line {number}: {what} as line {first_line[item.id]}")
+            duplicate = "the same item" if item.line.id is None else f"the same id {item.id!r}"
+            bad.append(f"line {number}: {duplicate} as line {first_line[item.id]}")
         first_line.setdefault(item.id, number)
         items.append(item)
     if bad:
-        more = f"; and {len(bad) - most_shown} more" if len(bad) > most_shown else ""
-        raise InvalidRequest(f"{path}: {'; '.join(bad[:most_shown])}{more}")
+        more = f"; and {len(bad) - max_shown} more" if len(bad) > max_shown else ""
+        raise InvalidRequest(f"{path}: {'; '.join(bad[:max_shown])}{more}")
     if not items:
         raise InvalidRequest(f"{path} holds no items")
     return items
@@ -90,11 +95,11 @@ def _item(row: str, folder: Path) -> BulkItem:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise ValueError(f"a JSON object is wanted, got {type(value).__name__}")
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
     try:
-        line = Line.model_validate(value)
+        line = ManifestLine.model_validate(value)
     except ValidationError as error:
         raise ValueError(explain(error)) from None
-    said = line.model_dump_json(exclude={"id"}, exclude_none=True)
-    digest = sha256(said.encode()).hexdigest()
+    content = line.model_dump_json(exclude={"id"}, exclude_none=True)
+    digest = sha256(content.encode()).hexdigest()
     return BulkItem(digest[:16] if line.id is None else str(line.id), digest, line, folder)

@@ -1,4 +1,4 @@
-"""Options that verbs share, and the client that they choose."""
+"""Options that several commands have, and the client that they select."""
 
 from __future__ import annotations
 
@@ -30,48 +30,49 @@ def _fps(text: str) -> Any:
 
 
 Reference = Annotated[
-    list[Path], typer.Option("--reference", "-r", help="Picture of one person; repeat it, one a person.")
+    list[Path], typer.Option("--reference", "-r", help="Image of one person; repeat it for each person.")
 ]
-Prompt = Annotated[str | None, typer.Option(help="The prompt that the videos were made from.")]
+Prompt = Annotated[str | None, typer.Option(help="The prompt that the videos were generated from.")]
 Model = Annotated[
     str | None,
     typer.Option(
-        help="Name of a served model, the server's default when absent; with --local also a folder or an .onnx file."
+        help="Name of a served model, the server's default if absent; with --local also a folder or an .onnx file."
     ),
 ]
 Fps = Annotated[
-    str | None,
+    Any,  # a number, "compat" or None, as the parser returns it
     typer.Option(
         parser=_fps,
         metavar="NUMBER|compat",
-        help="Frames a second, instead of the file's own; compat: the rate that the model assumes for every file.",
+        help="Frames per second, instead of the file's own; compat: the rate that the model assumes for every file.",
     ),
 ]
-Theta = Annotated[float | None, typer.Option(help="Tie parameter above 1; 5 when absent.")]
+Theta = Annotated[float | None, typer.Option(help="Tie parameter above 1; 5 if absent.")]
 Url = Annotated[
-    str | None, typer.Option(help=f"Where the service is: http(s):// or grpc(s)://; {DEFAULT_URL} when absent.")
+    str | None, typer.Option(help=f"Address of the service: http(s):// or grpc(s)://; {DEFAULT_URL} if absent.")
 ]
 Token = Annotated[
     str | None,
     typer.Option(
         envvar="IDENTITY_REWARD_TOKEN",
-        help="For a service that asks for one; the variable keeps it out of process lists and the shell's history.",
+        help="For a service that asks for one; the variable keeps it out of process lists and the shell history.",
     ),
 ]
 Local = Annotated[bool, typer.Option("--local", help="Score in this process, without a service.")]
 Dtype = Annotated[
-    str | None, typer.Option(help="With --local: float32 or bfloat16, what a folder's model computes in.")
+    str | None,
+    typer.Option(help="With --local: float32 or bfloat16, the precision of a folder's model."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")]
-Details = Annotated[bool, typer.Option("--details", help="Also show what a reward is made of.")]
+Details = Annotated[bool, typer.Option("--details", help="Also show the explanation of each reward.")]
 
-# someone waits at the shell: a service that isn't there is reported within a second
+# somebody waits at the shell: a service that is not there is reported within a second
 BRIEF = RetryPolicy(max_attempts=3, base_s=0.2, deadline_s=60.0)
 
 
 @dataclass(frozen=True)
-class Where:
-    """Who is asked: the service at `url`, or with `local` this process, which then loads `model` alone."""
+class Target:
+    """What scores: the service at `url`, or with `local` this process, which then loads `model` alone."""
 
     url: str | None
     local: bool
@@ -79,35 +80,36 @@ class Where:
     dtype: str | None = None
     token: str | None = field(default=None, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.local and self.url is not None:
             raise typer.BadParameter("--local and --url exclude each other")
         if self.dtype is not None and not self.local:
-            raise typer.BadParameter("--dtype goes with --local; a service has its own, of `serve --dtype`")
+            raise typer.BadParameter("--dtype goes with --local; a service has that of `serve --dtype`")
 
     @property
-    def asked_model(self) -> str | None:
-        """The model that requests name: in process the only one is the default, whatever its folder calls it."""
+    def request_model(self) -> str | None:
+        """Model name for requests; None in this process, where the only model is the default."""
         return None if self.local else self.model
 
     def open(self, retry: RetryPolicy = BRIEF, priority: Priority = "interactive") -> RewardClient:
+        """A client, which the caller closes."""
         if self.local:
             return local_client(None if self.model is None else [self.model], self.dtype)
         if self.url is not None and self.url.startswith(("grpc://", "grpcs://")):
-            from ..transports.grpc import GrpcRewardClient  # loaded by those who use it
+            from ..transports.grpc import GrpcRewardClient  # grpc is slow to load
 
             return GrpcRewardClient(self.url, retry=retry, token=self.token, priority=priority)
         url = DEFAULT_URL if self.url is None else self.url
         return HttpRewardClient(url, retry=retry, token=self.token, priority=priority)
 
 
-def ask(where: Where, question: Callable[[RewardClient], Awaitable[T]]) -> T:
-    """One question to a client that is opened for it and closed after it; a spinner on a terminal's stderr."""
+def call_client(target: Target, call: Callable[[RewardClient], Awaitable[T]]) -> T:
+    """Run one call of a client that is opened for it and closed after it, with a spinner on a terminal's stderr."""
 
     async def run() -> T:
-        client = where.open()
+        client = target.open()
         try:
-            return await question(client)
+            return await call(client)
         finally:
             await client.close()
 

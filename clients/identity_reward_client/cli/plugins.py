@@ -1,11 +1,11 @@
-"""Verbs of other packages, found by entry point and loaded when asked for: a broken one breaks no other."""
+"""Commands of other packages, found by entry point and loaded on use, so that a broken one breaks no other."""
 
 from __future__ import annotations
 
 import sys
 import traceback
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -15,33 +15,36 @@ from typer.core import TyperGroup
 from ..errors import RewardError
 from ..local import INSTALL
 
-GROUP = "identity_reward.commands"
-# verbs of packages that may be absent, and what brings them
+GROUP = "identity_reward.commands"  # of entry points
+# commands of packages that may be absent, and how to install them
 _INSTALLED_BY = {"serve": INSTALL, "token": INSTALL}
 
 
 class CommandGroup(TyperGroup):
-    """Built-in verbs first, then those of entry points; errors end as one line on stderr."""
+    """Built-in commands first, then those of entry points. Errors become one line on stderr and exit code 1."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        own = super().list_commands(ctx)
-        return own + sorted({entry.name for entry in entry_points(group=GROUP)} - set(own))
+        """Names of the commands, in the order of the help page."""
+        built_in = super().list_commands(ctx)
+        return built_in + sorted({entry.name for entry in entry_points(group=GROUP)} - set(built_in))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        own = super().get_command(ctx, cmd_name)
-        if own is not None:
-            return own
-        found = [entry for entry in entry_points(group=GROUP) if entry.name == cmd_name]
-        if not found and cmd_name not in _INSTALLED_BY:
+        """The command with this name; for one that fails to load, a command that says why."""
+        built_in = super().get_command(ctx, cmd_name)
+        if built_in is not None:
+            return built_in
+        entries = [entry for entry in entry_points(group=GROUP) if entry.name == cmd_name]
+        if not entries and cmd_name not in _INSTALLED_BY:
             return None
-        if not found:
+        if not entries:
             return _unavailable(cmd_name, "its package is not installed")
         try:
-            return _command(cmd_name, found[0].load())
-        except Exception as error:  # whatever a stranger's module does while it loads
+            return _command(cmd_name, entries[0].load())
+        except Exception as error:  # another package's module may raise anything
             return _unavailable(cmd_name, f"{type(error).__name__}: {error}")
 
     def invoke(self, ctx: Any) -> Any:
+        """Run the command and report its error."""
         try:
             return super().invoke(ctx)
         except (RewardError, OSError) as error:
@@ -49,17 +52,17 @@ class CommandGroup(TyperGroup):
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
-            if _ends_the_program(error):
+            if _is_usage_error(error):
                 raise
             _fail(ctx, f"unexpected {type(error).__name__}: {error} (--traceback shows where)", error)
 
 
-def _ends_the_program(error: Exception) -> bool:
-    """Whether typer itself answers this error: usage errors and the like carry their exit code."""
+def _is_usage_error(error: Exception) -> bool:
+    """Whether typer reports this error itself: its own errors have an exit code."""
     return hasattr(error, "exit_code")
 
 
-def _fail(ctx: Any, message: str, error: Exception):
+def _fail(ctx: Any, message: str, error: Exception) -> NoReturn:
     if ctx.params.get("traceback"):
         traceback.print_exception(error, file=sys.stderr)
     line = " ".join(message.split())
@@ -68,7 +71,7 @@ def _fail(ctx: Any, message: str, error: Exception):
 
 
 def _command(name: str, function: Any) -> Any:
-    """Of a function its verb, of a `typer.Typer` its verbs below `name`."""
+    """The command of a function, or the group of commands of a `typer.Typer`."""
     if isinstance(function, typer.Typer):
         group = typer.main.get_command(function)
         group.name = name
@@ -78,13 +81,13 @@ def _command(name: str, function: Any) -> Any:
     return typer.main.get_command(holder)
 
 
-def _unavailable(name: str, why: str) -> Any:
+def _unavailable(name: str, reason: str) -> Any:
     remedy = f"; {_INSTALLED_BY[name]}" if name in _INSTALLED_BY else ""
 
-    def unavailable(arguments: list[str] = typer.Argument(None, hidden=True)):
-        raise RewardError(f"`identity-reward {name}` is not available: {why}{remedy}")
+    def unavailable(arguments: list[str] = typer.Argument(None, hidden=True)) -> None:
+        raise RewardError(f"`identity-reward {name}` is not available: {reason}{remedy}")
 
-    unavailable.__doc__ = escape(f"(not available: {why}{remedy})")
+    unavailable.__doc__ = escape(f"(not available: {reason}{remedy})")
     holder = typer.Typer(add_completion=False)
     holder.command(name, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(unavailable)
     return typer.main.get_command(holder)

@@ -1,18 +1,34 @@
-"""score, compare, rank and models."""
+"""The commands `score`, `compare`, `rank` and `models`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import BaseModel
 
-from ..messages import ModelList
+from ..base import CompareOptions, GroupOptions, ScoreOptions
+from ..messages import Item, ModelList
 from . import tables
-from .options import Details, Dtype, Fps, Json, Local, Model, Prompt, Reference, Theta, Token, Url, Where, ask
+from .options import (
+    Details,
+    Dtype,
+    Fps,
+    Json,
+    Local,
+    Model,
+    Prompt,
+    Reference,
+    Target,
+    Theta,
+    Token,
+    Url,
+    call_client,
+)
 
-Videos = Annotated[list[Path], typer.Argument(help="Video files, made from the same references and prompt.")]
+Videos = Annotated[list[Path], typer.Argument(help="Video files, generated from the same references and prompt.")]
 
 
 def score(
@@ -27,15 +43,15 @@ def score(
     dtype: Dtype = None,
     json: Json = False,
     details: Details = False,
-):
+) -> None:
     """Score one video, or several as a group. Exit code 1 if any of them has no reward."""
-    where = Where(url, local, model, dtype, token)
-    options: dict[str, Any] = {"fps": fps, "prompt": prompt, "model": where.asked_model, "details": details}
+    target = Target(url, local, model, dtype, token)
+    options: ScoreOptions = {"fps": fps, "prompt": prompt, "model": target.request_model, "details": details}
     if len(videos) == 1:
-        answer = ask(where, lambda client: client.score(reference, videos[0], **options))
-        _show(answer, json, lambda: tables.score(videos[0], answer))
+        response = call_client(target, lambda client: client.score(reference, videos[0], **options))
+        _show(response, json, lambda: tables.score(videos[0], response))
         return
-    group = ask(where, lambda client: client.score_group(reference, videos, **options))
+    group = call_client(target, lambda client: client.score_group(reference, videos, **options))
     _show(group, json, lambda: tables.group(videos, group))
     _exit_if_failed(group.items)
 
@@ -54,18 +70,18 @@ def compare(
     dtype: Dtype = None,
     json: Json = False,
     details: Details = False,
-):
+) -> None:
     """Compare two videos: P(A wins), P(tie), P(B wins) and the verdict."""
-    where = Where(url, local, model, dtype, token)
-    options: dict[str, Any] = {
+    target = Target(url, local, model, dtype, token)
+    options: CompareOptions = {
         "fps": fps,
         "prompt": prompt,
-        "model": where.asked_model,
+        "model": target.request_model,
         "theta": theta,
         "details": details,
     }
-    answer = ask(where, lambda client: client.compare(reference, video_a, video_b, **options))
-    _show(answer, json, lambda: tables.compare(video_a, video_b, answer))
+    response = call_client(target, lambda client: client.compare(reference, video_a, video_b, **options))
+    _show(response, json, lambda: tables.compare(video_a, video_b, response))
 
 
 def rank(
@@ -81,47 +97,47 @@ def rank(
     dtype: Dtype = None,
     json: Json = False,
     details: Details = False,
-):
-    """Rank videos, with each one's chances against the best. Exit code 1 if any of them has no reward."""
-    where = Where(url, local, model, dtype, token)
-    options: dict[str, Any] = {
+) -> None:
+    """Rank videos, each with its probabilities against the best. Exit code 1 if any of them has no reward."""
+    target = Target(url, local, model, dtype, token)
+    options: GroupOptions = {
         "fps": fps,
         "prompt": prompt,
-        "model": where.asked_model,
+        "model": target.request_model,
         "theta": theta,
         "details": details,
         "matrices": True,
     }
-    group = ask(where, lambda client: client.score_group(reference, videos, **options))
+    group = call_client(target, lambda client: client.score_group(reference, videos, **options))
     _show(group, json, lambda: tables.rank(videos, group))
     _exit_if_failed(group.items)
 
 
 def models(
     model: Annotated[
-        str | None, typer.Option(help="With --local: the model to look at, by name, folder or .onnx file.")
+        str | None, typer.Option(help="With --local: the model to show, by name, folder or .onnx file.")
     ] = None,
     url: Url = None,
     token: Token = None,
     local: Local = False,
     dtype: Dtype = None,
     json: Json = False,
-):
-    """List the models that a service (or this process, with --local) can answer with."""
+) -> None:
+    """List the models that a service (or this process, with --local) has loaded."""
     if model is not None and not local:
         raise typer.BadParameter("--model goes with --local here; a service lists all of its models")
-    infos = ask(Where(url, local, model, dtype, token), lambda client: client.models())
+    infos = call_client(Target(url, local, model, dtype, token), lambda client: client.models())
     _show(ModelList(models=infos), json, lambda: tables.models(infos))
 
 
-def _show(answer: BaseModel, json: bool, table):
+def _show(response: BaseModel, json: bool, print_table: Callable[[], None]) -> None:
     if json:
-        typer.echo(answer.model_dump_json(indent=2))
+        typer.echo(response.model_dump_json(indent=2))
     else:
-        table()
+        print_table()
 
 
-def _exit_if_failed(items):
+def _exit_if_failed(items: Sequence[Item]) -> None:
     failed = sum(item.error is not None for item in items)
     if failed:
         typer.echo(f"error: {failed} of {len(items)} videos have no reward", err=True)

@@ -1,6 +1,6 @@
-"""A group of which some videos fail before they are sent: each gets its typed error, the others are scored.
+"""Groups of which some videos cannot be sent: each of those gets its error as its item, and the others are scored.
 
-So a trainer keeps its step when one rollout of a group diverged into NaN frames or a file has gone.
+So a training step keeps its other rewards if one rollout has diverged to NaN frames or a file is missing.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from .media import to_video
 
 @dataclass(frozen=True)
 class PreparedGroup:
-    videos: list[Video]  # those that can be sent
-    indices: list[int]  # where each stands in the caller's list
-    errors: dict[int, CallerError]  # the others
+    """The videos of a group as messages."""
+
+    videos: list[Video]  # without those that cannot be sent
+    indices: list[int]  # of each video in the caller's list
+    errors: dict[int, CallerError]  # of the other videos, by index in the caller's list
 
     def restore(self, response: GroupResponse) -> GroupResponse:
-        """The answer for `videos` as one for the caller's whole list."""
+        """The response for `videos` as a response for the caller's whole list."""
         if not self.errors:
             return response
         items = {
@@ -35,37 +37,35 @@ class PreparedGroup:
         return response.model_copy(
             update={
                 "items": [items[index] for index in sorted(items)],
-                "win": self._spread(response.win),
-                "tie": self._spread(response.tie),
+                "win": self._with_gaps(response.win),
+                "tie": self._with_gaps(response.tie),
             }
         )
 
-    def _spread(self, matrix: list[list[float | None]] | None) -> list[list[float | None]] | None:
+    def _with_gaps(self, matrix: list[list[float | None]] | None) -> list[list[float | None]] | None:
         if matrix is None:
             return None
         size = len(self.indices) + len(self.errors)
-        wide: list[list[float | None]] = [[None] * size for _ in range(size)]
+        whole: list[list[float | None]] = [[None] * size for _ in range(size)]
         for i, row in zip(self.indices, matrix, strict=True):
             for j, value in zip(self.indices, row, strict=True):
-                wide[i][j] = value
-        return wide
+                whole[i][j] = value
+        return whole
 
 
 def prepare_group(videos: Sequence[VideoLike], fps: Fps | None, sampling: FrameSampling | None) -> PreparedGroup:
-    """Raises the first video's error when none can be sent."""
+    """The videos as messages, see `to_video`. Raises the first video's error if none of them can be sent."""
     if not isinstance(videos, Sequence) or isinstance(videos, str | bytes):
-        raise InvalidRequest(
-            f"a group is a list of videos, got {type(videos).__name__}; list(...) makes one of a batch"
-        )
+        raise InvalidRequest(f"a group is a list of videos, got {type(videos).__name__}; call list(...) on a batch")
     if not videos:
         raise InvalidRequest("a group needs at least one video")
-    ready: dict[int, Video] = {}
+    messages: dict[int, Video] = {}
     errors: dict[int, CallerError] = {}
     for index, video in enumerate(videos):
         try:
-            ready[index] = to_video(video, fps, sampling)
+            messages[index] = to_video(video, fps, sampling)
         except CallerError as error:
             errors[index] = error
-    if not ready:
+    if not messages:
         raise errors[0]
-    return PreparedGroup(list(ready.values()), list(ready), errors)
+    return PreparedGroup(list(messages.values()), list(messages), errors)

@@ -1,1 +1,1 @@
-"""The wire as protobuf: the one place that knows the generated code. `make proto` makes it anew."""
+"""The wire as protobuf: the only package that imports the generated code (`make proto` generates it)."""

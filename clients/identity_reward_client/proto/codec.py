@@ -1,12 +1,12 @@
-"""messages.py <-> identity_reward.proto, by name, so that a new field needs a line in the .proto and none here.
+"""Conversion between messages.py and identity_reward.proto.
 
-The same validation stands behind both wires: what comes in as protobuf becomes plain values, of which pydantic makes
-the message. Where the two differ in shape:
+Fields are matched by name, so that a new field needs a line in the .proto and none here. Protobuf becomes plain values,
+which pydantic validates as it does JSON. The two differ in these fields:
 
     references        pictures or reference_set_id
     fps of a Video    fps, or fps_compat = true for "compat"
     details           details_json
-    lists that may be absent or hold lists or gaps: a message with one field around them
+    lists that are optional, nested or hold gaps: a message with one field around them
     dtype of Pixels   only in the .proto, and only uint8
 """
 
@@ -26,12 +26,12 @@ from pydantic_core import from_json, to_json
 from ..errors import InvalidRequest, InvalidResponse, PayloadTooLarge
 from ..fps import COMPAT
 from ..messages import Message
-from ..wire.validation import explain, refusing
+from ..wire.validation import explain, raise_invalid_request
 from . import identity_reward_pb2 as pb2
 
-# messages of the .proto around one field, which alone is there in messages.py
+# messages of the .proto that wrap one field; messages.py has the field alone
 WRAPPERS = frozenset({"Pictures", "Indices", "Matrix", "Row", "Cell"})
-# fields of the .proto that stand for one of another name
+# fields of the .proto with another name in messages.py
 RENAMED = {"pictures": "references", "reference_set_id": "references", "fps_compat": "fps"}
 _JSON = "_json"
 _UINT8 = "uint8"
@@ -41,56 +41,61 @@ B = TypeVar("B", bound=BaseModel)
 
 
 def to_proto(message: BaseModel) -> Any:
-    """The message of the same name in the .proto; InvalidRequest where a number is too large for it."""
-    made = getattr(pb2, type(message).__name__)()
+    """The message of the same name in the .proto. InvalidRequest if a number is too large for it."""
+    proto = getattr(pb2, type(message).__name__)()
     try:
-        _fill(made, message)
+        _fill(proto, message)
     except (ValueError, TypeError) as error:
-        raise InvalidRequest(f"{type(message).__name__} can't be sent as protobuf: {error}") from None
-    return made
+        raise InvalidRequest(f"{type(message).__name__} cannot be sent as protobuf: {error}") from None
+    return proto
 
 
 def to_bytes(message: BaseModel) -> bytes:
-    return serialized(to_proto(message))
+    """The serialized message of the same name in the .proto."""
+    return serialize(to_proto(message))
 
 
-def serialized(made: Any) -> bytes:
+def serialize(proto: Any) -> bytes:
+    """The bytes of a protobuf message. PayloadTooLarge from 2 GiB on, which is protobuf's limit."""
     try:
-        return made.SerializeToString()
+        data: bytes = proto.SerializeToString()
+        return data
     except (EncodeError, ValueError):
-        raise PayloadTooLarge("protobuf carries less than 2 GiB; send fewer or smaller videos at a time") from None
+        raise PayloadTooLarge("a protobuf message is smaller than 2 GiB; send fewer or smaller videos") from None
 
 
 def read_request(kind: type[R], data: bytes) -> R:
-    """What a caller sent; InvalidRequest for anything that isn't this message, unknown fields included."""
+    """The request in `data`. InvalidRequest if it is not this message, or has unknown fields."""
     try:
-        found = parse(kind.__name__, data)
+        proto = parse(kind.__name__, data)
     except DecodeError:
-        raise InvalidRequest(f"the request is no identity_reward.v1.{kind.__name__}") from None
-    unknown = next(_unknown(found, ""), None)
+        raise InvalidRequest(f"the request is not an identity_reward.v1.{kind.__name__}") from None
+    unknown = next(_unknown_fields(proto, ""), None)
     if unknown is not None:
         raise InvalidRequest(f"unknown field {unknown}: is the caller's .proto newer than this server?")
-    with refusing():
-        return kind(**plain(found))
+    with raise_invalid_request():
+        return kind(**plain(proto))
 
 
-def read_answer(kind: type[B], data: bytes) -> B:
-    """What a server answered; fields of a newer one are ignored. InvalidResponse where it isn't this message."""
+def read_response(kind: type[B], data: bytes) -> B:
+    """The response in `data`; unknown fields, of a newer server, are ignored. InvalidResponse for another message."""
     try:
         return from_proto(kind, parse(kind.__name__, data))
     except DecodeError:
-        raise InvalidResponse(f"the answer is no identity_reward.v1.{kind.__name__}") from None
+        raise InvalidResponse(f"the answer is not an identity_reward.v1.{kind.__name__}") from None
 
 
-def from_proto(kind: type[B], found: Any) -> B:
+def from_proto(kind: type[B], proto: Any) -> B:
+    """The response of the same name in messages.py. InvalidResponse if a field is missing or wrong."""
     try:
-        return kind(**plain(found))
+        return kind(**plain(proto))
     except (ValidationError, InvalidRequest) as error:
-        why = explain(error, most=1) if isinstance(error, ValidationError) else error.message
-        raise InvalidResponse(f"the answer isn't a whole {kind.__name__}: {why}") from None
+        reason = explain(error, max_findings=1) if isinstance(error, ValidationError) else error.message
+        raise InvalidResponse(f"the answer is not a whole {kind.__name__}: {reason}") from None
 
 
 def parse(name: str, data: bytes) -> Any:
+    """The protobuf message `name` in `data`. Raises protobuf's DecodeError."""
     return getattr(pb2, name).FromString(data)
 
 
@@ -109,7 +114,7 @@ def _fill(target: Proto, source: Any) -> None:
 
 def _names(source: Any) -> list[str]:
     if not is_dataclass(source):
-        raise TypeError(f"no message, but {type(source).__name__}")
+        raise TypeError(f"{type(source).__name__} is not a message")
     return [field.name for field in fields(source)]
 
 
@@ -128,8 +133,8 @@ def _set(target: Any, name: str, value: Any) -> None:
     if field is None:
         raise TypeError(f"{target.DESCRIPTOR.name} of the .proto has no {name}")
     if field.message_type is not None and field.is_repeated:
-        for one in value:
-            _fill(getattr(target, name).add(), one)
+        for element in value:
+            _fill(getattr(target, name).add(), element)
     elif field.message_type is not None:
         getattr(target, name).SetInParent()
         _fill(getattr(target, name), value)
@@ -139,13 +144,13 @@ def _set(target: Any, name: str, value: Any) -> None:
         setattr(target, name, bytes(value) if field.type == FieldDescriptor.TYPE_BYTES else value)
 
 
-def plain(found: Any) -> Any:
-    """Values of which pydantic makes the message: only what is there."""
-    if found.DESCRIPTOR.name in WRAPPERS:
-        return _value(found, found.DESCRIPTOR.fields[0])
+def plain(proto: Any) -> Any:
+    """The fields that are present, as values that pydantic validates."""
+    if proto.DESCRIPTOR.name in WRAPPERS:
+        return _value(proto, proto.DESCRIPTOR.fields[0])
     values = {}
-    for field in found.DESCRIPTOR.fields:
-        value = _value(found, field)
+    for field in proto.DESCRIPTOR.fields:
+        value = _value(proto, field)
         if value is None:
             continue
         name = RENAMED.get(field.name, field.name)
@@ -155,7 +160,7 @@ def plain(found: Any) -> Any:
             if not value:
                 continue
             value = COMPAT
-        elif field.name == "dtype" and found.DESCRIPTOR.name == "Pixels":
+        elif field.name == "dtype" and proto.DESCRIPTOR.name == "Pixels":
             if value not in ("", _UINT8):
                 raise InvalidRequest(f"pixels are {_UINT8}, got dtype {value[:20]!r}")
             continue
@@ -163,29 +168,29 @@ def plain(found: Any) -> Any:
     return values
 
 
-def _value(found: Any, field: FieldDescriptor) -> Any:
-    if field.has_presence and not found.HasField(field.name):
+def _value(proto: Any, field: FieldDescriptor) -> Any:
+    if field.has_presence and not proto.HasField(field.name):
         return None
-    value = getattr(found, field.name)
+    value = getattr(proto, field.name)
     if field.message_type is None:
         return list(value) if field.is_repeated else value
-    return [plain(one) for one in value] if field.is_repeated else plain(value)
+    return [plain(element) for element in value] if field.is_repeated else plain(value)
 
 
 def _object(name: str, text: str) -> Any:
     try:
         return from_json(text)
     except ValueError as error:
-        raise InvalidRequest(f"{name} is no JSON: {error}") from None
+        raise InvalidRequest(f"{name} is not JSON: {error}") from None
 
 
-def _unknown(found: Any, place: str) -> Iterator[str]:
-    """Places of fields that the .proto does not have, as paths of names and field numbers."""
-    for field in UnknownFieldSet(found):  # type: ignore[attr-defined]  # iterable, its stubs don't say so
-        yield f"{place}{field.field_number}"
-    for known in found.DESCRIPTOR.fields:
-        if known.message_type is None or (known.has_presence and not found.HasField(known.name)):
+def _unknown_fields(proto: Any, prefix: str) -> Iterator[str]:
+    """Fields that the .proto does not have, as paths of names and field numbers."""
+    for unknown in UnknownFieldSet(proto):  # type: ignore[attr-defined]  # iterable, which its stubs do not say
+        yield f"{prefix}{unknown.field_number}"
+    for field in proto.DESCRIPTOR.fields:
+        if field.message_type is None or (field.has_presence and not proto.HasField(field.name)):
             continue
-        value = getattr(found, known.name)
-        for one in value if known.is_repeated else [value]:
-            yield from _unknown(one, f"{place}{known.name}.")
+        value = getattr(proto, field.name)
+        for element in value if field.is_repeated else [value]:
+            yield from _unknown_fields(element, f"{prefix}{field.name}.")

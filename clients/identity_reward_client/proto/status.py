@@ -1,7 +1,7 @@
-"""Errors of the tree <-> google.rpc.Status, the details of a failed call (trailing metadata `grpc-status-details-bin`).
+"""Errors of the API as google.rpc.Status, the details of a failed call (trailing metadata `grpc-status-details-bin`).
 
-ErrorInfo names the error (`reason` is its code); RetryInfo says when to come again. Metadata of a call has to stay
-small, so long details of an error are left out.
+ErrorInfo identifies the error (`reason` is its code); RetryInfo says when to retry. A call's metadata must be small, so
+long details of an error are left out.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ DOMAIN = "identity_reward.v1"
 DETAILS_KEY = "grpc-status-details-bin"
 _MAX_DETAILS_BYTES = 2048
 _MAX_MESSAGE_CHARS = 1024
-_ASK_LATER = (Overloaded, NotReady, RateLimited)
+_WITH_RETRY_INFO = (Overloaded, NotReady, RateLimited)
 
 
 def to_status(error: RewardError) -> Any:
-    """The google.rpc.Status of `error`; RetryInfo, of at least 1 s, where a later try may succeed."""
+    """The google.rpc.Status of `error`, with RetryInfo of at least 1 s if a later attempt may succeed."""
     status = status_pb2.Status(
         code=getattr(grpc.StatusCode, error.grpc_status).value[0], message=error.message[:_MAX_MESSAGE_CHARS]
     )
-    told = {"retryable": "true" if error.retryable else "false"}
+    metadata = {"retryable": "true" if error.retryable else "false"}
     details = to_json(error.details, inf_nan_mode="null", serialize_unknown=True)
     if error.details and len(details) <= _MAX_DETAILS_BYTES:
-        told["details"] = details.decode()
-    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN, metadata=told))
-    if error.retry_after_s is not None or isinstance(error, _ASK_LATER):
+        metadata["details"] = details.decode()
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN, metadata=metadata))
+    if error.retry_after_s is not None or isinstance(error, _WITH_RETRY_INFO):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(int(max(1.0, error.retry_after_s or 1.0) * 1e9))
         status.details.add().Pack(retry)
@@ -42,7 +42,7 @@ def to_status(error: RewardError) -> Any:
 
 
 def from_details(data: bytes) -> RewardError | None:
-    """The error that a server of ours told in a call's details; None where it is another's."""
+    """The error in the details of a failed call; None if they are not this API's."""
     try:
         status = status_pb2.Status.FromString(data)
         info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()

@@ -1,1 +1,1 @@
-"""Clients of a running service over HTTP and gRPC, with retries and response checks."""
+"""Clients of a running service over HTTP and gRPC: retries, recovery and checks of responses."""

@@ -1,4 +1,4 @@
-"""Failed gRPC calls -> errors of the tree: by the server's details, or by the status alone where there are none."""
+"""Failed gRPC calls as errors of the API: by the server's details, or by the status alone if there are none."""
 
 from __future__ import annotations
 
@@ -16,32 +16,40 @@ from ..errors import (
 )
 from ..proto.status import DETAILS_KEY, from_details
 
-# what grpc.aio says when a write fails before the status has arrived
+# grpc.aio's text when a write fails before the status has arrived
 _BROKEN_UPLOAD = "Internal error from Core"
+# OpenSSL's reason, in gRPC's text, for a first answer that is not TLS
+_NOT_TLS = "WRONG_VERSION_NUMBER"
 
 
-def from_rpc(error: grpc.aio.AioRpcError, where: str, timeout_s: float) -> RewardError:
+def from_rpc(error: grpc.aio.AioRpcError, target: str, timeout_s: float) -> RewardError:
+    """The error for a failed call to `target`."""
     for key, value in error.trailing_metadata() or ():
-        told = from_details(value) if key == DETAILS_KEY and isinstance(value, bytes) else None
-        if told is not None:
-            return told
+        sent = from_details(value) if key == DETAILS_KEY and isinstance(value, bytes) else None
+        if sent is not None:
+            return sent
     code, text = error.code(), (error.details() or "").strip()
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return DeadlineExceeded(f"no answer from {where} within {timeout_s:g} s")
+        return DeadlineExceeded(f"no answer from {target} within {timeout_s:g} s")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        # gRPC's own words: of a message over a limit, or of more calls than a server takes
-        return PayloadTooLarge(f"{where}: {text}") if "larger than max" in text else Overloaded(f"{where}: {text}")
+        # gRPC's own: a message over a limit, or more concurrent calls than the server takes
+        too_large = "larger than max" in text
+        return PayloadTooLarge(f"{target}: {text}") if too_large else Overloaded(f"{target}: {text}")
     if code is grpc.StatusCode.UNAUTHENTICATED:
-        return Unauthenticated(f"{where}: {text}")
+        return Unauthenticated(f"{target}: {text}")
     if code is grpc.StatusCode.PERMISSION_DENIED:
-        return PermissionDenied(f"{where}: {text}")
+        return PermissionDenied(f"{target}: {text}")
     if code is grpc.StatusCode.INTERNAL and text == _BROKEN_UPLOAD:
-        return ConnectionFailed(f"{where} ended the call before it had all of the request")
+        return ConnectionFailed(f"{target} ended the call before it had received the whole request")
     if code is grpc.StatusCode.CANCELLED:
-        return ConnectionFailed(f"{where} ended the call: {text or 'it is stopping'}")
+        return ConnectionFailed(f"{target} ended the call: {text or 'it is shutting down'}")
+    if code is grpc.StatusCode.UNAVAILABLE and _NOT_TLS in text:
+        return InvalidResponse(
+            f"the port of {target} does not speak TLS; try {target.replace('grpcs://', 'grpc://', 1)}"
+        )
     if code is grpc.StatusCode.UNAVAILABLE:
         return ConnectionFailed(
-            f"nothing answers at {where}, or the connection broke ({text}); start a server with `identity-reward serve "
-            "--grpc-port PORT`, or give its address"
+            f"nothing answers at {target}, or the connection broke ({text}); start a server with "
+            "`identity-reward serve --grpc-port PORT`, or give its address"
         )
-    return InvalidResponse(f"{where} answered {code.name} ({text}), and not as this service does; is it the right one?")
+    return InvalidResponse(f"{target} answered {code.name} ({text}), not as this service does; is it the right one?")

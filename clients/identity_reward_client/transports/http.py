@@ -1,4 +1,4 @@
-"""The service over HTTP. Frames travel as a raw safetensors body, everything else as JSON."""
+"""Client of the service over HTTP. Frames travel in a safetensors body, everything else as JSON."""
 
 from __future__ import annotations
 
@@ -25,22 +25,60 @@ from ..messages import (
 )
 from ..wire import raw_body
 from ..wire.content_ids import references_of
-from ..wire.headers import IDEMPOTENCY_HEADER, PRIORITY_HEADER, REFERENCE_SET_HEADER, TIMEOUT_HEADER, Priority
-from .http_errors import broken, from_answer, parse
+from ..wire.headers import (
+    IDEMPOTENCY_HEADER,
+    PRIORITY_HEADER,
+    REFERENCE_SET_HEADER,
+    TIMEOUT_HEADER,
+    Priority,
+    authorization,
+)
+from .http_errors import from_failure, from_response, parse
 from .remote import RemoteRewardClient
 from .responses import check_group, only_item
 from .retry import RetryPolicy
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 A = TypeVar("A", bound=Answer | ReferenceSetResponse)
+# fields that a ScoreRequest and a GroupRequest have in common
+_SHARED_FIELDS = ("references", "prompt", "model", "details")
+
+
+def service_url(url: str) -> str:
+    """The URL without a slash at its end. InvalidRequest if it is not http:// or https:// with a host."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise InvalidRequest(f"{url!r} is not a URL: {error}") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise InvalidRequest(f"the service's URL looks like {DEFAULT_URL}, got {url!r}")
+    return url.rstrip("/")
+
+
+def open_http(
+    timeout_s: float, token: str | None, transport: httpx.AsyncBaseTransport | None = None
+) -> httpx.AsyncClient:
+    """Connections that send the token and read nothing from the environment."""
+    credentials = authorization(token)
+    return httpx.AsyncClient(
+        headers=None if credentials is None else {"Authorization": credentials},
+        timeout=httpx.Timeout(timeout_s, connect=min(10.0, timeout_s), pool=None),
+        transport=transport,
+        trust_env=False,
+    )
 
 
 class HttpRewardClient(RemoteRewardClient):
-    """A RewardClient of the service at `url`; use it from one event loop (SyncRewardClient has its own).
+    """A `RewardClient` of the service at `url`, for one event loop (`SyncRewardClient` has one of its own).
 
-    `timeout_s` bounds the wait for one answer, and is told to the server; `retry` says how often and how long to ask
-    again; `priority` how urgent this client's calls are. Proxies and other settings of the environment are not read:
-    pass a `transport` for those.
+    Args:
+        url: http:// or https:// address of the service.
+        timeout_s: seconds to wait for one answer; the server stops working on a request after them too.
+        retry: how often, and for how long, a failed request is repeated.
+        token: bearer token, for a service that asks for one. White space around it is removed.
+        priority: scheduling class of this client's requests.
+        transport: replaces httpx's own, for example to go through a proxy: the environment's proxy settings are not
+            read.
     """
 
     def __init__(
@@ -52,27 +90,17 @@ class HttpRewardClient(RemoteRewardClient):
         token: str | None = None,
         priority: Priority = "interactive",
         transport: httpx.AsyncBaseTransport | None = None,
-    ):
-        self.url = url.rstrip("/")
-        try:
-            parsed = httpx.URL(self.url)
-        except httpx.InvalidURL as error:
-            raise InvalidRequest(f"{url!r} is no URL: {error}") from None
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise InvalidRequest(f"the service's URL looks like {DEFAULT_URL}, got {url!r}")
+    ) -> None:
+        self.url = service_url(url)
         super().__init__(self.url, timeout_s, retry, priority)
-        self._http = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {token}"} if token else None,
-            timeout=httpx.Timeout(timeout_s, connect=min(10.0, timeout_s), pool=None),
-            transport=transport,
-            trust_env=False,
-        )
+        self._http = open_http(timeout_s, token, transport)
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._http.aclose()
 
     async def _send_score(self, request: ScoreRequest) -> ScoreResponse:
-        group = GroupRequest(**{name: getattr(request, name) for name in _SHARED}, videos=[request.video])
+        group = GroupRequest(**{name: getattr(request, name) for name in _SHARED_FIELDS}, videos=[request.video])
         if raw_body.can_encode(group):
             return only_item(check_group(await self._send_group(group), 1))
         return await self._post("/v1/score", request, ScoreResponse)
@@ -91,7 +119,7 @@ class HttpRewardClient(RemoteRewardClient):
         return (await self._request("GET", "/v1/models", ModelList)).models
 
     async def _post(self, route: str, request: Message, answer: type[A]) -> A:
-        """With one key for all tries, so that a server that has scored it already need not do so again."""
+        # one key for all attempts: a server that has already scored the request need not score it again
         headers = {
             PRIORITY_HEADER: self._priority,
             TIMEOUT_HEADER: f"{self._timeout_s:.3f}",
@@ -114,15 +142,12 @@ class HttpRewardClient(RemoteRewardClient):
             try:
                 response = await self._http.request(method, url, content=content, headers=kind | (headers or {}))
             except httpx.HTTPError as error:
-                raise broken(error, self.url, self._timeout_s) from None
+                raise from_failure(error, self.url, self._timeout_s) from None
             if response.status_code != 200:
-                raise from_answer(response)
+                raise from_response(response)
             return parse(response, answer)
 
         return await self._retry.run(attempt)
-
-
-_SHARED = ("references", "prompt", "model", "details")
 
 
 def _encode(message: Message | None) -> tuple[bytes | None, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Answers are checked before they are passed on: a number that isn't one never reaches a caller."""
+"""Checks of responses. Each raises InvalidResponse, so that NaN or a response for other videos reaches no caller."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ S = TypeVar("S", bound=Scored)
 
 
 def check_scored(scored: S) -> S:
+    """The reward is finite."""
     if not math.isfinite(scored.reward):
         raise InvalidResponse(f"the service answered a reward of {scored.reward}")
     return scored
 
 
 def check_compare(response: CompareResponse) -> CompareResponse:
+    """Both rewards are finite, and the three probabilities add up to 1."""
     check_scored(response.a)
     check_scored(response.b)
-    chances = (response.p_a_wins, response.p_tie, response.p_b_wins)
-    if not all(0 <= chance <= 1 for chance in chances) or abs(sum(chances) - 1) > 1e-6:
-        raise InvalidResponse(f"the service answered probabilities {chances}, which aren't any")
+    probabilities = (response.p_a_wins, response.p_tie, response.p_b_wins)
+    if not all(0 <= p <= 1 for p in probabilities) or abs(sum(probabilities) - 1) > 1e-6:
+        raise InvalidResponse(f"the service answered {probabilities} for P(A wins), P(tie) and P(B wins)")
     return response
 
 
 def check_item(item: Item) -> Item:
+    """The item has a finite reward or an error."""
     if (item.scored is None) == (item.error is None):
         raise InvalidResponse(f"item {item.index} of the answer needs exactly one of scored and error")
     if item.scored is not None:
@@ -36,21 +39,22 @@ def check_item(item: Item) -> Item:
 
 
 def check_group(response: GroupResponse, size: int) -> GroupResponse:
+    """There is one item per video, in order, and matrices are [size, size]."""
     if [item.index for item in response.items] != list(range(size)):
-        raise InvalidResponse(f"the service answered {len(response.items)} items in this order for {size} videos")
+        raise InvalidResponse(f"the service answered {len(response.items)} items, not one for each of {size} videos")
     for item in response.items:
         check_item(item)
     for matrix in (response.win, response.tie):
         if matrix is not None and [len(row) for row in matrix] != [size] * size:
-            raise InvalidResponse(f"a matrix of the answer isn't {size} x {size}")
+            raise InvalidResponse(f"a matrix of the answer is not {size} x {size}")
     return response
 
 
 def only_item(group: GroupResponse) -> ScoreResponse:
-    """The answer to a group of one as that to one video; its error is raised."""
+    """The response to a group of one video as the response to that video. Raises the item's error."""
     (item,) = group.items
     if item.scored is None:
-        assert item.error is not None  # check_group saw to it
+        assert item.error is not None  # checked by check_group
         raise from_body(item.error)
     return ScoreResponse(
         **item.scored.model_dump(), request_id=group.request_id, model=group.model, timing=group.timing

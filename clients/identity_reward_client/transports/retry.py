@@ -1,4 +1,4 @@
-"""When and how long to wait before asking again. Full jitter: Brooker, "Exponential Backoff and Jitter", AWS 2015."""
+"""Retries with exponential backoff and full jitter (Brooker, "Exponential Backoff and Jitter", AWS 2015)."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Retries errors that say they are retryable, and no others."""
+    """When a failed request is repeated. Only errors that are `retryable` are."""
 
-    # tries in all; 1: never ask twice
+    # attempts in all; 1: no retries
     max_attempts: int = 6
-    # the n-th wait is drawn from [0, min(max_delay_s, base_s * 2**(n-1))]
+    # seconds; the n-th wait is uniform in [0, min(max_delay_s, base_s * 2**(n-1))]
     base_s: float = 0.25
     max_delay_s: float = 20.0
-    # no new try starts later than this after the first
+    # seconds after the first attempt within which a new one may start
     deadline_s: float = 120.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.max_attempts < 1 or min(self.base_s, self.max_delay_s, self.deadline_s) < 0:
             raise ValueError(f"max_attempts must be 1 or more and no time negative, got {self}")
 
     def delay_s(
-        self, failed: int, error: RewardError, elapsed_s: float, uniform: Callable[[], float] = random.random
+        self, failures: int, error: RewardError, elapsed_s: float, uniform: Callable[[], float] = random.random
     ) -> float | None:
-        """Seconds to wait after `failed` failed tries, or None to give up. A server's Retry-After is waited in full."""
-        if not error.retryable or failed >= self.max_attempts:
+        """Seconds to wait after `failures` failed attempts, or None to give up. Retry-After is added to the jitter."""
+        if not error.retryable or failures >= self.max_attempts:
             return None
-        ceiling = min(self.max_delay_s, self.base_s * 2.0 ** min(failed - 1, 60))
+        ceiling = min(self.max_delay_s, self.base_s * 2.0 ** min(failures - 1, 60))
         delay = (error.retry_after_s or 0.0) + ceiling * uniform()
         return delay if elapsed_s + delay <= self.deadline_s else None
 
@@ -48,15 +48,15 @@ class RetryPolicy:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         uniform: Callable[[], float] = random.random,
     ) -> T:
-        """The first success of `attempt`, or its last error."""
+        """The result of the first attempt that succeeds. Raises the error of the last attempt if none does."""
         started = clock()
-        failed = 0
+        failures = 0
         while True:
             try:
                 return await attempt()
             except RewardError as error:
-                failed += 1
-                delay = self.delay_s(failed, error, clock() - started, uniform)
+                failures += 1
+                delay = self.delay_s(failures, error, clock() - started, uniform)
                 if delay is None:
                     raise
             await sleep(delay)

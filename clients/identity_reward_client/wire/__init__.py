@@ -1,1 +1,1 @@
-"""Wire format shared by clients and server beside the messages: headers, content ids, error bodies, raw bodies."""
+"""Wire format beside the messages, for clients and server: headers, content ids, error bodies, raw bodies, jobs."""

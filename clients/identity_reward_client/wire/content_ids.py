@@ -1,26 +1,30 @@
-"""Ids of content: equal for equal pictures and clips, whoever sends them and by whatever transport.
+"""Content ids of reference sets and videos: equal content has equal ids, for every sender and transport.
 
-"sha256:" and the hex digest over kind, shape and bytes as sent; of a clip also over its frame rate and frame choice.
-Links have no content of their own: they are resolved before they get an id.
+An id is "sha256:" and the hex digest over kind, shape and bytes as sent; for a video also over its frame rate and frame
+indices. A URL or path has no content of its own: it is resolved before it gets an id.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from ..messages import Image, Message, ReferenceSet, RequestBase, Video
 
+if TYPE_CHECKING:  # a private name of the standard library
+    from hashlib import _Hash as Hash
+
 
 def reference_set_id(images: Sequence[Image]) -> str:
-    """What `PUT /v1/reference-sets` answers for these pictures in this order."""
-    return _name(sha256(b"".join(_picture(image) for image in images)))
+    """The id that `PUT /v1/reference-sets` returns for these images in this order. ValueError for a URL or path."""
+    return _id(sha256(b"".join(_image_digest(image) for image in images)))
 
 
 def references_of(message: Message) -> str | None:
-    """The id of the references that `message` names, holds or stores; None where there are none, or one is a link."""
-    given = message.references if isinstance(message, RequestBase) else None
-    images = message.images if isinstance(message, ReferenceSet) else given
+    """The id of the message's reference set; None if it has none, or if an image is a URL or path."""
+    references = message.references if isinstance(message, RequestBase) else None
+    images = message.images if isinstance(message, ReferenceSet) else references
     try:
         return images if images is None or isinstance(images, str) else reference_set_id(images)
     except ValueError:
@@ -28,7 +32,7 @@ def references_of(message: Message) -> str | None:
 
 
 def video_id(video: Video) -> str:
-    """What answers call `video_id`; the video's own `id` where it was sent by one."""
+    """The `video_id` of responses. ValueError for a URL or path."""
     if video.id is not None:
         return video.id
     digest = sha256()
@@ -36,14 +40,14 @@ def video_id(video: Video) -> str:
         _add(digest, b"frames" + repr(video.frames.shape).encode(), video.frames.data)
     elif video.images is not None:
         for image in video.images:
-            digest.update(_picture(image))
+            digest.update(_image_digest(image))
     else:
         _add(digest, b"video", video.data)
     digest.update(repr((video.fps, video.num_source_frames, video.frame_indices)).encode())
-    return _name(digest)
+    return _id(digest)
 
 
-def _picture(image: Image) -> bytes:
+def _image_digest(image: Image) -> bytes:
     digest = sha256()
     if image.pixels is not None:
         _add(digest, b"pixels" + repr(image.pixels.shape).encode(), image.pixels.data)
@@ -52,13 +56,13 @@ def _picture(image: Image) -> bytes:
     return digest.digest()
 
 
-def _add(digest, kind: bytes, data) -> None:
+def _add(digest: Hash, kind: bytes, data: bytes | memoryview | None) -> None:
     if data is None:
-        raise ValueError("a link has no content to name")
+        raise ValueError("a URL or path has no content of its own")
     view = memoryview(data).cast("B")
     digest.update(kind + view.nbytes.to_bytes(8, "big"))
     digest.update(view)
 
 
-def _name(digest) -> str:
+def _id(digest: Hash) -> str:
     return "sha256:" + digest.hexdigest()

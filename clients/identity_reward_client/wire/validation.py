@@ -1,4 +1,4 @@
-"""Readable text for what pydantic found wrong, without the input's values: requests carry people's pictures."""
+"""Readable text for pydantic's findings, without the input's values: requests carry images of people."""
 
 from __future__ import annotations
 
@@ -10,30 +10,56 @@ from pydantic import ValidationError
 
 from ..errors import InvalidRequest
 
-# names that pydantic puts into a location for the branch of a union that it tried, which no sender wrote
+# names that pydantic puts into a location for the branch of a union that it tried; they are not fields of the input
 _BRANCHES = ("list[", "constrained-str", "function-")
+# findings which say only that the input has the type of another branch
+_OTHER_TYPE = ("string_type", "list_type")
 
 
-def explain(error: ValidationError, most: int = 3) -> str:
-    """`"videos.1.fps: Input should be a valid number; ..."`, at most `most` findings."""
-    return explain_found(error.errors(include_url=False, include_context=False, include_input=False), most)
+def explain(error: ValidationError, max_findings: int = 3) -> str:
+    """`"videos.1.fps: Input should be a valid number; ..."`."""
+    return explain_findings(error.errors(include_url=False, include_context=False, include_input=False), max_findings)
 
 
-def explain_found(found: Sequence[Mapping[str, Any]], most: int = 3) -> str:
-    """The same for what `ValidationError.errors()` gave, which may have travelled as JSON."""
+def explain_findings(findings: Sequence[Mapping[str, Any]], max_findings: int = 3) -> str:
+    """The same for the result of `ValidationError.errors()`, which may have travelled as JSON."""
+    findings = _without_other_branches(findings)
     lines = []
-    for one in found[:most]:
-        place = ".".join(str(part)[:60] for part in one["loc"] if not str(part).startswith(_BRANCHES))
-        text = one["msg"].removeprefix("Value error, ")
-        lines.append(f"{place}: {text}" if place else text)
-    if len(found) > most:
-        lines.append(f"and {len(found) - most} more")
+    for finding in findings[:max_findings]:
+        path = ".".join(str(part)[:60] for part in finding["loc"] if not _is_branch(part))
+        text = finding["msg"].removeprefix("Value error, ")
+        lines.append(f"{path}: {text}" if path else text)
+    if len(findings) > max_findings:
+        lines.append(f"and {len(findings) - max_findings} more")
     return "; ".join(lines)
 
 
+def _without_other_branches(findings: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Leaves out branches of a union that the input was never meant for, if another branch explains the fault."""
+    kept = [finding for finding in findings if not _is_other_type(finding)]
+    explained = {_union(finding["loc"]) for finding in kept}
+    return [finding for finding in findings if finding in kept or _union(finding["loc"]) not in explained]
+
+
+def _union(loc: Sequence[Any]) -> tuple[Any, ...] | None:
+    """Location of the union that a finding lies in, None outside of unions."""
+    for i, part in enumerate(loc):
+        if _is_branch(part):
+            return tuple(loc[:i])
+    return None
+
+
+def _is_branch(part: Any) -> bool:
+    return str(part).startswith(_BRANCHES)
+
+
+def _is_other_type(finding: Mapping[str, Any]) -> bool:
+    return bool(finding["loc"]) and _is_branch(finding["loc"][-1]) and finding.get("type") in _OTHER_TYPE
+
+
 @contextmanager
-def refusing() -> Iterator[None]:
-    """What pydantic finds wrong inside is an InvalidRequest outside."""
+def raise_invalid_request() -> Iterator[None]:
+    """Turns pydantic's ValidationError into InvalidRequest."""
     try:
         yield
     except ValidationError as error:

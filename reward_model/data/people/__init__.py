@@ -1,1 +1,1 @@
-"""Rendered people: identities, clothes, scenes, renderers. Every draw is a function of its seed."""
+"""Data sets of synthetic people, rendered or photographed, with known identities and known corruptions."""

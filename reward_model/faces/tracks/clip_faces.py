@@ -12,9 +12,9 @@ from reward_model.types import ReferenceSet, Sample
 
 from ..recognition.face import Face, FaceReader
 from ..recognition.matching import cosines, match
-from ..recognition.references import ReferenceFace, ReferenceFaces
+from ..recognition.reference_faces import ReferenceFace, ReferenceFaces
+from .appearance import Look, look_at
 from .linking import TrackRule, link
-from .quality import Look, look_at
 
 # what a track's mean similarity counts beside a face's own when faces are given to people: it carries a face through a
 # blurred frame

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .clip_faces import ClipFaces
-from .linking import distance_in_faces, side_px
-from .quality import (
+from .appearance import (
     Look,
     colour_distance,
     crop_change,
@@ -21,6 +19,8 @@ from .quality import (
     pose_change,
     shape_change,
 )
+from .clip_faces import ClipFaces
+from .linking import distance_in_faces, side_px
 
 # Raise it whenever a number changes for the same pixels: caches of features and fingerprints follow it.
 REVISION = 1

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES
-from reward_model.faces.tracks.head import FeatureBatch
+from reward_model.faces.tracks.reward_head import FeatureBatch
 
 from ..configs.face_tracks import TrackAugmentation
 

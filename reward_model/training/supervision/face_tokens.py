@@ -10,7 +10,7 @@ import numpy as np
 
 from frame_ops.resize_normalize_patchify.smart_resize import FACTOR, PATCH, TEMPORAL_PATCH
 from identity_reward_client.frame_sampling import FrameSampling
-from reward_model.data.people.corruptions.corruptions import MODES
+from reward_model.data.corruption_kinds import CORRUPTION_KINDS
 from reward_model.data.records import PreferencePair
 from reward_model.qwen.runner.windows import Grid
 
@@ -27,7 +27,7 @@ class FaceTokens:
     shares_FT: float32, the weight of each token in the face; rows sum to 1.
     slice_F: int64, index of the slice.
     reference_F: int64, index of the sequence's reference image that shows the same person, -1 for none.
-    severity_M: float32, severity in [0, 1] of each corruption in the order of `MODES`; NaN where unknown.
+    severity_M: float32, severity in [0, 1] of each corruption in the order of `CORRUPTION_KINDS`; NaN where unknown.
     """
 
     shares_FT: np.ndarray
@@ -53,7 +53,7 @@ class FaceTokenFinder:
         """
         scenario = self.truth.scenario(pair.cluster)
         frames = self.sampling.indices(self.truth.size.num_frames, pair.fps or self.truth.size.fps)
-        severity = dict(self.truth.plan(scenario, Path(video).stem).modes)
+        severity = dict(self.truth.plan(scenario, Path(video).stem).severities)
         if None in references:
             replaced_all = all(reference is None for reference in references)
             severity["wrong-person" if replaced_all else "one-replaced"] = 1.0
@@ -70,7 +70,7 @@ class FaceTokenFinder:
             np.stack(shares) if shares else np.zeros((0, tokens), np.float32),
             np.array(slices, np.int64),
             np.array(matches, np.int64),
-            np.array([severity.get(name, 0.0) for name in MODES], np.float32),
+            np.array([severity.get(name, 0.0) for name in CORRUPTION_KINDS], np.float32),
         )
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from reward_model.data.people.appearance.code import CODE_SIZE, person_code
 from reward_model.data.people.appearance.person import NUM_SHAPE, Clothes, Person
-from reward_model.data.people.dataset.folder import WORLD
-from reward_model.data.people.meshes.mesh import camera_matrix
-from reward_model.data.people.scenarios.scenario import ClipSize, Scenario, draw_scenario
-from reward_model.data.people.scenes.clip import ClipPlan
+from reward_model.data.people.appearance.person_code import CODE_SIZE, person_code
+from reward_model.data.people.scenarios.options import WORLD
+from reward_model.data.people.scenarios.scenario import ClipSize, Scenario, sample_scenario
+from reward_model.data.people.scenes.camera import camera_matrix
+from reward_model.data.people.scenes.clip_plan import ClipPlan
 from reward_model.data.people.scenes.scene import Actor, Camera, Pose
 
 from ..errors import TrainingError
@@ -70,7 +70,7 @@ class GroundTruth:
         self.seed, self.num_clips = int(arguments["seed"]), int(arguments["clips_per_scenario"])
         self.size = ClipSize(**arguments["size"])
         # sampling a scenario takes longer than reading a clip, and each epoch needs all of them again
-        self._sampled = lru_cache(4096)(lambda number: draw_scenario(self.seed, number, self.size, self.num_clips))
+        self._sampled = lru_cache(4096)(lambda number: sample_scenario(self.seed, number, self.size, self.num_clips))
 
     def scenario(self, name: str) -> Scenario:
         """The scenario SEED-NUMBER. Raises TrainingError for a seed of another data set, whose people differ."""
@@ -146,7 +146,7 @@ def _code(person: Person, clothes: Clothes, pose: Pose, corruption: Sequence[flo
 
 def _corruption(plan: ClipPlan, part: int, frame: int) -> tuple[float, float, float]:
     """Corruption code of one face in one frame; lost detail is that of the whole frame."""
-    at = plan.at(frame)
+    at = plan.position(frame)
     strength = {"blur": 0.0, "warp": 0.0}
     for damage in plan.damage:
         if damage.part == part and damage.span[0] <= at <= damage.span[1]:

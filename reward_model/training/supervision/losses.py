@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
 
-from reward_model.data.people.corruptions.corruptions import MODES
+from reward_model.data.corruption_kinds import CORRUPTION_KINDS
 from reward_model.qwen.runner.plan import BatchLayout
 from reward_model.qwen.runner.sequence import TokenSequence
 
@@ -45,7 +45,7 @@ class FaceSupervision(nn.Module):
         self.norm = nn.RMSNorm(hidden_size)
         self.matched = nn.Linear(hidden_size, 1)
         self.failure_norm = nn.RMSNorm(hidden_size)
-        self.failures = nn.Linear(hidden_size, len(MODES))
+        self.failures = nn.Linear(hidden_size, len(CORRUPTION_KINDS))
         nn.init.constant_(self.failures.bias, _INITIAL_LOGIT)
 
     def forward(

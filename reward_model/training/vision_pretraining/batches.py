@@ -20,7 +20,7 @@ from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import PATCH, TEMPORAL_PATCH, smart_resize
 from identity_reward_client.errors import RewardError
 from identity_reward_client.frame_sampling import PixelRule
-from reward_model.data.people.corruptions.corruptions import MODES
+from reward_model.data.corruption_kinds import CORRUPTION_KINDS
 from reward_model.data.records import resolve
 from reward_model.qwen.preprocess import Medium, Preprocessor
 from reward_model.qwen.runner.sequence import TokenSequence
@@ -137,7 +137,7 @@ class FaceBatchLoader:
                     np.zeros(len(faces), np.int64),
                     np.array([-1 if face.reference is None else order.index(face.reference) for face in faces]),
                     # two frames do not show every corruption of a clip
-                    np.full(len(MODES), np.nan, np.float32),
+                    np.full(len(CORRUPTION_KINDS), np.nan, np.float32),
                 )
                 views.append(SliceView(sequence, tuple(shown), tokens))
         return FaceBatch(

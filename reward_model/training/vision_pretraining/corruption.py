@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from reward_model.data.people.corruptions.corruptions import MODES
-from reward_model.data.people.scenes.filming import damaged, lower_resolution
+from reward_model.data.corruption_kinds import CORRUPTION_KINDS, resolution_share
+from reward_model.data.people.scenes.degradation import damage_face, lower_resolution
 
 from ..supervision.ground_truth import CORRUPTION, RenderedFace, corruption_code
 
@@ -27,14 +27,14 @@ def corrupt(
         return frames_THWC, tuple(faces)
     kind = KINDS[int(rng.integers(len(KINDS)))]
     if kind == "detail":
-        share = 1 / (1 + 5 * rng.uniform(MODES["resolution"].least, 1))
+        share = resolution_share(rng.uniform(CORRUPTION_KINDS["resolution"].min_severity, 1))
         frames = [lower_resolution(frame, share * source_scale) for frame in frames_THWC]
         return np.stack(frames), tuple(_with_code(face, resolution=share) for face in faces)
     number = int(rng.integers(len(faces)))
-    strength = float(rng.uniform(MODES["face-damage"].least, 1))
+    strength = float(rng.uniform(CORRUPTION_KINDS["face-damage"].min_severity, 1))
     height, width = frames_THWC.shape[1:3]
     x0, y0, x1, y1 = (faces[number].box * np.tile([width, height], 2)).tolist()
-    frames = [damaged(frame, (x0, y0, x1, y1), kind, strength) for frame in frames_THWC]  # type: ignore[arg-type]
+    frames = [damage_face(frame, (x0, y0, x1, y1), kind, strength) for frame in frames_THWC]  # type: ignore[arg-type]
     corrupted = _with_code(faces[number], **{kind: strength})
     return np.stack(frames), (*faces[:number], corrupted, *faces[number + 1 :])
 

@@ -6,7 +6,7 @@ import grpc
 import httpx
 import pytest
 
-from identity_reward_client.base import SyncRewardClient
+from identity_reward_client.sync import SyncRewardClient
 from identity_reward_client.transports.grpc import GrpcRewardClient
 from identity_reward_client.transports.retry import RetryPolicy
 from tests.support.ports import address_of

@@ -157,7 +157,7 @@ def test_ctrl_c_stops_with_a_line_and_loses_nothing(manifest, bulk, files, wire)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert "run again to go on" in stderr
+    assert "run again to continue" in stderr
     assert "Traceback" not in stderr
     assert bulk().exit_code == 0
     assert Counter(record["id"] for record in records(files)) == {f"item-{i}": 1 for i in range(40)}

@@ -118,7 +118,7 @@ def test_models_as_table_and_json(run):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["score", "-r", "gone.jpg", "gone.mp4"], "no picture at gone.jpg"),
+        (["score", "-r", "gone.jpg", "gone.mp4"], "no image at gone.jpg"),
         (["models", "--url", "nonsense"], "nonsense"),
     ],
     ids=["missing file", "no URL"],

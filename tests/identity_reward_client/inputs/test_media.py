@@ -8,7 +8,7 @@ import torch
 from identity_reward_client.errors import InputRefused, InvalidMedia, InvalidRequest, MissingFps
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.inputs.media import needs_sampling, to_image, to_references, to_video
-from identity_reward_client.inputs.tensors import Frames, Picture, from_pixels
+from identity_reward_client.inputs.tensors import Frames, ImageArray, from_pixels
 from identity_reward_client.messages import Image, ReferenceSet, Video
 
 UNIFORM_4 = FrameSampling("uniform-4", num_frames=4)
@@ -96,7 +96,7 @@ def test_fps_must_be_a_positive_finite_number(fps):
     [
         ("gone.mp4", InvalidRequest, "no video at gone.mp4"),
         (".", InvalidRequest, "folder"),
-        ("bad\0name", InvalidRequest, "can't read"),
+        ("bad\0name", InvalidRequest, "cannot read"),
         ("https://example.org/a.mp4", InputRefused, "download"),
         (Path("https://example.org/a.mp4"), InputRefused, "download"),
         (b"", InvalidMedia, "empty"),
@@ -130,7 +130,7 @@ def test_references_in_every_form(files, picture):
     assert [image.pixels is None for image in images] == [True, True, False, False, True]
     assert to_references(ReferenceSet(images=images)) == images
     assert to_references(SET_ID) == SET_ID
-    floats = Picture(np.moveaxis(picture, -1, 0) / np.float32(255), layout="CHW", value_range=(0, 1))
+    floats = ImageArray(np.moveaxis(picture, -1, 0) / np.float32(255), layout="CHW", value_range=(0, 1))
     np.testing.assert_array_equal(from_pixels(to_references([floats])[0].pixels), picture)
 
 
@@ -140,15 +140,10 @@ def test_references_in_every_form(files, picture):
     ids=["str", "Path", "bytes", "array", "Image", "malformed id"],
 )
 def test_one_picture_where_a_list_is_wanted_is_told_so(references):
-    with pytest.raises(InvalidRequest, match="list of pictures"):
+    with pytest.raises(InvalidRequest, match="list of images"):
         to_references(references)
 
 
 def test_no_references_are_an_error():
     with pytest.raises(InvalidRequest, match="empty"):
         to_references([])
-
-
-def test_grey_and_transparent_pil_pictures_become_rgb():
-    for mode in ("L", "RGBA", "P"):
-        assert to_image(PIL.Image.new(mode, (4, 5))).pixels.shape == [5, 4, 3]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from identity_reward_client.errors import InvalidRequest
-from identity_reward_client.inputs.tensors import from_pixels, to_pixels, to_uint8_frames, to_uint8_picture
+from identity_reward_client.inputs.tensors import from_pixels, to_pixels, to_uint8_frames, to_uint8_image
 
 sizes = st.integers(1, 6).filter(lambda n: n != 3)
 clips = st.tuples(st.integers(1, 4), sizes, sizes).flatmap(lambda s: hnp.arrays(np.uint8, (*s, 3)))
@@ -63,8 +63,8 @@ def test_torch_floats_are_taken_with_gradients_attached(dtype):
 
 def test_picture_layouts():
     array = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
-    np.testing.assert_array_equal(to_uint8_picture(np.moveaxis(array, -1, 0)), array)
-    assert np.shares_memory(to_uint8_picture(array), array)
+    np.testing.assert_array_equal(to_uint8_image(np.moveaxis(array, -1, 0)), array)
+    assert np.shares_memory(to_uint8_image(array), array)
 
 
 def test_an_ambiguous_layout_must_be_named():
@@ -82,7 +82,7 @@ BAD = {
     "grey": (np.zeros((2, 4, 5, 1), np.uint8), {}, "no RGB channel axis"),
     "alpha": (np.zeros((2, 4, 5, 4), np.uint8), {}, "no RGB channel axis"),
     "unknown layout": (np.zeros((2, 4, 5, 3), np.uint8), {"layout": "CTHW"}, "'THWC' or 'TCHW'"),
-    "layout that isn't so": (np.zeros((2, 4, 5, 3), np.uint8), {"layout": "TCHW"}, "channel axis has 4"),
+    "layout that isn't so": (np.zeros((2, 4, 5, 3), np.uint8), {"layout": "TCHW"}, "channel axis has size 4"),
     "float without range": (np.zeros((2, 4, 5, 3), np.float32), {}, r"value_range=\(0, 1\)"),
     "int64": (np.zeros((2, 4, 5, 3), np.int64), {}, "int64"),
     "bool": (np.zeros((2, 4, 5, 3), bool), {}, "bool"),

@@ -34,7 +34,7 @@ from identity_reward_client.messages import (
 )
 from identity_reward_client.preference import Preference
 from identity_reward_client.proto import identity_reward_pb2 as pb2
-from identity_reward_client.proto.codec import RENAMED, WRAPPERS, read_answer, read_request, to_bytes, to_proto
+from identity_reward_client.proto.codec import RENAMED, WRAPPERS, read_request, read_response, to_bytes, to_proto
 from identity_reward_client.proto.methods import METHODS, chunks, event, read_chunk, read_event
 
 PIXELS = Pixels(shape=[1, 2, 3], data=bytes(range(6)))
@@ -89,7 +89,7 @@ MESSAGES = [
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 def test_a_message_comes_back_as_it_was(message):
-    read = read_request if isinstance(message, messages.Message) else read_answer
+    read = read_request if isinstance(message, messages.Message) else read_response
     back = read(type(message), to_bytes(message))
     assert back == message
     assert back.model_dump_json() == message.model_dump_json()
@@ -170,20 +170,20 @@ def test_an_answer_without_a_number_is_an_invalid_response(field):
     found = to_proto(MESSAGES[6])
     found.ClearField(field)
     with pytest.raises(InvalidResponse, match=field):
-        read_answer(ScoreResponse, found.SerializeToString())
+        read_response(ScoreResponse, found.SerializeToString())
 
 
 def test_a_reward_of_nan_arrives_as_nan_for_the_client_to_refuse():
     found = to_proto(MESSAGES[6])
     found.reward = math.nan
-    assert math.isnan(read_answer(ScoreResponse, found.SerializeToString()).reward)
+    assert math.isnan(read_response(ScoreResponse, found.SerializeToString()).reward)
 
 
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"\xff\xff\xff", "no identity_reward.v1.ScoreRequest"),
-        (b"\x1a\x02\xff\xfe", "no identity_reward.v1.ScoreRequest"),  # a prompt that is no UTF-8
+        (b"\xff\xff\xff", "not an identity_reward.v1.ScoreRequest"),
+        (b"\x1a\x02\xff\xfe", "not an identity_reward.v1.ScoreRequest"),  # a prompt that is no UTF-8
         (b"\xf8\x07\x01", "unknown field 127"),
         (b"\x32\x03\xf8\x07\x01", "unknown field video.127"),
         (b"", "references: Field required"),
@@ -205,7 +205,7 @@ def test_a_request_that_is_none_says_why(data, says):
 
 
 def test_an_answer_of_a_newer_server_is_read():
-    assert read_answer(ScoreResponse, to_bytes(MESSAGES[6]) + b"\xf8\x07\x01") == MESSAGES[6]
+    assert read_response(ScoreResponse, to_bytes(MESSAGES[6]) + b"\xf8\x07\x01") == MESSAGES[6]
 
 
 def test_a_count_that_protobuf_has_no_room_for_is_refused_before_it_is_sent():

@@ -388,7 +388,7 @@ def test_options_that_make_no_sense_are_refused(target, options, says):
 
 
 def test_it_is_made_anywhere_and_used_in_the_loop_of_the_blocking_facade(unused_tcp_port):
-    from identity_reward_client.base import SyncRewardClient
+    from identity_reward_client.sync import SyncRewardClient
 
     brief = RetryPolicy(max_attempts=1)
     with (

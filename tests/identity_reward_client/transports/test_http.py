@@ -10,7 +10,7 @@ import pytest
 from starlette.responses import Response
 
 from identity_reward_client import preference
-from identity_reward_client.base import RewardClient, SyncRewardClient
+from identity_reward_client.base import RewardClient
 from identity_reward_client.errors import (
     ConnectionFailed,
     DeadlineExceeded,
@@ -28,6 +28,7 @@ from identity_reward_client.errors import (
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.inputs.media import to_references
 from identity_reward_client.inputs.tensors import Frames, from_pixels
+from identity_reward_client.sync import SyncRewardClient
 from identity_reward_client.transports.http import HttpRewardClient
 from identity_reward_client.transports.retry import RetryPolicy
 from identity_reward_client.wire import raw_body

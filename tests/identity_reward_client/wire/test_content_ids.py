@@ -31,7 +31,7 @@ def test_a_video_sent_by_its_id_has_it():
 
 
 def test_a_link_has_no_content():
-    with pytest.raises(ValueError, match="a link has no content"):
+    with pytest.raises(ValueError, match="a URL or path has no content"):
         video_id(Video(url="https://example.com/a.mp4"))
 
 

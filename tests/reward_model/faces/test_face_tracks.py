@@ -10,7 +10,7 @@ import torch
 from identity_reward_client.errors import NonFiniteReward, ReferenceWithoutFace
 from reward_model.faces.face_tracks import SAMPLING, FaceTracksScorer, TrackReward, load_folder
 from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
-from reward_model.faces.tracks.head import FeatureBatch, TrackHead, TrackHeadConfig, load_head
+from reward_model.faces.tracks.reward_head import FeatureBatch, TrackHead, TrackHeadConfig, load_head
 from reward_model.folder import CONFIG, WEIGHTS, CheckpointError
 from reward_model.registry import load_scorer
 from reward_model.training.face_tracks.task import write_ensemble

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from reward_model.data.people.dataset.generate import generate
-from reward_model.data.people.scenarios.options import Options, Packed
-from tests.reward_model.training.pairs import make_data
+from reward_model.data.people.scenarios.options import PackedOptions, PeopleOptions
+from tests.reward_model.training.helpers.pairs import make_data
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -27,6 +27,6 @@ def four_pairs(tmp_path_factory):
 def people(tmp_path_factory):
     """Four rendered casts as packed clips: three to train on, one for dev."""
     out = tmp_path_factory.mktemp("people") / "data"
-    packed = Packed(num_frames=8, height=56, width=84)
-    generate(out, Options(pairs=24, seed=5, packed=packed, splits={"train": 0.75, "dev": 0.25}), workers=2)
+    packed = PackedOptions(num_frames=8, height=56, width=84)
+    generate(out, PeopleOptions(pairs=24, seed=5, packed=packed, splits={"train": 0.75, "dev": 0.25}), workers=2)
     return out

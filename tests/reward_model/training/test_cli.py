@@ -1,5 +1,5 @@
 from reward_model.training.errors import Interrupted
-from tests.reward_model.training.runs import run
+from tests.reward_model.training.helpers.runs import run
 
 
 def test_several_processes_are_resumed_with_accelerate(four_pairs, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from identity_reward_client.preference import Preference
 from reward_model.data.records import Votes, read_pairs, resolve, write_pairs
 from reward_model.training.cli_scoring import evaluate_reward, filter_pairs
 from reward_model.training.evaluation.predictions import Prediction, Scored, differences_of
-from tests.reward_model.training.pairs import make_data
+from tests.reward_model.training.helpers.pairs import make_data
 
 app = typer.Typer()
 

@@ -1,1 +1,1 @@
-"""Parameters of a rendered person: identity, clothes, and their descriptions."""
+"""People and their clothes: parameters, random sampling, descriptions."""

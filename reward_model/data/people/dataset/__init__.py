@@ -1,1 +1,1 @@
-"""The data set on disk: worker processes, media files, preference pairs."""
+"""Writing of the data set: worker processes, media files, preference pairs, and the folder's state."""

@@ -1,4 +1,4 @@
-"""Writes a data set of people: scenarios drawn by worker processes, each a function of seed and number alone."""
+"""Writes a data set of people with worker processes; each scenario is a function of seed and index alone."""
 
 from __future__ import annotations
 
@@ -8,52 +8,56 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from string import ascii_lowercase
 
 from reward_model.data.progress import Steps
 from reward_model.data.records import PreferencePair, Reference
 from reward_model.data.seeding import generator
 from reward_model.data.workers import results_of
 
-from ..photographs.openpeople import NoPhotos
-from ..rendering.renderer import RendererError, RendererKind, open_renderer
-from ..scenarios.options import Options, PeopleError, share_out
-from ..scenarios.source import RenderedPeople, Scene, Source
+from ..photographs.openpeople import PhotographsMissing
+from ..photographs.source import PhotographedPeople
+from ..rendering.factory import open_renderer
+from ..scenarios.options import PeopleError, PeopleOptions, assign_by_shares
+from ..scenarios.sources import RenderableScenario, RenderedPeople, ScenarioSource
+from ..scenes.renderer import RendererError
 from .folder import DataFolder
-from .media import ClipWriter, Mp4Writer, PackedWriter, write_picture
-from .pairs import choose_pairs, make_pair
+from .media import ClipWriter, Mp4Writer, PackedWriter, write_png
+from .pairs import make_pair, sample_pairs
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenDataset:
+    """Numbers of pairs by split, of all scenarios, and of those that this run wrote."""
+
     pairs: dict[str, int]
     scenarios: int
     new_scenarios: int
 
 
-def generate(out: Path, options: Options, workers: int = 2, steps: Steps | None = None) -> Written:
-    """Goes on where an interrupted run with the same arguments stopped; KeyboardInterrupt leaves what is whole.
+def generate(out: Path, options: PeopleOptions, workers: int = 2, steps: Steps | None = None) -> WrittenDataset:
+    """Writes the data set, resuming an interrupted run with the same options; KeyboardInterrupt keeps complete files.
 
-    `steps` counts scenarios. PeopleError for what can't be written.
+    `steps` counts scenarios. PeopleError for what cannot be written.
     """
-    options = _settled(options)
+    options = _resolve_renderer(options)
     folder = DataFolder(out, options)
     try:
         total = options.num_scenarios
         if steps is not None:
-            steps.begin(len(folder.done))
-        splits = share_out(options.splits, total)
-        todo = [n for n in range(total) if n not in folder.done]
-        if todo:
+            steps.begin(len(folder.complete))
+        splits = assign_by_shares(options.splits, total)
+        pending = [n for n in range(total) if n not in folder.complete]
+        if pending:
             folder.require_same_versions()
-            _run(folder, options, splits, todo, min(workers, len(todo)), steps)
-        return Written(folder.finish(options.pairs), total, len(todo))
+            _write_scenarios(folder, options, splits, pending, min(workers, len(pending)), steps)
+        return WrittenDataset(folder.finish(options.pairs), total, len(pending))
     finally:
         folder.close()
 
 
-def _settled(options: Options) -> Options:
-    """With what draws on this machine: opened once here, so that a fault of it is said before anything is written."""
+def _resolve_renderer(options: PeopleOptions) -> PeopleOptions:
+    """Options with the renderer that works here. It is opened once, so that errors come before anything is written."""
     if options.packed is not None:
         PackedWriter(options.size, options.packed)
     try:
@@ -62,25 +66,28 @@ def _settled(options: Options) -> Options:
             return options
         renderer = open_renderer(options.renderer)
         renderer.close()
-        return replace(options, renderer=cast(RendererKind, renderer.kind))
-    except (RendererError, NoPhotos) as error:
+        return replace(options, renderer=renderer.kind)
+    except (RendererError, PhotographsMissing) as error:
         raise PeopleError(str(error)) from None
 
 
-def open_source(options: Options) -> Source:
+def open_source(options: PeopleOptions) -> ScenarioSource:
     if options.photos:
-        from ..photographs.source import Photos
-
-        return Photos(options.seed, options.size, options.clips_per_scenario, options.splits)
+        return PhotographedPeople(options.seed, options.size, options.clips_per_scenario, options.splits)
     return RenderedPeople(options.seed, options.size, options.clips_per_scenario, options.renderer)
 
 
-def _run(
-    folder: DataFolder, options: Options, splits: list[str], todo: list[int], workers: int, steps: Steps | None
+def _write_scenarios(
+    folder: DataFolder,
+    options: PeopleOptions,
+    splits: list[str],
+    pending: list[int],
+    workers: int,
+    steps: Steps | None,
 ) -> None:
-    tasks = ((n, splits[n]) for n in todo)
+    tasks = ((n, splits[n]) for n in pending)
     try:
-        with closing(results_of(_scenario, tasks, workers, _start, (folder.out, options))) as results:
+        with closing(results_of(_write_scenario, tasks, workers, _start_worker, (folder.out, options))) as results:
             for (n, _), pairs in results:
                 folder.add(n, pairs)
                 if steps is not None:
@@ -88,78 +95,80 @@ def _run(
     except BrokenProcessPool:
         raise PeopleError("a worker process died (out of memory?); the same command goes on where it stopped") from None
     except OSError as error:
-        told = f"{error.filename or folder.out}: {error.strerror or error}; the same command goes on where it stopped"
-        raise PeopleError(told) from None
+        raise PeopleError(
+            f"{error.filename or folder.out}: {error.strerror or error}; the same command goes on where it stopped"
+        ) from None
 
 
-class _Worker:
-    """What a worker process has opened."""
+class ScenarioWriter:
+    """Writes scenarios within one worker process."""
 
-    def __init__(self, out: Path, options: Options):
+    def __init__(self, out: Path, options: PeopleOptions):
         self.out, self.options = out, options
         self.source = open_source(options)
-        self.writer: ClipWriter = (
+        self.clip_writer: ClipWriter = (
             PackedWriter(options.size, options.packed) if options.packed else Mp4Writer(options.size)
         )
 
     def write(self, index: int, split: str) -> list[PreferencePair]:
-        """A scenario's files, and its records."""
-        options = self.options
-        scene = self.source.scene(index, split)
+        """Writes a scenario's references and the clips that its pairs use; returns its records."""
+        scenario = self.source.scenario(index, split)
         references = []
-        for number, (person, draw) in enumerate(scene.references):
-            reference = Reference(path=f"references/{scene.name}{'abc'[number]}.png", person=person)
-            write_picture(self.out / reference.path, draw())
-            references.append(reference)
-        paths = [f"clips/{clip.name}{self.writer.suffix}" for clip in scene.clips]
-        pairs = scene_pairs(options, index, split, scene, references, paths, self.source.licence)
+        for letter, reference in zip(ascii_lowercase, scenario.references, strict=False):
+            record = Reference(path=f"references/{scenario.name}{letter}.png", person=reference.person)
+            write_png(self.out / record.path, reference.render())
+            references.append(record)
+        paths = [f"clips/{clip.name}{self.clip_writer.suffix}" for clip in scenario.clips]
+        pairs = scenario_pairs(self.options, index, split, scenario, references, paths, self.source.licence)
         used = {path for pair in pairs for path in (pair.video_a, pair.video_b)}
-        for path, clip in zip(paths, scene.clips, strict=True):
+        for path, clip in zip(paths, scenario.clips, strict=True):
             if path in used:
-                self.writer.write(self.out / path, clip)
+                self.clip_writer.write(self.out / path, clip)
         return pairs
 
 
-def scene_pairs(
-    options: Options,
+def scenario_pairs(
+    options: PeopleOptions,
     index: int,
     split: str,
-    scene: Scene,
+    scenario: RenderableScenario,
     references: Sequence[Reference],
     paths: Sequence[str],
     licence: str,
 ) -> list[PreferencePair]:
-    """The records of scenario `index`; paths: of its clips. Reads and draws nothing."""
+    """The records of scenario `index`, without rendering anything. `paths`: of its clips' files."""
     rng = generator("pairs", options.seed, index)
-    clips = scene.clips
-    chosen = choose_pairs(rng, [clip.modes for clip in clips], options.pairs_per_scenario)
+    clips = scenario.clips
+    selected = sample_pairs(rng, [clip.severities for clip in clips], options.pairs_per_scenario)
     return [
         make_pair(
             options.seed,
-            f"{scene.name}-{number}",
+            f"{scenario.name}-{number}",
             options.labels,
-            prompt=scene.prompt,
+            prompt=scenario.prompt,
             references=references,
-            clips=(clips[a].modes, clips[b].modes),
+            clips=(clips[a].severities, clips[b].severities),
             people=clips[a].people | clips[b].people,
             paths=(paths[a], paths[b]),
-            cluster=scene.cluster,
+            cluster=scenario.cluster,
             split=split,
             fps=options.size.fps,
             licence=licence,
         )
-        for number, (a, b) in enumerate(chosen)
+        for number, (a, b) in enumerate(selected)
     ]
 
 
-_worker: _Worker
+# of this worker process
+_writer: ScenarioWriter
 
 
-def _start(out: Path, options: Options) -> None:
-    global _worker
-    warnings.simplefilter("ignore", RuntimeWarning)  # said once by the parent
-    _worker = _Worker(out, options)
+def _start_worker(out: Path, options: PeopleOptions) -> None:
+    global _writer
+    # the parent has warned about a slow renderer already
+    warnings.simplefilter("ignore", RuntimeWarning)
+    _writer = ScenarioWriter(out, options)
 
 
-def _scenario(index: int, split: str) -> list[PreferencePair]:
-    return _worker.write(index, split)
+def _write_scenario(index: int, split: str) -> list[PreferencePair]:
+    return _writer.write(index, split)

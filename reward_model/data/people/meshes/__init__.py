@@ -1,1 +1,1 @@
-"""Triangle meshes and textures of rendered people."""
+"""Triangle meshes and texture atlases of rendered people."""

@@ -1,29 +1,24 @@
-"""One model of light for both renderers: diffuse that wraps a little round, a sky above, a soft highlight.
+"""One lighting model for both renderers: wrapped diffuse light, an ambient sky above, a soft highlight.
 
-Colours are squared on the way in and rooted on the way out, a cheap stand-in for sRGB's curve.
+Colours are squared on the way in and rooted on the way out, a cheap stand-in for the curve of sRGB.
 """
+
+from __future__ import annotations
 
 import numpy as np
 
 from ..meshes.basis import f32
 from ..scenes.scene import Light
 
-SIDE = 2  # samples along a side of a pixel
+# along each side of a pixel
+SAMPLES_PER_SIDE = 2
+# how far diffuse light reaches round, and the exponent of the highlight
 WRAP, SHINE = 0.25, 28.0
 VIEW = f32([0, 0, 1])
 
 
-def inverse_rows(matrix: np.ndarray, width: int, height: int) -> np.ndarray:
-    """[2, 3] pixels of the frame -> 0..1 over the picture of the background, which is a margin larger."""
-    from .background import MARGIN
-
-    back = np.linalg.inv(np.concatenate([matrix, [[0, 0, 1]]]))[:2]
-    back[:, 2] += MARGIN * np.array([width, height])
-    wide, high = round(width * (1 + 2 * MARGIN)), round(height * (1 + 2 * MARGIN))
-    return back / np.array([[wide], [high]])
-
-
 def light_uniforms(light: Light) -> dict[str, tuple[float, float, float]]:
+    """The shader's uniforms: unit vectors towards the light and halfway to the viewer, and the light's colours."""
     direction = np.asarray(light.direction, float)
     direction = direction / np.linalg.norm(direction)
     half = direction + VIEW
@@ -51,12 +46,12 @@ void main() {{
 
 
 def shade(paint: np.ndarray, normal: np.ndarray, occlusion: np.ndarray, light: Light) -> np.ndarray:
-    """paint [N, 4] and normal [N, 3], occlusion [N] -> colours [N, 3] 0..1: what the fragment shader computes."""
-    given = {name: f32(value) for name, value in light_uniforms(light).items()}
+    """What the fragment shader computes: colours [N, 3] 0..1 from paint [N, 4], normal [N, 3] and occlusion [N]."""
+    uniforms = {name: f32(value) for name, value in light_uniforms(light).items()}
     n = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     n = np.where(n[:, 2:] < 0, -n, n)
-    lit = np.maximum(0, (n @ given["towards"] + WRAP) / (1 + WRAP))
-    shine = np.maximum(0, n @ given["halfway"]) ** SHINE * paint[:, 3]
-    light_ND = (given["ambient"] * (0.78 + 0.22 * n[:, 1:2]) + given["sun"] * lit[:, None]) * occlusion[:, None]
-    colour = paint[:, :3] ** 2 * light_ND + given["sun"] * (0.35 * shine * occlusion)[:, None]
+    lit = np.maximum(0, (n @ uniforms["towards"] + WRAP) / (1 + WRAP))
+    shine = np.maximum(0, n @ uniforms["halfway"]) ** SHINE * paint[:, 3]
+    light_ND = (uniforms["ambient"] * (0.78 + 0.22 * n[:, 1:2]) + uniforms["sun"] * lit[:, None]) * occlusion[:, None]
+    colour = paint[:, :3] ** 2 * light_ND + uniforms["sun"] * (0.35 * shine * occlusion)[:, None]
     return np.sqrt(colour).clip(0, 1)

@@ -1,25 +1,28 @@
-"""The arguments of `identity-reward data people` that decide what is written."""
+"""Options of `identity-reward data people` that decide what is written."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from typing import Any
 
-from ..rendering.renderer import RendererKind
+from ..scenes.renderer import RendererKind
 from .labels import LabelKind
 from .scenario import ClipSize
 
+# the file of a data set that stores its options
+WORLD = "world.json"
 SPLITS = {"train": 0.8, "dev": 0.1, "test": 0.1}
+MIN_SIDE_PX = 32
 
 
 class PeopleError(Exception):
-    """Arguments that don't go together, or a folder that can't be gone on with. One line that says what would do."""
+    """Options that do not go together, or a folder that cannot be resumed. One line that says what would do."""
 
 
 @dataclass(frozen=True)
-class Packed:
-    """Frames that a model sees instead of video files: by count and size, or by the name of a frame sampling."""
+class PackedOptions:
+    """Frames to store instead of video files: by count and size in pixels, or by the name of a frame sampling."""
 
     num_frames: int = 8
     height: int = 140
@@ -28,14 +31,17 @@ class Packed:
 
 
 @dataclass(frozen=True)
-class Options:
-    """packed None: mp4 files. splits: shares that sum to 1. photos: OpenPeople instead of rendered people."""
+class PeopleOptions:
+    """Checked when made: PeopleError for values that do not go together. The field names are stored in `world.json`."""
 
     pairs: int
     seed: int
     labels: LabelKind = "exact"
+    # shares that sum to 1
     splits: dict[str, float] = field(default_factory=lambda: dict(SPLITS))
-    packed: Packed | None = None
+    # None: mp4 files
+    packed: PackedOptions | None = None
+    # True: photographs of OpenPeople instead of rendered people
     photos: bool = False
     size: ClipSize = field(default_factory=ClipSize)
     clips_per_scenario: int = 6
@@ -47,10 +53,12 @@ class Options:
             raise PeopleError(f"--pairs {self.pairs}: at least one pair")
         if self.clips_per_scenario < 3 or self.pairs_per_scenario < 1:
             raise PeopleError("a scenario has at least three clips (two of them originals) and one pair")
-        if self.size.width % 2 or self.size.height % 2 or min(self.size.width, self.size.height) < 32:
-            raise PeopleError(f"--size {self.size.width}x{self.size.height}: even sides of at least 32 pixels")
+        if self.size.width % 2 or self.size.height % 2 or min(self.size.width, self.size.height) < MIN_SIDE_PX:
+            raise PeopleError(
+                f"--size {self.size.width}x{self.size.height}: even sides of at least {MIN_SIDE_PX} pixels"
+            )
         if self.size.num_frames < 2 or not 0 < self.size.fps < math.inf:
-            raise PeopleError("a clip has at least two frames and a positive number of them a second")
+            raise PeopleError("a clip has at least two frames and a positive number of frames per second")
         if not self.splits or min(self.splits.values()) <= 0 or abs(sum(self.splits.values()) - 1) > 1e-6:
             raise PeopleError(f"--split {self.splits}: positive shares that sum to 1, such as train=0.8,test=0.2")
 
@@ -62,19 +70,19 @@ class Options:
         return asdict(self)
 
 
-def share_out(shares: dict[str, float], count: int) -> list[str]:
-    """Who gets each of `count` things: at any length the shares are met as nearly as whole things allow."""
-    given = dict.fromkeys(shares, 0)
+def assign_by_shares(shares: dict[str, float], count: int) -> list[str]:
+    """A name for each of `count` items, such that every prefix meets the shares as nearly as whole items allow."""
+    assigned = dict.fromkeys(shares, 0)
     order = []
     for n in range(1, count + 1):
-        next_one = max(shares, key=lambda name: shares[name] * n - given[name])
-        given[next_one] += 1
-        order.append(next_one)
+        most_behind = max(shares, key=lambda name: shares[name] * n - assigned[name])
+        assigned[most_behind] += 1
+        order.append(most_behind)
     return order
 
 
 def parse_splits(text: str) -> dict[str, float]:
-    """Shares from "train=0.8,dev=0.1,test=0.1"."""
+    """Shares from "train=0.8,dev=0.1,test=0.1". PeopleError for anything else."""
     shares: dict[str, float] = {}
     for item in text.split(","):
         name, _, share = item.strip().partition("=")
@@ -88,8 +96,8 @@ def parse_splits(text: str) -> dict[str, float]:
 
 
 def parse_size(text: str, option: str) -> tuple[int, int]:
-    """The two numbers of "140x252"."""
+    """The two numbers of "140x252". PeopleError, which names `option`, for anything else."""
     parts = text.lower().split("x")
     if len(parts) != 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise PeopleError(f"{option} {text!r}: two sides in pixels, such as 140x252")
-    return cast(tuple[int, int], tuple(int(part) for part in parts))
+    return int(parts[0]), int(parts[1])

@@ -1,4 +1,4 @@
-"""How heads, faces and the camera move in a clip: smooth functions of time, drawn once, read at any frame.
+"""Motion of people and of the camera in a clip: random smooth functions of time.
 
 Times are seconds from the clip's start, angles degrees.
 """
@@ -12,10 +12,15 @@ import numpy as np
 
 from .scene import Camera, Expression, Pose
 
+# the mean yaw of a face in a clip is at least this far from its yaw in the reference
+MIN_YAW_DIFFERENCE = 14
+# from the middle of a blink to its ends
+BLINK_HALF_S = 0.1
+
 
 @dataclass(frozen=True)
 class Wave:
-    """A base and a few slow sines: (amplitude, rate in Hz, phase in radians)."""
+    """A constant plus a few slow sines, each (amplitude, frequency in Hz, phase in radians)."""
 
     base: float
     sines: tuple[tuple[float, float, float], ...] = ()
@@ -24,8 +29,8 @@ class Wave:
         return self.base + sum(a * sin(2 * pi * rate * time_s + phase) for a, rate, phase in self.sines)
 
 
-def draw_wave(rng: np.random.Generator, base: float, amplitude: float, rate_hz: float = 0.4, sines: int = 2) -> Wave:
-    """Stays within `amplitude` of the base."""
+def sample_wave(rng: np.random.Generator, base: float, amplitude: float, rate_hz: float = 0.4, sines: int = 2) -> Wave:
+    """A wave that stays within `amplitude` of `base`; frequencies lie in 0.5 to 1.6 times `rate_hz`."""
     shares = rng.dirichlet(np.full(sines, 2.0)).tolist()
     return Wave(
         base,
@@ -37,8 +42,8 @@ def draw_wave(rng: np.random.Generator, base: float, amplitude: float, rate_hz: 
 
 
 @dataclass(frozen=True)
-class HeadMotion:
-    """A head's way through a clip; `blinks_s` are the middles of blinks of a fifth of a second."""
+class PersonMotion:
+    """Pose and expression of a person over a clip. `blinks_s`: the middles of blinks of a fifth of a second."""
 
     yaw: Wave
     pitch: Wave
@@ -59,47 +64,49 @@ class HeadMotion:
         return Pose(yaw, pitch, roll, x, y, self.size, self.turn)
 
     def expression(self, time_s: float) -> Expression:
-        blink = max((1 - abs(time_s - middle) / 0.1 for middle in self.blinks_s), default=0.0)
+        blink = max((1 - abs(time_s - middle) / BLINK_HALF_S for middle in self.blinks_s), default=0.0)
         brows = self.brows.at(time_s)
         return Expression(
-            smile=_unit(self.smile.at(time_s)),
-            jaw_open=_unit(self.talk.at(time_s)),
-            blink=_unit(blink),
-            brows_up=_unit(brows),
-            brows_down=_unit(-brows),
+            smile=_clip_to_unit(self.smile.at(time_s)),
+            jaw_open=_clip_to_unit(self.talk.at(time_s)),
+            blink=_clip_to_unit(blink),
+            brows_up=_clip_to_unit(brows),
+            brows_down=_clip_to_unit(-brows),
             gaze_x=self.gaze_x.at(time_s),
             gaze_y=self.gaze_y.at(time_s),
         )
 
-    def at_place(self, x: float, size: float) -> HeadMotion:
-        """The same motion elsewhere in the frame."""
+    def moved_to(self, x: float, size: float) -> PersonMotion:
+        """The same motion around another x and at another size, both as in `Pose`."""
         return replace(self, x=replace(self.x, base=x), size=size)
 
 
-def _unit(value: float) -> float:
+def _clip_to_unit(value: float) -> float:
     return min(max(value, 0.0), 1.0)
 
 
-def draw_head(rng: np.random.Generator, x: float, size: float, duration_s: float, not_yaw: float) -> HeadMotion:
-    """A head around (x, 0.45), `size` of the frame high, whose mean yaw is not within 14 degrees of `not_yaw`."""
+def sample_person_motion(
+    rng: np.random.Generator, x: float, size: float, duration_s: float, not_yaw: float
+) -> PersonMotion:
+    """Motion around (x, 0.45) at `size` (as in `Pose`), whose mean yaw is not near `not_yaw`."""
     yaw = float(rng.uniform(-24, 24))
-    while abs(yaw - not_yaw) < 14:
+    while abs(yaw - not_yaw) < MIN_YAW_DIFFERENCE:
         yaw = float(rng.uniform(-24, 24))
     talks = rng.uniform() < 0.4
     blinks = np.cumsum(rng.uniform(0.5, 3.0, 8))
-    return HeadMotion(
-        yaw=draw_wave(rng, yaw, float(rng.uniform(6, 16))),
-        pitch=draw_wave(rng, float(rng.uniform(-7, 7)), float(rng.uniform(2, 8))),
-        roll=draw_wave(rng, float(rng.uniform(-5, 5)), float(rng.uniform(1, 5))),
-        x=draw_wave(rng, x, float(rng.uniform(0.005, 0.025)), 0.3),
-        y=draw_wave(rng, float(rng.uniform(0.42, 0.47)), float(rng.uniform(0.004, 0.015)), 0.3),
+    return PersonMotion(
+        yaw=sample_wave(rng, yaw, float(rng.uniform(6, 16))),
+        pitch=sample_wave(rng, float(rng.uniform(-7, 7)), float(rng.uniform(2, 8))),
+        roll=sample_wave(rng, float(rng.uniform(-5, 5)), float(rng.uniform(1, 5))),
+        x=sample_wave(rng, x, float(rng.uniform(0.005, 0.025)), 0.3),
+        y=sample_wave(rng, float(rng.uniform(0.42, 0.47)), float(rng.uniform(0.004, 0.015)), 0.3),
         size=size,
         turn=float(yaw * 0.5 + rng.uniform(-8, 8)),
-        smile=draw_wave(rng, float(rng.uniform(-0.2, 0.6)), float(rng.uniform(0.1, 0.4)), 0.4),
-        talk=draw_wave(rng, 0.2, 0.35, 2.5) if talks else Wave(0.0),
-        brows=draw_wave(rng, float(rng.uniform(-0.2, 0.3)), 0.4),
-        gaze_x=draw_wave(rng, float(-0.4 * yaw), 8.0, 0.7),
-        gaze_y=draw_wave(rng, 0.0, 5.0, 0.7),
+        smile=sample_wave(rng, float(rng.uniform(-0.2, 0.6)), float(rng.uniform(0.1, 0.4)), 0.4),
+        talk=sample_wave(rng, 0.2, 0.35, 2.5) if talks else Wave(0.0),
+        brows=sample_wave(rng, float(rng.uniform(-0.2, 0.3)), 0.4),
+        gaze_x=sample_wave(rng, float(-0.4 * yaw), 8.0, 0.7),
+        gaze_y=sample_wave(rng, 0.0, 5.0, 0.7),
         blinks_s=tuple(float(middle) for middle in blinks if middle < duration_s),
     )
 
@@ -115,12 +122,12 @@ class CameraMotion:
         return Camera(*(wave.at(time_s) for wave in (self.dx, self.dy, self.zoom, self.roll)))
 
 
-def draw_camera(rng: np.random.Generator) -> CameraMotion:
-    """A hand-held camera, or one on a tripod."""
+def sample_camera_motion(rng: np.random.Generator) -> CameraMotion:
+    """A hand-held camera in three of four cases, else one on a tripod."""
     hand = float(rng.uniform(0.1, 1.0)) if rng.uniform() < 0.75 else 0.0
     return CameraMotion(
-        dx=draw_wave(rng, 0.0, 0.02 * hand, 0.35),
-        dy=draw_wave(rng, 0.0, 0.015 * hand, 0.35),
-        zoom=draw_wave(rng, 1.0, 0.05 * hand, 0.25),
-        roll=draw_wave(rng, 0.0, 1.5 * hand, 0.3),
+        dx=sample_wave(rng, 0.0, 0.02 * hand, 0.35),
+        dy=sample_wave(rng, 0.0, 0.015 * hand, 0.35),
+        zoom=sample_wave(rng, 1.0, 0.05 * hand, 0.25),
+        roll=sample_wave(rng, 0.0, 1.5 * hand, 0.3),
     )

@@ -1,29 +1,28 @@
-"""What a renderer is asked for: people in front of a background, and the frame that comes back.
+"""A scene: people in front of a background, under a light, seen by a camera.
 
-Camera axes: x to the right of the picture, y up, z towards the camera. Angles are in degrees.
+Camera axes: x to the right of the image, y up, z towards the camera. Angles are in degrees.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass, field
+from typing import Literal
 
 from ..appearance.person import Clothes, Person, Rgb
 
 BackgroundKind = Literal["gradient", "window", "bricks", "stripes", "bokeh", "outdoors"]
 BACKGROUNDS: tuple[BackgroundKind, ...] = ("gradient", "window", "bricks", "stripes", "bokeh", "outdoors")
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a head is and how it is turned.
+    """Position, size and orientation of a person's face in the frame.
 
-    yaw > 0 turns the face to the right of the picture, pitch > 0 up, roll > 0 clockwise in the picture. The neck
-    takes yaw - turn of up to 70, pitch and roll of up to 35.
-    x, y: the head's centre in frame widths from the left and frame heights from the top.
-    size: height of the head, chin to crown, as a share of the frame's height.
-    turn: the yaw of the shoulders (the head has its own, `yaw`).
+    yaw > 0 turns the face to the right of the image, pitch > 0 up, roll > 0 clockwise in the image. The neck takes
+    yaw - turn of up to 70, pitch and roll of up to 35.
+    x, y: the face's centre in frame widths from the left and frame heights from the top.
+    size: height from chin to crown as a share of the frame's height.
+    turn: yaw of the shoulders.
     """
 
     yaw: float = 0.0
@@ -37,7 +36,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Expression:
-    """Weights 0..1 of facial actions; gaze_x (to the right of the picture), gaze_y (up): degrees, -25..25."""
+    """Weights 0..1 of facial actions; gaze_x (to the right of the image) and gaze_y (up) in degrees, -25..25."""
 
     smile: float = 0.0
     frown: float = 0.0
@@ -55,7 +54,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class Actor:
-    """person: whose head; body: whose build below the neck, the person's own if None (for exchanged faces)."""
+    """A person in a scene. `body`: whose build is below the neck, the person's own if None (for exchanged faces)."""
 
     person: Person
     clothes: Clothes
@@ -66,7 +65,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Light:
-    """direction: towards the light; its length does not matter. colour and ambient are linear factors, about 0..1.5."""
+    """direction: towards the light, of any length. colour, ambient: factors of linear colour, about 0..1.5."""
 
     direction: tuple[float, float, float] = (-0.4, 0.5, 0.8)
     colour: Rgb = (0.66, 0.65, 0.62)
@@ -75,7 +74,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Background:
-    """Drawn by procedure from its seed: the same seed, kind and frame size give the same pixels."""
+    """Painted procedurally: the same kind, seed and frame size give the same pixels."""
 
     kind: BackgroundKind
     seed: int
@@ -83,7 +82,7 @@ class Background:
 
 @dataclass(frozen=True)
 class Camera:
-    """Moves the picture plane: dx, dy in frame widths and heights (people go the other way), zoom > 1 nearer, roll."""
+    """Moves the image plane by dx, dy (frame widths and heights; people move the other way), zoom (> 1: near), roll."""
 
     dx: float = 0.0
     dy: float = 0.0
@@ -99,22 +98,3 @@ class Scene:
     background: Background
     light: Light = field(default_factory=Light)
     camera: Camera = field(default_factory=Camera)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """rgb [H, W, 3] uint8; heads: per actor the box (x0, y0, x1, y1) in pixels of the head without hair and neck, cut
-    to the frame, or None where it is outside. A head that another actor covers keeps its box."""
-
-    rgb: np.ndarray
-    heads: tuple[Box | None, ...]
-
-
-class Renderer(Protocol):
-    """The same scene and size give the same pixels, run to run on one machine."""
-
-    kind: str
-
-    def render(self, scene: Scene, width: int, height: int) -> Frame: ...
-
-    def close(self) -> None: ...

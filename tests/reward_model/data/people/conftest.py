@@ -2,13 +2,14 @@
 
 import pytest
 
-from reward_model.data.people.rendering.renderer import RendererError, open_renderer
-from reward_model.data.people.scenes.sampling import draw_clothes, draw_person
+from reward_model.data.people.appearance.sampling import sample_clothes, sample_person
+from reward_model.data.people.rendering.factory import open_renderer
+from reward_model.data.people.scenes.renderer import RendererError
 from reward_model.data.people.scenes.scene import Actor, Background, Expression, Pose, Scene
 
 
 @pytest.fixture(scope="session")
-def gl():
+def gl_renderer():
     try:
         renderer = open_renderer("gl")
     except RendererError as error:
@@ -24,11 +25,11 @@ def numpy_renderer():
 
 @pytest.fixture
 def two_people():
-    """A scene of two people at 416 x 240, heads about 75 px high."""
+    """A scene of two people at 416 x 240 whose faces are about 75 px high."""
     actors = tuple(
         Actor(
-            draw_person(3, name),
-            draw_clothes(3, name),
+            sample_person(3, name),
+            sample_clothes(3, name),
             Pose(x=x, size=0.31, yaw=yaw, turn=yaw / 2),
             Expression(smile=0.6, jaw_open=0.1, gaze_x=5),
         )

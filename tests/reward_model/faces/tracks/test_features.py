@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from identity_reward_client.errors import ReferenceWithoutFace
+from reward_model.faces.tracks.appearance import look_at
 from reward_model.faces.tracks.clip_faces import ClipReader
 from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, clip_features
-from reward_model.faces.tracks.quality import look_at
 from reward_model.types import ReferenceSet, Sample, Video
 
 

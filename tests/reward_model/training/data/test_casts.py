@@ -2,7 +2,7 @@ import pytest
 
 from reward_model.data.records import read_pairs, write_pairs
 from reward_model.training.data.casts import by_cast, good_videos
-from tests.reward_model.training.pairs import make_data
+from tests.reward_model.training.helpers.pairs import make_data
 
 
 @pytest.fixture(scope="module")

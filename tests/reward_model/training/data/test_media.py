@@ -7,8 +7,8 @@ from reward_model.data.records import read_pairs, resolve
 from reward_model.qwen.tiny import SAMPLING
 from reward_model.training.data.media import read_video, select_frames
 from reward_model.types import Video
-from tests.reward_model.training.pairs import make_data
-from tests.reward_model.training.runs import run
+from tests.reward_model.training.helpers.pairs import make_data
+from tests.reward_model.training.helpers.runs import run
 
 
 def test_read_video_samples_frames_and_accepts_another_rate(tmp_path, clip):

@@ -1,8 +1,8 @@
 import json
 
 from reward_model.data.records import read_pairs, write_pairs
-from tests.reward_model.training.pairs import make_data
-from tests.reward_model.training.runs import run
+from tests.reward_model.training.helpers.pairs import make_data
+from tests.reward_model.training.helpers.runs import run
 
 
 def test_labels_that_teach_nothing(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from reward_model.registry import load_scorer
 from reward_model.training.evaluation.evaluation import Evaluation
 from reward_model.training.evaluation.statistics import Bootstrap
-from tests.reward_model.training.evaluation.made import made_pairs, predictions_of
+from tests.reward_model.training.helpers.evaluation import made_pairs, predictions_of
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from reward_model.data.records import read_pairs, resolve, write_pairs
 from reward_model.registry import load_scorer
 from reward_model.training.errors import TrainingError
 from reward_model.training.evaluation.predictions import predict
-from tests.reward_model.training.pairs import LABELS, make_data
+from tests.reward_model.training.helpers.pairs import LABELS, make_data
 
 
 class Counting:

@@ -6,7 +6,7 @@ from identity_reward_client.preference import Preference
 from reward_model.data.records import Reference, write_pairs
 from reward_model.training.configs.face_tracks import FaceTracksConfig, TrackPairs
 from reward_model.training.face_tracks.task import train_face_tracks
-from tests.reward_model.training.face_tracks.records import SMALL, RecordingProgress, record
+from tests.reward_model.training.helpers.face_tracks import SMALL, RecordingProgress, record
 
 EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
 

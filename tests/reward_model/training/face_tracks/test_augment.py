@@ -2,7 +2,7 @@ import torch
 
 from reward_model.training.configs.face_tracks import TrackAugmentation
 from reward_model.training.face_tracks.augment import augment
-from tests.reward_model.training.face_tracks.records import SIMILARITY, made_up
+from tests.reward_model.training.helpers.face_tracks import SIMILARITY, made_up
 
 
 def test_augmentation_keeps_four_frames_and_changes_both_clips_alike():

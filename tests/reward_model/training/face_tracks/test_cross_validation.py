@@ -7,7 +7,7 @@ from reward_model.data.records import Reference, write_pairs
 from reward_model.training.configs.files import config_yaml
 from reward_model.training.errors import TrainingError
 from reward_model.training.face_tracks.cross_validation import cross_validate, main
-from tests.reward_model.training.face_tracks.records import RecordingProgress, record
+from tests.reward_model.training.helpers.face_tracks import RecordingProgress, record
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from reward_model.training.errors import TrainingError
 from reward_model.training.face_tracks.dataset import load_splits, split_by_people
 from reward_model.training.face_tracks.ensemble import train_ensemble
 from reward_model.training.face_tracks.task import train_face_tracks
-from tests.reward_model.training.face_tracks.records import RecordingProgress, made_up, record
+from tests.reward_model.training.helpers.face_tracks import RecordingProgress, made_up, record
 
 EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
 

@@ -4,7 +4,7 @@ import torch
 from reward_model.training.errors import TrainingError
 from reward_model.training.face_tracks.dataset import TrackDataset, split_by_people
 from reward_model.training.face_tracks.ensemble import train_ensemble
-from tests.reward_model.training.face_tracks.records import SMALL, RecordingProgress, made_up
+from tests.reward_model.training.helpers.face_tracks import SMALL, RecordingProgress, made_up
 
 
 def test_networks_learn_that_one_bad_frame_of_a_person_matters():

@@ -9,13 +9,13 @@ from identity_reward_client.preference import Preference
 from reward_model.data.packed_clip import write_packed
 from reward_model.data.records import write_pairs
 from reward_model.decoding.decoders import decode_frames, probe
-from reward_model.faces.sampling import FACE_TRACKS
+from reward_model.faces.frame_sampling import FACE_TRACKS
 from reward_model.training.configs.face_tracks import TrackPairs
 from reward_model.training.errors import TrainingError
 from reward_model.training.face_tracks.extract import clips_of, extract, in_processes
 from reward_model.training.face_tracks.task import train_face_tracks
 from reward_model.types import Video
-from tests.reward_model.training.face_tracks.records import RecordingProgress, record
+from tests.reward_model.training.helpers.face_tracks import RecordingProgress, record
 
 EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
 

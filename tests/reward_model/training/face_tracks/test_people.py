@@ -5,10 +5,10 @@ from itertools import combinations
 
 import pytest
 
-from reward_model.data.people.dataset.generate import open_source, scene_pairs
+from reward_model.data.people.dataset.generate import open_source, scenario_pairs
 from reward_model.data.people.photographs.openpeople import PEOPLE
-from reward_model.data.people.scenarios.options import Options
-from reward_model.data.people.scenarios.scenario import draw_scenario
+from reward_model.data.people.scenarios.options import PeopleOptions
+from reward_model.data.people.scenarios.scenario import sample_scenario
 from reward_model.data.records import PreferencePair, Reference, write_pairs
 from reward_model.training.configs.face_tracks import FaceTracksConfig, TrackPairs
 from reward_model.training.errors import TrainingError
@@ -19,14 +19,14 @@ photographs = pytest.mark.skipif(find_spec("openpeople") is None, reason="needs 
 
 
 def generated(seed: int = 1, scenarios: int = 60) -> list[PreferencePair]:
-    options = Options(6 * scenarios, seed, photos=True, splits={"test": 1.0})
+    options = PeopleOptions(6 * scenarios, seed, photos=True, splits={"test": 1.0})
     source = open_source(options)
     pairs = []
     for index in range(scenarios):
-        scene = source.scene(index, "test")
-        references = [Reference(path=f"{person}.png", person=person) for person, _ in scene.references]
-        paths = [f"clips/{clip.name}.mp4" for clip in scene.clips]
-        pairs += scene_pairs(options, index, "test", scene, references, paths, source.licence)
+        scenario = source.scenario(index, "test")
+        references = [Reference(path=f"{r.person}.png", person=r.person) for r in scenario.references]
+        paths = [f"clips/{clip.name}.mp4" for clip in scenario.clips]
+        pairs += scenario_pairs(options, index, "test", scenario, references, paths, source.licence)
     return pairs
 
 
@@ -153,13 +153,13 @@ def test_rendered_people_need_no_names_beside_photographs():
 
 
 def test_look_alikes_of_rendered_people_have_names_of_their_own():
-    options = Options(6, 3)
+    options = PeopleOptions(6, 3)
     strangers = 0
     for index in range(40):
-        scenario = draw_scenario(3, index, options.size)
+        scenario = sample_scenario(3, index, options.size)
         cast = {portrait.person.name for portrait in scenario.portraits}
         for clip in scenario.clips:
-            replaced = {"wrong-person", "one-replaced", "drift", "switch"} & set(clip.modes)
-            assert bool(clip.people - cast) == bool(replaced), (clip.name, clip.modes)
+            replaced = {"wrong-person", "one-replaced", "drift", "switch"} & set(clip.severities)
+            assert bool(clip.people - cast) == bool(replaced), (clip.name, clip.severities)
             strangers += bool(replaced)
     assert strangers > 20

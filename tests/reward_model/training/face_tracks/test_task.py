@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from identity_reward_client.preference import Preference
 from reward_model.faces.face_tracks import load_folder
-from reward_model.faces.tracks.head import read_head_config
+from reward_model.faces.tracks.reward_head import read_head_config
 from reward_model.training.cli import train_reward
 from reward_model.training.configs.face_tracks import TrackPairs
 from reward_model.training.configs.files import config_yaml, read_config
@@ -22,7 +22,7 @@ from reward_model.training.errors import Interrupted, TrainingError
 from reward_model.training.face_tracks.extract import clips_of, read_clip
 from reward_model.training.face_tracks.task import train_face_tracks
 from reward_model.training.loop.journal import read_metrics
-from tests.reward_model.training.face_tracks.records import SMALL, RecordingProgress, record
+from tests.reward_model.training.helpers.face_tracks import SMALL, RecordingProgress, record
 
 EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
 

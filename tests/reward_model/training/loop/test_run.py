@@ -11,8 +11,8 @@ import torch
 from reward_model.data.records import read_pairs, resolve
 from reward_model.training.models.packed import PackedRewards
 from reward_model.training.preferences.task import PreferenceTask
-from tests.reward_model.training.pairs import make_data
-from tests.reward_model.training.runs import losses, run, run_killed_in_step, start_two, two_processes
+from tests.reward_model.training.helpers.pairs import make_data
+from tests.reward_model.training.helpers.runs import losses, run, run_killed_in_step, start_two, two_processes
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step(four_pairs, tmp_path):

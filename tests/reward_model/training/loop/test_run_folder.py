@@ -1,5 +1,5 @@
-from tests.reward_model.training.pairs import make_data
-from tests.reward_model.training.runs import losses, run
+from tests.reward_model.training.helpers.pairs import make_data
+from tests.reward_model.training.helpers.runs import losses, run
 
 
 def test_changed_initial_weights_are_refused(four_pairs, tmp_path):

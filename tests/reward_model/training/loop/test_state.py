@@ -4,7 +4,7 @@ import pytest
 
 from reward_model.training.errors import TrainingError
 from reward_model.training.loop.state import WHOLE, SavedProgress, require_format
-from tests.reward_model.training.runs import run
+from tests.reward_model.training.helpers.runs import run
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from reward_model.training.configs.preferences import PreferenceTrainingConfig
 from reward_model.training.models.initial import initial_model
 from reward_model.training.preferences.task import train
 from tests.reward_model.importing.conftest import Release
-from tests.reward_model.training.runs import run
+from tests.reward_model.training.helpers.runs import run
 
 
 def test_what_cannot_be_started_from(four_pairs, tmp_path):

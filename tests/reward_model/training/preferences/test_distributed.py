@@ -3,7 +3,7 @@ import pytest
 
 from reward_model.training.loop.journal import read_metrics
 from reward_model.training.preferences.distributed import deepspeed_values
-from tests.reward_model.training.runs import losses, run, two_processes
+from tests.reward_model.training.helpers.runs import losses, run, two_processes
 
 
 def test_deepspeed_values():

@@ -13,7 +13,7 @@ from reward_model.training.preferences.features import FeatureMedia
 from reward_model.training.preferences.groups import load_group
 from reward_model.training.preferences.run_data import RunData
 from reward_model.training.preferences.task import train
-from tests.reward_model.training.pairs import make_data
+from tests.reward_model.training.helpers.pairs import make_data
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from reward_model.training.data.media import FileMedia
 from reward_model.training.errors import TrainingError
 from reward_model.training.models.packed import PackedRewards
 from reward_model.training.preferences.groups import Augmentation, comparisons, load_group
-from tests.reward_model.training.pairs import make_data
+from tests.reward_model.training.helpers.pairs import make_data
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from reward_model.data.records import read_pairs, write_pairs
 from reward_model.training.evaluation.statistics import Bootstrap
 from reward_model.training.loop.journal import read_metrics
 from reward_model.training.preferences.measure import RESAMPLES, summary
-from tests.reward_model.training.evaluation.made import made_pairs
-from tests.reward_model.training.pairs import make_data
-from tests.reward_model.training.runs import run
+from tests.reward_model.training.helpers.evaluation import made_pairs
+from tests.reward_model.training.helpers.pairs import make_data
+from tests.reward_model.training.helpers.runs import run
 
 
 def test_a_summary_by_hand():

@@ -7,7 +7,7 @@ from reward_model.training.configs.files import read_config
 from reward_model.training.data.casts import persons_of
 from reward_model.training.data.media import FileMedia
 from reward_model.training.preferences.run_data import RunData
-from tests.reward_model.training.pairs import make_data
+from tests.reward_model.training.helpers.pairs import make_data
 
 
 @pytest.fixture(scope="module")

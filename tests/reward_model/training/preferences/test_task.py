@@ -11,8 +11,8 @@ from reward_model.training.errors import TrainingError
 from reward_model.training.evaluation.predictions import predict
 from reward_model.training.loop.journal import read_metrics
 from reward_model.training.preferences.task import train
-from tests.reward_model.training.pairs import make_data
-from tests.reward_model.training.runs import losses, run
+from tests.reward_model.training.helpers.pairs import make_data
+from tests.reward_model.training.helpers.runs import losses, run
 
 
 @pytest.fixture(scope="module")

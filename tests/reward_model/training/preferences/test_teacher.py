@@ -4,7 +4,7 @@ import pytest
 from reward_model.training.errors import TrainingError
 from reward_model.training.preferences.teacher import agreements
 from reward_model.training.preferences.teacher import filter_pairs as filtered
-from tests.reward_model.training.evaluation.made import made_pairs, predictions_of
+from tests.reward_model.training.helpers.evaluation import made_pairs, predictions_of
 
 
 def test_agreement():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reward_model.data.people.corruptions.corruptions import MODES
+from reward_model.data.corruption_kinds import CORRUPTION_KINDS
 from reward_model.data.records import read_pairs
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.training.configs.files import read_config
@@ -51,7 +51,7 @@ def test_face_tokens_follow_permuted_references(people, media, find, cast):
         assert set(heads.slice_F) <= set(range(slices))
     modes = corruptions_of(cast)
     for name, heads in zip(comparisons_of(cast)[0], plain.faces, strict=True):
-        assert heads.severity_M.tolist() == pytest.approx([modes[name].get(mode, 0.0) for mode in MODES])
+        assert heads.severity_M.tolist() == pytest.approx([modes[name].get(mode, 0.0) for mode in CORRUPTION_KINDS])
     assert any(modes.values())
     for seed in range(6):
         turned = load_group(
@@ -74,7 +74,7 @@ def test_foreign_references_match_no_face(people, media, find):
         assert strangers
         assert strangers.isdisjoint(heads.reference_F)
         wrong = "wrong-person" if len(strangers) == len(sequence.clips) - 1 else "one-replaced"
-        assert heads.severity_M.tolist() == [float(mode == wrong) for mode in MODES]
+        assert heads.severity_M.tolist() == [float(mode == wrong) for mode in CORRUPTION_KINDS]
 
 
 def test_mirrored_clips_have_mirrored_face_tokens(people, media, find, cast):

@@ -5,16 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from reward_model.data.people.appearance.code import CODE_SIZE, person_code
-from reward_model.data.people.rendering.renderer import open_renderer
-from reward_model.data.people.scenarios.options import Options
-from reward_model.data.people.scenes.sampling import draw_person, similar
+from reward_model.data.people.appearance.person_code import CODE_SIZE, person_code
+from reward_model.data.people.appearance.sampling import sample_person, similar_person
+from reward_model.data.people.rendering.factory import open_renderer
+from reward_model.data.people.scenarios.options import PeopleOptions
 from reward_model.training.errors import TrainingError
 from reward_model.training.supervision.ground_truth import FACE_CODE_SIZE, YAW, GroundTruth, RenderedFace
 
 
 def write_world(folder, **changes):
-    arguments = {**Options(pairs=6, seed=3).to_json(), "drawn_by": "gl", **changes}
+    arguments = {**PeopleOptions(pairs=6, seed=3).to_json(), "drawn_by": "gl", **changes}
     (folder / "world.json").write_text(json.dumps({"format": 1, "arguments": arguments}))
 
 
@@ -39,7 +39,7 @@ def test_boxes_overlap_the_rendered_heads(truth):
         scenario = truth.scenario(f"3-{number:06d}")
         for plan in scenario.clips[:2]:
             scene, _ = plan.scene(5)
-            drawn = renderer.render(scene, plan.width, plan.height).heads
+            drawn = renderer.render(scene, plan.width, plan.height).face_boxes
             faces = truth.faces(scenario, plan.name, (5,))
             assert len(faces) == len(drawn)
             sides = np.array([plan.width, plan.height] * 2)
@@ -57,13 +57,13 @@ def test_faces_match_the_reference_of_their_person(truth):
         references = truth.portraits(scenario)
         for plan in scenario.clips:
             matches = [face.reference for face in truth.faces(scenario, plan.name, (0, 5))]
-            if not plan.modes:
+            if not plan.severities:
                 assert sorted(matches) == list(range(len(references)))
                 codes = [face.code for face in truth.faces(scenario, plan.name, (0, 5))]
                 persons = [references[n].code[:CODE_SIZE] for n in matches]
                 assert all(np.allclose(code[:CODE_SIZE], own) for code, own in zip(codes, persons, strict=True))
                 assert not np.stack(codes)[:, -3:].any()
-            if set(plan.modes) == {"wrong-person"}:
+            if set(plan.severities) == {"wrong-person"}:
                 assert set(matches) == {None}
                 modes.add("wrong-person")
     assert modes
@@ -75,13 +75,13 @@ def test_codes_have_corruptions_only_while_they_last(truth):
     for number in range(60):
         scenario = truth.scenario(f"3-{number:06d}")
         for plan in scenario.clips:
-            if set(plan.modes) not in ({"face-damage"}, {"resolution"}):
+            if set(plan.severities) not in ({"face-damage"}, {"resolution"}):
                 continue
             frames = range(plan.num_frames)
             corruptions = [face.code[-3:] for frame in frames for face in truth.faces(scenario, plan.name, (frame,))]
             blur, warp, detail = np.stack(corruptions).T
-            if "resolution" in plan.modes:
-                assert detail.min() == pytest.approx(0.6 * 5 * plan.modes["resolution"], rel=1e-5)
+            if "resolution" in plan.severities:
+                assert detail.min() == pytest.approx(0.6 * 5 * plan.severities["resolution"], rel=1e-5)
                 seen.add("detail")
             for damage in plan.damage:
                 values = blur if damage.kind == "blur" else warp
@@ -93,12 +93,12 @@ def test_codes_have_corruptions_only_while_they_last(truth):
 
 
 def test_codes_have_unit_variance_and_distinguish_look_alikes():
-    people = [draw_person(1, f"p{n}") for n in range(200)]
+    people = [sample_person(1, f"p{n}") for n in range(200)]
     codes = np.stack([person_code(person) for person in people])
     assert codes.shape == (200, CODE_SIZE)
     assert np.abs(codes).max() < 6
     assert 0.5 < codes.std(0).mean() < 1.2
-    alike = person_code(similar(people[0], 7, 1.0))
+    alike = person_code(similar_person(people[0], 7, 1.0))
     assert np.abs(alike - codes[0]).mean() > 0.4
 
 

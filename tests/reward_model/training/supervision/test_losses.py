@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reward_model.data.people.corruptions.corruptions import MODES
+from reward_model.data.corruption_kinds import CORRUPTION_KINDS
 from reward_model.data.records import read_pairs
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.qwen.runner.plan import lay_out
@@ -70,7 +70,7 @@ def test_losses_by_hand(people, media, cast):
     per_slice = video.num_tokens // video.grid[0]
     shares = np.zeros((2, per_slice), np.float32)
     shares[0, 3] = shares[1, 1] = 1
-    severity = np.zeros(len(MODES), np.float32)
+    severity = np.zeros(len(CORRUPTION_KINDS), np.float32)
     severity[:2] = 1, 0.5
     heads = FaceTokens(shares, np.array([0, 1]), np.array([0, -1]), severity)
     supervision = FaceSupervision(8)
@@ -84,8 +84,8 @@ def test_losses_by_hand(people, media, cast):
     expected = [log(visible[0] / picture.num_tokens), UNMATCHED * log(visible[1])]
     assert attention == pytest.approx(sum(expected) / 2, rel=1e-5)
     assert matching == pytest.approx((-log(3 / 4) - log(1 / 4)) / 2, rel=1e-5)
-    wrong = -1.5 * log(3 / 4) - (len(MODES) - 1.5) * log(1 / 4)
-    assert failures == pytest.approx(wrong / len(MODES), rel=1e-5)
+    wrong = -1.5 * log(3 / 4) - (len(CORRUPTION_KINDS) - 1.5) * log(1 / 4)
+    assert failures == pytest.approx(wrong / len(CORRUPTION_KINDS), rel=1e-5)
     nobody = FaceTokens(shares[:0], np.zeros(0, np.int64), np.zeros(0, np.int64), severity)
     assert supervision(query, key, *hidden, layout, [sequence], [nobody]).tolist() == pytest.approx([0, 0, failures])
 

@@ -1,4 +1,4 @@
-"""`identity-reward data people` as a program: the same files from any number of workers, and after any interruption."""
+"""`identity-reward data people` as a program: the same files from any number of workers and after any interruption."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ import pytest
 
 from reward_model.data.packed_clip import read_packed
 from reward_model.data.people.dataset.generate import generate
-from reward_model.data.people.scenarios.options import Options
+from reward_model.data.people.scenarios.options import PeopleOptions
 from reward_model.data.people.scenarios.scenario import ClipSize
 from reward_model.data.records import read_pairs
 from reward_model.decoding.decoders import decode_frames, probe
@@ -25,16 +25,22 @@ SIZE = ClipSize(num_frames=5, width=84, height=48)
 SMALL = ["--size", "48x84", "--num-frames", "5", "--seed", "2", "--split", "train=0.5,dev=0.25,test=0.25"]
 SPLITS = {"train": 0.5, "dev": 0.25, "test": 0.25}
 PAIRS, SCENARIOS = 23, 4
+# generous: the machine may be busy
+LIMIT_S = 600
 
 
 def people(out, *arguments):
+    """Runs the command to its end."""
     return subprocess.run(
-        [*PROGRAM, "people", "--out", str(out), *map(str, arguments)], capture_output=True, text=True, timeout=120
+        [*PROGRAM, "people", "--out", str(out), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
     )
 
 
 def content(folder):
-    """{file: hash} of everything that a reader of the data set sees."""
+    """{file: hash} of everything that users of the data set read."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -49,11 +55,11 @@ def pairs_of(folder):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     out = tmp_path_factory.mktemp("people") / "data"
-    assert sum(generate(out, Options(PAIRS, 2, splits=SPLITS, size=SIZE), workers=1).pairs.values()) == PAIRS
+    assert sum(generate(out, PeopleOptions(PAIRS, 2, splits=SPLITS, size=SIZE), workers=1).pairs.values()) == PAIRS
     return out
 
 
-def test_a_data_set(written):
+def test_data_set_is_complete_and_consistent(written):
     pairs = pairs_of(written)
     assert len(pairs) == len({pair.pair_id for pair in pairs}) == PAIRS
     people_of = {split: set() for split in ("train", "dev", "test")}
@@ -70,26 +76,26 @@ def test_a_data_set(written):
     used = {video for pair in pairs for video in (pair.video_a, pair.video_b)}
     assert used <= {f"clips/{path.name}" for path in (written / "clips").iterdir()}
     data = (written / pairs[0].video_a).read_bytes()
-    told = probe(data)
-    assert (told.codec, told.width, told.height, told.num_frames, told.fps) == ("h264", 84, 48, 5, 16.0)
+    video = probe(data)
+    assert (video.codec, video.width, video.height, video.num_frames, video.fps) == ("h264", 84, 48, 5, 16.0)
     assert decode_frames(data, [0, 4]).shape == (2, 48, 84, 3)
 
 
-def test_check_finds_nothing_wrong(written):
+def test_check_finds_no_problems(written):
     files = [str(written / f"{split}.jsonl") for split in ("train", "dev", "test")]
-    done = subprocess.run([*PROGRAM, "check", *files], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "no problems" in done.stdout
+    result = subprocess.run([*PROGRAM, "check", *files], capture_output=True, text=True, timeout=LIMIT_S)
+    assert result.returncode == 0, result.stderr
+    assert "no problems" in result.stdout
 
 
-def test_a_killed_run_goes_on_to_the_same_files(written, tmp_path):
-    """Killed in the middle with its workers at work; then another number of workers, and a line that is cut."""
+def test_killed_run_resumes_to_the_same_files(written, tmp_path):
+    """Killed while its workers work, with a line of the log cut short."""
     out = tmp_path / "data"
     arguments = ["--out", str(out), *SMALL, "--pairs", str(PAIRS), "--workers", "2"]
     process = subprocess.Popen([*PROGRAM, "people", *arguments], stderr=subprocess.PIPE, text=True)
-    done = out / "scenarios.log"
-    deadline = time.monotonic() + 60
-    while not (done.exists() and done.read_bytes().count(b"\n")):
+    log = out / "scenarios.log"
+    deadline = time.monotonic() + LIMIT_S
+    while not (log.exists() and log.read_bytes().count(b"\n")):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -97,17 +103,18 @@ def test_a_killed_run_goes_on_to_the_same_files(written, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stderr.close()
-    lines = done.read_bytes().count(b"\n")
+    lines = log.read_bytes().count(b"\n")
     assert lines < SCENARIOS
     assert not (out / "train.jsonl").exists()
-    while any(_alive(child) for child in children):  # workers end with their parent
+    # workers end with their parent
+    while any(_alive(child) for child in children):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    with done.open("a") as file:
+    with log.open("a") as file:
         file.write('{"scenario": 3, "pai')
-    again = people(out, *SMALL, "--pairs", PAIRS, "--workers", 2)
-    assert again.returncode == 0, again.stderr
-    assert f"{SCENARIOS - lines} of {SCENARIOS} scenarios" in again.stdout
+    result = people(out, *SMALL, "--pairs", PAIRS, "--workers", 2)
+    assert result.returncode == 0, result.stderr
+    assert f"{SCENARIOS - lines} of {SCENARIOS} scenarios" in result.stdout
     assert content(out) == content(written)
 
 
@@ -123,26 +130,27 @@ def _alive(pid):
 
 
 @pytest.mark.slow
-def test_interrupted_by_hand(tmp_path):
+def test_interrupt_stops_all_processes_with_a_hint(tmp_path):
     out = tmp_path / "data"
     process = subprocess.Popen(
         [*PROGRAM, "people", "--out", str(out), *SMALL, "--pairs", "600"],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LIMIT_S
     while not ((out / "scenarios.log").exists() and (out / "scenarios.log").stat().st_size):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all processes
-    _, told = process.communicate(timeout=60)
+    # to all processes, as a terminal does
+    os.killpg(process.pid, signal.SIGINT)
+    _, output = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130
-    assert told.strip().splitlines()[-1] == f"stopped; the same command goes on with {out}"
-    assert "Traceback" not in told
+    assert output.strip().splitlines()[-1] == f"stopped; the same command goes on with {out}"
+    assert "Traceback" not in output
     assert not list(out.rglob(".*.writing"))
 
 
-def test_a_run_of_other_releases_does_not_go_on_and_what_is_whole_stays(written, tmp_path):
+def test_run_of_other_releases_is_not_resumed_unless_it_is_complete(written, tmp_path):
     out = tmp_path / "data"
     shutil.copytree(written, out)
     world = json.loads((out / "world.json").read_text())
@@ -151,45 +159,45 @@ def test_a_run_of_other_releases_does_not_go_on_and_what_is_whole_stays(written,
     assert people(out, *SMALL, "--pairs", PAIRS).returncode == 0
     lines = (out / "scenarios.log").read_text().splitlines(keepends=True)
     (out / "scenarios.log").write_text("".join(lines[:-1]))
-    done = people(out, *SMALL, "--pairs", PAIRS)
-    assert done.returncode == 2
-    assert "was begun by numpy 0.1 (now " in done.stderr
+    result = people(out, *SMALL, "--pairs", PAIRS)
+    assert result.returncode == 2
+    assert "was begun by numpy 0.1 (now " in result.stderr
 
 
-def test_another_seed_or_another_run_in_the_folder(written):
+def test_folder_of_other_options_is_refused_and_a_complete_one_stays(written):
     before = content(written)
-    done = people(written, *SMALL, "--pairs", PAIRS, "--seed", 3)
-    assert done.returncode == 2
-    assert "was begun with seed 2 (now 3)" in done.stderr
-    done = people(written, *SMALL, "--pairs", PAIRS, "--labels", "auto")
-    assert "labels 'exact' (now 'auto')" in done.stderr
-    done = people(written, *SMALL, "--pairs", PAIRS)
-    assert done.returncode == 0
-    assert f"0 of {SCENARIOS} scenarios" in done.stdout
+    result = people(written, *SMALL, "--pairs", PAIRS, "--seed", 3)
+    assert result.returncode == 2
+    assert "was begun with seed 2 (now 3)" in result.stderr
+    result = people(written, *SMALL, "--pairs", PAIRS, "--labels", "auto")
+    assert "labels 'exact' (now 'auto')" in result.stderr
+    result = people(written, *SMALL, "--pairs", PAIRS)
+    assert result.returncode == 0
+    assert f"0 of {SCENARIOS} scenarios" in result.stdout
     assert content(written) == before
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--split", "train=0.5"], "sum to 1"),
         (["--size", "48"], "two sides in pixels"),
         (["--frames", "packed", "--sampling", "none"], "is none of identity-grpo"),
     ],
 )
-def test_bad_arguments(tmp_path, arguments, said):
-    done = people(tmp_path / "data", "--pairs", 5, *arguments)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_bad_arguments_are_refused_in_one_line(tmp_path, arguments, message):
+    result = people(tmp_path / "data", "--pairs", 5, *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "data").exists()
 
 
 def test_packed_clips_and_noisy_votes(written, tmp_path):
-    """The same scenarios as the frames that a model sees, with other votes on the same pairs."""
+    """The same scenarios, stored as the frames that a model sees, with other votes on the same pairs."""
     packed = ["--frames", "packed", "--packed-frames", 4, "--packed-size", "28x56"]
-    done = people(tmp_path, *SMALL, *packed, "--pairs", 12, "--labels", "auto", "--split", "train=1", "--workers", 1)
-    assert done.returncode == 0, done.stderr
+    result = people(tmp_path, *SMALL, *packed, "--pairs", 12, "--labels", "auto", "--split", "train=1", "--workers", 1)
+    assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["train.jsonl"]
     pairs = read_pairs(tmp_path / "train.jsonl")
     clean = {pair.pair_id: pair for pair in pairs_of(written)}
@@ -200,7 +208,7 @@ def test_packed_clips_and_noisy_votes(written, tmp_path):
         clip = read_packed(tmp_path / pair.video_a)
         assert clip.frames_THWC.shape == (4, 28, 56, 3)
         assert (clip.fps, clip.num_source_frames, clip.frame_indices) == (16.0, 5, (0, 1, 3, 4))
-        # what the video file shows, smaller
+        # the same content as the video file, smaller
         video = decode_frames((written / clean[pair.pair_id].video_a).read_bytes(), clip.frame_indices)
         colours = [frames.reshape(4, -1, 3).mean(1) for frames in (clip.frames_THWC, video)]
         assert np.abs(colours[0] - colours[1]).max() < 6

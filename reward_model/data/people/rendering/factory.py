@@ -1,25 +1,21 @@
 """Opens a renderer: OpenGL through EGL where it works, else the slow one in numpy."""
 
+from __future__ import annotations
+
 import warnings
-from typing import Literal
 
-from ..scenes.scene import Renderer
-
-RendererKind = Literal["auto", "gl", "numpy"]
-
-
-class RendererError(RuntimeError):
-    """No such renderer on this machine, and what would help."""
+from ..scenes.renderer import Renderer, RendererError, RendererKind
+from .opengl import GlRenderer
+from .software import NumpyRenderer
 
 
 def open_renderer(kind: RendererKind = "auto") -> Renderer:
-    """auto: EGL if it works, else numpy with a warning that says why. gl: RendererError where EGL does not work."""
-    from .software import NumpyRenderer
+    """`gl`: OpenGL, or RendererError where EGL does not work. `numpy`: the one in numpy, many times slower.
 
+    `auto`: OpenGL if it works, else numpy with a RuntimeWarning that says why.
+    """
     if kind == "numpy":
         return NumpyRenderer()
-    from .opengl import GlRenderer
-
     try:
         return GlRenderer()
     except RendererError as error:

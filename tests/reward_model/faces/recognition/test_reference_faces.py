@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from reward_model.faces.recognition.face import Face
-from reward_model.faces.recognition.references import ReferenceFaces
+from reward_model.faces.recognition.reference_faces import ReferenceFaces
 from reward_model.types import ReferenceSet
 
 

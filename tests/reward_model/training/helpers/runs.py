@@ -22,7 +22,7 @@ QUICK = {
 KILLED = """
 import os, signal, sys
 from reward_model.training.preferences.task import PreferenceTask
-from tests.reward_model.training.runs import app
+from tests.reward_model.training.helpers.runs import app
 
 step, last = PreferenceTask.step, int(sys.argv.pop(1))
 

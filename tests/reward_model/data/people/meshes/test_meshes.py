@@ -1,4 +1,4 @@
-"""The basis, and people as triangles."""
+"""The mesh model, figures, their projection, and the rasterizer."""
 
 from dataclasses import replace
 
@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from reward_model.data.people.appearance.person import HAIR_STYLES
+from reward_model.data.people.appearance.sampling import sample_clothes, sample_person
 from reward_model.data.people.meshes.basis import DROP_M, load_basis
-from reward_model.data.people.meshes.mesh import build, draw, posed
+from reward_model.data.people.meshes.figure import build_figure, posed_points
+from reward_model.data.people.meshes.projection import project_actor
 from reward_model.data.people.meshes.raster import rasterize
-from reward_model.data.people.scenes.sampling import draw_clothes, draw_person
 from reward_model.data.people.scenes.scene import Actor, Expression, Pose
 
 
-def test_the_basis_is_a_head_on_shoulders():
+def test_basis_is_a_head_on_shoulders():
     basis = load_basis()
     points = basis.points[: basis.count]
     assert basis.count < 7000
@@ -27,9 +28,9 @@ def test_the_basis_is_a_head_on_shoulders():
     assert (basis.source[basis.drawn] == basis.faces).all()
 
 
-def test_a_shape_moves_the_face_and_no_shoulder():
-    basis, person = load_basis(), draw_person(1, "a")
-    moved = np.linalg.norm(basis.neutral(person) - basis.neutral(draw_person(1, "b")), axis=1)
+def test_shape_moves_the_face_and_not_the_shoulders():
+    basis, person = load_basis(), sample_person(1, "a")
+    moved = np.linalg.norm(basis.neutral(person) - basis.neutral(sample_person(1, "b")), axis=1)
     alone = np.linalg.norm(basis.neutral(person) - basis.neutral(replace(person, shape=(0.0,) * 64)), axis=1)
     still = basis.points[: basis.count, 1] < 0.5
     assert np.median(moved) > 1e-4
@@ -39,8 +40,10 @@ def test_a_shape_moves_the_face_and_no_shoulder():
 
 @pytest.mark.parametrize("style", HAIR_STYLES)
 def test_hair_covers_the_crown(style):
-    person = draw_person(1, "a")
-    figure = build(replace(person, hair=replace(person.hair, style=style), glasses=None), draw_clothes(1, "a"), None)
+    person = sample_person(1, "a")
+    figure = build_figure(
+        replace(person, hair=replace(person.hair, style=style), glasses=None), sample_clothes(1, "a"), None
+    )
     basis = load_basis()
     hair = figure.points[basis.count :]
     assert np.isfinite(figure.points).all()
@@ -49,24 +52,24 @@ def test_hair_covers_the_crown(style):
         assert hair[:, 1].max() > figure.points[basis.crown, 1]
 
 
-def test_an_exchanged_face_keeps_the_head_and_takes_the_build():
+def test_exchanged_face_keeps_the_head_and_takes_the_build():
     basis = load_basis()
-    a, b, clothes = draw_person(1, "a"), replace(draw_person(1, "b"), weight=1.0), draw_clothes(1, "a")
-    own, other, both = build(a, clothes, None), build(b, clothes, None), build(a, clothes, b)
+    a, b, clothes = sample_person(1, "a"), replace(sample_person(1, "b"), weight=1.0), sample_clothes(1, "a")
+    own, other, both = build_figure(a, clothes, None), build_figure(b, clothes, None), build_figure(a, clothes, b)
     head, trunk = basis.bones[:, 1] > 0.999, basis.bones.sum(1) < 1e-3
     count = basis.count
     np.testing.assert_allclose(both.points[:count][head], own.points[:count][head], atol=5e-5)
     shift = both.points[:count][trunk] - other.points[:count][trunk]
-    # the other's trunk put under this head; cloth is as thick in metres on either, not in heads
+    # the other's trunk under this head; cloth is equally thick in metres, not in head heights
     assert np.ptp(shift, axis=0).max() < 5e-3
 
 
-def test_yaw_turns_the_face_and_leaves_the_chest():
-    basis, person, clothes = load_basis(), draw_person(1, "a"), draw_clothes(1, "a")
-    figure = build(person, clothes, None)
-    front = posed(figure, Actor(person, clothes, Pose()))
-    right = posed(figure, Actor(person, clothes, Pose(yaw=30)))
-    up = posed(figure, Actor(person, clothes, Pose(pitch=20)))
+def test_yaw_turns_the_face_and_not_the_chest():
+    basis, person, clothes = load_basis(), sample_person(1, "a"), sample_clothes(1, "a")
+    figure = build_figure(person, clothes, None)
+    front = posed_points(figure, Actor(person, clothes, Pose()))
+    right = posed_points(figure, Actor(person, clothes, Pose(yaw=30)))
+    up = posed_points(figure, Actor(person, clothes, Pose(pitch=20)))
     nose = int(np.argmax(figure.points[: basis.count, 2] * (basis.bones[:, 1] > 0.99)))
     assert right[nose, 0] > front[nose, 0] + 0.1
     assert up[nose, 1] > front[nose, 1] + 0.05
@@ -74,24 +77,24 @@ def test_yaw_turns_the_face_and_leaves_the_chest():
     assert np.ptp(right[: basis.count][chest] - front[: basis.count][chest], axis=0).max() < 1e-4
 
 
-def test_an_open_jaw_drops_the_chin():
-    basis, person, clothes = load_basis(), draw_person(1, "a"), draw_clothes(1, "a")
-    figure = build(person, clothes, None)
-    closed = posed(figure, Actor(person, clothes))
-    opened = posed(figure, Actor(person, clothes, expression=Expression(jaw_open=1.0)))
+def test_open_jaw_lowers_the_chin():
+    basis, person, clothes = load_basis(), sample_person(1, "a"), sample_clothes(1, "a")
+    figure = build_figure(person, clothes, None)
+    closed = posed_points(figure, Actor(person, clothes))
+    opened = posed_points(figure, Actor(person, clothes, expression=Expression(jaw_open=1.0)))
     assert opened[basis.chin, 1] < closed[basis.chin, 1] - 0.03
 
 
-def test_the_box_is_as_high_as_asked_and_follows_the_camera(two_people):
-    box = draw(two_people, two_people.actors[0], 416, 240).box
+def test_face_box_has_the_requested_height_and_follows_the_camera(two_people):
+    box = project_actor(two_people, two_people.actors[0], 416, 240).face_box
     x, size = 0.3 * 416, 0.31 * 240
     assert box[0] < x < box[2]
     assert box[3] - box[1] == pytest.approx(size, rel=0.1)
     assert (box[1] + box[3]) / 2 == pytest.approx(0.45 * 240, abs=4)
     moved = replace(two_people, camera=replace(two_people.camera, dx=0.1))
-    assert draw(moved, moved.actors[0], 416, 240).box[0] == pytest.approx(box[0] - 41.6, abs=0.1)
+    assert project_actor(moved, moved.actors[0], 416, 240).face_box[0] == pytest.approx(box[0] - 41.6, abs=0.1)
     gone = replace(two_people.actors[0], pose=Pose(x=-1.0))
-    assert draw(two_people, gone, 416, 240).box is None
+    assert project_actor(two_people, gone, 416, 240).face_box is None
 
 
 def test_rasterize_keeps_the_nearer_triangle():

@@ -1,4 +1,4 @@
-"""Reference pictures: head and shoulders in the clip's clothes, in another pose, light and place than the clip's."""
+"""Reference portraits: head and shoulders in the clip's clothes, in another pose, light and place than the clip's."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 from reward_model.data.seeding import generator
 
 from ..appearance.person import Clothes, Person
-from .sampling import draw_background, draw_light
-from .scene import Actor, Background, Expression, Light, Pose, Renderer, Scene
+from .renderer import Renderer
+from .sampling import sample_background, sample_light
+from .scene import Actor, Background, Expression, Light, Pose, Scene
 
-SIDE = 256
+SIDE_PX = 256
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,14 @@ class Portrait:
     light: Light
     background: Background
 
-    def draw(self, renderer: Renderer) -> np.ndarray:
-        """uint8 RGB [SIDE, SIDE, 3]."""
+    def render(self, renderer: Renderer) -> np.ndarray:
+        """uint8 RGB [SIDE_PX, SIDE_PX, 3]."""
         actor = Actor(self.person, self.clothes, self.pose, self.expression)
-        return renderer.render(Scene((actor,), self.background, self.light), SIDE, SIDE).rgb
+        return renderer.render(Scene((actor,), self.background, self.light), SIDE_PX, SIDE_PX).rgb
 
 
-def draw_portrait(seed: int, person: Person, clothes: Clothes) -> Portrait:
-    """A function of seed and the person's name."""
+def sample_portrait(seed: int, person: Person, clothes: Clothes) -> Portrait:
+    """A function of the seed and the person's name."""
     rng = generator("portrait", seed, person.name)
     yaw = float(rng.choice([-1, 1]) * rng.uniform(4, 26))
     pose = Pose(
@@ -51,4 +52,4 @@ def draw_portrait(seed: int, person: Person, clothes: Clothes) -> Portrait:
         gaze_x=float(rng.uniform(-12, 12)),
     )
     name = f"portrait of {person.name}"
-    return Portrait(person, clothes, pose, expression, draw_light(seed, name), draw_background(seed, name))
+    return Portrait(person, clothes, pose, expression, sample_light(seed, name), sample_background(seed, name))

@@ -2,7 +2,7 @@
 
 from reward_model.data.records import PreferencePair, Reference
 from reward_model.training.evaluation.predictions import Prediction, Scored
-from tests.reward_model.training.pairs import LABELS
+from tests.reward_model.training.helpers.pairs import LABELS
 
 
 def made_pairs(labels, modes, clusters):

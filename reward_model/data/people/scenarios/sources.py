@@ -1,0 +1,88 @@
+"""The protocol of a source of scenarios, and rendered people as one source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+
+from reward_model.data.corruption_kinds import Severities
+
+from ..rendering.factory import open_renderer
+from ..scenes.renderer import RendererKind
+from .scenario import ClipSize, sample_scenario
+
+
+@dataclass(frozen=True)
+class RenderableClip:
+    """render: frame indices to uint8 RGB [T, H, W, 3] with even sides, before compression by `crf`.
+
+    severities: corruptions that the clip carries.
+    people: everybody who is seen in it; a look-alike has a name of its own.
+    """
+
+    name: str
+    severities: Severities
+    people: frozenset[str]
+    crf: int
+    render: Callable[[Sequence[int]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class RenderableReference:
+    """render: uint8 RGB [H, W, 3] of the person."""
+
+    person: str
+    render: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class RenderableScenario:
+    """Clips of one prompt and the same references. `cluster`: pairs of clips with equal ones share people."""
+
+    name: str
+    cluster: str
+    prompt: str
+    references: tuple[RenderableReference, ...]
+    clips: tuple[RenderableClip, ...]
+
+
+class ScenarioSource(Protocol):
+    """Scenario `index` of `split` is a function of source, index and split: the same pixels in any process."""
+
+    licence: str
+    size: ClipSize
+
+    def scenario(self, index: int, split: str) -> RenderableScenario: ...
+
+    def close(self) -> None: ...
+
+
+class RenderedPeople:
+    """A ScenarioSource."""
+
+    licence = "CC0-1.0"
+
+    def __init__(self, seed: int, size: ClipSize, num_clips: int, renderer: RendererKind = "auto"):
+        self.seed, self.size, self.num_clips = seed, size, num_clips
+        self._renderer = open_renderer(renderer)
+
+    def scenario(self, index: int, split: str) -> RenderableScenario:
+        """Nobody is in two scenarios, so any scenario may be in any split."""
+        scenario = sample_scenario(self.seed, index, self.size, self.num_clips)
+        return RenderableScenario(
+            scenario.name,
+            scenario.name,
+            scenario.prompt,
+            tuple(RenderableReference(p.person.name, partial(p.render, self._renderer)) for p in scenario.portraits),
+            tuple(
+                RenderableClip(clip.name, clip.severities, clip.people, clip.crf, partial(clip.render, self._renderer))
+                for clip in scenario.clips
+            ),
+        )
+
+    def close(self) -> None:
+        self._renderer.close()

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from identity_reward_client.preference import Preference
+from reward_model.data.corruption_kinds import CORRUPTION_KINDS, quality
+from reward_model.data.people.dataset.pairs import deciding_corruption, sample_pairs
+from reward_model.data.people.scenarios.labels import APART, TIE_BAND, exact_label
+from reward_model.data.people.scenarios.scenario import ClipSize, sample_scenario
+from reward_model.data.seeding import generator
+
+
+@pytest.fixture(scope="module")
+def sampled_pairs():
+    """(severities of A, of B) of the pairs of some scenarios."""
+    pairs = []
+    for index in range(150):
+        clips = [clip.severities for clip in sample_scenario(1, index, ClipSize()).clips]
+        pairs += [(clips[a], clips[b]) for a, b in sample_pairs(generator("t", index), clips, 6)]
+    return pairs
+
+
+def test_pairs_differ_clearly_and_a_quarter_is_tied(sampled_pairs):
+    differences = np.array([abs(quality(a) - quality(b)) for a, b in sampled_pairs])
+    assert not ((differences > 0.04) & (differences < APART)).any()
+    assert 0.2 < (differences <= TIE_BAND).mean() < 0.3
+    labels = [exact_label(a, b) for a, b in sampled_pairs]
+    assert abs(labels.count(Preference.A) - labels.count(Preference.B)) < 0.15 * len(labels)
+    kinds = [(bool(a), bool(b)) for a, b in sampled_pairs]
+    assert kinds.count((True, True)) > 0.2 * len(kinds)
+    assert kinds.count((True, False)) + kinds.count((False, True)) > 0.3 * len(kinds)
+
+
+def test_every_corruption_decides_pairs(sampled_pairs):
+    decided = [deciding_corruption(a, b) for a, b in sampled_pairs]
+    assert {*CORRUPTION_KINDS, "nuisance"} == set(decided)
+    assert deciding_corruption({}, {}) == "nuisance"
+    assert deciding_corruption({"drift": 0.9, "resolution": 0.5}, {"resolution": 0.5}) == "drift"
+    assert deciding_corruption({"frozen": 0.5}, {"missing": 0.9}) == "missing"
+    assert deciding_corruption({"drift": 0.5}, {"drift": 0.5}) == "drift"

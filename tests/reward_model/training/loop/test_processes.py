@@ -1,0 +1,49 @@
+import pytest
+import torch
+
+from reward_model.training.errors import TrainingError
+from reward_model.training.loop.processes import Processes, Trained
+from reward_model.training.loop.state import folders
+
+
+def trained(seed):
+    torch.manual_seed(seed)
+    module = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(module.parameters(), 0.1)
+    module(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    return Trained(module, (optimizer,))
+
+
+def test_without_an_accelerator_there_is_one_process():
+    processes = Processes()
+    assert (processes.is_main, processes.count, processes.index) == (True, 1, 0)
+    assert processes.any_of(True, False) == [True, False]
+
+
+def test_a_training_of_one_process_refuses_more(monkeypatch):
+    Processes().require_support("heads")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(TrainingError, match="kind heads trains in one process, and 2 were started"):
+        Processes().require_support("heads")
+
+
+def test_a_saved_state_is_restored_with_its_moments(tmp_path):
+    saved, other = trained(0), trained(1)
+    for step in (1, 2, 3):
+        folder = saved.save(tmp_path, step, {"clean": "hash"})
+    assert [path.name for path in folders(tmp_path)] == ["step-00000002", "step-00000003"]
+    assert other.restore(folder) == 3
+    assert all(torch.equal(a, b) for a, b in zip(saved.module.parameters(), other.module.parameters(), strict=True))
+    moments = [part.optimizers[0].state_dict()["state"] for part in (saved, other)]
+    assert torch.equal(moments[0][0]["exp_avg"], moments[1][0]["exp_avg"])
+    wider = Trained(torch.nn.Linear(3, 4), saved.optimizers)
+    with pytest.raises(TrainingError, match="is the state of another model: it differs in weight, bias"):
+        wider.restore(folder)
+
+
+def test_a_parameter_that_is_not_finite_is_noticed():
+    state = trained(0)
+    assert state.all_finite()
+    state.module.weight.data[0, 0] = torch.inf
+    assert not state.all_finite()
