@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from identity_reward_client.base import ReferencesLike, VideoLike
-from identity_reward_client.fps import Fps
+from identity_reward_client.fields.fps import Fps
 
 ItemKey = tuple[str, int]
 

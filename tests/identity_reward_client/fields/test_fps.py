@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from identity_reward_client.errors import InvalidRequest, MissingFps
 from identity_reward_client.fake import FakeRewardClient
-from identity_reward_client.fps import check_fps, resolve_fps
+from identity_reward_client.fields.fps import check_fps, resolve_fps
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.inputs.media import to_video
 from identity_reward_client.inputs.tensors import Frames

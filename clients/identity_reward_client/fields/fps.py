@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import PlainValidator, TypeAdapter, ValidationError
 
-from .errors import InvalidRequest, MissingFps
-from .frame_sampling import FrameSampling
+from ..errors import InvalidRequest, MissingFps
+from ..frame_sampling import FrameSampling
 
 COMPAT: Literal["compat"] = "compat"
 _NUMBER = TypeAdapter(float)
