@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.identity_reward_client.servers.http_wire import HttpWire
+from tests.identity_reward_client.transports.servers.http_wire import HttpWire
 
 # a busy machine is no failure of a property
 settings.register_profile("patient", deadline=None)

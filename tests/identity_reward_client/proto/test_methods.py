@@ -3,7 +3,7 @@ import pytest
 from identity_reward_client.errors import InvalidResponse
 from identity_reward_client.messages import GroupResponse, Item
 from identity_reward_client.proto.methods import chunks, event, read_chunk, read_event
-from tests.identity_reward_client.servers.responses import COMMON, SCORED
+from tests.identity_reward_client.transports.servers.responses import COMMON, SCORED
 
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 20, (5 << 20) + 3])

@@ -6,7 +6,7 @@ import pytest
 from identity_reward_client.transports.grpc import GrpcRewardClient
 from identity_reward_client.transports.http import HttpRewardClient
 from identity_reward_client.transports.retry import RetryPolicy
-from tests.identity_reward_client.servers.grpc_wire import GrpcWire
+from tests.identity_reward_client.transports.servers.grpc_wire import GrpcWire
 
 QUICK = RetryPolicy(base_s=0.01, max_delay_s=0.02)
 

@@ -23,8 +23,8 @@ from identity_reward_client.proto.methods import event
 from identity_reward_client.transports.grpc import GrpcRewardClient
 from identity_reward_client.transports.retry import RetryPolicy
 from identity_reward_client.wire.content_ids import reference_set_id
-from tests.identity_reward_client.servers.responses import COMMON, SCORED, STAMP
 from tests.identity_reward_client.transports.conftest import QUICK
+from tests.identity_reward_client.transports.servers.responses import COMMON, SCORED, STAMP
 
 
 async def test_grpc_client_is_a_reward_client(grpc_client):

@@ -17,8 +17,8 @@ from identity_reward_client.errors import (
 from identity_reward_client.transports.http import HttpRewardClient
 from identity_reward_client.transports.http_errors import retry_after_s
 from identity_reward_client.transports.retry import RetryPolicy
-from tests.identity_reward_client.servers.responses import COMMON, SCORED
 from tests.identity_reward_client.transports.conftest import QUICK
+from tests.identity_reward_client.transports.servers.responses import COMMON, SCORED
 
 
 @pytest.mark.parametrize(

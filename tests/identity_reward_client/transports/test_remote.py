@@ -16,7 +16,7 @@ from identity_reward_client.errors import (
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.inputs.tensors import Frames
 from identity_reward_client.transports.http import HttpRewardClient
-from tests.identity_reward_client.servers.responses import COMMON
+from tests.identity_reward_client.transports.servers.responses import COMMON
 
 
 async def test_models_are_fetched_once(client, wire, clip, image):

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from identity_reward_client.errors import (
     InvalidResponse,
 )
-from tests.identity_reward_client.servers.responses import COMMON, ITEM, SCORED
+from tests.identity_reward_client.transports.servers.responses import COMMON, ITEM, SCORED
 
 
 @pytest.mark.parametrize(
