@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frame_ops.axis_plan import axis_plan, limbs_needed
-from frame_ops.plan import FIELDS, DevicePlans, Shape, Tile, plan_batch
+from frame_ops.header import NUM_FIELDS
+from frame_ops.plan import DevicePlans, Shape, Tile, plan_batch
 from frame_ops.taps import axis_taps
 
 
@@ -114,7 +115,7 @@ def test_a_header_holds_pointers_strides_and_tables():
     plans = DevicePlans(torch.device("cpu"))
     words = plans.header(plan, [frames])
     assert words[:5].tolist() == [frames.data_ptr(), *frames.stride()]
-    assert words[FIELDS:].tolist() == plan.ends.tolist()
+    assert words[NUM_FIELDS:].tolist() == plan.ends.tolist()
     assert words[17] > words[16] > 0
     # the weights are sent once
     assert words[16:18].tolist() == plans.header(plan, [frames.clone()])[16:18].tolist()
