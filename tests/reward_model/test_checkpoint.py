@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from reward_model.checkpoint import Entry, entries, save, weights_sha256
+from reward_model.checkpoint import TensorEntry, save, tensor_entries, weights_sha256
 from reward_model.folder import CheckpointError, read_config
 from reward_model.qwen.loading import load_folder, load_model
 from reward_model.qwen.tiny import tiny_config, tiny_model, tiny_tokenizer
@@ -19,7 +19,7 @@ def model():
 
 
 def test_a_saved_model_is_the_model(model, tmp_path, noise_sample):
-    config = save(tmp_path / "tiny", model.config, tiny_tokenizer().to_json(), entries(model.state_dict()))
+    config = save(tmp_path / "tiny", model.config, tiny_tokenizer().to_json(), tensor_entries(model.state_dict()))
     assert config == model.config  # the hash of weights in memory is that of the file
     saved, builtin = load_scorer(str(tmp_path / "tiny")), load_scorer("tiny")
     assert saved.info == builtin.info
@@ -28,7 +28,7 @@ def test_a_saved_model_is_the_model(model, tmp_path, noise_sample):
 
 
 def test_the_file_is_plain_safetensors(model, tmp_path):
-    save(tmp_path / "tiny", model.config, tiny_tokenizer().to_json(), entries(model.state_dict()))
+    save(tmp_path / "tiny", model.config, tiny_tokenizer().to_json(), tensor_entries(model.state_dict()))
     state = load_file(tmp_path / "tiny/model.safetensors")
     assert state.keys() == model.state_dict().keys()
     for name, tensor in model.state_dict().items():
@@ -42,26 +42,26 @@ def test_mixed_types_keep_their_values(tmp_path):
         "c": torch.randn(2, 2, 2).half(),
         "e": torch.ones(()),
     }
-    save(tmp_path / "x", tiny_config(tiny_tokenizer()), tiny_tokenizer().to_json(), entries(tensors))
+    save(tmp_path / "x", tiny_config(tiny_tokenizer()), tiny_tokenizer().to_json(), tensor_entries(tensors))
     state = load_file(tmp_path / "x/model.safetensors")
     assert all(
         torch.equal(state[name], tensor) and state[name].dtype == tensor.dtype for name, tensor in tensors.items()
     )
-    assert weights_sha256(entries(tensors)) == weights_sha256(entries(dict(reversed(tensors.items()))))
+    assert weights_sha256(tensor_entries(tensors)) == weights_sha256(tensor_entries(dict(reversed(tensors.items()))))
 
 
 def test_a_write_that_fails_leaves_nothing(model, tmp_path):
     def broken():
         raise RuntimeError("the disk went away")
 
-    tensors = [*entries(model.state_dict()), Entry("z", (2,), torch.float32, broken)]
+    tensors = [*tensor_entries(model.state_dict()), TensorEntry("z", (2,), torch.float32, broken)]
     with pytest.raises(RuntimeError, match="went away"):
         save(tmp_path / "tiny", model.config, tiny_tokenizer().to_json(), tensors)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_too_little_space_is_said_before_writing(model, tmp_path):
-    huge = [Entry("z", (1 << 50,), torch.float32, lambda: torch.zeros(1))]
+    huge = [TensorEntry("z", (1 << 50,), torch.float32, lambda: torch.zeros(1))]
     with pytest.raises(CheckpointError, match=r"GB free and the model needs 4503599\.6 GB"):
         save(tmp_path / "tiny", model.config, tiny_tokenizer().to_json(), huge)
     assert list(tmp_path.iterdir()) == []
@@ -72,14 +72,14 @@ def test_weights_of_another_model_are_listed(model, tmp_path):
     del state["norm.weight"]
     state["head.bias"] = torch.zeros(1)
     state["head.weight"] = torch.zeros(1, 8)
-    save(tmp_path / "tiny", model.config, tiny_tokenizer().to_json(), entries(state))
+    save(tmp_path / "tiny", model.config, tiny_tokenizer().to_json(), tensor_entries(state))
     with pytest.raises(CheckpointError, match=r"missing norm\.weight; unexpected head\.bias; head\.weight is \[1, 8\]"):
         load_model(tmp_path / "tiny")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_precision_is_chosen_at_loading(model, tmp_path, dtype):
-    save(tmp_path / "tiny", model.config, tiny_tokenizer().to_json(), entries(model.state_dict()))
+    save(tmp_path / "tiny", model.config, tiny_tokenizer().to_json(), tensor_entries(model.state_dict()))
     scorer = load_folder(tmp_path / "tiny", dtype=dtype)
     assert scorer.info.dtype == dtype
     assert {p.dtype for p in scorer.model.body.parameters()} == {getattr(torch, dtype)}
@@ -100,7 +100,7 @@ def test_reading_a_config_loads_no_torch(model, tmp_path):
         tmp_path / "tiny",
         replace(model.config, name="likeness"),
         tiny_tokenizer().to_json(),
-        entries(model.state_dict()),
+        tensor_entries(model.state_dict()),
     )
     program = (
         "import sys, pathlib; from reward_model.folder import read_config; "

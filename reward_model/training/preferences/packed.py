@@ -27,7 +27,7 @@ from reward_model.qwen.model import RewardModel
 from reward_model.qwen.runner.attention import packed_attention
 from reward_model.qwen.runner.plan import BatchLayout, lay_out
 from reward_model.qwen.runner.rows import send
-from reward_model.qwen.runner.sequence import Clip, TokenSequence
+from reward_model.qwen.runner.sequence import TokenSequence, VisionClip
 
 from ..vision_pretraining.face_tokens import KnownHeads
 from ..vision_pretraining.supervision import HeadSupervision, first_attention
@@ -90,7 +90,7 @@ class PackedRewards(nn.Module):
     def __init__(
         self,
         model: RewardModel,
-        patches: Callable[[list[Clip]], torch.Tensor] | None = None,
+        patches: Callable[[list[VisionClip]], torch.Tensor] | None = None,
         supervision: HeadSupervision | None = None,
     ):
         """`patches` gives clips' patches end to end on the model's device, where clips hold something else."""
@@ -156,7 +156,7 @@ class PackedRewards(nn.Module):
 
     def _with_features(self, embedded_LD: torch.Tensor, layout: BatchLayout) -> torch.Tensor:
         """Rows of pictures' and videos' tokens replaced by their vision features; each distinct clip computed once."""
-        distinct: dict[object, tuple[Clip, list[int]]] = {}
+        distinct: dict[object, tuple[VisionClip, list[int]]] = {}
         row = 0
         for sequence, start, end in layout.sources:
             for clip in sequence.clips_between(start, end):
@@ -184,5 +184,5 @@ class PackedRewards(nn.Module):
         source_index, target_index = (send(np.concatenate(part), embedded_LD.device) for part in (source, target))
         return embedded_LD.index_copy(0, target_index, features[source_index])
 
-    def _joined(self, clips: list[Clip]) -> torch.Tensor:
+    def _joined(self, clips: list[VisionClip]) -> torch.Tensor:
         return torch.cat([clip.patches.to(self.model.device, self.model.dtype, non_blocking=True) for clip in clips])

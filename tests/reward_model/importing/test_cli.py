@@ -61,11 +61,11 @@ def test_errors_are_readable_and_leave_nothing(run, changes, message):
 
 
 def test_export_of_a_model_that_the_released_code_cannot_express_is_refused(run):
-    from reward_model.checkpoint import entries, save
+    from reward_model.checkpoint import save, tensor_entries
     from reward_model.qwen.tiny import tiny_config, tiny_model, tiny_tokenizer
 
     model = tiny_model(tiny_config(tiny_tokenizer()))
-    save(run.folder / "ours", model.config, tiny_tokenizer().to_json(), entries(model.state_dict()))
+    save(run.folder / "ours", model.config, tiny_tokenizer().to_json(), tensor_entries(model.state_dict()))
     done = run("export-checkpoint", model=run.folder / "ours")
     assert done.exit_code == 2
     assert "'video-first' isn't the released code's" in done.stderr

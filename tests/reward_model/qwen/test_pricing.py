@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reward_model.qwen.pricing import picture_tokens
+from reward_model.qwen.pricing import image_tokens
 from reward_model.qwen.tiny import SAMPLING, load
 from reward_model.types import ReferenceSet, Sample, Video
 
@@ -33,7 +33,7 @@ def test_a_file_nobody_has_opened_counts_as_the_largest(scorer):
     unknown = scorer.price([None], 4, None, None)
     assert unknown.shared >= known.shared
     assert unknown.own >= known.own
-    assert picture_tokens(None, SAMPLING.reference_pixels) == SAMPLING.reference_pixels.max_pixels // 784
+    assert image_tokens(None, SAMPLING.reference_pixels) == SAMPLING.reference_pixels.max_pixels // 784
 
 
 def test_what_can_not_be_resized_has_a_price_all_the_same(scorer):

@@ -7,7 +7,7 @@ import torch
 from reward_model.qwen.positions import Span, position_ids
 from reward_model.qwen.runner.config import RunnerConfig
 from reward_model.qwen.runner.runner import Runner
-from reward_model.qwen.runner.sequence import Clip, TokenSequence
+from reward_model.qwen.runner.sequence import TokenSequence, VisionClip
 from reward_model.qwen.tiny import load
 
 PICTURE, VIDEO = (1, 8, 6), (2, 6, 10)
@@ -41,7 +41,7 @@ class Maker:
         def medium(grid, token, key, seed):
             count = grid[0] * grid[1] * grid[2] // 4
             ids.append(self.config.vision_start_token_id)
-            clips.append(Clip(grid, self.patches(grid, seed), len(ids), key))
+            clips.append(VisionClip(grid, self.patches(grid, seed), len(ids), key))
             ids.extend([token] * count + [self.config.vision_end_token_id])
             merged = (grid[0], grid[1] // 2, grid[2] // 2)
             spans.extend([Span(1), Span(count, merged, None if key else 0.5), Span(1)])
