@@ -63,7 +63,7 @@ def whole_conversations(sequences, samples):
 
 
 @torch.inference_mode()
-def test_it_agrees_with_the_released_forward_over_the_whole_padded_conversation(both, noise_sample):
+def test_forward_agrees_with_the_released_one_over_the_padded_conversation(both, noise_sample):
     model, released = both
     samples = [
         noise_sample(0),

@@ -1,4 +1,4 @@
-"""One checkpoint in every dialect gives the same scores, and nothing is half-read."""
+"""One checkpoint in every layout gives the same scores, and a defect is an error."""
 
 import json
 
@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from reward_model.config import IDENTITY_GRPO, PAPER
+from reward_model.config import IDENTITY_GRPO
 from reward_model.folder import CheckpointError, read_config
 from reward_model.importing.exporter import export_checkpoint
-from reward_model.importing.importer import frame_sampling, import_checkpoint
+from reward_model.importing.importer import import_checkpoint
 from reward_model.qwen.loading import load_folder
 from reward_model.registry import load_scorer
 
@@ -41,7 +41,7 @@ def expected_score(release_of, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("layout", "names"), LAYOUTS)
-def test_every_dialect_gives_the_same_weights_and_score(
+def test_every_layout_gives_the_same_weights_and_score(
     release_of, tmp_path, noise_sample, expected_score, layout, names
 ):
     release = release_of(tmp_path)
@@ -55,7 +55,7 @@ def test_every_dialect_gives_the_same_weights_and_score(
     assert score(folder, small) == pytest.approx(expected_score(small), abs=1e-5)
 
 
-def test_the_folder_says_all_that_decides_a_score(release):
+def test_config_states_all_that_decides_a_score(release):
     config = read_config(run(release))
     assert config.version == "step-105"
     assert config.frame_sampling == IDENTITY_GRPO
@@ -71,7 +71,7 @@ def test_the_folder_says_all_that_decides_a_score(release):
     assert not scorer.info.prompt_used
 
 
-def test_the_template_is_taken_to_the_letter_and_the_file_never_runs(release):
+def test_template_is_copied_literally_and_its_file_is_not_run(release):
     pieces = read_config(run(release)).template.pieces
     at = [piece.kind for piece in pieces].index("video")
     assert pieces[at + 1].value == (
@@ -81,7 +81,7 @@ def test_the_template_is_taken_to_the_letter_and_the_file_never_runs(release):
     assert pieces[at + 3].value == "\nEND\n"
 
 
-def test_the_newest_checkpoint_is_the_highest_number(release):
+def test_default_checkpoint_is_the_highest_number(release):
     release.write(step=9)
     (release.folder / "checkpoint/checkpoint-9/adapter_model.safetensors").unlink()
     assert read_config(run(release)).version == "step-105"
@@ -94,7 +94,7 @@ def test_a_step_can_be_chosen(release):
         run(release, out="other", step=7)
 
 
-def test_a_checkpoint_folder_itself_can_be_named(release):
+def test_numbered_folder_can_be_given_itself(release):
     checkpoint, upstream, base = release.write()
     import_checkpoint(checkpoint / "checkpoint-105", upstream, release.folder / "out", base)
     assert read_config(release.folder / "out").version == "step-105"
@@ -121,7 +121,7 @@ def test_dimension_texts_are_filled_in(release):
     assert 'Rate the likeness, that is how alike the faces are, of a video of "{prompt}": <|SA_reward|>' in text
 
 
-def test_bfloat16_base_stays_exact_and_a_smaller_file_can_be_asked_for(release, noise_sample):
+def test_bfloat16_base_stays_exact_by_default(release, noise_sample):
     folder = run(release, write={"dtype": torch.bfloat16})
     kinds = {name: tensor.dtype for name, tensor in load_file(folder / "model.safetensors").items()}
     assert kinds["body.language_model.layers.0.self_attn.q_proj.weight"] == torch.float32
@@ -136,7 +136,7 @@ def test_bfloat16_base_stays_exact_and_a_smaller_file_can_be_asked_for(release, 
     assert abs(score(small, sample) - exact) < 0.2
 
 
-def test_export_and_import_give_the_same_fingerprinted_score(release, noise_sample):
+def test_export_and_import_keep_the_fingerprint_and_the_score(release, noise_sample):
     folder = run(release)
     exported = export_checkpoint(folder, release.folder / "exported")
     state = torch.load(exported / "checkpoint-105/model.pth", weights_only=True)
@@ -147,27 +147,6 @@ def test_export_and_import_give_the_same_fingerprinted_score(release, noise_samp
     assert read_config(again).fingerprint == read_config(folder).fingerprint
     sample = noise_sample()
     assert score(again, sample) == score(folder, sample)
-
-
-@pytest.mark.parametrize(
-    ("data", "sampling"),
-    [
-        ({"num_frames": 5.0}, IDENTITY_GRPO),
-        ({"num_frames": None, "fps": 2.0}, PAPER),
-    ],
-)
-def test_known_samplings_are_recognised(data, sampling):
-    assert frame_sampling({"max_frame_pixels": 399360, **data}) == sampling
-
-
-def test_other_samplings_get_names_of_their_own():
-    assert frame_sampling({"num_frames": 8.0, "max_frame_pixels": 399360}).name == "identity-grpo-8-frames"
-    small = frame_sampling({"num_frames": None, "fps": 1.0, "max_frame_pixels": 200704})
-    assert small.name == "identity-grpo-1-fps-200704-pixels"
-    assert small.frame_pixels.max_pixels == small.reference_pixels.max_pixels == 200704
-    assert frame_sampling({"num_frames": 4, "max_frame_pixels": 10**7}).frame_pixels.max_pixels == 602112
-    with pytest.raises(CheckpointError, match="neither num_frames nor fps"):
-        frame_sampling({})
 
 
 def drop(path, key):
@@ -237,7 +216,7 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("defect", sorted(DEFECTS))
-def test_what_is_wrong_is_said_in_one_line_and_nothing_is_left_behind(release, defect):
+def test_defect_is_a_one_line_error_and_leaves_no_files(release, defect):
     checkpoint, upstream, base = release.write()
     damage, message = DEFECTS[defect]
     damage(release.folder)
@@ -254,7 +233,7 @@ def test_lora_without_a_base_is_refused(release):
         import_checkpoint(checkpoint, upstream, release.folder / "out")
 
 
-def test_a_missing_head_or_embedding_is_named(release):
+def test_missing_reward_head_or_embedding_is_named(release):
     for key, message in (("rm_head.weight", "no reward head"), ("model.embed_tokens.weight", "no embeddings")):
         checkpoint, upstream, base = release.write()
         path = release.folder / REST
@@ -265,7 +244,7 @@ def test_a_missing_head_or_embedding_is_named(release):
             import_checkpoint(checkpoint, upstream, release.folder / "out", base)
 
 
-def test_an_existing_folder_is_never_written_over(release):
+def test_existing_folder_is_not_overwritten(release):
     folder = run(release)
     with pytest.raises(CheckpointError, match="exists already"):
         run(release)
@@ -281,20 +260,20 @@ def test_an_existing_folder_is_never_written_over(release):
         (lambda f: add(f / "model.safetensors", "other"), "damaged or was replaced"),
     ],
 )
-def test_a_damaged_folder_is_refused_in_one_line(release, damage, message):
+def test_damaged_folder_is_a_one_line_error(release, damage, message):
     folder = run(release)
     damage(folder)
     with pytest.raises(CheckpointError, match=message):
         load_folder(folder)
 
 
-def test_an_upstream_folder_given_to_the_server_says_what_to_run(release):
+def test_loading_an_upstream_checkpoint_names_the_import_command(release):
     checkpoint, _, _ = release.write()
     with pytest.raises(CheckpointError, match="import-checkpoint"):
         load_scorer(str(checkpoint))
 
 
-def test_progress_reaches_the_whole(release):
+def test_progress_ends_at_the_total(release):
     seen = []
     run(release, progress=lambda done, total: seen.append((done, total)))
     done = np.array([step for step, _ in seen])

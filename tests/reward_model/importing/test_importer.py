@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from frame_ops.resize_normalize_patchify.naive import MEAN, STD
-from reward_model.config import FRAME_SAMPLINGS
-from reward_model.importing.importer import import_checkpoint
+from reward_model.config import FRAME_SAMPLINGS, IDENTITY_GRPO, PAPER
+from reward_model.folder import CheckpointError
+from reward_model.importing.importer import frame_sampling, import_checkpoint
 from reward_model.qwen.loading import load_folder
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/released_code.json").read_text())
@@ -53,7 +54,7 @@ def sample(noise_sample):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"seed-{case['seed']}")
-def test_frames_tokens_positions_and_pixels_are_the_same(scorers, sample, case):
+def test_frames_tokens_positions_and_pixels_equal_the_released_codes(scorers, sample, case):
     assert list(FRAME_SAMPLINGS[case["sampling"]].indices(case["source"], case["fps"])) == case["indices"]
     sequence = scorers[case["sampling"]].preprocess(sample(case))
     assert len(sequence) == case["tokens"]
@@ -64,13 +65,13 @@ def test_frames_tokens_positions_and_pixels_are_the_same(scorers, sample, case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"seed-{case['seed']}")
-def test_scores_are_the_same(scorers, sample, case):
+def test_scores_equal_the_released_codes(scorers, sample, case):
     scorer = scorers[case["sampling"]]
     score = scorer.postprocess(scorer.forward([scorer.preprocess(sample(case))])[0]).reward
     assert score == pytest.approx(case["score"], abs=1e-5)
 
 
-def test_the_choices_that_the_release_seems_to_make_would_change_the_scores(scorers, sample, release_of, tmp_path):
+def test_alternative_choices_would_change_the_scores(scorers, sample, release_of, tmp_path):
     """Vision ids, the other position dialect and the other resize are no rounding matters."""
     release = release_of(tmp_path)
     checkpoint, upstream, base = release.write("lora")
@@ -81,3 +82,24 @@ def test_the_choices_that_the_release_seems_to_make_would_change_the_scores(scor
         scorer = load_folder(tmp_path / name)
         score = scorer.postprocess(scorer.forward([scorer.preprocess(sample(case))])[0]).reward
         assert abs(score - case["score"]) > 1e-4, name
+
+
+@pytest.mark.parametrize(
+    ("data", "sampling"),
+    [
+        ({"num_frames": 5.0}, IDENTITY_GRPO),
+        ({"num_frames": None, "fps": 2.0}, PAPER),
+    ],
+)
+def test_named_frame_samplings_are_recognised(data, sampling):
+    assert frame_sampling({"max_frame_pixels": 399360, **data}) == sampling
+
+
+def test_other_frame_samplings_get_names_of_their_own():
+    assert frame_sampling({"num_frames": 8.0, "max_frame_pixels": 399360}).name == "identity-grpo-8-frames"
+    small = frame_sampling({"num_frames": None, "fps": 1.0, "max_frame_pixels": 200704})
+    assert small.name == "identity-grpo-1-fps-200704-pixels"
+    assert small.frame_pixels.max_pixels == small.reference_pixels.max_pixels == 200704
+    assert frame_sampling({"num_frames": 4, "max_frame_pixels": 10**7}).frame_pixels.max_pixels == 602112
+    with pytest.raises(CheckpointError, match="neither num_frames nor fps"):
+        frame_sampling({})

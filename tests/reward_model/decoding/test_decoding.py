@@ -31,20 +31,20 @@ KINDS = {
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_decoders_agree_on_indices_and_pixels(clip, kind):
     data = clip(**KINDS[kind])
-    mine, other = (decoder(name).probe(data) for name in ("pyav", "decord"))
-    assert (mine.num_frames, mine.width, mine.height) == (other.num_frames, other.width, other.height)
-    assert mine.fps == pytest.approx(other.fps, rel=1e-6)
-    assert mine.num_frames == KINDS[kind].get("frames", 30)
-    indices = [min(i, mine.num_frames - 1) for i in (0, 7, 7, 3, mine.num_frames // 2, mine.num_frames)]
-    frames, others = (decoder(name).decode(data, indices) for name in ("pyav", "decord"))
+    pyav, decord = (decoder(name).probe(data) for name in ("pyav", "decord"))
+    assert (pyav.num_frames, pyav.width, pyav.height) == (decord.num_frames, decord.width, decord.height)
+    assert pyav.fps == pytest.approx(decord.fps, rel=1e-6)
+    assert pyav.num_frames == KINDS[kind].get("frames", 30)
+    indices = [min(i, pyav.num_frames - 1) for i in (0, 7, 7, 3, pyav.num_frames // 2, pyav.num_frames)]
+    frames, decord_frames = (decoder(name).decode(data, indices) for name in ("pyav", "decord"))
     assert frames.dtype == np.uint8
-    assert frames.shape == (6, mine.height, mine.width, 3)
-    assert np.array_equal(frames, others)
+    assert frames.shape == (6, pyav.height, pyav.width, 3)
+    assert np.array_equal(frames, decord_frames)
     assert np.array_equal(frames[1], frames[2])
-    assert np.array_equal(frames[0], frames[1]) == (mine.num_frames == 1)
+    assert np.array_equal(frames[0], frames[1]) == (pyav.num_frames == 1)
 
 
-def test_seeking_gives_the_frames_of_reading_through(clip):
+def test_seeking_returns_the_frames_of_a_sequential_read(clip):
     for kind in ("short-gops", "open-gops", "mp4", "vp9"):
         data = clip(**KINDS[kind])
         through = decode_frames(data, range(probe(data).num_frames))
@@ -53,25 +53,25 @@ def test_seeking_gives_the_frames_of_reading_through(clip):
         assert np.array_equal(decode_frames(data, [0, 13, 29]), through[[0, 13, 29]])
 
 
-def test_probe_says_what_the_file_is(clip):
-    told = probe(clip(**KINDS["turned-90"]))
-    assert (told.codec, told.width, told.height, told.rotation) == ("h264", 240, 416, 90)
-    assert (told.num_frames, told.fps, told.duration_s) == (30, 10.0, 3.0)
-    assert "mp4" in told.container
+def test_probe_states_codec_size_rate_and_duration(clip):
+    properties = probe(clip(**KINDS["turned-90"]))
+    assert (properties.codec, properties.width, properties.height, properties.rotation) == ("h264", 240, 416, 90)
+    assert (properties.num_frames, properties.fps, properties.duration_s) == (30, 10.0, 3.0)
+    assert "mp4" in properties.container
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_variable_frame_rate_goes_by_time(clip, name):
+def test_index_of_a_variable_frame_rate_is_a_point_in_time(clip, name):
     """20 frames in the first second and 10 in the next four: an index is what is shown in its interval's middle."""
     times = [50 * i for i in range(20)] + [1000 + 400 * i for i in range(10)]
     data = clip(times_ms=times)
-    told = decoder(name).probe(data)
-    assert told.num_frames == 30
-    assert told.fps == pytest.approx(30 / told.duration_s, rel=1e-6)
-    assert 4.6 < told.duration_s <= 5.0
+    properties = decoder(name).probe(data)
+    assert properties.num_frames == 30
+    assert properties.fps == pytest.approx(30 / properties.duration_s, rel=1e-6)
+    assert 4.6 < properties.duration_s <= 5.0
     shown = decoder("pyav").decode(data, range(30))
     assert np.array_equal(decoder(name).decode(data, range(30)), shown)
-    number = [max(n for n, ms in enumerate(times) if ms <= 1000 * (i + 0.5) / told.fps) for i in range(30)]
+    number = [max(n for n, ms in enumerate(times) if ms <= 1000 * (i + 0.5) / properties.fps) for i in range(30)]
     # neighbours that show the same moment of the slow part are the same frame
     same = [bool(np.array_equal(a, b)) for a, b in itertools.pairwise(shown)]
     assert same == [a == b for a, b in itertools.pairwise(number)]
@@ -99,19 +99,19 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", sorted(BROKEN))
-def test_bad_files_are_invalid_media_that_says_why(clip, kind):
+def test_error_of_an_unreadable_file_states_the_reason(clip, kind):
     make, message = BROKEN[kind]
     with pytest.raises(InvalidMedia, match=message):
         probe(make(clip))
 
 
 @pytest.mark.parametrize("kind", ["empty", "zeros", "text", "playlist", "audio-only", "half", "garbage-in-an-mp4-box"])
-def test_decord_refuses_them_too(clip, kind):
+def test_decord_refuses_unreadable_files(clip, kind):
     with pytest.raises(InvalidMedia):
         decoder("decord").probe(BROKEN[kind][0](clip))
 
 
-def test_a_cut_anywhere_is_an_error_or_the_whole_clip(clip):
+def test_file_cut_anywhere_is_an_error(clip):
     for name in ("a.mp4", "a.mkv", "a.avi", "a.webm"):
         codec = {"a.avi": "mpeg4", "a.webm": "libvpx-vp9"}.get(name, "libx264")
         data = clip(name=name, codec=codec)
@@ -124,7 +124,7 @@ def test_a_cut_anywhere_is_an_error_or_the_whole_clip(clip):
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_damage_inside_never_gives_fewer_frames(clip, name):
+def test_damaged_file_never_returns_fewer_frames(clip, name):
     data = bytearray(clip(**FAST_START))
     draw = np.random.default_rng(3)
     at = draw.integers(len(data) // 3, len(data) * 2 // 3, 600)
@@ -137,7 +137,7 @@ def test_damage_inside_never_gives_fewer_frames(clip, name):
     assert frames.shape == (30, 240, 416, 3)
 
 
-def test_an_index_outside_is_the_callers_mistake(clip):
+def test_index_outside_the_clip_is_a_value_error(clip):
     with pytest.raises(ValueError, match="frame 30 of a clip of 30 frames"):
         decode_frames(clip(**MP4), [0, 30])
     with pytest.raises(KeyError, match="there are pyav, decord"):

@@ -29,7 +29,7 @@ def table(tmp_path_factory):
 
 
 @pytest.mark.parametrize("arch", [80, 90, 100])
-def test_every_variant_that_the_op_chooses_fits(table, arch):
+def test_every_variant_of_the_op_fits_without_spills(table, arch):
     rows = [row for row in table if row["arch"] == arch]
     assert len({(row["semantics"], row["chunked"], row["dtype"]) for row in rows}) == 3 * 2 * 3
     for row in rows:
@@ -38,7 +38,7 @@ def test_every_variant_that_the_op_chooses_fits(table, arch):
         assert row["shared_bytes"] <= MOST_SHARED, row
 
 
-def test_integer_sums_are_on_the_matrix_units_and_stores_are_of_two_values(table):
+def test_integer_sums_use_the_matrix_units_and_stores_are_two_values_wide(table):
     for row in table:
         assert (row["matrix"] > 0) == (row["semantics"] != "float"), row
         assert row["wide_stores"] == row["stores"] > 0, row

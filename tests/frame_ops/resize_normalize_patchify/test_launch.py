@@ -1,4 +1,4 @@
-"""The kernel, run by Triton's interpreter, gives the plain op's bits; interpreted.py says what is tried."""
+"""The kernel under Triton's interpreter is bit-equal to the plain op; interpreted.py lists the cases."""
 
 import json
 import os
@@ -20,30 +20,30 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    folder, found = tmp_path_factory.mktemp("interpreter"), {}
+    folder, cases = tmp_path_factory.mktemp("interpreter"), {}
     env = os.environ | {"TRITON_INTERPRET": "1", "FRAME_OPS_BACKEND": "triton", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.frame_ops.interpreted"]
     halves = [subprocess.Popen([*command, str(folder / f"{n}.json"), str(n), "2"], cwd=ROOT, env=env) for n in (0, 1)]
     for n, half in enumerate(halves):
         assert half.wait() == 0
-        found |= json.loads((folder / f"{n}.json").read_text())
-    return found
+        cases |= json.loads((folder / f"{n}.json").read_text())
+    return cases
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_kernel_gives_the_plain_ops_bits(results, name):
-    found = results[name]
-    assert "error" not in found, found["error"]
-    assert found["written"], "the kernel left values out"
-    assert found["untouched_below"], "the kernel wrote past its rows"
+def test_kernel_is_bit_equal_to_the_plain_op(results, name):
+    case = results[name]
+    assert "error" not in case, case["error"]
+    assert case["written"], "the kernel left values out"
+    assert case["untouched_below"], "the kernel wrote past its rows"
     if "float" in name and "float16" not in name:
         # sums in another order: a byte may fall one level beside, where a sum is close to the middle of two.
         # A level is up to half a step of the lower precisions off.
-        assert found["share_that_differs"] < 1e-3
-        assert found["levels"] < (3 if "bf16" in name else 1.01)
+        assert case["share_that_differs"] < 1e-3
+        assert case["levels"] < (3 if "bf16" in name else 1.01)
     else:
-        assert found["equal"]
+        assert case["equal"]
 
 
-def test_every_case_is_looked_at(results):
+def test_every_case_has_a_result(results):
     assert sorted(results) == sorted(NAMES)
