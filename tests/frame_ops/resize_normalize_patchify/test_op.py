@@ -114,7 +114,7 @@ import frame_ops.plan, frame_ops.device
 from frame_ops.resize_normalize_patchify import op, cpu, naive, resize, smart_resize
 patches = op.resize_normalize_patchify([torch.zeros(2, 60, 60, 3, dtype=torch.uint8)], [(56, 56)])
 assert patches.shape == (16, 1176) and "triton" not in sys.modules
-import reward_model.qwen.preprocess, reward_model.patches
+import reward_model.qwen.preprocess, reward_model.qwen.patches
 try:
     import triton
 except ModuleNotFoundError:
