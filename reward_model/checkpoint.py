@@ -34,6 +34,7 @@ class TensorEntry:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of its values on disk."""
         return torch.Size(self.shape).numel() * self.dtype.itemsize
 
 

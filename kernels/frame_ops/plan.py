@@ -38,6 +38,7 @@ class Shape(NamedTuple):
 
     @property
     def resized(self) -> bool:
+        """Whether the size changes."""
         return (self.in_height, self.in_width) != (self.height, self.width)
 
 
@@ -70,10 +71,12 @@ class BatchPlan:
 
     @property
     def programs(self) -> int:
+        """Programs of the launch."""
         return int(self.ends[-1])
 
     @property
     def chunked(self) -> bool:
+        """Whether some block reads more than one chunk of inputs."""
         return any(axis.chunks > 1 for pair in self.axes if pair for axis in pair)
 
 

@@ -33,6 +33,7 @@ class DecordDecoder:
         self.threads = threads
 
     def probe(self, data: bytes, max_pixels: int = MAX_PROBED_PIXELS) -> VideoProbe:
+        """The default decoder's probe."""
         return self._pyav.probe(data, max_pixels)
 
     def decode(self, data: bytes, indices: Sequence[int]) -> np.ndarray:

@@ -35,6 +35,7 @@ class PyAvDecoder:
         self.threads = threads
 
     def probe(self, data: bytes, max_pixels: int = MAX_PROBED_PIXELS) -> VideoProbe:
+        """As `VideoDecoder.probe`."""
         with self._opened(data) as (container, stream):
             codec, container_name = stream.codec_context, container.format.name
             width, height, codec_name = codec.width, codec.height, codec.codec.canonical_name
@@ -86,6 +87,7 @@ class PyAvDecoder:
             return stream.sample_aspect_ratio
 
     def decode(self, data: bytes, indices: Sequence[int]) -> np.ndarray:
+        """As `VideoDecoder.decode`: seeks to key frames, and reads from the start where a seek finds too little."""
         frame_index = self.frame_index(data)
         numbers = frame_index.timeline.source_frames(indices)
         distinct = sorted(set(numbers))

@@ -24,6 +24,7 @@ class RowNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """x * weight / sqrt(mean(x^2) + epsilon), row by row."""
         rows = rows.float()
         return self.weight * (rows * torch.rsqrt(rows.pow(2).mean(-1, keepdim=True) + self.epsilon))
 
@@ -47,6 +48,7 @@ class RewardModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where the parameters are."""
         return self.head.weight.device
 
     @property

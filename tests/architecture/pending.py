@@ -4,8 +4,6 @@ PENDING: dict[str, set[str]] = {
     "circles between siblings": {
         "reward_model.training: config <-> config_file <-> evaluation <-> loop <-> preferences <-> vision_pretraining",
     },
-    "classes that do not name their counterpart": {
-    },
     "large folders": {
         "benchmarks",
         "tests/support",
@@ -76,9 +74,6 @@ PENDING: dict[str, set[str]] = {
         "trainer/reference_sets.py",
         "trainer/step.py",
         "trainer/types.py",
-    },
-    "packages without one sentence": {
-        "reward_model",
     },
     "shared class names": {
         "Call",

@@ -60,6 +60,7 @@ class SdpaAttention:
         self.classes = [(c, send(c.keys_index, device)) for c in classes]
 
     def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """As `PackedAttention`."""
         out = torch.zeros_like(query)
         for c, index in self.classes:
             rows = slice(c.start, c.start + c.count * c.num_queries)
@@ -85,6 +86,7 @@ class VarlenAttention:
         self.deterministic = deterministic
 
     def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """As `PackedAttention`."""
         key, value = key[self.index], value[self.index]
         attended = _varlen(query[: self.num_rows], key, value, self.ends, self.longest, True, self.deterministic, None)
         rest = query[self.num_rows :]
@@ -104,6 +106,7 @@ class SegmentAttention:
         self.ends = _ends(segments.lengths, device) if has_varlen(device, dtype) else None
 
     def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
+        """softmax(scale * query @ key^T) @ value inside each segment."""
         if self.ends is not None:
             longest = int(self.segments.lengths.max())
             ends, lengths = (self.ends, self.ends), (longest, longest)

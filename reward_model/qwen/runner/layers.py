@@ -29,6 +29,7 @@ class FusedLinear:
             module.weight = nn.Parameter(part, requires_grad=False)
 
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """x [n, in] -> the output [n, out] of each module."""
         if self.weight is not None:
             return self.rows.linear(x, self.weight, self.bias).split(self.sizes, dim=-1)
         return tuple(self.rows.linear(x, module.weight, module.bias) for module in self.modules)
@@ -42,6 +43,7 @@ class GatedMlp:
         self.gate_up = FusedLinear([module.gate_proj, module.up_proj], rows, fuse)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """x [n, width] -> [n, width]."""
         return self.rows.linear(silu_times(*self.gate_up(x)), self.down.weight, self.down.bias)
 
 

@@ -27,6 +27,7 @@ class VisionClip:
 
     @property
     def num_tokens(self) -> int:
+        """Merged tokens: one for each 2 x 2 square of patches."""
         slices, height, width = self.grid
         return slices * height * width // 4
 
