@@ -196,7 +196,7 @@ DEFECTS = {
     "pth-cut": (lambda f: cut(f / REST), "can't be read|cut short"),
     "base-cut": (lambda f: cut(f / BASE), "no whole safetensors file"),
     "rest-missing": (lambda f: (f / REST).unlink(), "without non_lora_state_dict.pth"),
-    "other-rank": (setting("peft_lora_config", lora_r=8), "rank 8 was announced"),
+    "other-rank": (setting("peft_lora_config", lora_r=8), "the settings state rank 8"),
     "pooled-otherwise": (setting("model_config", use_special_tokens=False, reward_token="last"), "pooled by 'last'"),
     "qwen2-vl": (setting("model_config", model_name_or_path="Qwen/Qwen2-VL-2B-Instruct"), "Qwen2-VL reward model"),
     "unknown-template": (

@@ -26,7 +26,7 @@ def test_large_group_is_split_between_suffixes_within_the_budget(make):
 
 
 def test_group_that_fits_is_not_split(make):
-    groups = [[make(pictures=(p,), video=n) for n in range(3)] for p in (1, 2, 3)]
+    groups = [[make(images=(p,), video=n) for n in range(3)] for p in (1, 2, 3)]
     mixed = [groups[g][n] for n in range(3) for g in range(3)]
     price = lay_out(groups[0], set()).num_rows
     batches = list(split(mixed, int(price * 1.5), set()))
@@ -34,7 +34,7 @@ def test_group_that_fits_is_not_split(make):
 
 
 def test_reward_rows_hold_the_last_tokens(make):
-    batch = [make(video=1, text=4), make(pictures=(3,), video=2)]
+    batch = [make(video=1, text=4), make(images=(3,), video=2)]
     layout = lay_out(batch, set())
     ids = np.concatenate([s.token_ids[a:b] for s, a, b in layout.sources])
     last = [s.token_ids[-1] for s in (batch[n] for n in layout.order)]

@@ -1,4 +1,4 @@
-"""The runner against plain transformers, and against itself in every other company: zero difference on CPU float32."""
+"""The runner against transformers, and against itself in other batches: zero difference on CPU float32."""
 
 import random
 
@@ -15,9 +15,9 @@ from reward_model.qwen.runner.runner import Runner
 TOLERANCE = 1e-5
 
 
-def close(ours, theirs):
-    assert ours.shape == theirs.shape
-    return (ours - theirs).abs().max().item() <= TOLERANCE
+def close(hidden, expected):
+    assert hidden.shape == expected.shape
+    return (hidden - expected).abs().max().item() <= TOLERANCE
 
 
 def test_one_sequence_equals_transformers(runner, make, peer):
@@ -26,33 +26,33 @@ def test_one_sequence_equals_transformers(runner, make, peer):
 
 
 def test_sequences_without_images_equal_transformers(runner, make, peer):
-    sequence = make(pictures=())
+    sequence = make(images=())
     assert close(runner([sequence])[0], peer(sequence))
 
 
 def test_each_of_three_rewards_is_read_at_its_own_token(runner, make, peer):
     sequence = make(rewards=3)
-    ours = runner([sequence])[0]
-    assert ours.shape[0] == 3
-    assert close(ours, peer(sequence))
+    hidden = runner([sequence])[0]
+    assert hidden.shape[0] == 3
+    assert close(hidden, peer(sequence))
 
 
 def test_different_sequences_in_one_batch_do_not_influence_each_other(runner, make, peer):
     batch = [
         make(),
-        make(pictures=(3,), video=7, video_grid=(1, 4, 4), text=3),
+        make(images=(3,), video=7, video_grid=(1, 4, 4), text=3),
         make(video=8, text=50),
         make(text_first=9),
     ]
-    for ours, sequence in zip(runner(batch), batch, strict=True):
-        assert close(ours, peer(sequence))
+    for hidden, sequence in zip(runner(batch), batch, strict=True):
+        assert close(hidden, peer(sequence))
 
 
 @settings(max_examples=15, deadline=None)
 @given(
     group=st.integers(1, 5),
-    pictures=st.lists(st.integers(1, 4), max_size=3),
-    picture_grid=st.tuples(st.just(1), *[st.sampled_from([2, 4, 8, 10, 18])] * 2),
+    images=st.lists(st.integers(1, 4), max_size=3),
+    image_grid=st.tuples(st.just(1), *[st.sampled_from([2, 4, 8, 10, 18])] * 2),
     video_grid=st.tuples(st.integers(1, 3), *[st.sampled_from([2, 4, 6, 12])] * 2),
     text=st.integers(1, 40),
     text_first=st.integers(0, 20),
@@ -60,14 +60,14 @@ def test_different_sequences_in_one_batch_do_not_influence_each_other(runner, ma
 def test_groups_of_any_shape_equal_transformers(model, make, peer, group, **shape):
     runner = Runner(model.body)
     sequences = [make(video=100 + n, **shape) for n in range(group)]
-    for ours, sequence in zip(runner(sequences), sequences, strict=True):
-        assert close(ours, peer(sequence))
+    for hidden, sequence in zip(runner(sequences), sequences, strict=True):
+        assert close(hidden, peer(sequence))
 
 
 def pool(make):
     return [
-        make(pictures=pictures, video=video, video_grid=grid, text=text)
-        for pictures in ((1, 2), (2, 1), (3,))
+        make(images=images, video=video, video_grid=grid, text=text)
+        for images in ((1, 2), (2, 1), (3,))
         for video, grid in ((100, (2, 6, 10)), (101, (2, 6, 10)), (102, (1, 8, 4)))
         for text in (1, 20, 33)
     ]
@@ -76,14 +76,14 @@ def pool(make):
 def test_sixty_four_random_batches_change_no_bit(model, make):
     sequences = pool(make)
     alone = [Runner(model.body)([sequence])[0] for sequence in sequences]
-    runner, draw = Runner(model.body), random.Random(7)
+    runner, generator = Runner(model.body), random.Random(7)
     for _ in range(64):
-        picked = draw.sample(range(len(sequences)), draw.randint(1, 12))
-        if draw.random() < 0.3:
+        chosen = generator.sample(range(len(sequences)), generator.randint(1, 12))
+        if generator.random() < 0.3:
             runner.prefixes.clear()
-        if draw.random() < 0.3:
+        if generator.random() < 0.3:
             runner.features.clear()
-        for number, hidden in zip(picked, runner([sequences[n] for n in picked]), strict=True):
+        for number, hidden in zip(chosen, runner([sequences[n] for n in chosen]), strict=True):
             assert torch.equal(hidden, alone[number])
 
 
@@ -91,12 +91,12 @@ def test_sixty_four_random_batches_change_no_bit(model, make):
 def test_token_budget_changes_no_bit(model, make, budget):
     sequences = pool(make)
     expected = Runner(model.body)(sequences)
-    ours = Runner(model.body, RunnerConfig(token_budget=budget))(sequences)
-    assert all(torch.equal(a, b) for a, b in zip(ours, expected, strict=True))
+    hidden = Runner(model.body, RunnerConfig(token_budget=budget))(sequences)
+    assert all(torch.equal(a, b) for a, b in zip(hidden, expected, strict=True))
 
 
 class Scarce:
-    """Stands where the language runner stands, on a device whose memory ends at so many rows."""
+    """Replaces the language runner by one whose device has memory for `rows` rows."""
 
     def __init__(self, runner, rows):
         self.inner, self.rows, self.calls = runner.language, rows, 0
@@ -149,7 +149,7 @@ def test_forward_does_not_synchronise_with_the_host(model, make):
             return func(*args, **(kwargs or {}))
 
     runner = Runner(model.body)
-    sequences = [make(), make(video=101), make(pictures=(3,), text=5)]
+    sequences = [make(), make(video=101), make(images=(3,), text=5)]
     with Forbid():
         runner(sequences)
         runner(sequences)
@@ -169,7 +169,7 @@ def test_features_of_a_reference_are_computed_once(model, make):
 
 @pytest.mark.parametrize("budget", [0, 3000])
 def test_small_caches_change_no_bit(model, make, budget):
-    sequences = [make(pictures=(p, p + 1), video=n) for p in range(1, 4) for n in range(2)]
+    sequences = [make(images=(p, p + 1), video=n) for p in range(1, 4) for n in range(2)]
     expected = Runner(model.body)(sequences)
     config = RunnerConfig(feature_cache_bytes=budget, prefix_cache_bytes=budget, prefix_host_cache_bytes=budget)
     runner = Runner(model.body, config)
