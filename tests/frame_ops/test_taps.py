@@ -42,6 +42,6 @@ def test_vectorised_taps_equal_the_scalar_algorithm(size_in, blocks):
     taps = axis_taps(size_in, size_out, "u8")
     assert taps.shift == bits
     assert taps.starts.tolist() == starts
-    for ours, theirs in zip(taps.weights.tolist(), fixed, strict=True):
-        assert ours[: len(theirs)] == theirs
-        assert not any(ours[len(theirs) :])
+    for vectorised, scalar in zip(taps.weights.tolist(), fixed, strict=True):
+        assert vectorised[: len(scalar)] == scalar
+        assert not any(vectorised[len(scalar) :])

@@ -65,8 +65,8 @@ def test_bit_equal_to_the_processor_of_transformers(processor, size):
 @pytest.mark.parametrize("size", SIZES)
 def test_float_semantics_equal_torchvision(processor, size):
     resized = smart_resize(*size[1:], 3136, 399360)
-    ours = resize(noise(*size), *resized, "float").numpy()
-    assert np.array_equal(ours, processor["{}x{}x{}.float".format(*size)])
+    resized_frames = resize(noise(*size), *resized, "float").numpy()
+    assert np.array_equal(resized_frames, processor["{}x{}x{}.float".format(*size)])
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ def test_float_semantics_equal_torchvision(processor, size):
 def test_pillow_semantics_give_the_bytes_of_pillow_10_4(size, resized, sha256):
     """Hashes made with Pillow 10.4.0. Newer releases go vertically first for some sizes; along one axis all agree."""
     frame = noise(1, *size)
-    ours = resize(frame, *resized, "pillow")[0].numpy()
-    assert hashlib.sha256(ours.tobytes()).hexdigest()[:16] == sha256
+    resized_frames = resize(frame, *resized, "pillow")[0].numpy()
+    assert hashlib.sha256(resized_frames.tobytes()).hexdigest()[:16] == sha256
     wide = Image.fromarray(frame[0].numpy()).resize((resized[1], size[0]), Image.Resampling.BICUBIC)
-    assert np.array_equal(ours, np.asarray(wide.resize(resized[::-1], Image.Resampling.BICUBIC)))
+    assert np.array_equal(resized_frames, np.asarray(wide.resize(resized[::-1], Image.Resampling.BICUBIC)))
 
 
 def test_normalization_is_bit_equal_to_clips():

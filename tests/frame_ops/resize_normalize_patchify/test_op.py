@@ -64,11 +64,11 @@ def test_large_results_lie_in_mapped_memory_that_outlives_the_call(dtype, monkey
     clip = noise(8, 300, 300, 3)
     patches = resize_normalize_patchify([clip], [(308, 308)], dtype=dtype)
     assert patches.nbytes > 1 << 20
-    kept = patches[-5:]
+    last = patches[-5:]
     expected = naive.resize_normalize_patchify(clip, 308, 308, dtype=dtype)
     assert torch.equal(patches, expected)
     del patches
-    assert torch.equal(kept, expected[-5:])
+    assert torch.equal(last, expected[-5:])
 
 
 U8 = torch.zeros(2, 56, 56, 3, dtype=torch.uint8)

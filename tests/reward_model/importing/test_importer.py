@@ -1,7 +1,7 @@
 """Scores of the released code, run with its own pins on the checkpoint of this folder's conftest: to a rounding.
 
-The golden file holds what it gave for pictures and frames drawn from a seed: tokens, positions, pixels and scores, in
-float32 on a CPU with its processor, its resizes (torchvision, Pillow 10.4) and LoRA matrices kept apart.
+The golden file holds its results for images and frames sampled from a seed: tokens, positions, pixels and scores, in
+float32 on a CPU with its processor, its resizes (torchvision, Pillow 10.4) and separate LoRA matrices.
 """
 
 import hashlib

@@ -151,9 +151,9 @@ def test_export_and_import_keep_the_fingerprint_and_the_score(release, noise_sam
 
 def drop(path, key):
     state = load_file(path)
-    kept = {name: tensor for name, tensor in state.items() if name != key}
-    assert len(kept) < len(state)
-    save_file(kept, path)
+    rest = {name: tensor for name, tensor in state.items() if name != key}
+    assert len(rest) < len(state)
+    save_file(rest, path)
 
 
 def add(path, key):

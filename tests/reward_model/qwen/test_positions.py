@@ -29,10 +29,10 @@ def test_temporal_positions_of_four_uniform_frames_follow_the_frame_rate(num_fra
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case["name"])
 def test_dialect_4_51_equals_the_ids_that_transformers_4_51_3_gave(case):
     spans = [Span(n, tuple(grid) if grid else None, seconds) for n, grid, seconds in case["spans"]]
-    ours = position_ids(spans, case["tokens_per_second"], "4.51")
-    assert ours[0].tolist() == case["t"]
-    assert ours[1].tolist() == case["h"]
-    assert ours[2].tolist() == case["w"]
+    positions = position_ids(spans, case["tokens_per_second"], "4.51")
+    assert positions[0].tolist() == case["t"]
+    assert positions[1].tolist() == case["h"]
+    assert positions[2].tolist() == case["w"]
 
 
 grids = st.tuples(st.integers(1, 1), st.integers(1, 12), st.integers(1, 12))

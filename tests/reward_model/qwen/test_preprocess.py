@@ -120,9 +120,9 @@ def test_patches_made_on_the_device_of_the_model_are_equal(noise_sample):
     now = [Preprocessor(config, TOKENIZER)(sample) for sample in samples]
     later = [Preprocessor(config, TOKENIZER, patch_later=True)(sample) for sample in samples]
     assert {clip.patches.dtype for sequence in later for clip in sequence.clips} == {torch.uint8}
-    for ours, theirs in zip(later, now, strict=True):
-        assert np.array_equal(ours.token_ids, theirs.token_ids)
-        for a, b in zip(ours.clips, theirs.clips, strict=True):
+    for deferred, immediate in zip(later, now, strict=True):
+        assert np.array_equal(deferred.token_ids, immediate.token_ids)
+        for a, b in zip(deferred.clips, immediate.clips, strict=True):
             assert (a.grid, a.start, a.key) == (b.grid, b.start, b.key)
     for dtype in (torch.float32, torch.bfloat16):
         options = {"config": config, "device": torch.device("cpu"), "dtype": dtype}

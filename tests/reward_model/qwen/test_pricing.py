@@ -29,10 +29,10 @@ def test_price_is_the_length_of_the_sequence(scorer, references, frames, size, p
 
 
 def test_unknown_size_counts_as_the_largest(scorer):
-    known = scorer.price([(5000, 5000)], 4, (5000, 5000), None)
+    large = scorer.price([(5000, 5000)], 4, (5000, 5000), None)
     unknown = scorer.price([None], 4, None, None)
-    assert unknown.shared >= known.shared
-    assert unknown.own >= known.own
+    assert unknown.shared >= large.shared
+    assert unknown.own >= large.own
     assert image_tokens(None, SAMPLING.reference_pixels) == SAMPLING.reference_pixels.max_pixels // 784
 
 
