@@ -71,9 +71,6 @@ PENDING: dict[str, set[str]] = {
         "service/operations/supervisor.py",
         "service/operations/tracing.py",
         "service/scheduling/call.py",
-        "trainer/reference_sets.py",
-        "trainer/step.py",
-        "trainer/types.py",
     },
     "shared class names": {
         "Call",
@@ -85,8 +82,6 @@ PENDING: dict[str, set[str]] = {
         "tests/reward_model/training/preferences/test_run_input.py",
         "tests/reward_model/training/preferences/test_stops.py",
         "tests/service/media/test_decode_workers.py",
-        "tests/trainer/test_sources.py",
-        "tests/trainer/test_tenant.py",
     },
 }
 

@@ -1,7 +1,7 @@
-"""Rewards of a training step from a service, asked for while the caller goes on sampling.
+"""Rewards of a training step from a service, requested while the caller goes on sampling.
 
 with RemoteReward.http("http://127.0.0.1:3000") as reward:
-    for group in rollout(policy, prompts):   # each finished group is on its way at once
+    for group in rollout(policy, prompts):   # each finished group is sent at once
         reward.submit(group)
     step = reward.collect()                  # rewards_PG with valid_PG
 """
@@ -14,33 +14,37 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from identity_reward_client.base import ReferencesLike, RewardClient
 from identity_reward_client.errors import DeadlineExceeded, InternalError, RewardError
+from identity_reward_client.inputs.media import to_references
 from identity_reward_client.messages import GroupResponse
+from identity_reward_client.sync import CANCEL_S, BackgroundLoop
 from identity_reward_client.transports.http import HttpRewardClient
+from identity_reward_client.transports.reference_uploads import ReferenceUploads
 from identity_reward_client.transports.responses import check_group
 from identity_reward_client.transports.retry import RetryPolicy
 
-from .reference_sets import ReferenceSets
-from .step import Answered, NoRewards, Outcome, RewardSource, assemble, check_sources, covered_s
-from .types import RolloutGroup, StepRewards
+from ..types import RolloutGroup, StepRewards
+from .sources import RewardSource, check_sources
+from .step import GroupResults, NoRewards, SourceResult, assemble, covered_s
 
 log = logging.getLogger("identity_reward.trainer")
-# asks until the step is over, which ends it: the service may be away for as long as a step is willing to wait
+# retries until the end of the step: the service may be away for as long as a step is willing to wait
 UNTIL_THE_STEP_ENDS = RetryPolicy(max_attempts=1_000_000, base_s=0.25, max_delay_s=10.0, deadline_s=math.inf)
-_CANCEL_S = 2.0  # that a cancelled call may take to go
 
 
 class RemoteReward:
-    """Scores groups in the background, in an event loop and a thread of its own. For one caller's thread.
+    """Scores groups in a background thread. For one calling thread.
 
-    `sources` is a client, what makes one, or `RewardSource`s whose weighted sum is an item's reward.
-    `max_in_flight` groups are under way at most, and hold their clips until they are answered; `submit` waits for room.
-    `step_wait_s` bounds what a step waits in all, in `submit` and `collect` together: what is missing then stays
-    missing, and time in which the caller does something else does not count. How often a failed call is repeated is the
-    client's own `RetryPolicy`. The clients are closed with this object.
+    Args:
+        sources: a client, a function that creates one, or `RewardSource`s whose weighted sum is an item's reward. How
+            often a failed call is repeated is the client's own `RetryPolicy`. The clients are closed with this object.
+        max_in_flight: groups that are scored at the same time, and keep their clips in memory until then; `submit`
+            waits while there are as many.
+        step_wait_s: seconds that a step waits at most, in `submit` and `collect` together. A reward that is not there
+            by then is missing. Time in which the caller does something else does not count.
     """
 
     def __init__(
@@ -49,24 +53,22 @@ class RemoteReward:
         *,
         max_in_flight: int = 8,
         step_wait_s: float = 600.0,
-    ):
+    ) -> None:
         if max_in_flight < 1:
             raise ValueError(f"max_in_flight is 1 or more, got {max_in_flight}")
         if not 0 < step_wait_s < threading.TIMEOUT_MAX:
-            raise ValueError(f"step_wait_s is a positive number of seconds, and has an end; got {step_wait_s}")
+            raise ValueError(f"step_wait_s is a positive, finite number of seconds, got {step_wait_s}")
         if not isinstance(sources, Sequence):
             sources = [sources if isinstance(sources, RewardSource) else RewardSource("reward", sources)]
         self._sources = check_sources(sources)
-        self._room = threading.Semaphore(max_in_flight)
+        self._capacity = threading.Semaphore(max_in_flight)
         self._step_wait_s = step_wait_s
         self._step = _Step()
-        self._clients: dict[int, tuple[RewardClient, ReferenceSets]] = {}
-        self._closed = False
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="remote-reward", daemon=True)
-        self._thread.start()
+        # by id() of a source's `client`
+        self._clients: dict[int, tuple[RewardClient, ReferenceUploads]] = {}
+        self._loop = BackgroundLoop("remote-reward", "this RemoteReward")
         try:
-            asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+            self._loop.run(self._open_clients)
         except BaseException:
             self.close()
             raise
@@ -82,55 +84,53 @@ class RemoteReward:
         retry: RetryPolicy = UNTIL_THE_STEP_ENDS,
         **options: Any,
     ) -> RemoteReward:
-        """The service at `url`, asked ahead of others; it asks again until the step is over. `options` as above."""
+        """The reward of the service at `url`, with the priority of rollouts. `options` as of the constructor."""
         client = HttpRewardClient(url, token=token, timeout_s=timeout_s, retry=retry, priority="rollout")
         return cls(RewardSource("reward", client, model=model), **options)
 
     def submit(self, group: RolloutGroup) -> None:
-        """Starts scoring `group` and returns; waits only where `max_in_flight` others are under way."""
-        self._check_open()
+        """Start scoring `group` and return. Waits only while `max_in_flight` other groups are being scored.
+
+        ValueError for a key that another group of the step has.
+        """
+        self._loop.check_open()
         if any(pending.key == group.key for pending in self._step.groups):
             raise ValueError(f"group {group.key!r} was submitted twice in this step")
-        pending = _Pending(group)
+        pending = _PendingGroup(group)
         begin = time.monotonic()
-        room = self._room.acquire(timeout=max(self._step_wait_s - self._step.waited_s, 0.0))
-        self._check_open()
+        acquired = self._capacity.acquire(timeout=max(self._step_wait_s - self._step.waited_s, 0.0))
+        self._loop.check_open()
         self._step.waited_s += time.monotonic() - begin
         self._step.groups.append(pending)
-        if not room:
-            error = DeadlineExceeded(f"no room for the group within the step's {self._step_wait_s:g} s of waiting")
-            pending.outcomes = {source.name: error for source in self._sources}
-            pending.done.set()
+        if not acquired:
+            error = DeadlineExceeded(
+                f"{self._step_wait_s:g} s of waiting, as many as a step may take, brought no capacity for the group"
+            )
+            pending.results = {source.name: error for source in self._sources}
+            pending.finished.set()
             return
-        try:
-            self._loop.call_soon_threadsafe(self._start, pending, group)
-        except RuntimeError:
-            raise RuntimeError("this RemoteReward was closed during the call") from None
+        self._loop.call_soon(lambda: self._start(pending, group))
 
     def collect(self) -> StepRewards:
-        """The rewards of all groups submitted since the last `collect`; what came too late belongs to no step.
+        """The rewards of all groups submitted since the last `collect`.
 
-        Raises NoRewards where not one item has a reward.
+        Raises NoRewards if no item has a reward, and ValueError if no group was submitted.
         """
-        self._check_open()
+        self._loop.check_open()
         if not self._step.groups:
             raise ValueError("no group was submitted since the last collect")
         step, self._step = self._step, _Step()
         begin = time.monotonic()
-        until = begin + self._step_wait_s - step.waited_s
-        for pending in step.groups:
-            pending.done.wait(max(until - time.monotonic(), 0.0))
-        late = [pending for pending in step.groups if not pending.done.is_set()]
+        _wait_for(step.groups, begin + self._step_wait_s - step.waited_s)
+        late = [pending for pending in step.groups if not pending.finished.is_set()]
         for pending in late:
-            self._loop.call_soon_threadsafe(pending.cancel)
-        until = time.monotonic() + _CANCEL_S
-        for pending in late:
-            pending.done.wait(max(until - time.monotonic(), 0.0))
-        self._check_open()
+            self._loop.call_soon(pending.cancel)
+        _wait_for(late, time.monotonic() + CANCEL_S)
+        self._loop.check_open()
         now = time.monotonic()
         step.waited_s += now - begin
         rewards = assemble(
-            [Answered(pending.key, pending.size, dict(pending.outcomes)) for pending in step.groups],
+            [GroupResults(pending.key, pending.size, dict(pending.results)) for pending in step.groups],
             self._sources,
             covered_s((pending.begin, min(pending.end, now)) for pending in step.groups if pending.begin < math.inf),
             step.waited_s,
@@ -140,89 +140,72 @@ class RemoteReward:
         return rewards
 
     def close(self) -> None:
-        """Ends what is under way and closes the clients; a call of another thread that waits gets a RuntimeError."""
-        if self._closed or not self._thread.is_alive():
-            return
-        self._closed = True
-        try:
-            asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result()
-        finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+        """Cancel what is being scored and close the clients. A call in another thread raises RuntimeError."""
+        self._loop.close(self._close_clients)
 
-    def __enter__(self) -> RemoteReward:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _check_open(self) -> None:
-        if self._closed or not self._thread.is_alive():  # a fork has the loop, but not its thread
-            raise RuntimeError("this RemoteReward is closed")
-
-    async def _open(self) -> None:
+    async def _open_clients(self) -> None:
         for source in self._sources:
-            given = source.client
-            if id(given) not in self._clients:
-                # a class has a client's methods too
-                ready = isinstance(given, RewardClient) and not isinstance(given, type)
-                client: RewardClient = given if ready else given()  # type: ignore[assignment,operator]
-                self._clients[id(given)] = client, ReferenceSets(client)
+            if id(source.client) not in self._clients:
+                client = _open(source.client)
+                self._clients[id(source.client)] = client, ReferenceUploads(client.put_references)
 
-    async def _shut(self) -> None:
-        calls = asyncio.all_tasks() - {asyncio.current_task()}
-        for call in calls:
-            call.cancel()
-        if calls:
-            await asyncio.wait(calls, timeout=_CANCEL_S)
+    async def _close_clients(self) -> None:
         for client, _ in self._clients.values():
             await client.close()
 
-    def _start(self, pending: _Pending, group: RolloutGroup) -> None:
-        if self._closed:
-            return pending.done.set()
+    def _start(self, pending: _PendingGroup, group: RolloutGroup) -> None:
         pending.begin = time.monotonic()
-        pending.task = self._loop.create_task(self._score(pending, group))
-        pending.task.add_done_callback(lambda _: self._ended(pending))
+        pending.task = asyncio.get_running_loop().create_task(self._score(pending, group))
+        pending.task.add_done_callback(lambda _: self._finish(pending))
 
-    def _ended(self, pending: _Pending) -> None:
+    def _finish(self, pending: _PendingGroup) -> None:
         pending.end = time.monotonic()
         pending.task = None
-        pending.done.set()
-        self._room.release()
+        pending.finished.set()
+        self._capacity.release()
 
-    async def _score(self, pending: _Pending, group: RolloutGroup) -> None:
-        async def ask(source: RewardSource) -> None:
-            pending.outcomes[source.name] = await self._outcome(source, group)
+    async def _score(self, pending: _PendingGroup, group: RolloutGroup) -> None:
+        async def score_by(source: RewardSource) -> None:
+            pending.results[source.name] = await self._result(source, group)
 
-        await asyncio.gather(*map(ask, self._sources))
+        await asyncio.gather(*map(score_by, self._sources))
 
-    async def _outcome(self, source: RewardSource, group: RolloutGroup) -> Outcome:
-        client, sets = self._clients[id(source.client)]
+    async def _result(self, source: RewardSource, group: RolloutGroup) -> SourceResult:
+        client, uploads = self._clients[id(source.client)]
         videos = list(group.videos)
 
-        async def ask(references: ReferencesLike) -> GroupResponse:
+        async def score_group(references: ReferencesLike) -> GroupResponse:
             return await client.score_group(references, videos, fps=group.fps, prompt=group.prompt, model=source.model)
 
         try:
-            return check_group(await sets.ask(group.references, ask), len(videos))
+            references = await asyncio.to_thread(to_references, group.references)
+            if isinstance(references, str):
+                response = await score_group(references)
+            else:
+                response = await uploads.call_by_id(references, score_group)
+            return check_group(response, len(videos))
         except RewardError as error:
             return error
-        except Exception as error:
-            log.exception("asking for %s of group %s failed", source.name, group.key)
+        except Exception as error:  # a client of the user's own may raise anything
+            log.exception("the source %s failed for group %s", source.name, group.key)
             return InternalError(f"{type(error).__name__}: {error}")
 
 
-class _Pending:
-    """A group under way: written to by the loop's thread, read by the caller's once it is done or given up."""
+class _PendingGroup:
+    """A group that is being scored: written by the loop's thread, and read by the caller's once it is finished."""
 
-    def __init__(self, group: RolloutGroup):
+    def __init__(self, group: RolloutGroup) -> None:
         self.key = group.key
         self.size = len(group.videos)
-        self.outcomes: dict[str, Outcome] = {}
+        self.results: dict[str, SourceResult] = {}
         self.begin = self.end = math.inf
-        self.done = threading.Event()
+        self.finished = threading.Event()
         self.task: asyncio.Task[None] | None = None
 
     def cancel(self) -> None:
@@ -231,6 +214,20 @@ class _Pending:
 
 
 class _Step:
+    """The groups since the last `collect`, and the seconds that `submit` has waited for capacity."""
+
     def __init__(self) -> None:
-        self.groups: list[_Pending] = []
+        self.groups: list[_PendingGroup] = []
         self.waited_s = 0.0
+
+
+def _open(client: RewardClient | Callable[[], RewardClient]) -> RewardClient:
+    # a class of clients has their methods too
+    if isinstance(client, RewardClient) and not isinstance(client, type):
+        return client
+    return client()  # type: ignore[operator]
+
+
+def _wait_for(groups: Sequence[_PendingGroup], until: float) -> None:
+    for pending in groups:
+        pending.finished.wait(max(until - time.monotonic(), 0.0))

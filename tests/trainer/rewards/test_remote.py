@@ -1,4 +1,4 @@
-"""RemoteReward on the public fake client: order, masks, room, deadlines, weights, ends."""
+"""RemoteReward on the fake client: order, masks, capacity, deadlines and shutdown."""
 
 import asyncio
 import gc
@@ -13,19 +13,22 @@ import pytest
 
 from identity_reward_client import FakeRewardClient
 from identity_reward_client.errors import Overloaded, ScoringFailed
-from tests.trainer.conftest import Slow, flat_clip, level, named
-from trainer.rewards import RemoteReward
-from trainer.step import NoRewards, RewardSource
+from tests.support.waiting import GENEROUS_S, wait_until
+from tests.trainer.conftest import HeldClient, flat_clip, level, make_group
+from trainer.rewards import NoRewards, RemoteReward, RewardSource
 from trainer.types import RolloutGroup
 
 
-def test_answers_find_their_items_in_whatever_order_they_come():
-    client = Slow({"a": 0.3, "b": 0.15, "c": 0.0})
+def test_rewards_have_the_order_of_submission_whatever_the_order_of_the_answers():
+    client = HeldClient("a", "b", "c")
     with RemoteReward(client) as reward:
-        for group in (named("a", 1, 2), named("b", 3, 4), named("c", 5, 6)):
+        for group in (make_group("a", 1, 2), make_group("b", 3, 4), make_group("c", 5, 6)):
             reward.submit(group)
+        for count, key in enumerate("cba", 1):
+            client.release(key)
+            wait_until(lambda count=count: len(client.answered) == count, "the answer")
         step = reward.collect()
-    assert client.order == ["c", "b", "a"]
+    assert client.answered == ["c", "b", "a"]
     assert step.keys_P == ("a", "b", "c")
     assert np.rint(step.rewards_PG * 255).tolist() == [[1, 2], [3, 4], [5, 6]]
     assert step.valid_PG.all()
@@ -33,25 +36,24 @@ def test_answers_find_their_items_in_whatever_order_they_come():
     assert {item: level(r) for item, r in step.by_item().items()}["b", 1] == 4
 
 
-def test_submit_returns_at_once_and_the_rest_hides_behind_the_caller(grey_group):
-    with RemoteReward(FakeRewardClient(latency_s=0.3)) as reward:
-        begin = time.monotonic()
-        reward.submit(grey_group("a", 1))
-        assert time.monotonic() - begin < 0.1
-        time.sleep(0.4)
-        begin = time.monotonic()
+def test_submit_does_not_wait_and_scoring_beside_other_work_is_hidden(clock):
+    client = HeldClient("a")
+    with RemoteReward(client) as reward:
+        reward.submit(make_group("a", 1))  # would wait forever if it waited for the answer
+        wait_until(lambda: client.active, "the call")
+        clock.now_s = 3.0
+        client.release("a")
+        wait_until(reward._step.groups[0].finished.is_set, "the result")
+        clock.now_s = 4.0
         step = reward.collect()
-        assert time.monotonic() - begin < 0.1
-    assert step.scoring_s == pytest.approx(0.3, abs=0.1)
-    assert step.hidden_s == pytest.approx(step.scoring_s, abs=0.05)
+    assert (step.scoring_s, step.waited_s, step.hidden_s) == (3.0, 0.0, 3.0)
 
 
-def test_an_item_that_fails_is_missing_and_its_neighbours_are_not(grey_group):
+def test_failed_item_is_missing_and_its_neighbours_are_not():
     with RemoteReward(FakeRewardClient(fail={1: ScoringFailed("no")})) as reward:
-        reward.submit(grey_group("a", 10, 20, 30))
-        reward.submit(
-            RolloutGroup("b", [b"anna"], [flat_clip(40), flat_clip(50), np.full((4, 8, 8, 3), np.nan)], fps=8)
-        )
+        reward.submit(make_group("a", 10, 20, 30))
+        clips = [flat_clip(40), flat_clip(50), np.full((4, 8, 8, 3), np.nan)]
+        reward.submit(RolloutGroup("b", [b"anna"], clips, fps=8))
         step = reward.collect()
     assert step.valid_PG.tolist() == [[True, False, True], [True, False, False]]
     assert np.isnan(step.rewards_PG[~step.valid_PG]).all()
@@ -61,158 +63,168 @@ def test_an_item_that_fails_is_missing_and_its_neighbours_are_not(grey_group):
     assert step.error_counts == {"scoring_failed": 2, "invalid_request": 1}
 
 
-def test_a_call_that_fails_costs_its_own_group(grey_group):
+def test_failed_call_costs_its_own_group_only():
     with RemoteReward(FakeRewardClient(fail_calls={0: Overloaded("full")}), max_in_flight=1) as reward:
-        reward.submit(grey_group("a", 1, 2))
-        reward.submit(grey_group("b", 3, 4))
+        reward.submit(make_group("a", 1, 2))
+        reward.submit(make_group("b", 3, 4))
         step = reward.collect()
     assert step.valid_PG.tolist() == [[False, False], [True, True]]
     assert step.error_counts == {"overloaded": 2}
 
 
-def test_groups_of_several_sizes_end_in_missing_items(grey_group):
+def test_smaller_groups_end_in_missing_items():
     with RemoteReward(FakeRewardClient()) as reward:
-        reward.submit(grey_group("a", 1))
+        reward.submit(make_group("a", 1))
         reward.submit(RolloutGroup("b", [b"anna"], np.stack([flat_clip(2), flat_clip(3)]), fps=8))
         step = reward.collect()
     assert step.valid_PG.tolist() == [[True, False], [True, True]]
     assert step.errors == ()
 
 
-def test_a_step_without_a_reward_raises_and_the_next_one_may_go_on(grey_group):
+def test_step_without_a_reward_raises_and_the_next_one_continues():
     with RemoteReward(FakeRewardClient(fail_calls={0: Overloaded("full")})) as reward:
-        reward.submit(grey_group("a", 1, 2))
+        reward.submit(make_group("a", 1, 2))
         with pytest.raises(NoRewards, match=r"no item of 1 groups has a reward: 2 x overloaded; first: full") as caught:
             reward.collect()
         assert caught.value.step.error_counts == {"overloaded": 2}
-        reward.submit(grey_group("a", 3))
+        reward.submit(make_group("a", 3))
         assert level(reward.collect().rewards_PG[0, 0]) == 3
 
 
-def test_no_more_than_max_in_flight_are_under_way():
-    client = Slow({str(n): 0.05 for n in range(9)})
+def test_submit_waits_while_max_in_flight_groups_are_scored(monkeypatch, clock):
+    waiting = threading.Event()
+
+    class WatchedSemaphore(threading.Semaphore):
+        def acquire(self, blocking=True, timeout=None):
+            if super().acquire(blocking=False):
+                return True
+            waiting.set()
+            return super().acquire(blocking, timeout)
+
+    monkeypatch.setattr(threading, "Semaphore", WatchedSemaphore)
+    client = HeldClient(*"abcdefghi")
     with RemoteReward(client, max_in_flight=2) as reward:
-        begin = time.monotonic()
-        for n in range(9):
-            reward.submit(named(str(n), n))
-        assert time.monotonic() - begin > 0.15, "submit waits for room"
+        groups = [make_group(key, n) for n, key in enumerate("abcdefghi")]
+        submitting = threading.Thread(target=lambda: [reward.submit(group) for group in groups])
+        submitting.start()
+        wait_until(lambda: client.active == 2, "two calls")
+        assert waiting.wait(GENEROUS_S)
+        assert len(reward._step.groups) == 2
+        clock.now_s = 5.0
+        for key in "abcdefghi":
+            client.release(key)
+        submitting.join(GENEROUS_S)
         step = reward.collect()
-    assert client.most_active == 2
+    assert client.max_active == 2
     assert step.valid_PG.all()
-    assert step.waited_s > 0.15
+    assert step.waited_s == 5.0
 
 
-def test_a_clip_is_let_go_once_its_group_is_answered():
-    clip = flat_clip(1, frames=33)  # more than the model looks at: what is sent is a copy
+def test_clip_is_released_once_its_group_is_scored():
+    clip = flat_clip(1, frames=33)  # more than the model samples, so that a copy is sent
     with RemoteReward(FakeRewardClient()) as reward:
         reward.submit(RolloutGroup("a", [b"anna"], [clip], fps=8))
-        gone = weakref.ref(clip)
+        reference = weakref.ref(clip)
         del clip
-        deadline = time.monotonic() + 5
-        while gone() is not None and time.monotonic() < deadline:
-            time.sleep(0.02)
-            gc.collect()
-        assert gone() is None
+        wait_until(lambda: gc.collect() is not None and reference() is None, "the clip released")
         assert reward.collect().valid_PG.all()
 
 
-def test_what_is_not_there_when_the_step_is_over_is_missing():
-    client = Slow({"late": 60.0})
+def test_reward_that_is_late_for_the_step_is_missing():
+    client = HeldClient("late")
     with RemoteReward(client, step_wait_s=0.5) as reward:
-        reward.submit(named("late", 1, 2))
-        reward.submit(named("b", 3))
+        reward.submit(make_group("late", 1, 2))
+        reward.submit(make_group("b", 3))
+        wait_until(lambda: client.answered == ["b"], "the answer")
         begin = time.monotonic()
         step = reward.collect()
-        assert 0.4 < time.monotonic() - begin < 2
+        assert time.monotonic() - begin > 0.4
         assert step.valid_PG.tolist() == [[False, False], [True, False]]
         assert step.error_counts == {"deadline_exceeded": 2}
-        # its room is free again, and its answer is nobody's
-        assert client.active == 0
-        reward.submit(named("late2", 9))
+        assert client.active == 0, "its call is cancelled and its capacity is free"
+        reward.submit(make_group("c", 9))
+        wait_until(lambda: client.answered == ["b", "c"], "the answer")
         assert np.rint(reward.collect().rewards_PG * 255).tolist() == [[9]]
 
 
-def test_a_step_that_finds_no_room_goes_on_without_the_group():
-    with RemoteReward(Slow({"a": 60.0}), max_in_flight=1, step_wait_s=0.4) as reward:
-        reward.submit(named("a", 1))
+def test_step_without_capacity_continues_without_the_group():
+    with RemoteReward(HeldClient("a"), max_in_flight=1, step_wait_s=0.4) as reward:
+        reward.submit(make_group("a", 1))
         begin = time.monotonic()
-        reward.submit(named("b", 2))
-        reward.submit(named("c", 3))
-        assert 0.3 < time.monotonic() - begin < 1
+        reward.submit(make_group("b", 2))
+        reward.submit(make_group("c", 3))
+        assert time.monotonic() - begin > 0.3
         with pytest.raises(NoRewards, match="3 x deadline_exceeded"):
             reward.collect()
-        assert time.monotonic() - begin < 3
 
 
-def test_a_client_that_can_not_be_cancelled_does_not_hold_the_loop():
+def test_client_that_ignores_cancellation_does_not_block_the_step():
+    release = threading.Event()
+
     class Stubborn(FakeRewardClient):
         async def score_group(self, references, videos, **options):
-            until = time.monotonic() + 3
-            while time.monotonic() < until:
+            while not release.is_set():
                 try:
-                    await asyncio.sleep(until - time.monotonic())
+                    await asyncio.sleep(0.01)
                 except asyncio.CancelledError:
                     continue
             return await super().score_group(references, videos, **options)
 
     with RemoteReward(Stubborn(), step_wait_s=0.2) as reward:
-        reward.submit(named("a", 1))
-        begin = time.monotonic()
+        reward.submit(make_group("a", 1))
         with pytest.raises(NoRewards):
             reward.collect()
-        assert time.monotonic() - begin < 3
+        release.set()
 
 
-def test_closing_ends_what_is_under_way_and_wakes_who_waits():
-    client = Slow({"a": 60.0})
+def test_close_cancels_calls_and_wakes_a_thread_that_waits():
+    client = HeldClient("a")
     reward = RemoteReward(client)
-    reward.submit(named("a", 1))
-    said = []
+    reward.submit(make_group("a", 1))
+    wait_until(lambda: client.active, "the call")
+    messages = []
 
-    def wait():
+    def collect():
         with pytest.raises(RuntimeError) as caught:
             reward.collect()
-        said.append(str(caught.value))
+        messages.append(str(caught.value))
 
-    waiting = threading.Thread(target=wait)
-    waiting.start()
-    time.sleep(0.2)
-    begin = time.monotonic()
+    thread = threading.Thread(target=collect)
+    thread.start()
     reward.close()
-    waiting.join(5)
-    assert time.monotonic() - begin < 2
-    assert said == ["this RemoteReward is closed"]
+    thread.join(GENEROUS_S)
+    assert messages == ["this RemoteReward is closed"]
     assert client._closed
     reward.close()
     with pytest.raises(RuntimeError, match="closed"):
-        reward.submit(named("b", 1))
+        reward.submit(make_group("b", 1))
 
 
-def test_what_can_not_be_meant_is_refused(grey_group):
+def test_invalid_arguments_are_refused():
     with pytest.raises(ValueError, match="max_in_flight"):
         RemoteReward(FakeRewardClient(), max_in_flight=0)
-    with pytest.raises(ValueError, match="has an end"):
+    with pytest.raises(ValueError, match="positive, finite number of seconds, got inf"):
         RemoteReward(FakeRewardClient(), step_wait_s=np.inf)
     with pytest.raises(ValueError, match="same name"):
         RemoteReward([RewardSource("a", FakeRewardClient()), RewardSource("a", FakeRewardClient())])
-    with pytest.raises(ValueError, match="weight other than 0"):
-        RemoteReward([RewardSource("a", FakeRewardClient(), weight=0.0)])
-    with pytest.raises(ValueError, match="finite"):
-        RemoteReward([RewardSource("a", FakeRewardClient(), weight=np.nan)])
-    with pytest.raises(ValueError, match="has no videos"):
-        RolloutGroup("a", [b"anna"], [])
+
+
+def test_client_that_cannot_be_created_leaves_no_thread():
     with pytest.raises(ZeroDivisionError):
         RemoteReward(lambda: 1 / 0)
     assert not [thread for thread in threading.enumerate() if thread.name == "remote-reward"]
+
+
+def test_empty_step_and_repeated_key_are_refused():
     with RemoteReward(FakeRewardClient()) as reward:
         with pytest.raises(ValueError, match="no group was submitted"):
             reward.collect()
-        reward.submit(grey_group("a", 1))
+        reward.submit(make_group("a", 1))
         with pytest.raises(ValueError, match="submitted twice"):
-            reward.submit(grey_group("a", 2))
+            reward.submit(make_group("a", 2))
         assert level(reward.collect().rewards_PG[0, 0]) == 1
 
 
-def test_it_loads_no_torch():
+def test_torch_is_not_loaded():
     code = "import sys, trainer.rewards, trainer.advantages; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
