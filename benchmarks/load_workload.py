@@ -17,7 +17,7 @@ from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.inputs.media import to_image, to_video
 from identity_reward_client.messages import GroupRequest, ReferenceSet
 from identity_reward_client.wire import raw_body
-from reward_model.checkpoint import entries, save
+from reward_model.checkpoint import save, tensor_entries
 from reward_model.config import IDENTITY_GRPO
 from reward_model.decoding.media_decoder import InProcessDecoder
 from reward_model.faces.arcface import SAMPLING as ARCFACE
@@ -80,7 +80,7 @@ def write_model(folder: Path) -> Path:
         folder,
         replace(config, name="tiny-w1", frame_sampling=IDENTITY_GRPO),
         tokenizer.to_json(),
-        entries(model.state_dict()),
+        tensor_entries(model.state_dict()),
     )
     return folder
 

@@ -14,7 +14,7 @@ from transformers import Qwen2_5_VLConfig
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLModel
 
 from reward_model.qwen.positions import Span, position_ids
-from reward_model.qwen.runner.sequence import Clip, TokenSequence
+from reward_model.qwen.runner.sequence import TokenSequence, VisionClip
 
 REFERENCE = (1, 44, 44)
 W1_VIDEO, W2_VIDEO = (2, 18, 30), (5, 34, 58)
@@ -92,7 +92,7 @@ class Maker:
 
         def medium(grid, token, key, patches, seconds):
             ids.append(VISION_START)
-            clip = Clip(grid, patches, len(ids), key)
+            clip = VisionClip(grid, patches, len(ids), key)
             clips.append(clip)
             ids.extend([token] * clip.num_tokens + [VISION_END])
             merged = (grid[0], grid[1] // 2, grid[2] // 2)

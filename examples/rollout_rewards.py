@@ -21,8 +21,7 @@ from PIL import Image
 
 from identity_reward_client import RewardError
 from trainer.advantages import group_advantages
-from trainer.rewards import RemoteReward
-from trainer.step import NoRewards
+from trainer.rewards import NoRewards, RemoteReward
 from trainer.types import RolloutGroup, StepRewards
 
 HERE = Path(__file__).resolve().parent

@@ -1,1 +1,1 @@
-"""Reward models: samples in, rewards out. Names are imported from their own files, so that nothing loads unasked."""
+"""Reward models and their training: decoded samples in, rewards out."""

@@ -1,7 +1,7 @@
-"""Reward models on disk: a folder of `config.json`, `model.safetensors` and `tokenizer.json`.
+"""Writes reward models: a folder of `config.json`, `model.safetensors` and `tokenizer.json`.
 
-Weights are written tensor by tensor, so that a model may be larger than memory, into a folder of another name that
-takes the real one when it is whole.
+Weights are written tensor by tensor, so that a model may be larger than memory; safetensors' own writer, which produces
+the same bytes, needs every tensor at once. A folder is written under another name and renamed when it is whole.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .config import RewardModelConfig
 from .folder import CONFIG, TOKENIZER, WEIGHTS, CheckpointError
 
 _CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
-# called with (bytes written, bytes in all)
+# called with (bytes written, total bytes)
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A tensor that is read when its turn to be written comes."""
+class TensorEntry:
+    """A tensor to be written: `read` returns it when it is written, not before."""
 
     name: str
     shape: tuple[int, ...]
@@ -34,21 +34,23 @@ class Entry:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of its values on disk."""
         return torch.Size(self.shape).numel() * self.dtype.itemsize
 
 
-def entries(state: dict[str, torch.Tensor]) -> list[Entry]:
-    return [Entry(name, tuple(tensor.shape), tensor.dtype, tensor.detach) for name, tensor in state.items()]
+def tensor_entries(state: dict[str, torch.Tensor]) -> list[TensorEntry]:
+    """The entries of a state dict in memory."""
+    return [TensorEntry(name, tuple(tensor.shape), tensor.dtype, tensor.detach) for name, tensor in state.items()]
 
 
-def _chunks(tensors: Iterable[Entry]) -> Iterator[bytes | memoryview]:
-    """The bytes of a safetensors file: wide types first, so that every tensor is aligned, then by name."""
+def _chunks(tensors: Iterable[TensorEntry]) -> Iterator[bytes | memoryview]:
+    """The bytes of a safetensors file: wide dtypes first, so that every tensor is aligned, then by name."""
     tensors = sorted(tensors, key=lambda entry: (-entry.dtype.itemsize, entry.name))
-    header, at = {}, 0
+    header, start = {}, 0
     for entry in tensors:
-        span = [at, at + entry.nbytes]
+        span = [start, start + entry.nbytes]
         header[entry.name] = {"dtype": _CODES[entry.dtype], "shape": list(entry.shape), "data_offsets": span}
-        at = span[1]
+        start = span[1]
     text = dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     yield len(text).to_bytes(8, "little") + text
@@ -59,22 +61,24 @@ def _chunks(tensors: Iterable[Entry]) -> Iterator[bytes | memoryview]:
         yield memoryview(tensor.reshape(-1).view(torch.uint8).numpy().data)
 
 
-def weights_sha256(tensors: Iterable[Entry]) -> str:
-    """The hash of the file of weights that `save` would write."""
+def weights_sha256(tensors: Iterable[TensorEntry]) -> str:
+    """SHA-256 of the weights file that `save` would write."""
     digest = sha256()
     for chunk in _chunks(tensors):
         digest.update(chunk)
     return digest.hexdigest()
 
 
-def write_weights(path: Path, tensors: Iterable[Entry], wrote: Callable[[int], None] = lambda count: None) -> str:
-    """A safetensors file; its SHA-256. `wrote` is told of every chunk's bytes."""
+def write_weights(
+    path: Path, tensors: Iterable[TensorEntry], on_written: Callable[[int], None] = lambda count: None
+) -> str:
+    """Writes a safetensors file and returns its SHA-256; `on_written` gets the number of bytes of every chunk."""
     digest = sha256()
     with path.open("wb") as file:
         for chunk in _chunks(tensors):
             file.write(chunk)
             digest.update(chunk)
-            wrote(len(chunk))
+            on_written(len(chunk))
     return digest.hexdigest()
 
 
@@ -82,10 +86,13 @@ def save(
     folder: Path,
     config: RewardModelConfig,
     tokenizer_json: str,
-    tensors: Iterable[Entry],
+    tensors: Iterable[TensorEntry],
     progress: Progress | None = None,
 ) -> RewardModelConfig:
-    """Writes a new folder, all of it or nothing; the config with the hash of the weights is given back."""
+    """Writes a new folder, whole or not at all, and returns the config with the hash of the weights.
+
+    `tokenizer_json`: the text of `tokenizer.json`. CheckpointError when the folder exists or the disk is too full.
+    """
     if folder.exists():
         raise CheckpointError(f"{folder} exists already; give a folder that doesn't, or remove it")
     tensors = list(tensors)
@@ -101,13 +108,13 @@ def save(
     try:
         written = 0
 
-        def wrote(count: int) -> None:
+        def on_written(count: int) -> None:
             nonlocal written
             written += count
             if progress is not None:
                 progress(min(written, total), total)
 
-        config = replace(config, weights_sha256=write_weights(partial / WEIGHTS, tensors, wrote))
+        config = replace(config, weights_sha256=write_weights(partial / WEIGHTS, tensors, on_written))
         (partial / CONFIG).write_text(dumps(config.to_json(), indent=1) + "\n")
         (partial / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
         partial.rename(folder)
@@ -117,24 +124,24 @@ def save(
 
 
 def write_torch_file(path: Path, state: dict[str, torch.Tensor]) -> None:
-    """PyTorch's own format, for code that reads nothing else."""
+    """Writes a state dict in PyTorch's own format, for programs that read no other."""
     torch.save(state, path)
 
 
 def model_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
-    """Of a tensor of the model: the final norm and the head are float32 whatever the body is."""
+    """The dtype of one of the model's tensors: the body's `dtype`; float32 for the final norm and the reward head."""
     return dtype if name.startswith("body.") else torch.float32
 
 
-def check_same(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], where: str) -> None:
-    """CheckpointError that lists what is missing, unexpected and of another shape."""
+def check_same(expected: dict[str, tuple[int, ...]], actual: dict[str, tuple[int, ...]], where: str) -> None:
+    """CheckpointError that lists tensors (name -> shape) that are missing, unexpected or of another shape."""
     problems = [
-        *[f"missing {name}" for name in sorted(wanted.keys() - found.keys())],
-        *[f"unexpected {name}" for name in sorted(found.keys() - wanted.keys())],
+        *[f"missing {name}" for name in sorted(expected.keys() - actual.keys())],
+        *[f"unexpected {name}" for name in sorted(actual.keys() - expected.keys())],
         *[
-            f"{name} is {list(found[name])} instead of {list(wanted[name])}"
-            for name in sorted(wanted.keys() & found.keys())
-            if found[name] != wanted[name]
+            f"{name} is {list(actual[name])} instead of {list(expected[name])}"
+            for name in sorted(expected.keys() & actual.keys())
+            if actual[name] != expected[name]
         ],
     ]
     if problems:

@@ -1,7 +1,8 @@
-"""`identity-reward import-checkpoint` and `export-checkpoint`."""
+"""Commands `identity-reward import-checkpoint` and `export-checkpoint`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -16,23 +17,23 @@ def import_checkpoint(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
     base: Annotated[Path | None, typer.Option(help="Qwen2.5-VL-3B-Instruct, where the checkpoint is LoRA.")] = None,
     step: Annotated[int | None, typer.Option(help="Which checkpoint; the highest number by default.")] = None,
-    name: Annotated[str, typer.Option(help="What the model is called in answers.")] = "identity-reward",
+    name: Annotated[str, typer.Option(help="The model's name in responses.")] = "identity-reward",
     sampling: Annotated[
         str | None, typer.Option(help="identity-grpo or paper; the checkpoint's own by default.")
     ] = None,
     positions: Annotated[str, typer.Option(help="Position ids of transformers 4.51 (as released) or 5.")] = "4.51",
-    vision_ids: Annotated[bool, typer.Option("--vision-ids", help="Name each picture in the prompt.")] = False,
+    vision_ids: Annotated[bool, typer.Option("--vision-ids", help="Name each image in the prompt.")] = False,
     dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16 on disk; exact values by default.")] = None,
 ) -> None:
-    """Turn a released Identity-GRPO reward checkpoint into a folder that `identity-reward serve --model` takes."""
+    """Turn a released Identity-GRPO reward checkpoint into a folder that `identity-reward serve --model` accepts."""
     from .config import FRAME_SAMPLINGS, PositionDialect
     from .folder import CheckpointError
     from .importing.importer import import_checkpoint as run
     from .qwen.loading import DTYPES
 
-    _one_of("--sampling", sampling, FRAME_SAMPLINGS)
-    _one_of("--positions", positions, ("4.51", "5"))
-    _one_of("--dtype", dtype, DTYPES)
+    _check_choice("--sampling", sampling, FRAME_SAMPLINGS)
+    _check_choice("--positions", positions, ("4.51", "5"))
+    _check_choice("--dtype", dtype, DTYPES)
     columns = (TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -49,7 +50,7 @@ def import_checkpoint(
                 position_dialect=cast(PositionDialect, positions),
                 vision_ids=vision_ids,
                 dtype=DTYPES[dtype] if dtype else None,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                progress=lambda written, total: bar.update(task, completed=written, total=total),
             )
         except CheckpointError as error:
             bar.stop()
@@ -75,11 +76,11 @@ def export_checkpoint(
         _fail("export-checkpoint", error)
 
 
-def _one_of(option: str, given: str | None, known) -> None:
-    if given is not None and given not in known:
-        raise typer.BadParameter(f"{given!r} is none of {', '.join(known)}", param_hint=option)
+def _check_choice(option: str, value: str | None, choices: Iterable[str]) -> None:
+    if value is not None and value not in choices:
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(choices)}", param_hint=option)
 
 
-def _fail(verb: str, error: Exception) -> None:
-    typer.echo(f"identity-reward {verb}: {error}", err=True)
+def _fail(command: str, error: Exception) -> None:
+    typer.echo(f"identity-reward {command}: {error}", err=True)
     raise typer.Exit(2)

@@ -73,11 +73,13 @@ class PromptTemplate:
         return tuple(piece.value for piece in self.pieces if piece.kind == "reward")
 
     def to_json(self) -> dict[str, Any]:
+        """Its entry in `config.json`; a piece is an object of one key, its kind."""
         pieces = [{piece.kind: piece.value} for piece in self.pieces]
         return {"name": self.name, "vision_ids": self.vision_ids, "pieces": pieces}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> PromptTemplate:
+        """The inverse of `to_json`; KeyError for a missing entry."""
         pieces = tuple(Piece(kind, text) for piece in value["pieces"] for kind, text in piece.items())
         return cls(value["name"], pieces, value["vision_ids"])
 
@@ -124,10 +126,12 @@ class RewardModelConfig:
 
     @property
     def frame_pixels(self) -> PixelRule:
+        """How frames of videos are resized."""
         return cast(PixelRule, self.frame_sampling.frame_pixels)
 
     @property
     def reference_pixels(self) -> PixelRule:
+        """How reference images are resized."""
         return cast(PixelRule, self.frame_sampling.reference_pixels)
 
     @property
@@ -138,6 +142,7 @@ class RewardModelConfig:
         return sha256(dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
+        """The content of `config.json`."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["template"] = self.template.to_json()
         values["frame_sampling"] = asdict(self.frame_sampling)

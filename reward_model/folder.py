@@ -1,4 +1,4 @@
-"""The folder that a reward model is kept in. Imports no torch: what can be said of a folder without loading it."""
+"""Folders of models: which kind they hold, and the config of a reward model. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json
 
 
 class CheckpointError(Exception):
-    """A folder or file that can't be read as a reward model; one line that says what is wrong and what would do."""
+    """A folder or file that is not a whole model; one line that says what is wrong and what would help."""
 
 
 def kind_of(folder: Path) -> str | None:
-    """What a folder says that it holds other than a Qwen2.5-VL reward model: "face-tracks", or None."""
+    """The kind that the folder's `config.json` names ("face-tracks"); None for a Qwen2.5-VL reward model."""
     try:
         values = loads((folder / CONFIG).read_text())
     except (OSError, UnicodeDecodeError, JSONDecodeError):
@@ -24,7 +24,7 @@ def kind_of(folder: Path) -> str | None:
 
 
 def read_config(folder: Path) -> RewardModelConfig:
-    """CheckpointError where `folder` isn't a whole reward model."""
+    """The config of a reward model; CheckpointError unless `folder` holds a whole one."""
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is no folder")
     missing = [name for name in (CONFIG, WEIGHTS, TOKENIZER) if not (folder / name).is_file()]

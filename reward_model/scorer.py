@@ -1,4 +1,4 @@
-"""A scorer is a model on the server: samples in, rewards out, by three verbs, a price and a warm-up."""
+"""Protocol of a scorer: a model that computes rewards of samples."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from .types import CacheCount, Price, Sample, Score, Size
 
 @dataclass(frozen=True)
 class ScorerInfo:
+    """What a server lists about a model, and what clients need to prepare inputs for it."""
+
     name: str
     version: str
-    # sha256 over weights and preprocessing: equal ones give equal scores for equal bytes in one dtype
+    # SHA-256 over weights and preprocessing: models with equal ones give equal scores in one dtype
     fingerprint: str
-    # what the model knows, in a word: "photographs", "rendered people", "none"
+    # the kind of images the model was trained on: "photographs", "rendered people", "none"
     domain: str
     description: str
     frame_sampling: FrameSampling
@@ -33,34 +35,41 @@ class ScorerInfo:
 
 
 class Scorer(Protocol):
-    """`preprocess` is called from several threads at once, `forward` from one thread at a time.
+    """A model on the server. Its batches go through `preprocess`, `forward` and `postprocess`.
 
-    Samples of one group share their `ReferenceSet` object; `ReferenceSet.keys` let a scorer keep what it computed for
-    a picture. Errors are `identity_reward_client.errors.RewardError`s.
+    `preprocess` is called from several threads at once, `forward` from one thread at a time. Samples of one group share
+    their `ReferenceSet` object, whose `keys` let a scorer cache what it computes for an image. Errors are classes of
+    `identity_reward_client.errors`; a failure is never a number.
     """
 
     info: ScorerInfo
 
     def price(self, references: Sequence[Size], num_frames: int, size: Size, prompt: str | None) -> Price:
-        """What a sample of these sizes costs, in tokens: `num_frames` frames of `size` after sampling. Quick."""
+        """Cost in tokens of a sample with `num_frames` sampled frames of `size` (height, width). Takes no time."""
         ...
 
     def preprocess(self, sample: Sample) -> Any:
-        """CPU work of one sample: everything but the model."""
+        """All work on one sample but the model's, on the CPU. The result is an element of `forward`'s batch.
+
+        Raises InvalidMedia, or ReferenceWithoutFace, for pixels that the model cannot score.
+        """
         ...
 
     def forward(self, batch: Sequence[Any]) -> Sequence[Any]:
-        """The model, over a batch of what `preprocess` gave; one raw output each, in order."""
+        """The model over a batch of prepared samples: one raw output for each, in order.
+
+        A sample's output does not depend on the others. Raises DeviceLost when the device fails for good.
+        """
         ...
 
     def postprocess(self, raw: Any) -> Score:
-        """One raw output to a score. A reward that is not finite raises NonFiniteReward."""
+        """One raw output to a score; raises NonFiniteReward for NaN or infinity, or the error that `raw` is."""
         ...
 
     def warm_up(self) -> None:
-        """Run everything once, so that the first request pays nothing for being first."""
+        """Runs everything once, so that the first request is as fast as later ones."""
         ...
 
     def caches(self) -> Sequence[CacheCount]:
-        """What it kept of earlier samples, counted; may be called from any thread."""
+        """Counters of its caches; may be called from any thread."""
         ...

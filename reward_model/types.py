@@ -1,4 +1,4 @@
-"""What a reward model looks at, decoded and ready. Pixels are uint8 RGB."""
+"""Decoded inputs and outputs of a reward model. Pixels are uint8 RGB."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class ReferenceSet:
-    """One picture a person, in the order that the prompt names them."""
+    """Decoded reference images: one image a person, in the order in which the prompt names them.
 
-    images: tuple[np.ndarray, ...]  # each [H, W, 3] uint8
+    Its wire form is `identity_reward_client.messages.ReferenceSet`.
+    """
+
+    # each uint8 [H, W, 3]
+    images: tuple[np.ndarray, ...]
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
-        """A content hash for every picture: what caches of features are keyed by."""
+        """A content hash for every image, by which scorers cache what they compute for it."""
         return tuple(
             sha256(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
             for image in self.images
@@ -27,28 +31,35 @@ class ReferenceSet:
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """The frames that the model's frame sampling picked, and where in the source they stand."""
+    """Decoded frames that the model's frame sampling selects, and their place in the source.
 
-    frames_THWC: np.ndarray  # uint8, T = len(frame_indices)
-    fps: float  # of the source
+    Its wire form is `identity_reward_client.messages.Video`.
+    """
+
+    # uint8 [T, H, W, 3], T = len(frame_indices)
+    frames_THWC: np.ndarray
+    # frames per second of the source
+    fps: float
     num_source_frames: int
     frame_indices: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
+    """What one reward is computed from."""
+
     references: ReferenceSet
     video: Video
     prompt: str | None = None
 
 
-# (height, width) in pixels, or None for a file that nobody has opened: it counts as the largest that a model takes
+# (height, width) in pixels; None: not known yet, which counts as the largest that a model accepts
 Size = tuple[int, int] | None
 
 
 @dataclass(frozen=True)
 class Price:
-    """What a sample costs a model, in tokens: `shared` is paid once for a whole group, `own` by every video."""
+    """Cost of a sample for a model, in tokens: `shared` is paid once a group, `own` once for every video."""
 
     shared: int
     own: int
@@ -56,7 +67,7 @@ class Price:
 
 @dataclass(frozen=True)
 class CacheCount:
-    """What one cache of a scorer did since it was loaded."""
+    """Counters of one cache of a scorer since it was loaded, and the bytes that it holds now."""
 
     name: str
     hits: int
@@ -67,6 +78,9 @@ class CacheCount:
 
 @dataclass(frozen=True)
 class Score:
+    """A reward, whose scale is the model's own, and how it came about."""
+
+    # finite
     reward: float
-    # what the reward is made of (JSON types only); models that have nothing to say leave it empty
+    # parts that the reward is made of, in JSON types; may be empty
     details: dict[str, Any] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, Protocol, TypedDict, Unpack, runtime_checkable
 
-from .fps import Fps
+from .fields.fps import Fps
 from .messages import CompareResponse, GroupResponse, Image, ModelInfo, ScoreResponse, Video
 
 # a path, the bytes of an encoded file, pixels as a numpy array, torch tensor or PIL image, or a wire message
@@ -95,5 +95,5 @@ def request_fields(options: Mapping[str, object], kind: type[ScoreOptions]) -> d
     names = kind.__annotations__
     for name in options:
         if name not in names:
-            raise TypeError(f"unnames option {name!r}; there are {', '.join(names)}")
+            raise TypeError(f"unknown option {name!r}; there are {', '.join(names)}")
     return {name: value for name, value in options.items() if name != "fps" and value is not None}

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 from . import preference
 from .base import CompareOptions, GroupOptions, ImageLike, ReferencesLike, ScoreOptions, VideoLike, request_fields
 from .errors import MissingFps, ModelNotFound, ReferenceSetNotFound, RewardError
-from .fps import resolve_fps
+from .fields.fps import resolve_fps
 from .frame_sampling import FrameSampling
 from .inputs.groups import prepare_group
 from .inputs.media import to_references

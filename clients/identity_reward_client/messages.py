@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from .fps import Fps
+from .fields.buffers import Buffer
+from .fields.fps import Fps
 from .frame_sampling import FrameSampling
 from .preference import THETA, Preference
-from .wire.buffers import Buffer
 
 API_VERSION: Literal["v1"] = "v1"
 
@@ -72,7 +72,8 @@ class Video(Message):
 
     `fps` (frames per second of the source) is required for frames and images, and overrides the rate that a file
     states; "compat" stands for the `compat_fps` of the model's frame sampling.
-    A sender that samples frames states their source: `num_source_frames` and `frame_indices`.
+    A sender that samples frames states their source: `num_source_frames` and `frame_indices`. The server decodes this
+    message to a `reward_model.types.Video`.
     """
 
     data: Buffer | None = Field(default=None, repr=False)
@@ -106,7 +107,10 @@ References = Annotated[list[Image], Field(min_length=1)] | ContentId
 
 
 class ReferenceSet(Message):
-    """One image per person, in the order in which the prompt names them."""
+    """One image per person, in the order in which the prompt names them.
+
+    The server decodes this message to a `reward_model.types.ReferenceSet`.
+    """
 
     images: list[Image] = Field(min_length=1)
 

@@ -42,7 +42,7 @@ def reference() -> str:
 def _section(path: tuple[str, ...], command: Any) -> str:
     arguments = [param for param in command.params if not param.opts[0].startswith("-")]
     words = [PROGRAM, *path, *(_shown(argument) for argument in arguments), "[OPTIONS]"]
-    parts = [f"### {PROGRAM} {' '.join(path)}", f"`{' '.join(words)}`", plain(_text(command.help or ""))]
+    parts = [f"## {PROGRAM} {' '.join(path)}", f"`{' '.join(words)}`", plain(_text(command.help or ""))]
     rows = [(f"`{param.name.upper()}`", "required" if param.required else "", plain(_text(param.help or "")))
             for param in arguments]  # fmt: skip
     rows += [_option(param) for param in command.params if param.opts[0].startswith("-") and not param.hidden]

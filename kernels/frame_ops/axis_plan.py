@@ -1,8 +1,8 @@
-"""How the kernel walks one axis: blocks of outputs, the inputs that each needs, and its weights as a dense band.
+"""Plan of one axis of a resize: blocks of outputs, the inputs of each block, and its weights as a dense band.
 
-The kernel turns an axis' pass over one block into a matrix product with a [tile, chunks * span] band of weights, so
-that the matrix units do it. Integer weights are split into signed bytes ("limbs", lowest first), whose products add up
-exactly; the pixels are shifted to -128..127, which `bias` makes good.
+The kernel computes an axis' pass over one block as a product with a [tile, chunks * span] band of weights, on the
+matrix units. Integer weights are split into signed bytes ("limbs", lowest first), whose products add up exactly. Pixels
+are shifted to -128..127, for which `bias` corrects.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from .taps import Semantics, Taps, axis_taps
 
 @dataclass(frozen=True, eq=False)
 class AxisPlan:
+    """How the kernel resizes one axis from `size_in` to `size_out` pixels."""
+
     size_in: int
     size_out: int
     # outputs a block; the last block may have fewer
@@ -35,10 +37,11 @@ class AxisPlan:
 
     @property
     def blocks(self) -> int:
+        """Number of blocks of outputs."""
         return len(self.starts)
 
     def pack(self) -> tuple[np.ndarray, int]:
-        """starts, bias, bands as one uint8 array, and where in it the bands begin (a multiple of 16)."""
+        """(starts, bias and bands as one uint8 array; the offset of the bands in it, a multiple of 16)."""
         head = np.concatenate([self.starts, self.bias.ravel()]).view(np.uint8)
         bands = self.bands.ravel().view(np.uint8)
         offset = -(-len(head) // 16) * 16
@@ -49,7 +52,7 @@ class AxisPlan:
 
 @lru_cache(maxsize=1024)
 def axis_plan(size_in: int, size_out: int, semantics: Semantics, tile: int, span: int, limbs: int) -> AxisPlan:
-    """Blocks of at most `tile` outputs over windows of `span` inputs (more than one where the scale is extreme)."""
+    """The cached plan: blocks of at most `tile` outputs over `span` inputs, or several spans at extreme scales."""
     taps = axis_taps(size_in, size_out, semantics)
     per_block, chunks = _block_size(taps, tile, span)
     firsts = np.arange(0, size_out, per_block)
@@ -82,7 +85,7 @@ def axis_plan(size_in: int, size_out: int, semantics: Semantics, tile: int, span
 
 
 def limbs_needed(size_in: int, size_out: int, semantics: Semantics) -> int:
-    """How many signed bytes hold every weight of this axis: 2 for nearly all of `u8`, 3 for `pillow`; 0 for `float`."""
+    """Number of signed bytes that hold every weight of this axis: mostly 2 for `u8`, 3 for `pillow`, 0 for `float`."""
     if semantics == "float":
         return 0
     weights = axis_taps(size_in, size_out, semantics).weights
@@ -102,7 +105,7 @@ def _split(weights: np.ndarray, limbs: int) -> list[np.ndarray]:
 
 
 def _block_size(taps: Taps, tile: int, span: int) -> tuple[int, int]:
-    """(outputs a block, chunks): the largest even block that fits; more chunks only where a block would be tiny."""
+    """(outputs a block, chunks): the largest even block that fits, with more chunks only where it would be tiny."""
     nonzero = taps.weights != 0
     lows = taps.starts + nonzero.argmax(1)
     highs = taps.starts + taps.weights.shape[1] - nonzero[:, ::-1].argmax(1)

@@ -1,9 +1,9 @@
-"""Which implementation runs: the one place of frame_ops that reads the environment.
+"""Choice of the implementation; the only module of frame_ops that reads the environment.
 
 FRAME_OPS_BACKEND
     auto    (default) the Triton kernel for frames on a CUDA device, torch on the CPU otherwise
     triton  the kernel, whatever the device; for frames on the CPU this needs Triton's interpreter (TRITON_INTERPRET=1)
-    naive   the reference, on the CPU, whatever the device: slow, for looking into differences
+    naive   the reference, on the CPU, whatever the device: slow, to investigate differences
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CHOICES = ("auto", "triton", "naive")
 
 
 def backend(device: torch.device) -> Backend:
-    """What frames on `device` are processed by. RuntimeError where that cannot run, saying what would."""
+    """The implementation for frames on `device`. RuntimeError where it cannot run; the message names one that can."""
     choice = os.environ.get("FRAME_OPS_BACKEND", "auto")
     if choice not in _CHOICES:
         raise RuntimeError(f"FRAME_OPS_BACKEND is one of {', '.join(_CHOICES)}, got {choice!r}")

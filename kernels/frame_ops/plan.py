@@ -1,7 +1,7 @@
-"""What one launch does, worked out on the host: which clip's tiles, where their frames, weights and patches are.
+"""Plan of one launch, made on the host: the tiles of every clip, and where their frames, weights and patches are.
 
 Everything that depends on sizes alone is cached: weights by (in, out), a batch's header by its clips' (T, H, W). A call
-only writes pointers and strides into a copy of the header and sends it, a few kilobytes, in one pinned copy.
+only writes pointers and strides into a copy of the header and sends that, a few kilobytes, in one pinned copy.
 """
 
 from __future__ import annotations
@@ -17,19 +17,13 @@ import numpy as np
 import torch
 
 from .axis_plan import AxisPlan, axis_plan, limbs_needed
+from .header import NUM_FIELDS, AxisField, ClipField
+from .layout import PATCH, TEMPORAL_PATCH
 from .taps import Semantics
-
-# int64 words of a clip in the header. The first five are the call's own: pointer to frame 0, strides of T, H, W, C
-FIELDS = 24
-(_FRAMES, _IN_HEIGHT, _IN_WIDTH, _HEIGHT, _WIDTH, _FIRST_ROW, _RESIZED) = range(5, 12)
-# blocks, outputs a block, shift, chunks, pointers to (starts, bias) and to the bands; the same for the two axes
-_X_AXIS, _Y_AXIS = 12, 18
-
-PATCH, MERGED = 14, 28
 
 
 class Shape(NamedTuple):
-    """A clip's frames and the size they are brought to, in pixels; heights and widths out are multiples of 28."""
+    """A clip's number of frames, their size and the size that they are resized to, in pixels (multiples of 28)."""
 
     frames: int
     in_height: int
@@ -40,28 +34,31 @@ class Shape(NamedTuple):
     @property
     def grid(self) -> tuple[int, int, int]:
         """(t, h, w) in patches; an odd clip's last frame is paired with itself."""
-        return (self.frames + 1) // 2, self.height // PATCH, self.width // PATCH
+        return -(-self.frames // TEMPORAL_PATCH), self.height // PATCH, self.width // PATCH
 
     @property
     def resized(self) -> bool:
+        """Whether the size changes."""
         return (self.in_height, self.in_width) != (self.height, self.width)
 
 
 class Tile(NamedTuple):
-    """Output pixels of a program's frame, and the input pixels it reads at a time; powers of two, at least 32."""
+    """Output pixels of a frame that a program computes, input pixels that it reads at a time: powers of two >= 32."""
 
     out_x: int = 64
     in_x: int = 64
     out_y: int = 32
     in_y: int = 32
-    # frames a program makes, one after another
+    # frames that a program computes, one after another
     frames: int = 1
 
 
 @dataclass(frozen=True, eq=False)
 class BatchPlan:
+    """A launch for clips of these shapes."""
+
     shapes: tuple[Shape, ...]
-    # int64 [clips, FIELDS]; pointers and strides are 0
+    # int64 [clips, NUM_FIELDS]; pointers and strides are 0
     header: np.ndarray
     # running totals of programs, int64 [clips]
     ends: np.ndarray
@@ -74,31 +71,40 @@ class BatchPlan:
 
     @property
     def programs(self) -> int:
+        """Programs of the launch."""
         return int(self.ends[-1])
 
     @property
     def chunked(self) -> bool:
+        """Whether some block reads more than one chunk of inputs."""
         return any(axis.chunks > 1 for pair in self.axes if pair for axis in pair)
 
 
 @lru_cache(maxsize=512)
 def plan_batch(shapes: tuple[Shape, ...], semantics: Semantics, tile: Tile) -> BatchPlan:
+    """The cached plan; ValueError for a batch of more programs than one launch takes."""
     limbs = max((_limbs(shape, semantics) for shape in shapes), default=0)
-    header = np.zeros((len(shapes), FIELDS), np.int64)
+    header = np.zeros((len(shapes), NUM_FIELDS), np.int64)
     ends = np.zeros(len(shapes), np.int64)
     axes, first_row, end = [], 0, 0
     for i, shape in enumerate(shapes):
         pair = _axes(shape, semantics, tile, limbs) if shape.resized else None
-        header[i, _FRAMES:_FIRST_ROW] = shape
-        header[i, _FIRST_ROW], header[i, _RESIZED] = first_row, shape.resized
-        for at, axis, out, block in ((_X_AXIS, 0, shape.width, tile.out_x), (_Y_AXIS, 1, shape.height, tile.out_y)):
+        header[i, ClipField.FRAMES : ClipField.FIRST_ROW] = shape
+        header[i, ClipField.FIRST_ROW], header[i, ClipField.RESIZED] = first_row, shape.resized
+        outputs = ((ClipField.X_AXIS, shape.width, tile.out_x), (ClipField.Y_AXIS, shape.height, tile.out_y))
+        tiles = 1
+        for number, (offset, size, block) in enumerate(outputs):
+            fields = header[i, offset:]
             if pair is None:
-                header[i, at : at + 2] = -(-out // block), block
+                fields[AxisField.BLOCKS], fields[AxisField.PER_BLOCK] = -(-size // block), block
             else:
-                header[i, at : at + 4] = pair[axis].blocks, pair[axis].per_block, pair[axis].shift, pair[axis].chunks
+                axis = pair[number]
+                fields[AxisField.BLOCKS], fields[AxisField.PER_BLOCK] = axis.blocks, axis.per_block
+                fields[AxisField.SHIFT], fields[AxisField.CHUNKS] = axis.shift, axis.chunks
+            tiles *= int(fields[AxisField.BLOCKS])
         t, h, w = shape.grid
         first_row += t * h * w
-        end += -(-2 * t // tile.frames) * int(header[i, _X_AXIS] * header[i, _Y_AXIS])
+        end += -(-TEMPORAL_PATCH * t // tile.frames) * tiles
         ends[i] = end
         axes.append(pair)
     if end >= 1 << 31:
@@ -122,7 +128,10 @@ def _axes(shape: Shape, semantics: Semantics, tile: Tile, limbs: int) -> tuple[A
 
 @dataclass
 class DevicePlans:
-    """Weights and headers that are on one device, for work on one stream of it; the least recently used go first."""
+    """LRU caches of the weights and headers that are on one device, for work on one stream of it.
+
+    A batch's axes are all sent before any is evicted, so that a plan of more axes than `capacity` works too.
+    """
 
     device: torch.device
     capacity: int = 256
@@ -131,28 +140,30 @@ class DevicePlans:
     _lock: Lock = field(default_factory=Lock)
 
     def header(self, plan: BatchPlan, frames: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The header of `plan` for these [T, H, W, 3] tensors, on its way to the device on the current stream."""
+        """int64 words of `plan` for these [T, H, W, 3] tensors, sent to the device on the current stream."""
         with self._lock:
             template = self._resolved(plan)
         clips = len(frames)
         pinned = torch.empty(len(template), dtype=torch.int64, pin_memory=self.device.type == "cuda")
         words = pinned.numpy()
         words[:] = template
-        words[: clips * FIELDS].reshape(clips, FIELDS)[:, :5] = [(x.data_ptr(), *x.stride()) for x in frames]
+        pointers = words[: clips * NUM_FIELDS].reshape(clips, NUM_FIELDS)[:, ClipField.SOURCE : ClipField.FRAMES]
+        pointers[:] = [(clip.data_ptr(), *clip.stride()) for clip in frames]
         return pinned.to(self.device, non_blocking=True)
 
     def _resolved(self, plan: BatchPlan) -> np.ndarray:
-        """The header's words with pointers to the weights, which are sent now where they are not there."""
+        """The header's words with pointers to the weights, which are sent first where the device lacks them."""
         if plan in self._headers:
             self._headers.move_to_end(plan)
             return self._headers[plan][0]
         words, tables = plan.header.copy(), []
         self._send({axis for pair in plan.axes if pair for axis in pair} - self._tables.keys())
         for i, pair in enumerate(plan.axes):
-            for at, axis in zip((_X_AXIS, _Y_AXIS), pair or (), strict=False):
+            for offset, axis in zip((ClipField.X_AXIS, ClipField.Y_AXIS), pair or (), strict=False):
                 table, bands = self._tables[axis]
                 self._tables.move_to_end(axis)
-                words[i, at + 4 : at + 6] = table.data_ptr(), table.data_ptr() + bands
+                words[i, offset + AxisField.HEAD] = table.data_ptr()
+                words[i, offset + AxisField.BANDS] = table.data_ptr() + bands
                 tables.append(table)
         resolved = np.concatenate([words.ravel(), plan.ends])
         self._headers[plan] = resolved, tables
@@ -162,7 +173,7 @@ class DevicePlans:
         return resolved
 
     def _send(self, axes: set[AxisPlan]) -> None:
-        """One copy for all of them."""
+        """Sends the packed tables of these axes in one copy."""
         packed = {axis: axis.pack() for axis in axes}
         total = sum(len(data) for data, _ in packed.values())
         pinned = torch.empty(total, dtype=torch.uint8, pin_memory=self.device.type == "cuda" and total > 0)

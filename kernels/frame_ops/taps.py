@@ -1,7 +1,8 @@
-"""Weights of antialiased bicubic interpolation (a = -0.5) along one axis, in the three arithmetics that Qwen2.5-VL's
-preprocessing has had. Pure numpy, vectorised over the outputs.
+"""Weights of antialiased bicubic interpolation (a = -0.5) along one axis, in pure numpy.
 
-`u8`      torch's uint8 interpolation: int16 weights, as many fractional bits as the largest weight leaves room for
+Three arithmetics, of the libraries that Qwen2.5-VL's preprocessing has used:
+
+`u8`      torch's uint8 interpolation: int16 weights, with as many fractional bits as the largest weight allows
           (torch, aten/src/ATen/native/cpu/UpSampleKernel.cpp, compute_index_ranges_int16_weights)
 `pillow`  Pillow 10's: 22 fractional bits (Pillow, src/libImaging/Resample.c, precompute_coeffs, normalize_coeffs_8bpc)
 `float`   torch's float32 interpolation, weights in float32
@@ -28,7 +29,7 @@ class Taps(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def axis_taps(size_in: int, size_out: int, semantics: Semantics) -> Taps:
-    """The taps that bring `size_in` pixels to `size_out`. An axis that keeps its size has one tap of weight 1."""
+    """The taps that resize `size_in` pixels to `size_out`; one tap of weight 1 where the size stays the same."""
     if size_in == size_out:
         dtype = np.float32 if semantics == "float" else np.int32
         return Taps(np.arange(size_out), np.ones((size_out, 1), dtype), 0)
@@ -54,7 +55,7 @@ def _cubic_weights(size_in: int, size_out: int, real: type) -> tuple[np.ndarray,
     distances = (np.float64((offsets + starts[:, None]).astype(real) - centers[:, None]) + 0.5) * np.float64(inverse)
     weights = np.where(offsets < (ends - starts)[:, None], _cubic(distances.astype(real)), real(0.0))
     total: np.ndarray = np.zeros(size_out, real)
-    for column in weights.T:  # one after another, as the sources add them: numpy's own sum pairs them
+    for column in weights.T:  # one after another, like the sources: numpy's sum adds pairwise
         total += column
     return starts, weights / total[:, None]
 

@@ -33,13 +33,14 @@ class DecordDecoder:
         self.threads = threads
 
     def probe(self, data: bytes, max_pixels: int = MAX_PROBED_PIXELS) -> VideoProbe:
+        """The default decoder's probe."""
         return self._pyav.probe(data, max_pixels)
 
     def decode(self, data: bytes, indices: Sequence[int]) -> np.ndarray:
         """Reads from the start: decord's seeks land on wrong frames in streams with open groups of pictures."""
         index = self._pyav.frame_index(data)
         numbers = index.timeline.source_frames(indices)
-        orientation, aspect = self._pyav.orientation(data), self._pyav.pixel_aspect(data)
+        orientation, aspect = self._pyav.geometry(data)
         # decord turns frames by the angle of the display matrix, which a mirrored one has half a turn off
         turned_by_decord = (orientation.rotation + 180 * orientation.mirrored) // 90
         frames: dict[int, np.ndarray] = {}

@@ -55,18 +55,23 @@ class InProcessDecoder:
     def __init__(self, decoder: str = "pyav") -> None:
         self._decoder = decoder
 
-    def start(self) -> None: ...
+    def start(self) -> None:
+        """Nothing has to be prepared."""
 
-    def wait_ready(self) -> None: ...
+    def wait_ready(self) -> None:
+        """Always ready."""
 
     @contextmanager
     def video(self, data: bytes | memoryview, max_pixels: int = MAX_PROBED_PIXELS) -> Iterator[OpenVideo]:
+        """As `MediaDecoder.video`; the file is probed at once."""
         yield ProbedVideo(bytes(data), max_pixels, self._decoder)
 
     def image(self, data: bytes | memoryview, what: str, max_pixels: int, rule: ImageRule) -> np.ndarray:
+        """As `MediaDecoder.image`."""
         return decode_image(data, what, max_pixels, rule)
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Holds no resources."""
 
 
 class ProbedVideo:
@@ -78,6 +83,7 @@ class ProbedVideo:
         self.probe = self._decoder.probe(data, max_pixels)
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
+        """As `OpenVideo.frames`; InvalidMedia where the frames have another size than the header states."""
         frames = self._decoder.decode(self._data, indices)
         height, width = frames.shape[1:3]
         if (height, width) != (self.probe.height, self.probe.width):

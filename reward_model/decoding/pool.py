@@ -57,9 +57,11 @@ class DecodePool:
 
     @property
     def pids(self) -> list[int]:
+        """Process ids of the running workers."""
         return [slot.process.pid for slot in self._slots if slot.process is not None]
 
     def start(self) -> None:
+        """Start all workers; returns before they are ready."""
         with self._changed:
             for slot in self._idle:
                 self._fill(slot)
@@ -83,6 +85,7 @@ class DecodePool:
 
     @contextmanager
     def video(self, data: bytes | memoryview, max_pixels: int = MAX_PROBED_PIXELS) -> Iterator[OpenVideo]:
+        """As `MediaDecoder.video`: one worker is reserved for the file inside the block."""
         with self._job("the video") as request:
             probe = _checked_probe(request({"do": "probe", "max_pixels": max_pixels}, data)[0])
             try:
@@ -92,6 +95,7 @@ class DecodePool:
                     request({"do": "forget"})
 
     def image(self, data: bytes | memoryview, what: str, max_pixels: int, rule: ImageRule) -> np.ndarray:
+        """As `MediaDecoder.image`."""
         with self._job(what) as request:
             job = {"do": "image", "max_pixels": max_pixels, "rule": rule}
             _, pixels = request(job, data, max_reply_bytes=3 * max_pixels)

@@ -54,10 +54,12 @@ class DecodeProcess:
 
     @property
     def pid(self) -> int:
+        """The worker's process id."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
+        """Whether the worker runs and has answered as expected so far."""
         return not self.lost and self._process.poll() is None
 
     def kill(self) -> None:

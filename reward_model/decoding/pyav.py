@@ -17,7 +17,7 @@ from identity_reward_client.errors import InvalidMedia
 
 from .container import DEMUXERS, check_container
 from .display import Orientation, display_size, to_square_pixels
-from .packets import FrameIndex, read_packets
+from .packets import FrameIndex, PacketList, read_packets
 from .timeline import MAX_PROBED_PIXELS, VideoProbe
 
 av.logging.set_level(av.logging.PANIC)  # ffmpeg writes a line to stderr for every oddity of a file
@@ -35,15 +35,17 @@ class PyAvDecoder:
         self.threads = threads
 
     def probe(self, data: bytes, max_pixels: int = MAX_PROBED_PIXELS) -> VideoProbe:
+        """As `VideoDecoder.probe`."""
         with self._opened(data) as (container, stream):
             codec, container_name = stream.codec_context, container.format.name
             width, height, codec_name = codec.width, codec.height, codec.codec.canonical_name
             if not width or not height:
                 raise InvalidMedia(f"the {codec_name} stream states no frame size")
             shown_width, shown_height = display_size(width, height, stream.sample_aspect_ratio)
+            packets = read_packets(container, stream)
         may_decode = width * height <= max_pixels
-        times = self.frame_index(data, may_decode).timeline
-        orientation = self.orientation(data) if may_decode else Orientation()
+        times = self._index(data, packets, may_decode).timeline
+        orientation = self.geometry(data)[0] if may_decode else Orientation()
         if orientation.swaps_sides:
             shown_width, shown_height = shown_height, shown_width
         return VideoProbe(
@@ -58,13 +60,14 @@ class PyAvDecoder:
             mirrored=orientation.mirrored,
         )
 
-    def frame_index(self, data: bytes, may_decode: bool = True) -> FrameIndex:
-        """The frames of a file, from its packets where they tell, else by decoding all of them.
-
-        Without `may_decode` the answer counts packets instead, which may be a few frames too many.
-        """
+    def frame_index(self, data: bytes) -> FrameIndex:
+        """The frames of a file, from its packets where they tell, else by decoding all of them."""
         with self._opened(data) as (container, stream):
             packets = read_packets(container, stream)
+        return self._index(data, packets, True)
+
+    def _index(self, data: bytes, packets: PacketList, may_decode: bool) -> FrameIndex:
+        """Without `may_decode` packets are counted instead of decoded, which may be a few frames too many."""
         if not packets.needs_decoding:
             return packets.index()
         if not may_decode:
@@ -72,20 +75,16 @@ class PyAvDecoder:
         with self._opened(data) as (container, stream):
             return packets.index_of_decoded([frame.pts for frame in _frames(container, stream)])
 
-    def orientation(self, data: bytes) -> Orientation:
-        """How frames are turned and mirrored to be shown, from the first one."""
+    def geometry(self, data: bytes) -> tuple[Orientation, Fraction | None]:
+        """(how frames are turned and mirrored, from the first one; width of a pixel over its height, None: unknown)."""
         with self._opened(data) as (container, stream):
             first = next(container.decode(stream), None)
             if first is None:
                 raise InvalidMedia("no frame of the video stream can be decoded")
-            return Orientation.from_matrix(display_matrix(first))
-
-    def pixel_aspect(self, data: bytes) -> Fraction | None:
-        """Width of a stored pixel over its height; None where the file does not say."""
-        with self._opened(data) as (_, stream):
-            return stream.sample_aspect_ratio
+            return Orientation.from_matrix(display_matrix(first)), stream.sample_aspect_ratio
 
     def decode(self, data: bytes, indices: Sequence[int]) -> np.ndarray:
+        """As `VideoDecoder.decode`: seeks to key frames, and reads from the start where a seek finds too little."""
         frame_index = self.frame_index(data)
         numbers = frame_index.timeline.source_frames(indices)
         distinct = sorted(set(numbers))

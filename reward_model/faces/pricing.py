@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from frame_ops.resize_normalize_patchify.smart_resize import FACTOR
+from frame_ops.layout import FACTOR
 
 from ..types import Price, Size
 

@@ -1,1 +1,1 @@
-"""Checkpoints of the released code, read without running any of it."""
+"""Conversion of the released Identity-GRPO checkpoints to reward model folders and back, without running their code."""

@@ -1,4 +1,4 @@
-"""A reward model's folder back to the layout of the released code: settings and one whole `model.pth`."""
+"""Export of a reward model to the layout of the released code: settings and one whole `model.pth`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from .keys import EMBEDDING, released
 
 
 def export_checkpoint(folder: Path, out: Path, base_name: str = "Qwen/Qwen2.5-VL-3B-Instruct") -> Path:
-    """Writes `out` and gives it back. Only what the released code can express: its template, its frames, its head."""
+    """Writes `out` and returns it.
+
+    CheckpointError when the model has a template that the released code cannot express, when `out` exists, or when the
+    disk is too full.
+    """
     config = read_config(folder)
     settings = _settings(config, base_name)
     if out.exists():
@@ -29,15 +33,15 @@ def export_checkpoint(folder: Path, out: Path, base_name: str = "Qwen/Qwen2.5-VL
     partial = out.resolve().parent / f".{out.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     step = config.version.removeprefix("step-") if config.version.removeprefix("step-").isdecimal() else "0"
-    place = partial / f"checkpoint-{step}"
+    checkpoint = partial / f"checkpoint-{step}"
     try:
-        (place / "tokenizer").mkdir(parents=True)
+        (checkpoint / "tokenizer").mkdir(parents=True)
         with safe_open(folder / WEIGHTS, "pt") as file:
             names = file.keys()
             state = {released(name): file.get_tensor(name) for name in names}
         state["lm_head.weight"] = state[released(EMBEDDING)]  # tied
-        write_torch_file(place / "model.pth", state)
-        shutil.copyfile(folder / TOKENIZER, place / "tokenizer" / TOKENIZER)
+        write_torch_file(checkpoint / "model.pth", state)
+        shutil.copyfile(folder / TOKENIZER, checkpoint / "tokenizer" / TOKENIZER)
         (partial / "config.json").write_text(dumps(_body(config), indent=2) + "\n")
         (partial / "model_config.json").write_text(dumps(settings, indent=4) + "\n")
         partial.rename(out)
@@ -47,6 +51,7 @@ def export_checkpoint(folder: Path, out: Path, base_name: str = "Qwen/Qwen2.5-VL
 
 
 def _settings(config: RewardModelConfig, base_name: str) -> dict[str, Any]:
+    """model_config.json."""
     sampling, template = config.frame_sampling, config.template
     if not all(token.endswith("_reward|>") and token[2:4].isupper() for token in template.reward_tokens):
         raise CheckpointError(
@@ -70,7 +75,7 @@ def _settings(config: RewardModelConfig, base_name: str) -> dict[str, Any]:
 
 
 def _body(config: RewardModelConfig) -> dict[str, Any]:
-    """Flat, as transformers 4.51 writes it."""
+    """config.json with the text model's fields at the top level, as transformers 4.51 writes it."""
     backbone = dict(config.backbone)
     text, vision = dict(backbone.pop("text_config")), dict(backbone.pop("vision_config"))
     rope = dict(text.pop("rope_parameters"))

@@ -1,4 +1,4 @@
-"""A checkpoint of the released code to a folder that the service loads, in one pass over its tensors."""
+"""Import of a released checkpoint into a reward model folder, in one pass over its tensors."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..folder import CheckpointError
 from ..qwen.model import RewardModel
 from ..qwen.tokenizer import TextTokenizer, load_tokenizer
 from .body import body_arguments, refuse_other_bodies
-from .layout import Layout, open_base, read_json, read_layout
-from .merge import find, merged, vocabulary_rows
+from .layout import CheckpointLayout, open_base, read_json, read_layout
+from .merge import locate, merged, vocabulary_rows
 from .template import read_template
 
-# of a video frame in the released code, whatever its settings say
+# limit of a video frame in the released code, whatever its settings say
 _VIDEO_MAX_PIXELS = 768 * 28 * 28
 _FRAMES, _REFERENCES = cast(PixelRule, IDENTITY_GRPO.frame_pixels), cast(PixelRule, IDENTITY_GRPO.reference_pixels)
 
@@ -39,21 +39,20 @@ def import_checkpoint(
     dtype: torch.dtype | None = None,
     progress: Progress | None = None,
 ) -> RewardModelConfig:
-    """Writes `out`; CheckpointError, of one line, for whatever doesn't fit.
+    """Writes `out` and returns its config. CheckpointError, one line long, for anything that does not fit.
 
     `base`: the model that a LoRA checkpoint was trained from (weights, config.json, tokenizer). `upstream`: a checkout
-    of the released code, whose template is read. `sampling`: a name of FRAME_SAMPLINGS in place of the settings' own.
-    `position_dialect` and `vision_ids` are by default what the release does when run. `dtype` None keeps exact values.
+    of the released code, whose template is read. `sampling`: a name of FRAME_SAMPLINGS that replaces the settings' own.
+    The defaults of `position_dialect` and `vision_ids` are what the release does when it runs. `dtype`: of the body on
+    disk; None keeps exact values.
     """
     if out.exists():
         raise CheckpointError(f"{out} exists already; give a folder that doesn't, or remove it")
     layout = read_layout(checkpoint, step)
     model_settings, data_settings = layout.settings["model_config"], layout.settings["data_config"]
-    _refuse_what_differs(layout, model_settings)
+    _refuse_unsupported(layout, model_settings)
     if layout.is_lora and base is None:
-        raise CheckpointError(
-            f"{checkpoint} is a LoRA checkpoint: --base has to name the model that it was trained from"
-        )
+        raise CheckpointError(f"{checkpoint} is a LoRA checkpoint: --base must name the model that it was trained from")
     template = read_template(
         upstream,
         data_settings.get("prompt_template_type", "none"),
@@ -65,38 +64,41 @@ def import_checkpoint(
         raise CheckpointError(
             f"output_dim is {dimensions} and template {template.name!r} has {len(outputs)} reward tokens"
         )
-    trained = find(layout.weights)
+    trained = locate(layout.weights)
     tokenizer = _tokenizer(layout, base)
     tokenizer.add_special(template.reward_tokens)
-    rows = vocabulary_rows(trained)
-    if (highest := max(tokenizer.special(token) for token in template.reward_tokens)) >= rows:
+    num_rows = vocabulary_rows(trained)
+    if (highest := max(tokenizer.special(token) for token in template.reward_tokens)) >= num_rows:
         raise CheckpointError(
-            f"a reward token is number {highest} of the tokenizer and the embeddings have {rows} rows"
+            f"a reward token is number {highest} of the tokenizer and the embeddings have {num_rows} rows"
         )
-    body = layout.body if layout.body is not None else read_json(_needed(base, "config.json") / "config.json")
+    body = layout.body if layout.body is not None else read_json(_base_folder(base, "config.json") / "config.json")
     config = RewardModelConfig(
         name=name,
         version=f"step-{layout.step}",
         domain="photographs",
         description=f"Qwen2.5-VL reward model imported from an Identity-GRPO checkpoint, step {layout.step}.",
-        backbone=body_arguments(body, rows, tokenizer),
+        backbone=body_arguments(body, num_rows, tokenizer),
         template=template,
         frame_sampling=FRAME_SAMPLINGS[sampling] if sampling else frame_sampling(data_settings),
         position_dialect=position_dialect,
         outputs=outputs,
         normalization=_normalization(layout.settings.get("inference_config"), outputs),
     )
-    wanted = {name: tuple(tensor.shape) for name, tensor in RewardModel(config).state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in RewardModel(config).state_dict().items()}
     scale, rank = _lora(layout.settings["peft_lora_config"])
-    base_weights = find([open_base(base)]) if layout.is_lora and base is not None else None
-    tensors = merged(wanted, trained, base_weights, scale, rank, dtype)
+    base_weights = locate([open_base(base)]) if layout.is_lora and base is not None else None
+    tensors = merged(shapes, trained, base_weights, scale, rank, dtype)
     return save(out, config, tokenizer.to_json(), tensors, progress)
 
 
 def frame_sampling(data: dict[str, Any]) -> FrameSampling:
-    """That of data_config: `num_frames` where it is set, `fps` otherwise; named after the known one if it equals it."""
+    """The sampling of data_config: by `num_frames` where it is set, otherwise by `fps`.
+
+    One that equals a member of FRAME_SAMPLINGS has its name. CheckpointError when neither is set.
+    """
     frames, fps = data.get("num_frames"), data.get("fps")
-    most = int(data.get("max_frame_pixels") or _REFERENCES.max_pixels)
+    max_pixels = int(data.get("max_frame_pixels") or _REFERENCES.max_pixels)
     if frames is not None:
         if frames != int(frames):
             raise CheckpointError(f"num_frames is {frames} in model_config.json; whole numbers are read")
@@ -107,15 +109,15 @@ def frame_sampling(data: dict[str, Any]) -> FrameSampling:
         raise CheckpointError("model_config.json sets neither num_frames nor fps")
     sampling = replace(
         sampling,
-        frame_pixels=replace(_FRAMES, max_pixels=min(most, _VIDEO_MAX_PIXELS)),
-        reference_pixels=replace(_REFERENCES, max_pixels=most),
+        frame_pixels=replace(_FRAMES, max_pixels=min(max_pixels, _VIDEO_MAX_PIXELS)),
+        reference_pixels=replace(_REFERENCES, max_pixels=max_pixels),
     )
     if sampling in FRAME_SAMPLINGS.values():
         return sampling
-    return replace(sampling, name=name if most == _REFERENCES.max_pixels else f"{name}-{most}-pixels")
+    return replace(sampling, name=name if max_pixels == _REFERENCES.max_pixels else f"{name}-{max_pixels}-pixels")
 
 
-def _refuse_what_differs(layout: Layout, model: dict[str, Any]) -> None:
+def _refuse_unsupported(layout: CheckpointLayout, model: dict[str, Any]) -> None:
     if "qwen2-vl" in str(model.get("model_name_or_path")).lower():
         refuse_other_bodies("qwen2-vl")
     keys = [key for file in layout.weights for key in file.shapes]
@@ -127,24 +129,25 @@ def _refuse_what_differs(layout: Layout, model: dict[str, Any]) -> None:
         raise CheckpointError("the checkpoint was trained on a quantised body, which isn't supported")
 
 
-def _tokenizer(layout: Layout, base: Path | None) -> TextTokenizer:
-    folder = layout.tokenizer or _needed(base, "the tokenizer")
+def _tokenizer(layout: CheckpointLayout, base: Path | None) -> TextTokenizer:
+    folder = layout.tokenizer or _base_folder(base, "tokenizer")
     try:
         return load_tokenizer(folder)
     except FileNotFoundError as error:
         raise CheckpointError(str(error)) from None
 
 
-def _needed(base: Path | None, what: str) -> Path:
+def _base_folder(base: Path | None, file: str) -> Path:
+    """The folder of the base model, which must provide what the checkpoint lacks."""
     if base is None:
-        raise CheckpointError(f"the checkpoint brings no {what.removeprefix('the ')}; --base has to")
+        raise CheckpointError(f"the checkpoint holds no {file}; give --base, a folder that does")
     if not base.is_dir():
         raise CheckpointError(f"{base} is no folder")
     return base
 
 
 def _lora(settings: dict[str, Any]) -> tuple[float, int | None]:
-    """(factor of B @ A, rank); the released code takes both from its own settings, not from PEFT's file."""
+    """(factor of B @ A, rank); the released code reads both from its own settings, not from PEFT's file."""
     if not settings.get("lora_enable"):
         return 0.0, None
     rank, alpha = int(settings["lora_r"]), float(settings["lora_alpha"])
@@ -152,7 +155,7 @@ def _lora(settings: dict[str, Any]) -> tuple[float, int | None]:
 
 
 def _normalization(settings: dict[str, Any] | None, outputs: tuple[str, ...]) -> tuple[tuple[float, float], ...] | None:
-    """VideoAlign's means and deviations of its three outputs; the released identity reward is the raw output."""
+    """(mean, std) of VideoAlign's three outputs; None for the released identity reward, which is the raw output."""
     if not settings or len(outputs) == 1:
         return None
     return tuple((float(settings[f"{name}_mean"]), float(settings[f"{name}_std"])) for name in outputs)

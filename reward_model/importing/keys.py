@@ -1,10 +1,10 @@
-"""Every name that a tensor of a Qwen2.5-VL reward model has been given, to this project's one name.
+"""Names of a Qwen2.5-VL reward model's tensors in other programs, mapped to the names used here.
 
 transformers up to 4.51:  visual.X            model.X                    lm_head.weight   rm_head.weight
 transformers from 4.52:   model.visual.X      model.language_model.X     lm_head.weight   rm_head.weight
 the body saved alone:     visual.X            language_model.X
-PEFT puts base_model.model. before any of them, and .base_layer, .lora_A.default or .modules_to_save.default inside;
-its safetensors files leave .default out.
+PEFT adds the prefix base_model.model. to any of them, and inserts .base_layer, .lora_A.default or
+.modules_to_save.default; its safetensors files omit .default.
 """
 
 from __future__ import annotations
@@ -13,34 +13,36 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-HEAD, NORM, EMBEDDING = "head.weight", "norm.weight", "body.language_model.embed_tokens.weight"
+REWARD_HEAD, NORM, EMBEDDING = "head.weight", "norm.weight", "body.language_model.embed_tokens.weight"
 
 
 @dataclass(frozen=True)
-class Key:
+class TensorKey:
+    """What a key of a checkpoint file is."""
+
     kind: Literal["weight", "lora_A", "lora_B", "unused"]
-    # of the weight in RewardModel's state; for LoRA the weight that it changes
+    # the weight's name in RewardModel's state; of a LoRA matrix, the weight that it changes
     name: str
 
 
-def canonical(key: str) -> Key | None:
-    """None for a name of no known dialect."""
+def canonical(key: str) -> TensorKey | None:
+    """The meaning of a key; None for a key that belongs to no Qwen2.5-VL reward model."""
     name = key.removeprefix("module.").removeprefix("base_model.model.")
     name = re.sub(r"\.modules_to_save\.[^.]+\.", ".", name)
     if ".original_module." in name or name.removeprefix("model.") == "lm_head.weight":
-        return Key("unused", "")  # PEFT's copy of a module trained whole; the vocabulary head
+        return TensorKey("unused", "")  # PEFT's copy of a module that was trained whole; the vocabulary head
     kind: Literal["weight", "lora_A", "lora_B"] = "weight"
-    if found := re.fullmatch(r"(.+)\.lora_([AB])(?:\.[^.]+)?\.weight", name):
-        kind = "lora_A" if found[2] == "A" else "lora_B"
-        name = f"{found[1]}.weight"
+    if match := re.fullmatch(r"(.+)\.lora_([AB])(?:\.[^.]+)?\.weight", name):
+        kind = "lora_A" if match[2] == "A" else "lora_B"
+        name = f"{match[1]}.weight"
     name = name.replace(".base_layer.", ".")
     body = _body(name)
-    return None if body is None else Key(kind, body)
+    return None if body is None else TensorKey(kind, body)
 
 
 def _body(name: str) -> str | None:
     if name == "rm_head.weight":
-        return HEAD
+        return REWARD_HEAD
     if name.startswith(("visual.", "model.visual.")):
         return f"body.{name.removeprefix('model.')}"
     for prefix in ("model.language_model.", "language_model.model.", "language_model.", "model."):
@@ -54,7 +56,7 @@ def _body(name: str) -> str | None:
 
 def released(name: str) -> str:
     """The name that transformers 4.51 gives to a tensor of RewardModel's state."""
-    if name == HEAD:
+    if name == REWARD_HEAD:
         return "rm_head.weight"
     if name == NORM:
         return "model.norm.weight"

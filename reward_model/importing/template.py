@@ -1,7 +1,7 @@
-"""The prompt template of a user's own copy of the upstream repository, read from its source.
+"""Reads the prompt template from the source of a user's copy of the upstream repository.
 
-The file is parsed, never run: strings assigned to names, and the chain of conditions in `build_prompt` that says which
-string a template type stands for and what is filled into it.
+The file is parsed, never run: strings assigned to names, and the conditions in `build_prompt` that map a template type
+to one of these strings and to the values of its placeholders.
 """
 
 from __future__ import annotations
@@ -16,41 +16,44 @@ from ..config import Piece, PromptTemplate
 from ..folder import CheckpointError
 from ..qwen.prompt import conversation
 
-# where the releases keep it; others are found by name
-_PLACES = ("vace_reward/prompt_template.py", "prompt_template.py", "flow_grpo/prompt_template.py")
+# paths in the releases; other copies are found by name
+_PATHS = ("vace_reward/prompt_template.py", "prompt_template.py", "flow_grpo/prompt_template.py")
 _REWARD_TOKEN = re.compile(r"(<\|\w+_reward\|>)")
 
 
 def read_template(upstream: Path, key: str, dimensions: list[str], vision_ids: bool = False) -> PromptTemplate:
-    """The template that `build_prompt` gives for template type `key`; references and video come before its text."""
+    """The template that `build_prompt` returns for template type `key`, after the references and the video.
+
+    `dimensions`: the settings' `eval_dim`. CheckpointError when the source or the template is not of the known form.
+    """
     path = _find(upstream)
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} can't be parsed: {error}") from None
-    text, fields = _returned(tree, key, path)
+    text, fields = _returned_text(tree, key, path)
     pieces: list[Piece] = []
     for literal, field, *_ in string.Formatter().parse(text) if fields is not None else [(text, None)]:
-        pieces += _with_rewards(literal)
+        pieces += _split_rewards(literal)
         if field is not None:
-            pieces.append(_filled(tree, field, (fields or {}).get(field), dimensions, path))
+            pieces.append(_placeholder(tree, field, (fields or {}).get(field), dimensions, path))
     if not any(piece.kind == "reward" for piece in pieces):
         raise CheckpointError(f"template {key!r} of {path} has no reward token; rewards can't be read at one")
     return PromptTemplate(key, conversation([Piece("references"), Piece("video"), *pieces]), vision_ids)
 
 
 def _find(upstream: Path) -> Path:
-    found = [upstream / place for place in _PLACES if (upstream / place).is_file()]
+    paths = [upstream / path for path in _PATHS if (upstream / path).is_file()]
     if upstream.is_file():
-        found = [upstream]
-    found = found or sorted(upstream.rglob("prompt_template.py"))
-    if not found:
+        paths = [upstream]
+    paths = paths or sorted(upstream.rglob("prompt_template.py"))
+    if not paths:
         raise CheckpointError(f"{upstream} holds no prompt_template.py; give a checkout of the upstream repository")
-    return found[0]
+    return paths[0]
 
 
 def _constants(tree: ast.Module) -> dict[str, Any]:
-    """Literals assigned to names at the top of the file; the last assignment of a name holds."""
+    """Literals assigned to names at module level; the last assignment of a name counts."""
     values = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -61,35 +64,35 @@ def _constants(tree: ast.Module) -> dict[str, Any]:
     return values
 
 
-def _returned(tree: ast.Module, key: str, path: Path) -> tuple[str, dict[str, ast.expr] | None]:
-    """(text, what `.format` is given by name, or None where the text is returned as it is)."""
+def _returned_text(tree: ast.Module, key: str, path: Path) -> tuple[str, dict[str, ast.expr] | None]:
+    """(text, the keyword arguments of its `.format` call; None where the text is returned unchanged)."""
     function = next((n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "build_prompt"), None)
     if function is None:
         raise CheckpointError(f"{path} has no function build_prompt")
-    known = {}
+    returned = {}
     for node in ast.walk(function):
         match node:
             case ast.If(test=ast.Compare(comparators=[ast.Constant(value=str(name))]), body=[ast.Return(value=value)]):
-                known[name] = value
-    if key not in known:
-        raise CheckpointError(f"{path} has no template {key!r}; it has {', '.join(sorted(known)) or 'none'}")
+                returned[name] = value
+    if key not in returned:
+        raise CheckpointError(f"{path} has no template {key!r}; it has {', '.join(sorted(returned)) or 'none'}")
     texts = _constants(tree)
-    match known[key]:
+    match returned[key]:
         case ast.Name(id=name) if isinstance(texts.get(name), str):
             return texts[name], None
-        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="format"), args=[], keywords=given) if (
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="format"), args=[], keywords=keywords) if (
             isinstance(texts.get(name), str)
         ):
-            return texts[name], {keyword.arg: keyword.value for keyword in given if keyword.arg}
+            return texts[name], {keyword.arg: keyword.value for keyword in keywords if keyword.arg}
     raise CheckpointError(f"{path}: template {key!r} isn't a constant text, or one filled in by name")
 
 
-def _with_rewards(text: str) -> list[Piece]:
+def _split_rewards(text: str) -> list[Piece]:
     parts = [part for part in _REWARD_TOKEN.split(text) if part]
     return [Piece("reward" if _REWARD_TOKEN.fullmatch(part) else "text", part) for part in parts]
 
 
-def _filled(tree: ast.Module, field: str, value: ast.expr | None, dimensions: list[str], path: Path) -> Piece:
+def _placeholder(tree: ast.Module, field: str, value: ast.expr | None, dimensions: list[str], path: Path) -> Piece:
     match value:
         case ast.Name(id="prompt"):
             return Piece("prompt")

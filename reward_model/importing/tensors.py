@@ -1,11 +1,12 @@
 """Files of named tensors behind one interface: safetensors, sharded or not, and PyTorch's zip files.
 
-Nothing is unpickled but tensors (`weights_only`), and nothing is read before it is asked for.
+Only tensors are unpickled (`weights_only`), and a tensor is read when it is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from json import loads
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,16 +19,22 @@ from ..folder import CheckpointError
 _DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "F64": torch.float64}
 
 
-class Tensors:
-    """Names, shapes and dtypes at once; values one by one."""
+@dataclass(frozen=True)
+class TensorFile:
+    """The tensors of a file by name; `read` loads one of them to the CPU."""
 
-    def __init__(self, where: str, shapes: dict[str, tuple[int, ...]], dtypes: dict[str, torch.dtype],
-                 read: Callable[[str], torch.Tensor]):  # fmt: skip
-        self.where, self.shapes, self.dtypes, self.read = where, shapes, dtypes, read
+    # the path, for messages
+    where: str
+    shapes: dict[str, tuple[int, ...]]
+    dtypes: dict[str, torch.dtype]
+    read: Callable[[str], torch.Tensor]
 
 
-def open_tensors(path: Path) -> Tensors:
-    """A `.safetensors` file, an index of shards (`.safetensors.index.json`) or a `.pth`/`.bin`/`.pt` file."""
+def open_tensors(path: Path) -> TensorFile:
+    """A `.safetensors` file, an index of shards (`.safetensors.index.json`) or a `.pth`/`.bin`/`.pt` file.
+
+    CheckpointError for a file that is missing, damaged, quantised, or holds anything but tensors.
+    """
     if not path.is_file():
         raise CheckpointError(f"{path} isn't there")
     if path.name.endswith(".index.json"):
@@ -36,18 +43,19 @@ def open_tensors(path: Path) -> Tensors:
     return _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
 
 
-def joined(where: str, parts: list[Tensors]) -> Tensors:
-    home: dict[str, Tensors] = {}
+def joined(where: str, parts: list[TensorFile]) -> TensorFile:
+    """Several files as one; CheckpointError for a name that is in two of them."""
+    home: dict[str, TensorFile] = {}
     for part in parts:
         if twice := home.keys() & part.shapes.keys():
-            raise CheckpointError(f"{where}: {sorted(twice)[0]} stands in two files")
+            raise CheckpointError(f"{where}: {sorted(twice)[0]} is in two files")
         home |= dict.fromkeys(part.shapes, part)
     shapes = {name: part.shapes[name] for name, part in home.items()}
     dtypes = {name: part.dtypes[name] for name, part in home.items()}
-    return Tensors(where, shapes, dtypes, lambda name: home[name].read(name))
+    return TensorFile(where, shapes, dtypes, lambda name: home[name].read(name))
 
 
-def _safetensors(path: Path) -> Tensors:
+def _safetensors(path: Path) -> TensorFile:
     try:
         with safe_open(path, "pt") as file:
             names = file.keys()
@@ -56,19 +64,19 @@ def _safetensors(path: Path) -> Tensors:
             kinds = {name: part.get_dtype() for name, part in slices.items()}
     except SafetensorError as error:
         raise CheckpointError(f"{path} is no whole safetensors file: {error}") from None
-    if odd := [name for name, kind in kinds.items() if kind not in _DTYPES]:
+    if unsupported := [name for name, kind in kinds.items() if kind not in _DTYPES]:
         raise CheckpointError(
-            f"{path}: {odd[0]} is {kinds[odd[0]]}; only plain floats are read (quantised files aren't)"
+            f"{path}: {unsupported[0]} is {kinds[unsupported[0]]}; only plain floats are read (quantised files aren't)"
         )
 
     def read(name: str) -> torch.Tensor:
         with safe_open(path, "pt") as file:
             return file.get_tensor(name)
 
-    return Tensors(str(path), shapes, {name: _DTYPES[kind] for name, kind in kinds.items()}, read)
+    return TensorFile(str(path), shapes, {name: _DTYPES[kind] for name, kind in kinds.items()}, read)
 
 
-def _torch_file(path: Path) -> Tensors:
+def _torch_file(path: Path) -> TensorFile:
     try:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -82,7 +90,7 @@ def _torch_file(path: Path) -> Tensors:
         raise CheckpointError(f"{path} can't be read: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise CheckpointError(f"{path} isn't a flat table of tensors")
-    return Tensors(
+    return TensorFile(
         str(path),
         {name: tuple(value.shape) for name, value in state.items()},
         {name: value.dtype for name, value in state.items()},

@@ -1,4 +1,4 @@
-"""The Scorer of every Qwen2.5-VL reward model: `tiny`, presets and imported checkpoints alike."""
+"""Scorer of every Qwen2.5-VL reward model: `tiny`, `compact` and models in folders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from .tokenizer import TextTokenizer
 
 
 class QwenScorer:
-    def __init__(self, model: RewardModel, tokenizer: TextTokenizer, runner: RunnerConfig = RunnerConfig()):
+    """A Scorer (`reward_model.scorer`). Its prepared samples are `TokenSequence`s, its raw outputs lists of floats."""
+
+    def __init__(self, model: RewardModel, tokenizer: TextTokenizer, runner: RunnerConfig = RunnerConfig()) -> None:
         config = model.config
         self.model = model
         self.preprocess = Preprocessor(config, tokenizer, patch_later=model.device.type != "cpu")
@@ -36,24 +38,28 @@ class QwenScorer:
 
     @torch.inference_mode()
     def forward(self, batch: Sequence[TokenSequence]) -> list[list[float] | OutOfMemory]:
-        """The model's outputs for each sequence, in float32; the runner shares what sequences have in common."""
+        """The model's float32 outputs for each sequence, or the error of a sequence that does not fit in memory.
+
+        The runner shares what sequences have in common. DeviceLost when the device fails for good.
+        """
         model = self.model
         try:
             hidden = self.runner(batch)
             rewards = [model.rewards(rows) for rows in hidden if isinstance(rows, torch.Tensor)]
-            # one wait for the device, not one for each item
-            done = iter(torch.stack(rewards).tolist() if rewards else [])
-        except torch.AcceleratorError as error:  # not of memory: a fault after which every call fails
+            # one synchronisation with the device for the whole batch
+            outputs = iter(torch.stack(rewards).tolist() if rewards else [])
+        except torch.AcceleratorError as error:  # memory has its own error; after this one every call fails
             raise DeviceLost(f"{model.device}: {str(error).splitlines()[0]}") from error
-        return [next(done) if isinstance(rows, torch.Tensor) else rows for rows in hidden]
+        return [next(outputs) if isinstance(rows, torch.Tensor) else rows for rows in hidden]
 
     def postprocess(self, raw: Sequence[float] | OutOfMemory) -> Score:
+        """The sum of the normalised outputs; each of them in `details` where there are several."""
         if isinstance(raw, OutOfMemory):
             raise raw
         config = self.model.config
         if not all(isfinite(value) for value in raw):
             raise NonFiniteReward(
-                f"the model gave {list(raw)}, which is no reward", details={"raw": [str(value) for value in raw]}
+                f"the model computed {list(raw)}, which is no reward", details={"raw": [str(value) for value in raw]}
             )
         if config.normalization is not None:
             raw = [(value - mean) / std for value, (mean, std) in zip(raw, config.normalization, strict=True)]
@@ -61,10 +67,11 @@ class QwenScorer:
         return Score(float(sum(raw)), details)
 
     def caches(self) -> tuple[CacheCount, ...]:
+        """Counts of the feature cache and the prefix cache."""
         return self.runner.features.count, self.runner.prefixes.count
 
     def warm_up(self) -> None:
-        """Scores one grey clip with one reference of the usual size."""
+        """Scores one grey clip with one reference image of the usual size."""
         sampling = self.model.config.frame_sampling
         indices = sampling.indices(33, 10.0)
         video = Video(np.full((len(indices), 240, 416, 3), 128, np.uint8), 10.0, 33, indices)
@@ -74,6 +81,7 @@ class QwenScorer:
 
 
 def scorer_info(config: RewardModelConfig, model: RewardModel) -> ScorerInfo:
+    """What a server lists about a model."""
     return ScorerInfo(
         name=config.name,
         version=config.version,

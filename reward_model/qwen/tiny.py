@@ -1,4 +1,4 @@
-"""`tiny`: the real classes and the real token layout at toy size with random weights. For wiring and tests."""
+"""`tiny`: the real classes and token layout at toy size with random weights, for wiring and tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from identity_reward_client.frame_sampling import FrameSampling, PixelRule
 
-from ..checkpoint import entries, weights_sha256
+from ..checkpoint import tensor_entries, weights_sha256
 from ..config import RewardModelConfig
 from .model import RewardModel
 from .prompt import REWARD_TOKEN, VIDEO_FIRST
@@ -25,11 +25,12 @@ SAMPLING = FrameSampling(
 
 
 def tiny_tokenizer() -> TextTokenizer:
+    """One token a byte, Qwen's special tokens and the reward token."""
     return byte_tokenizer([*QWEN_SPECIALS, REWARD_TOKEN])
 
 
 def tiny_backbone(tokenizer: TextTokenizer, width: int = 64, layers: int = 2) -> dict[str, Any]:
-    """Qwen2_5_VLConfig's arguments: every kind of layer of the 3B model, windowed and full vision blocks included."""
+    """Qwen2_5_VLConfig's arguments, with every kind of layer of the 3B model (windowed and full vision blocks too)."""
     heads = width // 16
     return {
         "text_config": {
@@ -51,11 +52,11 @@ def tiny_backbone(tokenizer: TextTokenizer, width: int = 64, layers: int = 2) ->
 
 
 def random_state(model: RewardModel, seed: int) -> dict[str, torch.Tensor]:
-    """float32 weights that are the same with every release of torch."""
-    draw = np.random.Generator(np.random.PCG64(seed))
+    """Seeded float32 weights that are the same with every release of torch."""
+    generator = np.random.Generator(np.random.PCG64(seed))
     state = {}
     for name, parameter in sorted(model.state_dict().items()):
-        values = draw.standard_normal(tuple(parameter.shape), dtype=np.float32)
+        values = generator.standard_normal(tuple(parameter.shape), dtype=np.float32)
         if name.endswith("bias"):
             values *= 0.02
         elif values.ndim == 1:
@@ -67,6 +68,7 @@ def random_state(model: RewardModel, seed: int) -> dict[str, torch.Tensor]:
 
 
 def tiny_config(tokenizer: TextTokenizer) -> RewardModelConfig:
+    """The config of `tiny`; its weights' hash is not set."""
     return RewardModelConfig(
         name="tiny",
         version="1",
@@ -85,10 +87,11 @@ def tiny_model(config: RewardModelConfig, seed: int = SEED) -> RewardModel:
     model = RewardModel(config)
     state = random_state(model, seed)
     model.load_state_dict(state, assign=True)
-    model.config = replace(config, weights_sha256=weights_sha256(entries(state)))
+    model.config = replace(config, weights_sha256=weights_sha256(tensor_entries(state)))
     return model.eval().requires_grad_(False)
 
 
 def load(device: str = "cpu") -> QwenScorer:
+    """The scorer `tiny`."""
     tokenizer = tiny_tokenizer()
     return QwenScorer(tiny_model(tiny_config(tokenizer)).to(device), tokenizer)

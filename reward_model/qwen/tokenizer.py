@@ -1,4 +1,4 @@
-"""Text to token ids. Special tokens are placed by id: a caller's text never turns into one."""
+"""Tokenizer of Qwen2.5-VL reward models. Special tokens are placed by id: a caller's text never becomes one."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _QWEN_SPLIT = (
 
 
 class TextTokenizer:
-    """Safe to use from several threads."""
+    """A `tokenizers` tokenizer without truncation or padding. Safe to use from several threads."""
 
-    def __init__(self, tokenizer: Tokenizer):
+    def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -37,22 +37,22 @@ class TextTokenizer:
         return self._tokenizer.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
-        """Ids of plain text: what looks like a special token is text too."""
+        """Ids of plain text; what looks like a special token is encoded as text."""
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of plain tokens; special ones are left out."""
+        """Text of the ids; special tokens are left out."""
         return self._tokenizer.decode(list(ids))
 
     def special(self, token: str) -> int:
-        """The id of a special token; one that isn't there is a KeyError."""
-        number = self._tokenizer.token_to_id(token)
-        if number is None:
+        """The id of a special token; KeyError where the vocabulary lacks it."""
+        token_id = self._tokenizer.token_to_id(token)
+        if token_id is None:
             raise KeyError(f"the tokenizer has no token {token}")
-        return number
+        return token_id
 
     def add_special(self, tokens: Sequence[str]) -> None:
-        """Appends those that are missing, in order."""
+        """Appends the tokens that the vocabulary lacks, in order."""
         self._tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in tokens])
 
     def to_json(self) -> str:
@@ -61,7 +61,7 @@ class TextTokenizer:
 
 
 def byte_tokenizer(specials: Sequence[str]) -> TextTokenizer:
-    """A token for each byte and no merges: 256 ids, then `specials`. For tests and models of random weights."""
+    """One token a byte, without merges: 256 ids, then `specials`. For tests and models with random weights."""
     alphabet = {symbol: i for i, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     tokenizer = TextTokenizer(_byte_level(alphabet, [], r".{1,64}"))
     tokenizer.add_special(specials)
@@ -69,15 +69,19 @@ def byte_tokenizer(specials: Sequence[str]) -> TextTokenizer:
 
 
 def qwen_tokenizer(ranks: Path) -> TextTokenizer:
-    """Qwen2.5's tokenizer from its file of byte-pair ranks (`qwen.tiktoken`: base64 bytes and a rank a line)."""
-    by_bytes = {}
+    """Qwen2.5's tokenizer from its file of byte-pair ranks (`qwen.tiktoken`: base64 bytes and a rank on each line).
+
+    transformers' TikTokenConverter reads the same file but adds a post-processor, several merges for one token and no
+    normaliser, so that its `tokenizer.json` differs from the published one.
+    """
+    rank_of = {}
     for line in ranks.read_bytes().splitlines():
         piece, _, rank = line.partition(b" ")
-        by_bytes[base64.b64decode(piece)] = int(rank)
+        rank_of[base64.b64decode(piece)] = int(rank)
     symbols = _byte_symbols()
-    text_of = {piece: "".join(symbols[byte] for byte in piece) for piece in by_bytes}
-    merges = [_last_merge(piece, by_bytes) for piece in sorted(by_bytes, key=by_bytes.__getitem__) if len(piece) > 1]
-    vocabulary = {text_of[piece]: rank for piece, rank in by_bytes.items()}
+    text_of = {piece: "".join(symbols[byte] for byte in piece) for piece in rank_of}
+    merges = [_last_merge(piece, rank_of) for piece in sorted(rank_of, key=rank_of.__getitem__) if len(piece) > 1]
+    vocabulary = {text_of[piece]: rank for piece, rank in rank_of.items()}
     tokenizer = TextTokenizer(_byte_level(vocabulary, [(text_of[a], text_of[b]) for a, b in merges], _QWEN_SPLIT))
     tokenizer.add_special(QWEN_SPECIALS)
     tokenizer._tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in QWEN_ADDED])
@@ -85,7 +89,10 @@ def qwen_tokenizer(ranks: Path) -> TextTokenizer:
 
 
 def load_tokenizer(folder: Path) -> TextTokenizer:
-    """From `tokenizer.json`, or from `vocab.json` and `merges.txt` with the added tokens of `added_tokens.json`."""
+    """From `tokenizer.json`, or from `vocab.json` and `merges.txt` plus Qwen's special and added tokens.
+
+    FileNotFoundError where the folder holds neither.
+    """
     if (folder / "tokenizer.json").is_file():
         return TextTokenizer(Tokenizer.from_file(str(folder / "tokenizer.json")))
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
@@ -97,7 +104,7 @@ def load_tokenizer(folder: Path) -> TextTokenizer:
     raise FileNotFoundError(f"{folder} holds no tokenizer: neither tokenizer.json nor vocab.json with merges.txt")
 
 
-def _byte_level(vocabulary: dict, merges: list, split: str) -> Tokenizer:
+def _byte_level(vocabulary: dict[str, int], merges: list[tuple[str, str]], split: str) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE(vocabulary, merges))
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
@@ -109,14 +116,14 @@ def _byte_level(vocabulary: dict, merges: list, split: str) -> Tokenizer:
 
 
 def _byte_symbols() -> dict[int, str]:
-    """GPT-2's printable stand-in for every byte."""
+    """GPT-2's printable symbol for every byte."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
     return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
 
 
 def _last_merge(piece: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
-    """The two parts whose merge makes `piece`: merge lower-ranked pairs first until two parts are left."""
+    """The two parts that merge into `piece`: pairs of lower rank are merged first, until two parts remain."""
     parts = [bytes([byte]) for byte in piece]
     while len(parts) > 2:
         best = min(range(len(parts) - 1), key=lambda i: ranks.get(parts[i] + parts[i + 1], len(ranks)))

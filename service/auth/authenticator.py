@@ -1,4 +1,4 @@
-"""Who may call what: bearer tokens, for every transport alike."""
+"""Authentication and authorization by bearer tokens, for every transport."""
 
 from __future__ import annotations
 
@@ -18,70 +18,72 @@ from .tokens import Scope, Token, TokenFileError
 
 log = logging.getLogger("identity_reward")
 
-# a changed file is noticed within this time
-_LOOK_S = 1.0
+# how often the file is checked for changes
+_CHECK_INTERVAL_S = 1.0
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]{1,512})", re.IGNORECASE)
 
 
 class Authenticator:
-    """Checks tokens against the file at `path`; without a path everybody may call everything.
+    """Checks tokens against the file at `path`; without a path every call is allowed.
 
-    The file is read again when it changes. One that can't be read leaves the tokens as they were, and one log line.
+    The file is read again when it changes. If that fails, the earlier tokens stay valid and one line is logged.
     """
 
     def __init__(self, path: Path | None):
         self._path = path
         self._tokens: list[Token] = []
-        self._stamp: tuple[int, ...] | None = None
-        self._looked = -math.inf
+        self._version: tuple[int, ...] | None = None
+        self._checked_at = -math.inf
 
     def load(self) -> None:
-        """Read the file now; TokenFileError where it can't be used. Else the first check does, and lets nobody in."""
+        """Read the file; raises TokenFileError. Without this call, the first check reads it and refuses if it fails."""
         if self._path is not None:
-            stamp = _stamp(self._path)
+            version = _file_version(self._path)
             self._tokens = tokens.read(self._path)
-            self._stamp, self._looked = stamp, time.monotonic()
+            self._version, self._checked_at = version, time.monotonic()
             _warn_if_public(self._path)
 
     def check(self, authorization: str | None, scope: Scope) -> str | None:
-        """The name of the token in an `Authorization` value; None where no tokens are asked for.
+        """The name of the token in an `Authorization` header; None if no tokens are required.
 
-        Unauthenticated without a token that the file knows, PermissionDenied where its scope is less than `scope`.
+        Raises Unauthenticated without a token of the file, PermissionDenied if its scope is not enough.
         """
         if self._path is None:
             return None
-        self._look(self._path)
+        self._reload_if_changed(self._path)
         if authorization is None:
-            raise Unauthenticated("this server asks for a token: Authorization: Bearer TOKEN, or the command's --token")
+            raise Unauthenticated(
+                "this server requires a token: Authorization: Bearer TOKEN, or --token of the command line"
+            )
         bearer = _BEARER.fullmatch(authorization.strip())
-        found = self._find(tokens.digest(bearer[1])) if bearer else None
-        if found is None:
-            raise Unauthenticated("the server doesn't know this token; it is sent as Authorization: Bearer TOKEN")
-        if scope == "admin" and found.scope != "admin":
-            raise PermissionDenied(f"this takes a token of scope admin; {found.name!r} has scope {found.scope}")
-        return found.name
+        token = self._find(tokens.digest(bearer[1])) if bearer else None
+        if token is None:
+            raise Unauthenticated("the token is not valid; it is sent as Authorization: Bearer TOKEN")
+        if scope == "admin" and token.scope != "admin":
+            raise PermissionDenied(f"this requires a token of scope admin; {token.name!r} has scope {token.scope}")
+        return token.name
 
     def is_admin(self, name: str | None) -> bool:
         """Whether the token of that name has scope `admin`."""
         return any(token.name == name and token.scope == "admin" for token in self._tokens)
 
     def _find(self, digest: bytes) -> Token | None:
-        """All are compared, in constant time each: how long it takes says nothing of what is in the file."""
-        found = None
+        """The token of a digest. All are compared in constant time: the duration tells nothing about the file."""
+        match = None
         for token in self._tokens:
             if hmac.compare_digest(token.sha256, digest):
-                found = token
-        return found
+                match = token
+        return match
 
-    def _look(self, path: Path) -> None:
+    def _reload_if_changed(self, path: Path) -> None:
         now = time.monotonic()
-        if now - self._looked < _LOOK_S:
+        if now - self._checked_at < _CHECK_INTERVAL_S:
             return
-        self._looked = now
-        stamp = _stamp(path)
-        if stamp == self._stamp:
+        self._checked_at = now
+        version = _file_version(path)
+        if version == self._version:
             return
-        self._stamp = stamp  # of a bad file too: it is complained of once
+        self._version = version  # of an unreadable file too: it is logged once
         try:
             self.load()
         except TokenFileError as error:
@@ -90,12 +92,13 @@ class Authenticator:
             log.info("read %d tokens", len(self._tokens))
 
 
-def _stamp(path: Path) -> tuple[int, ...] | None:
+def _file_version(path: Path) -> tuple[int, ...] | None:
+    """Changes whenever the file does; None for a missing file."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _warn_if_public(path: Path) -> None:

@@ -11,7 +11,7 @@ from starlette.types import Receive
 
 from identity_reward_client import errors
 from identity_reward_client.wire import raw_body
-from identity_reward_client.wire.validation import refusing
+from identity_reward_client.wire.validation import raise_invalid_request
 
 from ..scheduling.byte_capacity import ByteCapacity, HeldBytes
 from .route import JSON, Route
@@ -38,7 +38,7 @@ async def decode(route: Route, body: bytes) -> Any:
         return await asyncio.to_thread(raw_body.decode, body)
     if route.content_type != JSON or route.request is None:
         return body
-    with refusing():
+    with raise_invalid_request():
         return route.request.model_validate_json(body or b"{}")
 
 

@@ -1,4 +1,4 @@
-"""The SQLite file of jobs: its tables, who may have it open, and what becomes of its errors."""
+"""SQLite database of jobs: its schema, its lock for one process, and its errors as those of the API."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ log = logging.getLogger("identity_reward")
 
 _APPLICATION_ID = 0x49645277
 _VERSION = 1
-# of the server before this one, which may be ending still
+# for the lock of an earlier server, which may still be shutting down
 _LOCK_WAIT_S = 2.0
 
-# An item is either in `items` or has a row in `results`: the transaction that adds the one deletes the other.
+# An item is either in `items` or in `results`: the transaction that adds a result deletes the item.
 _TABLES = """
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -63,12 +63,14 @@ CREATE INDEX users ON uses (media);
 
 
 def open_file(path: Path) -> sqlite3.Connection:
-    """The file, made where there is none, for this process alone. Conflict where another has it; InvalidRequest where
-    it is none of ours. May be used from any one thread at a time."""
+    """Open the database for this process alone, creating it if it is missing. For one thread at a time.
+
+    Raises Conflict if another process has it open, InvalidRequest if it is another kind of file.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():  # to close a file that is open here would end its lock
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it will hold people's pictures
+        if not path.exists():  # closing a file that this process has open would release its lock
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it holds images of people
         db = sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
         try:
             _prepare(db)
@@ -76,63 +78,63 @@ def open_file(path: Path) -> sqlite3.Connection:
             db.close()
             raise
     except OSError as error:
-        raise InvalidRequest(f"jobs can't be kept in {path}: {error.strerror}") from None
+        raise InvalidRequest(f"jobs can't be stored in {path}: {error.strerror}") from None
     except sqlite3.Error as error:
         if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise Conflict(f"another server keeps its jobs in {path}; each needs a file of its own") from None
-        raise InvalidRequest(f"jobs can't be kept in {path}: {error}") from None
+        raise InvalidRequest(f"jobs can't be stored in {path}: {error}") from None
     return db
 
 
 def _prepare(db: sqlite3.Connection) -> None:
-    # exclusive from the first access on: the lock is the system's and ends with the process, however that ends, and the
-    # index of the log lies in memory, not in a mapped file that a full disk could break
+    # exclusive from the first access on: the operating system releases the lock when the process ends, however it ends,
+    # and the index of the log is in memory rather than in a mapped file that a full disk could damage
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     if not db.execute("PRAGMA schema_version").fetchone()[0]:
         db.execute("PRAGMA page_size = 8192")
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL")
-    # a sync for each commit: what was answered or recorded outlives a power cut too, and a forward costs more
+    # a sync per commit: accepted jobs and recorded results survive a power failure, and a forward pass costs more
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
-    # the log stays small beside the file: one that has filled the disk could not be written back to make room
+    # the log stays small: one that has filled the disk could not be written back to free space
     db.execute("PRAGMA wal_autocheckpoint = 256")
     db.execute("PRAGMA journal_size_limit = 4194304")
     with transaction(db):
-        made_by = db.execute("PRAGMA application_id").fetchone()[0]
-        if made_by == 0 and not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        application_id = db.execute("PRAGMA application_id").fetchone()[0]
+        if application_id == 0 and not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             for statement in _TABLES.split(";"):
                 db.execute(statement)
             db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {_VERSION}")
-        elif made_by != _APPLICATION_ID or db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-            raise sqlite3.DatabaseError("it is not a file of jobs of this version")
+        elif application_id != _APPLICATION_ID or db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+            raise sqlite3.DatabaseError("it is not a job database of this version")
 
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """All of it or nothing, and what is committed is on the disk."""
+    """All changes inside the block or none; on disk when it ends."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
         db.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):
-            if db.in_transaction:  # some errors have rolled back already
+            if db.in_transaction:  # after some errors SQLite has rolled back already
                 db.execute("ROLLBACK")
         raise
 
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """SQLite's errors as the wire's: StorageFull where room on the disk would help."""
+    """Raise SQLite's errors as errors of the API: StorageFull where free disk space would help."""
     try:
         yield
     except sqlite3.Error as error:
         if _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-            raise StorageFull("the disk that keeps the jobs is full or failing", retry_after_s=10) from None
-        log.error("the file of jobs: %s %s", type(error).__name__, getattr(error, "sqlite_errorname", ""))
-        raise InternalError("the file of jobs can't be used; the server's log says why") from None
+            raise StorageFull("the disk with the jobs is full or failing", retry_after_s=10) from None
+        log.error("the job database: %s %s", type(error).__name__, getattr(error, "sqlite_errorname", ""))
+        raise InternalError("the job database can't be used; the server's log says why") from None
 
 
 def _code(error: sqlite3.Error) -> int:
@@ -140,7 +142,7 @@ def _code(error: sqlite3.Error) -> int:
 
 
 def used_bytes(db: sqlite3.Connection) -> int:
-    """What the file holds, without the pages that are free in it."""
+    """Bytes of the file without its free pages."""
     pages, free, size = (
         db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
@@ -148,7 +150,7 @@ def used_bytes(db: sqlite3.Connection) -> int:
 
 
 def give_back_space(db: sqlite3.Connection) -> None:
-    """Free pages and the log's room to the file system, as far as that goes now."""
+    """Return free pages and the log's space to the file system, as far as possible now."""
     with suppress(sqlite3.Error):
-        db.executescript("PRAGMA incremental_vacuum")  # execute() would take one step of it: one page
+        db.executescript("PRAGMA incremental_vacuum")  # execute() would run one step only: one page
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

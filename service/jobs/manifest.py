@@ -1,4 +1,4 @@
-"""A manifest's lines to what is kept of them, and back: media lie apart, each once, whoever uses them."""
+"""Lines of a manifest as stored items, and back. Media are stored apart, each once, whichever items use it."""
 
 from __future__ import annotations
 
@@ -16,92 +16,98 @@ from identity_reward_client.wire.content_ids import references_of
 from identity_reward_client.wire.job_messages import JobItem
 from identity_reward_client.wire.validation import explain
 
-# stands where media were; no field of a request has this name, and requests have no free ones
+# key of an object in the place of media; no field of a request has this name, and unknown fields are refused
 _MEDIA = "$media"
-_MOST_SHOWN = 5
+_MAX_SHOWN_LINES = 5
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
-class KeptItem:
-    """`request` is JSON in which {"$media": name} stands for the bytes that `media` holds under the name."""
+class StoredItem:
+    """An item as it is stored."""
 
+    # of the manifest, from 1
     line: int
+    # JSON, with {"$media": name} in the place of bytes
     request: str
+    # bytes by name, the hex SHA-256 of them
     media: dict[str, bytes]
 
 
-def read_manifest(body: bytes, max_items: int, model_name: Callable[[str | None], str]) -> Iterator[KeptItem]:
-    """The items, a line at a time. `model_name` gives the full name of a model, or raises ModelNotFound.
+def read_manifest(body: bytes, max_items: int, model_name: Callable[[str | None], str]) -> Iterator[StoredItem]:
+    """Yield the items line by line. `model_name` returns the name of a model, of the default for None.
 
-    At its end InvalidRequest if lines were bad, the first few named by their numbers; LimitExceeded for too many.
+    Raises LimitExceeded for too many items, and at the end InvalidRequest with the numbers of the first bad lines.
     """
-    bad: list[tuple[int, str]] = []
-    count = 0
-    first_line: dict[str, int] = {}
-    sets: dict[str, Any] = {}
+    # (line, reason)
+    problems: list[tuple[int, str]] = []
+    num_items = 0
+    line_of_id: dict[str, int] = {}
+    # references as they are stored, by their id
+    reference_sets: dict[str, Any] = {}
     for number, row in enumerate(io.BytesIO(body), 1):
         row = row.removeprefix(_BOM).strip() if number == 1 else row.strip()
         if not row:
             continue
-        count += 1
-        if count > max_items:
+        num_items += 1
+        if num_items > max_items:
             raise LimitExceeded(
                 f"the manifest has more than {max_items} items (max_job_items); send it as several jobs",
                 details={"limit": "max_job_items", "maximum": max_items},
             )
         try:
             item = JobItem.model_validate_json(row)
-            name = item.id or str(number)
-            if name in first_line:
-                raise ValueError(f"the same id as line {first_line[name]}")
-            first_line[name] = number
+            identity = item.id or str(number)
+            if identity in line_of_id:
+                raise ValueError(f"the same id as line {line_of_id[identity]}")
+            line_of_id[identity] = number
             model = model_name(item.model)
         except ValidationError as error:
-            bad.append((number, explain(error)))
+            problems.append((number, explain(error)))
         except ModelNotFound as error:
-            bad.append((number, error.message))
+            problems.append((number, error.message))
         except ValueError as error:
-            bad.append((number, str(error)))
+            problems.append((number, str(error)))
         else:
-            if not bad:  # otherwise nothing of it is kept: only the other bad lines are of interest
-                yield _keep(item.model_copy(update={"id": name, "model": model}), number, sets)
-    if bad:
-        more = f"; and {len(bad) - _MOST_SHOWN} more lines" if len(bad) > _MOST_SHOWN else ""
-        shown = "; ".join(f"line {number}: {text}" for number, text in bad[:_MOST_SHOWN])
-        raise InvalidRequest(f"{shown}{more}", details={"lines": [number for number, _ in bad[:_MOST_SHOWN]]})
-    if not count:
+            if not problems:  # otherwise the job is refused: the rest is only searched for more bad lines
+                yield _to_stored(item.model_copy(update={"id": identity, "model": model}), number, reference_sets)
+    if problems:
+        shown = problems[:_MAX_SHOWN_LINES]
+        more = f"; and {len(problems) - len(shown)} more lines" if len(problems) > len(shown) else ""
+        text = "; ".join(f"line {number}: {reason}" for number, reason in shown)
+        raise InvalidRequest(f"{text}{more}", details={"lines": [number for number, _ in shown]})
+    if not num_items:
         raise InvalidRequest("the manifest holds no items; an item is a line of JSON")
 
 
-def _keep(item: JobItem, line: int, sets: dict[str, Any]) -> KeptItem:
+def _to_stored(item: JobItem, line: int, reference_sets: dict[str, Any]) -> StoredItem:
     media: dict[str, bytes] = {}
-    request = _take_out(item.model_dump(exclude_none=True), media)
+    request = _extract_media(item.model_dump(exclude_none=True), media)
     if isinstance(item.references, str):
-        request["references"] = sets.get(item.references, item.references)
+        request["references"] = reference_sets.get(item.references, item.references)
     elif (identity := references_of(item)) is not None:
-        sets.setdefault(identity, request["references"])
-    return KeptItem(line, json.dumps(request), media)
+        reference_sets.setdefault(identity, request["references"])
+    return StoredItem(line, json.dumps(request), media)
 
 
 def restore(request: str, load: Callable[[str], bytes]) -> JobItem:
-    """The item with its media; `load` gives those of a name."""
-    return JobItem.model_validate(_put_back(json.loads(request), load))
+    """The item of a stored request; `load` returns the media of a name."""
+    return JobItem.model_validate(_insert_media(json.loads(request), load))
 
 
-def _take_out(value: Any, media: dict[str, bytes]) -> Any:
+def _extract_media(value: Any, media: dict[str, bytes]) -> Any:
     if isinstance(value, bytes | memoryview):
         name = sha256(value).hexdigest()
         media[name] = bytes(value)
         return {_MEDIA: name}
     if isinstance(value, dict):
-        return {key: _take_out(one, media) for key, one in value.items()}
-    return [_take_out(one, media) for one in value] if isinstance(value, list) else value
+        return {key: _extract_media(field, media) for key, field in value.items()}
+    return [_extract_media(element, media) for element in value] if isinstance(value, list) else value
 
 
-def _put_back(value: Any, load: Callable[[str], bytes]) -> Any:
+def _insert_media(value: Any, load: Callable[[str], bytes]) -> Any:
     if isinstance(value, dict):
         if _MEDIA in value:
             return load(value[_MEDIA])
-        return {key: _put_back(one, load) for key, one in value.items()}
-    return [_put_back(one, load) for one in value] if isinstance(value, list) else value
+        return {key: _insert_media(field, load) for key, field in value.items()}
+    return [_insert_media(element, load) for element in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Bulk jobs as a transport sees them: manifests in, progress and results out, every failure a RewardError."""
+"""Bulk jobs as transports use them: manifests in, progress and results out, every failure a RewardError."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_RESULTS = 1000
 
 
 class Jobs:
-    """A job belongs to the client that sent it; for any other but an admin it isn't there."""
+    """Jobs by client: only the client that sent a job, and admins, can see it."""
 
     def __init__(self, store: JobStore, runner: JobRunner, engine: ScoringEngine):
         self._store = store
@@ -30,29 +30,30 @@ class Jobs:
 
     @classmethod
     async def open(cls, settings: Settings, engine: ScoringEngine, metrics: Metrics) -> Jobs | None:
-        """None where `jobs_path` names no file. Conflict or InvalidRequest where that can't be used."""
+        """None without `jobs_path`. Raises Conflict or InvalidRequest for a file that can't be used."""
         limits = settings.jobs
         if limits.jobs_path is None:
             return None
         store = await asyncio.to_thread(JobStore, limits.jobs_path, limits.max_jobs_bytes, limits.max_job_items)
-        metrics.watch_jobs(lambda: store.waiting)
+        metrics.watch_jobs(lambda: store.num_waiting)
         runner = JobRunner(store, engine, metrics, limits.max_running_job_items, limits.job_lifetime_s)
         return cls(store, runner, engine)
 
     def start(self) -> None:
-        """What waits in the file goes on; the engine has started."""
+        """Start scoring the items in the file. The engine must have started."""
         self._runner.start()
 
-    async def drain(self, within_s: float) -> None:
-        """Takes no further item and waits for those under way; what has no result then stays waiting on the disk."""
-        await self._runner.stop(within_s)
+    async def drain(self, timeout_s: float) -> None:
+        """Start no further item and wait for running ones; items without a result stay on disk."""
+        await self._runner.stop(timeout_s)
 
     async def close(self) -> None:
+        """Stop at once and close the file."""
         await self._runner.stop(0)
         self._store.close()
 
     async def submit(self, manifest: bytes, call: Call) -> JobInfo:
-        """The job is on the disk when this returns. InvalidRequest names bad lines, and then nothing is kept."""
+        """Store a job; it is on disk when this returns. InvalidRequest names bad lines, and then nothing is stored."""
         if not self._engine.ready:
             raise stopping()
         job = await self._store.run(
@@ -62,22 +63,25 @@ class Jobs:
         return self._info(job)
 
     async def list(self, call: Call, after: str | None = None, limit: int = 100) -> JobList:
+        """A page of the caller's jobs, the newest first, of those older than the job `after`."""
         _check_limit(limit, MAX_LISTED)
         client = None if call.admin else call.client
         jobs = await self._store.run(self._store.jobs, client, after, limit + 1)
-        shown = jobs[:limit]
-        return JobList(jobs=list(map(self._info, shown)), next=shown[-1].id if len(jobs) > limit else None)
+        page = jobs[:limit]
+        return JobList(jobs=list(map(self._info, page)), next=page[-1].id if len(jobs) > limit else None)
 
     async def info(self, identity: str, call: Call) -> JobInfo:
+        """State and progress of a job. Raises NotFound."""
         return self._info(await self._find(identity, call))
 
     async def results(self, identity: str, call: Call, after: int = 0, limit: int = MAX_RESULTS) -> bytes:
-        """JobResults as JSONL in the order in which they came, from behind number `after`."""
+        """Results with a number above `after`, as JSON lines in the order in which they were recorded."""
         _check_limit(limit, MAX_RESULTS)
         job = await self._find(identity, call)
         return await self._store.run(self._store.results, job.number, after, limit)
 
     async def cancel(self, identity: str, call: Call) -> JobInfo:
+        """Stop scoring a job; its results stay."""
         job = await self._find(identity, call)
         cancelled = await self._store.run(self._store.cancel, job.number)
         self._runner.forget(job.number)
@@ -92,7 +96,7 @@ class Jobs:
     def _info(self, job: Job) -> JobInfo:
         waiting = job.total - job.done
         rate = self._runner.rate(job.number) if job.state == "running" else None
-        error = self._runner.held_up(job.number) if job.finished_at is None else None
+        error = self._runner.blocking_error(job.number) if job.finished_at is None else None
         return JobInfo(
             id=job.id,
             state=job.state,
@@ -109,9 +113,9 @@ class Jobs:
         )
 
 
-def _check_limit(limit: int, most: int) -> None:
-    if not 1 <= limit <= most:
-        raise InvalidRequest(f"limit must be 1 to {most}, got {limit}")
+def _check_limit(limit: int, maximum: int) -> None:
+    if not 1 <= limit <= maximum:
+        raise InvalidRequest(f"limit must be 1 to {maximum}, got {limit}")
 
 
 def _utc(seconds: float) -> datetime:

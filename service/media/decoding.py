@@ -16,7 +16,7 @@ from identity_reward_client.errors import (
     MissingFps,
     VideoNotFound,
 )
-from identity_reward_client.fps import resolve_fps
+from identity_reward_client.fields.fps import resolve_fps
 from identity_reward_client.frame_sampling import FrameSampling
 from identity_reward_client.messages import Image, Video
 from reward_model import types

@@ -151,7 +151,7 @@ class MediaSettings(SettingsGroup):
     def _roots(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
         for root in roots:
             if not Path(root).is_absolute() or ".." in Path(root).parts or not Path(root).is_dir():
-                raise ValueError(f"{root!r} is no absolute path of a folder")
+                raise ValueError(f"{root!r} is not an absolute path of a folder")
         return roots
 
 

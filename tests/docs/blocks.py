@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from tests.support.paths import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
-_FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _HEREDOC = re.compile(r"<<-?'?(\w+)'?([^\n]*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 _OPERATORS = {"|", "||", "&&", ";", "&", "(", ")", ">", "<"}
 
@@ -55,7 +56,7 @@ class Block:
 
 def blocks(*languages: str) -> list[Block]:
     found = [
-        Block(page, page.read_text()[: match.start()].count("\n") + 1, match[1], match[2])
+        Block(page, page.read_text()[: match.start()].count("\n") + 1, match[2], textwrap.dedent(match[3]))
         for page in PAGES
         for match in _FENCE.finditer(page.read_text())
     ]

@@ -3,7 +3,7 @@
     TRITON_INTERPRET=1 FRAME_OPS_BACKEND=triton python -m tests.frame_ops.interpreted OUT PART PARTS
 
 The interpreter takes about 60 ms a program of little work, so most cases run in large tiles. Writes how each
-case of every PARTS-th went; test_interpreter.py reads that.
+case of every PARTS-th went; test_launch.py reads that.
 """
 
 import json
@@ -28,13 +28,15 @@ SHORT = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def integers_through_blas() -> None:
-    """The interpreter multiplies integer matrices by numpy's plain loops, which takes minutes here. float64 holds every
-    sum of theirs exactly (under 2^53), and has a fast product."""
-    plain = InterpreterBuilder.create_dot
+    """Speeds up integer products of the interpreter, which numpy computes by plain loops.
+
+    float64 holds every sum of these products exactly (under 2^53) and has a fast product.
+    """
+    original = InterpreterBuilder.create_dot
 
     def create_dot(self, a, b, d, *rest):
         if d.data.dtype != np.int32:
-            return plain(self, a, b, d, *rest)
+            return original(self, a, b, d, *rest)
         product = a.data.astype(np.float64) @ b.data.astype(np.float64)
         return TensorHandle(product.astype(np.int64).astype(np.int32) + d.data, d.dtype.scalar)
 
@@ -46,7 +48,7 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def smooth(t: int, h: int, w: int) -> torch.Tensor:
-    """Two slow waves with a little noise: more like a picture than noise is."""
+    """Two slow waves with a little noise, which is more like an image than noise."""
     y, x, frame = (torch.arange(n, dtype=torch.float32) for n in (h, w, t))
     wave = torch.sin(y[:, None] / 17) + torch.cos(x[None] / 23 + frame[:, None, None])
     return (wave[..., None] * 50 + 120 + noise(t, h, w, 3) / 32).to(torch.uint8)
@@ -114,17 +116,17 @@ CASES = {
 
 def run(semantics: str, dtype: str, variant: Variant, make) -> dict:
     clips, sizes = zip(*make(), strict=True)
-    exact = [naive.resize_normalize_patchify(c, *size, semantics) for c, size in zip(clips, sizes, strict=True)]
-    expected = torch.cat(exact).to(SHORT[dtype])
+    parts = [naive.resize_normalize_patchify(c, *size, semantics) for c, size in zip(clips, sizes, strict=True)]
+    expected = torch.cat(parts).to(SHORT[dtype])
     out = torch.full((len(expected) + 2, 1176), float("nan"), dtype=SHORT[dtype])
     launch.VARIANT = launch.FLOAT_VARIANT = variant
-    got = resize_normalize_patchify(clips, sizes, semantics, SHORT[dtype], out)
-    levels = (got.float() - expected.float()).abs().view(-1, 3, 392) * torch.tensor(naive.STD).view(3, 1) * 255
+    patches = resize_normalize_patchify(clips, sizes, semantics, SHORT[dtype], out)
+    levels = (patches.float() - expected.float()).abs().view(-1, 3, 392) * torch.tensor(naive.STD).view(3, 1) * 255
     return {
-        "equal": torch.equal(got, expected),
-        "written": bool(got.isfinite().all()) and got.data_ptr() == out.data_ptr(),
+        "equal": torch.equal(patches, expected),
+        "written": bool(patches.isfinite().all()) and patches.data_ptr() == out.data_ptr(),
         "untouched_below": bool(out[-2:].isnan().all()),
-        "share_that_differs": (got != expected).float().mean().item(),
+        "share_that_differs": (patches != expected).float().mean().item(),
         "levels": levels.max().item(),
     }
 

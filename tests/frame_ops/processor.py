@@ -1,4 +1,4 @@
-"""Many random clips through transformers' own processor and through ours, in a process that has torchvision:
+"""Many random clips through transformers' own processor and through frame_ops, in a process that has torchvision:
 
 python -m tests.frame_ops.processor CLIPS.npz OUT.npz     the processor's patches and torchvision's float resize
 python -m tests.frame_ops.processor --property EXAMPLES   hypothesis: the plain op and the CPU path equal it
@@ -24,16 +24,16 @@ CAPS = {"shortest_edge": 3136, "longest_edge": 399_360}
 PROCESSOR = Qwen2VLVideoProcessor(size=CAPS, do_sample_frames=False)
 
 
-def theirs(frames: np.ndarray) -> dict:
+def processed(frames: np.ndarray) -> dict:
     return PROCESSOR(videos=[frames], return_tensors="pt")
 
 
 def write(clips_path: str, out_path: str) -> None:
     clips, out = np.load(clips_path), {}
     for name in clips.files:
-        done = theirs(clips[name])
-        out[name], out[name + ".grid"] = done["pixel_values_videos"].numpy(), done["video_grid_thw"].numpy()
-        h, w = (int(x) * 14 for x in done["video_grid_thw"][0, 1:])
+        batch = processed(clips[name])
+        out[name], out[name + ".grid"] = batch["pixel_values_videos"].numpy(), batch["video_grid_thw"].numpy()
+        h, w = (int(x) * 14 for x in batch["video_grid_thw"][0, 1:])
         tchw = torch.from_numpy(clips[name]).permute(0, 3, 1, 2)
         out[name + ".float"] = resize(tchw, [h, w], InterpolationMode.BICUBIC, antialias=True).permute(0, 2, 3, 1)
     np.savez(out_path, **out)
@@ -46,7 +46,7 @@ def write(clips_path: str, out_path: str) -> None:
 def equal(t, h, w, seed, dtype):
     frames = np.random.default_rng(seed).integers(0, 256, (t, h, w, 3), dtype=np.uint8)
     size = smart_resize(h, w, CAPS["shortest_edge"], CAPS["longest_edge"])
-    expected = theirs(frames)["pixel_values_videos"].to(dtype)
+    expected = processed(frames)["pixel_values_videos"].to(dtype)
     plain = naive.resize_normalize_patchify(torch.from_numpy(frames), *size, dtype=dtype)
     assert torch.equal(plain, expected), "the plain op differs"
     assert torch.equal(resize_normalize_patchify([torch.from_numpy(frames)], [size], dtype=dtype), expected)

@@ -3,7 +3,7 @@
     TRITON_INTERPRET=1 python -m tests.frame_ops.scored OUT
 
 Rewards as hexadecimal floats, for the resize semantics of models trained here (u8) and of the released model (float for
-frames, pillow for references); under `float` also how many bytes of the frames the two disagree on.
+frames, pillow for references); under `float` also the share of values that differ between the two.
 """
 
 import json
@@ -30,46 +30,46 @@ launch.VARIANT = launch.FLOAT_VARIANT = Variant(Tile(256, 256, 256, 256, 4))
 
 
 def samples(sampling) -> dict[str, Sample]:
-    found = {}
+    samples_by_clip = {}
     for group in json.loads((EXAMPLES / "examples.json").read_text())["groups"]:
         references = ReferenceSet(
             tuple(np.asarray(Image.open(EXAMPLES / path))[::4, ::4] for path in group["references"])
         )
         for clip in group["clips"]:
             data = (EXAMPLES / clip["file"]).read_bytes()
-            about = probe(data)
-            indices = sampling.indices(about.num_frames, about.fps)
+            video = probe(data)
+            indices = sampling.indices(video.num_frames, video.fps)
             frames = decode_frames(data, indices)[:, ::4, ::4]
-            found[clip["file"]] = Sample(references, Video(frames, about.fps, about.num_frames, indices))
-    return found
+            samples_by_clip[clip["file"]] = Sample(references, Video(frames, video.fps, video.num_frames, indices))
+    return samples_by_clip
 
 
 def main() -> None:
     integers_through_blas()
     results = {}
-    for frames_by, references_by in (("u8", "u8"), ("float", "pillow")):
+    for frame_rule, reference_rule in (("u8", "u8"), ("float", "pillow")):
         model = tiny_model(tiny_config(tiny_tokenizer()))
         sampling = model.config.frame_sampling
         rules = {
-            "frame_pixels": replace(sampling.frame_pixels, resize=frames_by),
-            "reference_pixels": replace(sampling.reference_pixels, resize=references_by),
+            "frame_pixels": replace(sampling.frame_pixels, resize=frame_rule),
+            "reference_pixels": replace(sampling.reference_pixels, resize=reference_rule),
         }
         model.config = replace(model.config, frame_sampling=replace(sampling, **rules))
-        made = samples(sampling)
-        kept = {}
+        samples_by_clip = samples(sampling)
+        naive_patches = {}
         for choice in ("naive", "triton"):
             os.environ["FRAME_OPS_BACKEND"] = choice
             scorer = QwenScorer(model, tiny_tokenizer())
-            for name, sample in made.items():
+            for name, sample in samples_by_clip.items():
                 sequence = scorer.preprocess(sample)
                 reward = scorer.postprocess(scorer.forward([sequence])[0]).reward
-                entry = results.setdefault(f"{frames_by} {name}", {})
+                entry = results.setdefault(f"{frame_rule} {name}", {})
                 entry[choice] = reward.hex()
                 patches = sequence.clips[-1].patches
                 if choice == "naive":
-                    kept[name] = patches
+                    naive_patches[name] = patches
                 else:
-                    entry["share_that_differs"] = (patches != kept[name]).float().mean().item()
+                    entry["share_that_differs"] = (patches != naive_patches[name]).float().mean().item()
     Path(sys.argv[1]).write_text(json.dumps(results))
 
 

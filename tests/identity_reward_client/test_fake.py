@@ -1,7 +1,4 @@
-import asyncio
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -81,38 +78,3 @@ async def test_latency_and_a_rule_of_ones_own(clip):
 async def test_a_rule_that_gives_no_number_is_an_error(clip):
     with pytest.raises(Exception, match="nan"):
         await FakeRewardClient(reward=lambda *_: np.nan).score([b"jpg"], clip, fps=16)
-
-
-def test_closing_ends_the_calls_of_other_threads():
-    class Waiting(FakeRewardClient):
-        async def models(self):
-            started.set()
-            await asyncio.sleep(60)
-
-    started = threading.Event()
-    client = SyncRewardClient(Waiting())
-    with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(client.models)
-        assert started.wait(5)
-        client.close()
-        with pytest.raises(RuntimeError, match="closed during the call"):
-            call.result(timeout=5)
-    client.close()
-
-
-def test_many_threads_may_close_a_client_in_use():
-    client = SyncRewardClient(FakeRewardClient())
-    together = threading.Barrier(8)
-
-    def use(index: int):
-        together.wait()
-        if index % 2:
-            return client.close()
-        for _ in range(200):
-            client.models()
-
-    with ThreadPoolExecutor(8) as pool:
-        calls = [pool.submit(use, index) for index in range(8)]
-        for index, call in enumerate(calls):
-            error = call.exception(timeout=10)
-            assert error is None or (not index % 2 and "closed" in str(error))

@@ -12,10 +12,10 @@ from reward_model.types import ReferenceSet, Sample, Video
 
 def write_clip(path, *, frames=30, size=(240, 416), fps=10, codec="libx264", rotation=0, times_ms=None, fmt="yuv420p",
                options=None, audio=False, video=True, cover=False, pixel_aspect=None):  # fmt: skip
-    """A picture that pans, one pixel row and two columns a frame; `times_ms` gives a variable frame rate."""
+    """An image that pans by one row and two columns a frame; `times_ms` gives a variable frame rate."""
     height, width = size
-    picture = np.random.default_rng(0).integers(0, 256, (height // 8 + 20, width // 8 + 40, 3), dtype=np.uint8)
-    picture = picture.repeat(8, 0).repeat(8, 1)
+    image = np.random.default_rng(0).integers(0, 256, (height // 8 + 20, width // 8 + 40, 3), dtype=np.uint8)
+    image = image.repeat(8, 0).repeat(8, 1)
     with av.open(str(path), "w") as container:
         # every stream before the first packet: the header is written with that
         sound = container.add_stream("aac", rate=16000) if audio else None
@@ -33,7 +33,7 @@ def write_clip(path, *, frames=30, size=(240, 416), fps=10, codec="libx264", rot
             if times_ms is not None:
                 stream.codec_context.time_base = Fraction(1, 1000)
         for i in range(frames if stream else 0):
-            pixels = np.ascontiguousarray(picture[i:][:height, 2 * i :][:, :width])
+            pixels = np.ascontiguousarray(image[i:][:height, 2 * i :][:, :width])
             frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
             if times_ms is not None:
                 frame.pts, frame.time_base = times_ms[i], Fraction(1, 1000)
@@ -50,14 +50,14 @@ def write_clip(path, *, frames=30, size=(240, 416), fps=10, codec="libx264", rot
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory):
-    """Makes a clip's bytes, each distinct one once a session."""
-    folder, made = tmp_path_factory.mktemp("clips"), {}
+    """The bytes of a clip with these options; each distinct clip is written once a session."""
+    folder, clips = tmp_path_factory.mktemp("clips"), {}
 
     def make(name="clip.mp4", **options):
         key = repr((name, sorted(options.items(), key=str)))
-        if key not in made:
-            made[key] = write_clip(folder / f"{len(made)}-{name}", **options)
-        return made[key]
+        if key not in clips:
+            clips[key] = write_clip(folder / f"{len(clips)}-{name}", **options)
+        return clips[key]
 
     return make
 
@@ -65,10 +65,10 @@ def clip(tmp_path_factory):
 @pytest.fixture(scope="session")
 def noise_sample():
     def make(seed=0, references=((300, 400), (512, 512)), frames=4, size=(240, 416), fps=10.0, source=33, prompt=None):
-        draw = np.random.default_rng(seed)
-        pictures = tuple(draw.integers(0, 256, (*s, 3), dtype=np.uint8) for s in references)
-        pixels = draw.integers(0, 256, (frames, *size, 3), dtype=np.uint8)
+        generator = np.random.default_rng(seed)
+        images = tuple(generator.integers(0, 256, (*s, 3), dtype=np.uint8) for s in references)
+        pixels = generator.integers(0, 256, (frames, *size, 3), dtype=np.uint8)
         indices = tuple(int(i) for i in np.linspace(0, source - 1, frames).round())
-        return Sample(ReferenceSet(pictures), Video(pixels, fps, source, indices), prompt)
+        return Sample(ReferenceSet(images), Video(pixels, fps, source, indices), prompt)
 
     return make

@@ -1,50 +1,74 @@
-"""Small clips whose brightness, and so whose FakeRewardClient reward, is their own."""
+"""Small clips with a reward of their own (their brightness), a client that waits to be released, and a clock."""
 
 import asyncio
+from threading import Event
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from identity_reward_client import FakeRewardClient
 from trainer.types import RolloutGroup
 
+# a busy machine is no failure of a property
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
 
 def flat_clip(level: int, frames: int = 4) -> np.ndarray:
-    """uint8 [T, 8, 8, 3], all of one grey."""
+    """uint8 [T, 8, 8, 3] of one grey level."""
     return np.full((frames, 8, 8, 3), level, np.uint8)
 
 
-class Slow(FakeRewardClient):
-    """Waits as many seconds for a group as `waits` says of its prompt."""
+def make_group(key: str, *levels: int, references=(b"anna",)) -> RolloutGroup:
+    """A group whose prompt is its key, with a clip of each grey level."""
+    return RolloutGroup(key, references, [flat_clip(level) for level in levels], fps=8, prompt=key)
 
-    def __init__(self, waits: dict[str, float], **options):
+
+def level(reward: float) -> int:
+    """Grey level of the clip with this reward."""
+    return round(reward * 255)
+
+
+class HeldClient(FakeRewardClient):
+    """Answers for a group with one of the prompts `held` only after `release(prompt)`."""
+
+    def __init__(self, *held: str, **options):
         super().__init__(**options)
-        self.waits = waits
-        self.active = self.most_active = 0
-        self.order: list[str] = []
+        self.events = {prompt: Event() for prompt in held}
+        self.active = self.max_active = 0
+        # prompts in the order of their answers
+        self.answered: list[str] = []
+
+    def release(self, prompt: str) -> None:
+        self.events[prompt].set()
 
     async def score_group(self, references, videos, **options):
         self.active += 1
-        self.most_active = max(self.most_active, self.active)
+        self.max_active = max(self.max_active, self.active)
         try:
-            await asyncio.sleep(self.waits.get(options["prompt"], 0))
-            self.order.append(options["prompt"])
+            event = self.events.get(options["prompt"])
+
+            while event is not None and not event.is_set():  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+            self.answered.append(options["prompt"])
             return await super().score_group(references, videos, **options)
         finally:
             self.active -= 1
 
 
-def named(key: str, *levels: int) -> RolloutGroup:
-    return RolloutGroup(key, [b"anna"], [flat_clip(level) for level in levels], fps=8, prompt=key)
+class Clock:
+    """Time that only a test changes."""
 
+    def __init__(self):
+        self.now_s = 0.0
 
-def level(reward: float) -> int:
-    return round(reward * 255)
+    def monotonic(self) -> float:
+        return self.now_s
 
 
 @pytest.fixture
-def grey_group():
-    def make(key: str, *levels: int, references=None) -> RolloutGroup:
-        return RolloutGroup(key, references or [b"anna"], [flat_clip(level) for level in levels], fps=8, prompt="p")
-
-    return make
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("trainer.rewards.remote.time", clock)
+    return clock

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError, field_validator
 
 from ..errors import InvalidRequest
-from ..fps import Fps, check_fps
+from ..fields.fps import Fps, check_fps
 from ..messages import Message
 from ..wire.validation import explain
 

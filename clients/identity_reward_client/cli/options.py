@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ..base import RewardClient
 from ..errors import InvalidRequest
-from ..fps import check_fps
+from ..fields.fps import check_fps
 from ..local import local_client
 from ..transports.http import DEFAULT_URL, HttpRewardClient
 from ..transports.retry import RetryPolicy

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..base import VideoLike
 from ..errors import CallerError, InvalidRequest
-from ..fps import Fps
+from ..fields.fps import Fps
 from ..frame_sampling import FrameSampling
 from ..messages import GroupResponse, Item, Video
 from ..wire.error_bodies import to_body

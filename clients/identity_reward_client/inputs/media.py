@@ -15,7 +15,7 @@ import numpy as np
 
 from ..base import ImageLike, ReferencesLike, VideoLike
 from ..errors import InputRefused, InvalidMedia, InvalidRequest, MissingFps
-from ..fps import Fps, check_fps, resolve_fps
+from ..fields.fps import Fps, check_fps, resolve_fps
 from ..frame_sampling import FrameSampling
 from ..messages import Image, ReferenceSet, Video
 from .pil import from_pil, is_pil_image

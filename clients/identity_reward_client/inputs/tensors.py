@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidRequest
-from ..fps import Fps
+from ..fields.fps import Fps
 from ..messages import Pixels
 
 _OVERSHOOT = 1e-3  # as a fraction of the range

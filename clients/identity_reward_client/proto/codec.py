@@ -24,7 +24,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from ..errors import InvalidRequest, InvalidResponse, PayloadTooLarge
-from ..fps import COMPAT
+from ..fields.fps import COMPAT
 from ..messages import Message
 from ..wire.validation import explain, raise_invalid_request
 from . import identity_reward_pb2 as pb2

@@ -17,7 +17,7 @@ from ..base import (
     request_fields,
 )
 from ..errors import FrameIndexMismatch, InvalidRequest, ModelNotFound
-from ..fps import Fps
+from ..fields.fps import Fps
 from ..frame_sampling import FrameSampling
 from ..inputs.groups import PreparedGroup, prepare_group
 from ..inputs.media import needs_sampling, to_references, to_video

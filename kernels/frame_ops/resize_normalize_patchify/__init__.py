@@ -1,1 +1,1 @@
-"""uint8 frames to the patch rows that a Qwen2.5-VL vision tower takes. Parts are imported from their own files."""
+"""The op from uint8 frames to the patch rows of a Qwen2.5-VL vision tower, with an implementation for each device."""

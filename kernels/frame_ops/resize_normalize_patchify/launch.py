@@ -1,4 +1,4 @@
-"""Launches the kernel. Importing this needs triton; nothing else of frame_ops does."""
+"""Launches the kernel. Only this module, `kernel.py` and `tile.py` import triton."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import torch
 from ..plan import BatchPlan, DevicePlans, Tile
 from ..taps import Semantics
 from .kernel import resize_normalize_patchify_kernel
-from .naive import MEAN, STD, normalization_table
+from .naive import mean_and_std, normalization_table
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What a GPU may be tuned by; every variant computes the same bytes (README.md of kernels says what was tried)."""
+    """Tuning parameters of a launch; every variant computes the same bytes (kernels/README.md lists what was tried)."""
 
     tile: Tile = field(default_factory=Tile)
     warps: int = 4
-    # which matrix units do the sums of `u8` and `pillow`
+    # the matrix units that compute the sums of `u8` and `pillow`
     unit: Literal["int8", "float16"] = "int8"
     prefetch: bool = False
-    # the compiler's limit of registers a thread
+    # the compiler's limit of registers per thread; None: `register_limit` decides
     registers: int | None = None
 
 
@@ -33,36 +33,37 @@ VARIANT = Variant()
 FLOAT_VARIANT = Variant(Tile(out_x=32))
 
 
-# What clips with extreme scales get where a variant names no limit: left alone, the compiler aims at three blocks of
-# 128 threads a multiprocessor (168 registers) and spills two of them.
+# Registers per thread for clips with extreme scales, where a variant names no limit. Without it the compiler aims at
+# three blocks of 128 threads a multiprocessor (168 registers) and spills two of them.
 CHUNKED_REGISTERS = 224
 
 
 def variant_for(semantics: Semantics) -> Variant:
+    """The variant that the op launches."""
     return FLOAT_VARIANT if semantics == "float" else VARIANT
 
 
 def register_limit(variant: Variant, chunked: bool) -> int | None:
+    """Registers per thread for a launch; `chunked`: some block reads more than one chunk of inputs."""
     return CHUNKED_REGISTERS if chunked and variant.registers is None else variant.registers
 
 
 @cache
 def device_plans(device: torch.device, stream: int) -> DevicePlans:
-    """One for each stream, so that weights are never read before the copy that brings them."""
+    """The plans of one stream: a stream of its own never reads weights before their copy has ended."""
     return DevicePlans(device)
 
 
 @cache
 def normalization(device: torch.device, dtype: torch.dtype) -> tuple[str, torch.Tensor]:
-    """How the kernel normalises, and the numbers for it.
+    """(how the kernel normalises, the numbers for it): "table" [3, 256], else float32 [3, 3] of means, 1 / stds, stds.
 
     (value - m) * (1 / s) equals the division once rounded to a half precision, for all 768 arguments. Triton's
     interpreter truncates float32 to bfloat16 where a GPU rounds, so it looks the values up.
     """
     if device.type == "cpu":
         return "table", normalization_table(dtype)
-    scale = 1.0 / (1 / 255)
-    mean, std = torch.tensor(MEAN) * scale, torch.tensor(STD) * scale
+    mean, std = mean_and_std()
     return "divide" if dtype == torch.float32 else "multiply", torch.stack([mean, 1 / std, std]).to(device)
 
 
@@ -74,7 +75,7 @@ def launch(clips_THWC: Sequence[torch.Tensor], plan: BatchPlan, patches: torch.T
 
 
 def run(header: torch.Tensor, plan: BatchPlan, patches: torch.Tensor, variant: Variant) -> None:
-    """The launch alone, of a header that is on the device."""
+    """Launches the kernel with a header that is on the device."""
     norm, numbers = normalization(patches.device, patches.dtype)
     resize_normalize_patchify_kernel[(plan.programs,)](
         patches,

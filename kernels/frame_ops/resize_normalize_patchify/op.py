@@ -1,4 +1,4 @@
-"""uint8 frames to Qwen2.5-VL patches, wherever the frames are: what callers use."""
+"""The public op: uint8 frames to Qwen2.5-VL patches, on the CPU or a CUDA device."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 
 from ..device import backend
+from ..layout import CHANNELS, FACTOR, ROW
 from ..taps import SEMANTICS, Semantics
 from . import cpu, naive
-from .smart_resize import FACTOR, grid_thw
+from .smart_resize import grid_thw
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -21,18 +22,19 @@ def resize_normalize_patchify(
     dtype: torch.dtype = torch.float32,
     out: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """[sum of rows, 1176] in `dtype`, one clip after another, on the clips' device; `grid_thw` gives each one's rows.
+    """Patches [sum of rows, 1176] in `dtype`, one clip after another, on the clips' device.
 
-    clips_THWC: uint8 [T, H, W, 3], all on one device, of any sizes and strides: a [T, 3, H, W] tensor is given as
-    `frames.permute(0, 2, 3, 1)`, a trainer's slice as it is, a picture as a clip of one frame. Nothing is copied first.
-    sizes: (height, width) of each clip's resized frames, multiples of 28 (`smart_resize`).
-    out: a contiguous [at least as many rows, 1176] buffer to fill from its top; the answer is a view of it.
+    clips_THWC: uint8 [T, H, W, 3] in 0..255, all on one device, of any sizes and strides. Pass a [T, 3, H, W] tensor as
+    `frames.permute(0, 2, 3, 1)` and an image as a clip of one frame; nothing is copied first.
+    sizes: (height, width) of each clip's resized frames, multiples of 28 (`smart_resize`); `grid_thw` of them gives the
+    clip's number of rows.
+    out: a contiguous buffer [at least as many rows, 1176] that is filled from its top; the result is a view of it.
 
-    `u8` and `pillow` give the same bits on every device. `float` is what float32 sums give: of its bytes, fewer than
-    1 in 1000 fall one level apart between devices, where a sum is close to the middle of two levels.
+    `u8` and `pillow` give the same bits on every device. Under `float`, fewer than 1 in 1000 bytes differ by one level
+    between devices, where a float32 sum is close to the middle of two levels.
 
-    On a CUDA device everything happens on the current stream, and frames may be freed right after the call.
-    TypeError for what is no such tensor, ValueError for values that do not fit; both name the clip.
+    On a CUDA device all work is on the current stream, and the frames may be freed right after the call. TypeError for
+    something other than a uint8 tensor, ValueError for a shape or size that does not fit; both name the clip.
     """
     clips, device = _checked(clips_THWC, sizes, semantics, dtype)
     rows = 0
@@ -40,21 +42,21 @@ def resize_normalize_patchify(
         t, h, w = grid_thw(clip.shape[0], height, width)
         rows += t * h * w
     patches = _buffer(out, rows, dtype, device)
-    which = backend(device)
-    if which == "triton":
+    implementation = backend(device)
+    if implementation == "triton":
         _by_kernel(clips, sizes, semantics, patches)
-    elif which == "cpu":
+    elif implementation == "cpu":
         cpu.fill(clips, sizes, semantics, patches)
     else:
-        each = zip(clips, sizes, strict=True)
-        done = [naive.resize_normalize_patchify(clip.cpu(), *size, semantics, dtype) for clip, size in each]
-        patches.copy_(torch.cat(done))
+        pairs = zip(clips, sizes, strict=True)
+        parts = [naive.resize_normalize_patchify(clip.cpu(), *size, semantics, dtype) for clip, size in pairs]
+        patches.copy_(torch.cat(parts))
     return patches
 
 
 def _by_kernel(
     clips: Sequence[torch.Tensor], sizes: Sequence[tuple[int, int]], semantics: Semantics, patches: torch.Tensor
-):
+) -> None:
     from ..plan import Shape, plan_batch
     from .launch import launch, variant_for
 
@@ -92,8 +94,8 @@ def _checked(
             )
         if clip.dtype != torch.uint8:
             raise TypeError(f"clip {i}: frames are uint8 in 0..255, got {clip.dtype}")
-        if clip.ndim != 4 or clip.shape[3] != 3 or not clip.numel():
-            hint = "; permute(0, 2, 3, 1) makes it so" if clip.ndim == 4 and clip.shape[1] == 3 else ""
+        if clip.ndim != 4 or clip.shape[3] != CHANNELS or not clip.numel():
+            hint = "; permute(0, 2, 3, 1) makes it so" if clip.ndim == 4 and clip.shape[1] == CHANNELS else ""
             raise ValueError(f"clip {i}: frames are [T, H, W, 3] with no empty side, got {list(clip.shape)}{hint}")
         if height < FACTOR or width < FACTOR or height % FACTOR or width % FACTOR:
             raise ValueError(
@@ -112,10 +114,10 @@ def _buffer(out: torch.Tensor | None, rows: int, dtype: torch.dtype, device: tor
     if out is None and device.type == "cpu":
         return cpu.empty(rows, dtype)
     if out is None:
-        return torch.empty(rows, naive.ROW, dtype=dtype, device=device)
-    if out.dtype != dtype or out.device != device or out.shape[1:] != (naive.ROW,) or not out.is_contiguous():
+        return torch.empty(rows, ROW, dtype=dtype, device=device)
+    if out.dtype != dtype or out.device != device or out.shape[1:] != (ROW,) or not out.is_contiguous():
         raise ValueError(
-            f"out is contiguous {dtype} [rows, {naive.ROW}] on {device}, "
+            f"out is contiguous {dtype} [rows, {ROW}] on {device}, "
             f"got {out.dtype} {list(out.shape)} on {out.device}" + ("" if out.is_contiguous() else ", not contiguous")
         )
     if len(out) < rows:

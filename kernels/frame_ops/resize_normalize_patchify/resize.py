@@ -1,10 +1,10 @@
-"""Antialiased bicubic resize (a = -0.5) of uint8 frames, in the arithmetic of three libraries, by name.
+"""Antialiased bicubic resize (a = -0.5) of uint8 frames in the arithmetic of three libraries, chosen by name.
 
 `u8`      torch's uint8 kernel on a CPU: 16-bit weights, horizontal pass first, uint8 between the passes; what
           transformers 5 gives on a CPU.
 `float`   torchvision's functional resize of a uint8 tensor: float32 passes, clamped, rounded half to even.
 `pillow`  Pillow 10's `Image.resize`: 22-bit fixed-point weights, horizontal pass first, uint8 between the passes.
-          Written out here because other Pillow releases choose another order of passes, which changes bytes.
+          Implemented here because other Pillow releases choose another order of passes, which changes bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from ..taps import SEMANTICS, Semantics, axis_taps
 
 
 def resize(frames_THWC: torch.Tensor, height: int, width: int, semantics: Semantics = "u8") -> torch.Tensor:
-    """uint8 [T, H, W, C] to uint8 [T, height, width, C]; frames of that size already are returned as they are."""
+    """uint8 [T, H, W, C] to uint8 [T, height, width, C]; frames that have the size already are returned unchanged.
+
+    ValueError for another dtype or shape, or unknown semantics.
+    """
     if frames_THWC.dtype != torch.uint8 or frames_THWC.ndim != 4:
         raise ValueError(f"frames are uint8 [T, H, W, C], got {frames_THWC.dtype} {tuple(frames_THWC.shape)}")
     if semantics not in SEMANTICS:
@@ -37,6 +40,7 @@ def resize(frames_THWC: torch.Tensor, height: int, width: int, semantics: Semant
 
 
 def _fixed_point_pass(frames: torch.Tensor, dim: int, new_size: int) -> torch.Tensor:
+    """uint8 frames with axis `dim` resized to `new_size`, in Pillow's fixed-point arithmetic."""
     size = frames.shape[dim]
     if size == new_size:
         return frames

@@ -1,14 +1,11 @@
-"""The size to which Qwen2.5-VL resizes a picture. Pure arithmetic, as in transformers' Qwen2-VL image processor."""
+"""The size to which Qwen2.5-VL resizes an image. Pure arithmetic, as in transformers' Qwen2-VL image processor."""
 
 from __future__ import annotations
 
 from math import ceil, floor, sqrt
 
-PATCH = 14
-MERGE = 2
-TEMPORAL_PATCH = 2
-# sides are multiples of this, so that patches merge two by two
-FACTOR = PATCH * MERGE
+from ..layout import FACTOR, PATCH, TEMPORAL_PATCH
+
 # longest side over shortest
 MAX_ASPECT = 200
 
@@ -16,13 +13,13 @@ MAX_ASPECT = 200
 def smart_resize(
     height: int, width: int, min_pixels: int, max_pixels: int, clamp_thin: bool = False
 ) -> tuple[int, int]:
-    """(height, width), multiples of 28 near the given sides, with an area of `min_pixels` to `max_pixels`.
+    """(height, width) in pixels: multiples of 28 near the given sides, with an area of `min_pixels` to `max_pixels`.
 
-    Sides are rounded half to even. Sides under 14 pixels round to nothing, which makes the picture grow as one that is
-    too small; with `clamp_thin` they become 28, as in qwen-vl-utils. A picture thinner than 1:200 is a ValueError.
+    Sides are rounded half to even. A side under 14 pixels rounds to 0, so that the image counts as too small and grows;
+    with `clamp_thin` it becomes 28, as in qwen-vl-utils. ValueError for an image thinner than 1:200.
     """
     if height < 1 or width < 1:
-        raise ValueError(f"a picture has at least one pixel a side, got {height}x{width}")
+        raise ValueError(f"an image has at least one pixel a side, got {height}x{width}")
     if max(height, width) > MAX_ASPECT * min(height, width):
         raise ValueError(f"the sides' ratio must be at most {MAX_ASPECT}, got {height}x{width}")
     least = FACTOR if clamp_thin else 0

@@ -1,5 +1,8 @@
-"""Causal attention of a packed batch: every class of equally long sequences in one call on the CPU, all sequences in
-one variable-length call on CUDA."""
+"""Attention over a packed batch.
+
+On the CPU, every class of equally long sequences is one call of scaled_dot_product_attention. On CUDA, all sequences
+are one variable-length call.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import inspect
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -19,25 +22,30 @@ from .windows import Segments
 
 
 class PackedAttention(Protocol):
-    """query [rows, heads, d]; key, value: the key table [table rows, kv heads, d] -> [rows, heads, d]."""
+    """Causal attention of a packed batch, laid out by `plan.AttentionClass`es."""
 
-    def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor: ...
+    def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """[rows, heads, d] from query [rows, heads, d] and the key table, key and value [table rows, kv heads, d].
+
+        Rows of the query beyond the classes' rows come out as zeros.
+        """
+        ...
 
 
-# a handful of queries takes another path on the CPU, whose rounding depends on the batch
-CPU_QUERIES = 16
+# With fewer queries the CPU takes another path, whose rounding depends on the batch.
+CPU_MIN_QUERIES = 16
 
 
 @lru_cache(maxsize=64)
-def _lower_right(num_queries: int, num_keys: int, device: torch.device) -> torch.Tensor:
-    """True where a query may look: query i of n stands at key position num_keys - n + i. On the CPU the last row is
-    repeated up to CPU_QUERIES."""
+def _causal_mask(num_queries: int, num_keys: int, device: torch.device) -> torch.Tensor:
+    """bool [queries, keys], True where a query attends: query i of n is at key position num_keys - n + i."""
     mask = torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).tril(num_keys - num_queries)
-    return _at_least(mask, 0)
+    return _pad_queries(mask, 0)
 
 
-def _at_least(queries: torch.Tensor, dim: int) -> torch.Tensor:
-    missing = CPU_QUERIES - queries.shape[dim]
+def _pad_queries(queries: torch.Tensor, dim: int) -> torch.Tensor:
+    """On the CPU, repeats the last entry of axis `dim` until there are CPU_MIN_QUERIES."""
+    missing = CPU_MIN_QUERIES - queries.shape[dim]
     if missing <= 0 or queries.device.type != "cpu":
         return queries
     last = queries.narrow(dim, queries.shape[dim] - 1, 1)
@@ -45,19 +53,20 @@ def _at_least(queries: torch.Tensor, dim: int) -> torch.Tensor:
 
 
 class SdpaAttention:
-    """torch's scaled_dot_product_attention, a call for every class. Works everywhere."""
+    """A PackedAttention for every device: one call of scaled_dot_product_attention for every class."""
 
-    def __init__(self, classes: Sequence[AttentionClass], device: torch.device):
+    def __init__(self, classes: Sequence[AttentionClass], device: torch.device) -> None:
         self.device = device
         self.classes = [(c, send(c.keys_index, device)) for c in classes]
 
-    def __call__(self, query, key, value):
+    def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """As `PackedAttention`."""
         out = torch.zeros_like(query)
         for c, index in self.classes:
             rows = slice(c.start, c.start + c.count * c.num_queries)
-            q = _at_least(query[rows].view(c.count, c.num_queries, *query.shape[1:]), 1).transpose(1, 2)
+            q = _pad_queries(query[rows].view(c.count, c.num_queries, *query.shape[1:]), 1).transpose(1, 2)
             k, v = (table[index].transpose(1, 2) for table in (key, value))
-            mask = None if c.num_queries == 1 else _lower_right(c.num_queries, c.num_keys, self.device)
+            mask = None if c.num_queries == 1 else _causal_mask(c.num_queries, c.num_keys, self.device)
             attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
             attended = attended[:, :, : c.num_queries]
             out[rows].view(c.count, c.num_queries, *query.shape[1:]).copy_(attended.transpose(1, 2))
@@ -65,9 +74,9 @@ class SdpaAttention:
 
 
 class VarlenAttention:
-    """torch's varlen_attn on CUDA: one call for all sequences, keys gathered so that each follows its prefix."""
+    """A PackedAttention for CUDA: one call of torch's varlen_attn, on keys gathered so that each follows its prefix."""
 
-    def __init__(self, classes: Sequence[AttentionClass], device: torch.device, deterministic: bool):
+    def __init__(self, classes: Sequence[AttentionClass], device: torch.device, deterministic: bool) -> None:
         queries = np.concatenate([np.full(c.count, c.num_queries) for c in classes])
         keys = np.concatenate([np.full(c.count, c.num_keys) for c in classes])
         self.num_rows = int(queries.sum())
@@ -76,7 +85,8 @@ class VarlenAttention:
         self.longest = int(queries.max()), int(keys.max())
         self.deterministic = deterministic
 
-    def __call__(self, query, key, value):
+    def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """As `PackedAttention`."""
         key, value = key[self.index], value[self.index]
         attended = _varlen(query[: self.num_rows], key, value, self.ends, self.longest, True, self.deterministic, None)
         rest = query[self.num_rows :]
@@ -84,18 +94,23 @@ class VarlenAttention:
 
 
 class SegmentAttention:
-    """query, key, value [N, heads, d] -> [N', heads, d], N' the next multiple with zeros behind: every run of rows
-    attends to itself, all of it to all of it."""
+    """Full attention inside segments of rows: query, key, value [N, heads, d] -> [N', heads, d].
 
-    def __init__(self, segments: Segments, rows: Rows, device: torch.device, dtype: torch.dtype, deterministic: bool):
+    N' is the next multiple of rows (`Rows.pad`); the rows past N are zeros.
+    """
+
+    def __init__(
+        self, segments: Segments, rows: Rows, device: torch.device, dtype: torch.dtype, deterministic: bool
+    ) -> None:
         self.segments, self.rows, self.deterministic = segments, rows, deterministic
         self.ends = _ends(segments.lengths, device) if has_varlen(device, dtype) else None
 
-    def __call__(self, query, key, value, scale: float) -> torch.Tensor:
+    def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
+        """softmax(scale * query @ key^T) @ value inside each segment."""
         if self.ends is not None:
             longest = int(self.segments.lengths.max())
-            ends, both = (self.ends, self.ends), (longest, longest)
-            return self.rows.pad(_varlen(query, key, value, ends, both, False, self.deterministic, scale))
+            ends, lengths = (self.ends, self.ends), (longest, longest)
+            return self.rows.pad(_varlen(query, key, value, ends, lengths, False, self.deterministic, scale))
         out, start = query.new_empty(self.rows.padded(len(query)), *query.shape[1:]), 0
         out[len(query) :] = 0
         for count, length in self.segments.classes:
@@ -108,33 +123,45 @@ class SegmentAttention:
 
 
 def _ends(lengths: np.ndarray, device: torch.device) -> torch.Tensor:
-    """int32 [n + 1] cumulative lengths, sent without waiting."""
+    """int32 [n + 1]: cumulative lengths from 0, sent without synchronisation."""
     return send(np.concatenate([[0], lengths.cumsum()]).astype(np.int32), device)
 
 
-def _varlen(query, key, value, ends, longest, causal: bool, deterministic: bool, scale: float | None):
+def _varlen(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    ends: tuple[torch.Tensor, torch.Tensor],
+    longest: tuple[int, int],
+    causal: bool,
+    deterministic: bool,
+    scale: float | None,
+) -> torch.Tensor:
+    """torch's varlen_attn; `ends` and `longest` are those of queries and keys."""
     from torch.nn.attention.varlen import varlen_attn
 
-    known = _varlen_parameters()
-    options: dict = {} if scale is None else {"scale": scale}
+    parameters = _varlen_parameters()
+    options: dict[str, Any] = {} if scale is None else {"scale": scale}
     if causal:
-        options |= {"is_causal": True} if "is_causal" in known else {"window_size": (-1, 0)}
-    if key.shape[1] != query.shape[1] and "enable_gqa" in known:
+        options |= {"is_causal": True} if "is_causal" in parameters else {"window_size": (-1, 0)}
+    if key.shape[1] != query.shape[1] and "enable_gqa" in parameters:
         options["enable_gqa"] = True
-    if deterministic and "num_splits" in known:
+    if deterministic and "num_splits" in parameters:
         options["num_splits"] = 1
-    return varlen_attn(query.contiguous(), key.contiguous(), value.contiguous(), *ends, *longest, **options)
+    attended = varlen_attn(query.contiguous(), key.contiguous(), value.contiguous(), *ends, *longest, **options)
+    return cast(torch.Tensor, attended)
 
 
 @lru_cache(maxsize=1)
 def _varlen_parameters() -> frozenset[str]:
-    """Which options this torch has: 2.11 and 2.13 spell causal attention and grouped keys differently."""
+    """Names of its options, which differ between torch 2.11 and 2.13 for causal attention and grouped keys."""
     from torch.nn.attention.varlen import varlen_attn
 
     return frozenset(inspect.signature(varlen_attn).parameters)
 
 
 def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether torch's varlen_attn computes this dtype on this device."""
     if device.type != "cuda" or dtype not in (torch.float16, torch.bfloat16):
         return False
     return find_spec("torch.nn.attention.varlen") is not None
@@ -143,6 +170,7 @@ def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
 def packed_attention(
     classes: Sequence[AttentionClass], device: torch.device, dtype: torch.dtype, deterministic: bool
 ) -> PackedAttention:
+    """The fastest implementation for the device; `deterministic` applies to CUDA."""
     if has_varlen(device, dtype):
         return VarlenAttention(classes, device, deterministic)
     return SdpaAttention(classes, device)

@@ -1,5 +1,4 @@
-"""Tensors kept by content, least recently used first out, within a budget of bytes; a second, host-side budget may
-catch what the device lets go."""
+"""LRU cache of tensors by content within a budget of bytes, with an optional second level in host memory."""
 
 from __future__ import annotations
 
@@ -11,13 +10,13 @@ from reward_model.types import CacheCount
 
 
 class TensorCache:
-    """Used from the runner's one thread; counters may be read from any.
+    """Used from the runner's one thread; counters may be read from any thread.
 
-    What is put in is never written to again. With `host_budget_bytes` an entry that the device budget pushes out moves
-    to host memory (pinned where there is CUDA) and comes back on its next use.
+    Cached tensors are never written to. With `host_budget_bytes`, an entry that the device budget evicts moves to host
+    memory (pinned with CUDA) and returns to the device on its next use.
     """
 
-    def __init__(self, name: str, device: torch.device, budget_bytes: int, host_budget_bytes: int = 0):
+    def __init__(self, name: str, device: torch.device, budget_bytes: int, host_budget_bytes: int = 0) -> None:
         self.name = name
         self.device = device
         self.budget_bytes = budget_bytes
@@ -29,12 +28,14 @@ class TensorCache:
 
     @property
     def count(self) -> CacheCount:
+        """Counters since the start; bytes of both levels."""
         return CacheCount(self.name, self.hits, self.misses, self.evictions, self.bytes + self.host_bytes)
 
     def __len__(self) -> int:
         return len(self._entries) + len(self._host)
 
     def get(self, key: str) -> torch.Tensor | None:
+        """The tensor on the device, or None; counts a hit or a miss."""
         if key in self._entries:
             self._entries.move_to_end(key)
             self.hits += 1
@@ -50,6 +51,7 @@ class TensorCache:
         return None
 
     def put(self, key: str, tensor: torch.Tensor) -> None:
+        """Caches a tensor, unless it is larger than the whole budget."""
         if key in self._entries or tensor.nbytes > self.budget_bytes:
             return
         self._entries[key] = tensor
@@ -71,6 +73,7 @@ class TensorCache:
             self.host_bytes -= oldest.nbytes
 
     def clear(self) -> None:
+        """Drops all entries of both levels; counters stay."""
         self._entries.clear()
         self._host.clear()
         self.bytes = self.host_bytes = 0

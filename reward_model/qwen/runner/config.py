@@ -1,4 +1,4 @@
-"""How much the runner takes at once and keeps. Imports no torch."""
+"""Limits of the runner's batches and caches. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class RunnerConfig:
-    # tokens of one forward pass (prefixes once, suffixes each); a larger group is split between its suffixes
+    """Configuration of a `Runner`."""
+
+    # tokens of one forward pass, prefixes counted once; a larger group is split between its suffixes
     token_budget: int = 16_384
-    # what a batch may take on the device over weights and caches; None: the token budget alone decides
+    # device memory of a batch, besides weights and caches; None: the token budget alone limits a batch
     batch_memory_bytes: int | None = None
-    # vision features of reference pictures, kept on the device
+    # cached vision features of reference images, on the device
     feature_cache_bytes: int = 256 * MIB
-    # keys and values of prefixes, kept on the device; what falls out may spill to the host
+    # cached keys and values of prefixes, on the device and for evicted ones on the host
     prefix_cache_bytes: int = 1024 * MIB
     prefix_host_cache_bytes: int = 0
-    # on CUDA: products of one fixed number of rows, one split in attention: the same bits in any company
+    # on CUDA: matrix products of a fixed number of rows and one split in attention, so that a sample's bits do not
+    # depend on its batch
     deterministic: bool = False
     deterministic_rows: int = 2048

@@ -1,4 +1,4 @@
-"""The matrix products of one layer, on the modules of transformers: joined where `fuse` says so, else one by one."""
+"""Matrix products of one layer on the modules of transformers, fused into larger ones where that is faster."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from torch import nn
 from .rows import Rows, silu_times
 
 
-class Joint:
-    """Several products of the same rows as one. Each module's weight becomes a view of the joint one, so that nothing
-    is kept twice."""
+class FusedLinear:
+    """Several linear modules on the same rows, computed as one product where `fuse` is set.
 
-    def __init__(self, modules: list[Any], rows: Rows, fuse: bool):
+    Each module's weight becomes a view of the fused one, so that no weight is stored twice.
+    """
+
+    def __init__(self, modules: list[Any], rows: Rows, fuse: bool) -> None:
         self.modules, self.rows = modules, rows
         self.sizes = [module.out_features for module in modules]
         self.weight = self.bias = None
@@ -27,34 +29,37 @@ class Joint:
             module.weight = nn.Parameter(part, requires_grad=False)
 
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """x [n, in] -> the output [n, out] of each module."""
         if self.weight is not None:
             return self.rows.linear(x, self.weight, self.bias).split(self.sizes, dim=-1)
         return tuple(self.rows.linear(x, module.weight, module.bias) for module in self.modules)
 
 
 class GatedMlp:
-    """down(silu(gate(x)) * up(x)), the feed-forward part of both towers."""
+    """down(silu(gate(x)) * up(x)): the feed-forward part of the vision tower and of the language model."""
 
-    def __init__(self, module: Any, rows: Rows, fuse: bool):
+    def __init__(self, module: Any, rows: Rows, fuse: bool) -> None:
         self.down, self.rows = module.down_proj, rows
-        self.gate_up = Joint([module.gate_proj, module.up_proj], rows, fuse)
+        self.gate_up = FusedLinear([module.gate_proj, module.up_proj], rows, fuse)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """x [n, width] -> [n, width]."""
         return self.rows.linear(silu_times(*self.gate_up(x)), self.down.weight, self.down.bias)
 
 
 class DecoderLayer:
-    """One layer of the language model."""
+    """The modules of one language model layer."""
 
-    def __init__(self, module: Any, rows: Rows, fuse: bool):
+    def __init__(self, module: Any, rows: Rows, fuse: bool) -> None:
         attention = module.self_attn
         self.rows = rows
         self.input_norm, self.mlp_norm = module.input_layernorm, module.post_attention_layernorm
-        self.qkv = Joint([attention.q_proj, attention.k_proj, attention.v_proj], rows, fuse)
+        self.qkv = FusedLinear([attention.q_proj, attention.k_proj, attention.v_proj], rows, fuse)
         self.query, self.key, self.value, self.out = (
             attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj,
         )  # fmt: skip
         self.mlp = GatedMlp(module.mlp, rows, fuse)
 
-    def one(self, module: Any, x: torch.Tensor) -> torch.Tensor:
+    def linear(self, module: Any, x: torch.Tensor) -> torch.Tensor:
+        """One linear module alone."""
         return self.rows.linear(x, module.weight, module.bias)

@@ -1,4 +1,4 @@
-"""What a token costs in memory while a batch is computed, from the model's shape."""
+"""Memory that a token needs while a batch is computed, from the model's shape."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 
 def bytes_per_token(model: Any) -> int:
-    """Most bytes that one token of a picture or video needs at once, over the weights: the larger of what the tower and
-    the language model hold for it, and its keys and values in every layer.
+    """Peak bytes for one token of an image or video, besides the weights.
 
-    A layer holds, for a row, its input and its normed copy, queries, keys and values, what attention gave, gate, up and
-    their product. The tower has four rows (patches) for a token, and rotates queries and keys in float32.
+    The larger of what the vision tower and the language model hold for it, plus its keys and values in every layer. A
+    layer holds for each row: input, normed input, queries, keys, values, attention output, gate, up and their product.
+    The tower has four rows (patches) a token and rotates queries and keys in float32.
     """
     text, vision = model.config.text_config, model.config.vision_config
     size = model.language_model.embed_tokens.weight.element_size()

@@ -1,4 +1,4 @@
-"""The vision tower over all pictures and clips of a batch at once: one pass, equal windows in one attention call."""
+"""The vision tower over all images and videos of a batch in one pass, equal windows in one attention call."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .windows import Grid, TowerPlan, plan_tower
 
 
 class VisionRunner:
-    """`tower`: transformers' Qwen2.5-VL vision model, whose weights are used and whose forward is not."""
+    """Runs patches through the weights of `tower`, transformers' Qwen2.5-VL vision model, with a forward of its own."""
 
-    def __init__(self, tower: Any, rows: Rows, deterministic: bool = False):
+    def __init__(self, tower: Any, rows: Rows, deterministic: bool = False) -> None:
         self.tower, self.rows = tower, rows
         config, weight = tower.config, tower.patch_embed.proj.weight
         self.window = config.window_size // config.spatial_merge_size // config.patch_size
@@ -26,7 +26,7 @@ class VisionRunner:
 
     @torch.inference_mode()
     def __call__(self, patches: torch.Tensor, grids: Sequence[Grid]) -> torch.Tensor:
-        """patches: [sum of slices * height * width, 1176] on the tower's device -> features [sum / 4, out_hidden]."""
+        """Features [N / 4, out_hidden] of patches [N, 1176] on the tower's device, N = sum of the grids' patches."""
         tower, num_patches = self.tower, patches.shape[0]
         plan = plan_tower(grids, merge=tower.spatial_merge_size, window=self.window).to(patches.device)
         num_units = plan.order_U.shape[0]
@@ -53,20 +53,30 @@ class VisionRunner:
         embed = self.tower.patch_embed
         if patches.device.type == "cpu":
             return embed(patches)
-        # a convolution whose stride is its size is a matrix product, and on CUDA a far quicker one
+        # a convolution whose stride is its size is a matrix product, which CUDA computes much faster
         weight = embed.proj.weight.flatten(1)
         padded = self.rows.pad(patches.to(weight.dtype))
         return self.rows.linear(padded, weight)[: patches.shape[0]]
 
     def _rotary(self, plan: TowerPlan, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """[N, 1, 1, head_dim] float32: height angles, width angles, and both again."""
+        """Cosines and sines, float32 [N, 1, 1, head_dim]: of the row and column angles, twice."""
         inv_freq = self.tower.rotary_pos_emb.inv_freq.to(device=device, dtype=torch.float32)
         angles = torch.arange(plan.largest + 1, device=device, dtype=torch.float32)[:, None] * inv_freq
         halves = (torch.cat([f[plan.rows_N], f[plan.columns_N]], -1) for f in (angles.cos(), angles.sin()))
         cos, sin = (torch.cat([half, half], -1)[:, None, None] for half in halves)
         return cos, sin
 
-    def _attention(self, module, normed, num_patches, plan: TowerPlan, full: bool, attend, cos, sin):
+    def _attention(
+        self,
+        module: Any,
+        normed: torch.Tensor,
+        num_patches: int,
+        plan: TowerPlan,
+        full: bool,
+        attend: SegmentAttention,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+    ) -> torch.Tensor:
         qkv = self.rows.linear(normed, module.qkv.weight, module.qkv.bias)[:num_patches]
         qkv = qkv.view(num_patches, 3, module.num_heads, -1)
         query_key = rotate(qkv[:, :2].float(), cos, sin).to(qkv.dtype)

@@ -1,10 +1,10 @@
-"""Which patches attend to which in the vision tower, planned on the host.
+"""Order of the patches in the vision tower, planned on the host so that equal windows are one attention call.
 
 Qwen2.5-VL's tower attends inside windows of 8 x 8 patches in most blocks, and inside one temporal slice in the others.
-transformers runs one attention call a window; here windows of equal size become one batched call: patches are put in an
-order in which equal windows are neighbours, so that a call's input is a view.
+transformers makes one attention call a window. Here patches are ordered such that windows of equal size are neighbours,
+and each size is one batched call whose input is a view.
 
-A unit is a 2 x 2 square of patches that the merger makes one token of; a unit's patches always stay together.
+A unit is the 2 x 2 square of patches that the merger turns into one token; the patches of a unit stay together.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ Grid = tuple[int, int, int]  # temporal slices, and height and width in patches
 
 @dataclass(frozen=True)
 class Segments:
-    """Runs of equal length, laid end to end: `classes` holds (how many, of what length) in patches."""
+    """Runs of rows end to end, in classes of equal length: `classes` holds (number of runs, length in patches)."""
 
     classes: tuple[tuple[int, int], ...]
 
     @property
     def lengths(self) -> np.ndarray:
+        """int64 [runs]: the length of every run."""
         return np.repeat([length for _, length in self.classes], [count for count, _ in self.classes])
 
 
 @dataclass(frozen=True, eq=False)
 class TowerPlan:
-    """N = patches, U = N / 4 units. Index tensors are int64 on the CPU, ready to be moved.
+    """Index tensors of a tower pass, int64, made on the CPU. N = patches, U = N / 4 units.
 
-    `order_U` takes units from input order to tower order; `restore_U` back. `slices_N` takes patches from tower order
-    to slice order (for blocks of full attention); `unslice_N` back. `rows_N`, `columns_N` are patch coordinates in
+    `order_U` takes units from input order to tower order, `restore_U` back. `slices_N` takes patches from tower order
+    to slice order, for blocks of full attention; `unslice_N` back. `rows_N` and `columns_N` are patch coordinates in
     tower order.
     """
 
@@ -50,9 +51,11 @@ class TowerPlan:
     columns_N: torch.Tensor
     windows: Segments
     slices: Segments
-    largest: int  # the largest patch coordinate
+    # the largest patch coordinate
+    largest: int
 
     def to(self, device: torch.device) -> TowerPlan:
+        """The plan with its tensors on that device."""
         tensors = {f.name: getattr(self, f.name) for f in fields(self) if torch.is_tensor(getattr(self, f.name))}
         moved: dict[str, Any] = {name: send(tensor.numpy(), device) for name, tensor in tensors.items()}
         return replace(self, **moved)
@@ -60,7 +63,7 @@ class TowerPlan:
 
 @lru_cache(maxsize=4096)
 def _windows(height: int, width: int, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """(unit numbers of one slice window by window, length of each window in units); sizes in units."""
+    """(unit indices of one slice, window by window; length of each window), with all sizes in units."""
     numbers = np.arange(height * width).reshape(height, width)
     parts = [
         numbers[top : top + window, left : left + window].ravel()
@@ -78,7 +81,7 @@ def _coordinates(height: int, width: int, merge: int) -> np.ndarray:
 
 
 def _grouped(lengths: np.ndarray) -> tuple[np.ndarray, Segments]:
-    """(stable order of segments that puts equal lengths together, longest first; what comes out)."""
+    """(stable order of segments by length, longest first; the segments in that order)."""
     order = np.argsort(-lengths, kind="stable")
     values, counts = np.unique(lengths, return_counts=True)
     return order, Segments(tuple((int(n), int(length)) for length, n in zip(values[::-1], counts[::-1], strict=True)))
@@ -91,7 +94,7 @@ def _concatenated(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def plan_tower(grids: Sequence[Grid], *, merge: int = 2, window: int = 4) -> TowerPlan:
-    """The plan for pictures and clips laid end to end; `window` is the window's side in units."""
+    """The cached plan for clips laid end to end; `window` is the side of a window in units."""
     return _plan(tuple(grids), merge, window)
 
 
@@ -114,7 +117,7 @@ def _plan(grids: tuple[Grid, ...], merge: int, window: int) -> TowerPlan:
     restore_U = np.empty_like(order_U)
     restore_U[order_U] = np.arange(order_U.size)
 
-    # slice by slice, window by window: the order that transformers attends in, so that sums round alike
+    # slice by slice, window by window, which is transformers' order of keys: sums round in the same way
     patches = (restore_U[windows_U][:, None] * unit + np.arange(unit)).ravel()
     lengths_S = np.array(slice_lengths)
     starts_S = np.cumsum(lengths_S) - lengths_S

@@ -15,7 +15,7 @@ from reward_model.data.packed_clip import SUFFIX, read_packed
 from reward_model.data.records import PreferencePair, resolve
 from reward_model.decoding.decoders import decoder
 from reward_model.decoding.images import decode_image
-from reward_model.qwen.preprocess import Medium, Preprocessor
+from reward_model.qwen.preprocess import PreparedMedia, Preprocessor
 from reward_model.types import ReferenceSet, Video
 
 from ..errors import TrainingError
@@ -29,11 +29,11 @@ class MediaSource(Protocol):
 
     preprocess: Preprocessor
 
-    def references(self, paths: Sequence[Path], mirrored: Sequence[bool]) -> list[Medium]:
+    def references(self, paths: Sequence[Path], mirrored: Sequence[bool]) -> list[PreparedMedia]:
         """One medium for each reference image, flipped left to right where `mirrored`."""
         ...
 
-    def video(self, path: Path, fps: float | None, mirrored: bool) -> Medium:
+    def video(self, path: Path, fps: float | None, mirrored: bool) -> PreparedMedia:
         """The sampled frames of a video. `fps` overrides the rate that the file states."""
         ...
 
@@ -44,7 +44,7 @@ class FileMedia:
     def __init__(self, preprocess: Preprocessor):
         self.preprocess = preprocess
 
-    def references(self, paths: Sequence[Path], mirrored: Sequence[bool]) -> list[Medium]:
+    def references(self, paths: Sequence[Path], mirrored: Sequence[bool]) -> list[PreparedMedia]:
         images = read_references(paths, self.preprocess.config.frame_sampling).images
         flipped = ReferenceSet(tuple(_mirrored(i) if m else i for i, m in zip(images, mirrored, strict=True)))
         return [
@@ -52,7 +52,7 @@ class FileMedia:
             for image, key, path in zip(flipped.images, flipped.keys, paths, strict=True)
         ]
 
-    def video(self, path: Path, fps: float | None, mirrored: bool) -> Medium:
+    def video(self, path: Path, fps: float | None, mirrored: bool) -> PreparedMedia:
         video = read_video(path, self.preprocess.config.frame_sampling, fps)
         if mirrored:
             video = replace(video, frames_THWC=_mirrored(video.frames_THWC))

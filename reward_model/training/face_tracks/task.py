@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from reward_model.checkpoint import entries, write_weights
+from reward_model.checkpoint import tensor_entries, write_weights
 from reward_model.data.progress import Progress
 from reward_model.data.progress import progress as shown
 from reward_model.faces.tracks.reward_head import TrackHead, head_config_json
@@ -90,7 +90,7 @@ def write_ensemble(out: Path, head: TrackHead) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        digest = write_weights(partial / WEIGHTS, entries(head.state_dict()))
+        digest = write_weights(partial / WEIGHTS, tensor_entries(head.state_dict()))
         head.config = replace(head.config, weights_sha256=digest)
         (partial / CONFIG).write_text(head_config_json(head.config))
         os.rename(partial, out)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from reward_model.checkpoint import Entry, model_dtype, save
+from reward_model.checkpoint import TensorEntry, model_dtype, save
 from reward_model.config import RewardModelConfig
 from reward_model.qwen.loading import DTYPES
 from reward_model.qwen.tokenizer import TextTokenizer
@@ -19,7 +19,7 @@ def write_result(
 ) -> RewardModelConfig:
     """Writes a RewardModel of the state dict `state`: the body in `dtype`, norm and reward head in float32."""
     entries = [
-        Entry(name, tuple(tensor.shape), model_dtype(name, DTYPES[dtype]), tensor.detach)
+        TensorEntry(name, tuple(tensor.shape), model_dtype(name, DTYPES[dtype]), tensor.detach)
         for name, tensor in state.items()
     ]
     return save(folder, config, tokenizer.to_json(), entries)

@@ -16,9 +16,9 @@ from reward_model.config import IDENTITY_GRPO, PromptTemplate, RewardModelConfig
 from reward_model.data.seeding import generator
 from reward_model.folder import CONFIG, CheckpointError
 from reward_model.importing.body import body_arguments
-from reward_model.importing.keys import EMBEDDING, HEAD, NORM
+from reward_model.importing.keys import EMBEDDING, NORM, REWARD_HEAD
 from reward_model.importing.layout import open_base, read_json
-from reward_model.importing.merge import find
+from reward_model.importing.merge import locate
 from reward_model.importing.template import read_template
 from reward_model.qwen.loading import load_model
 from reward_model.qwen.model import RewardModel
@@ -127,8 +127,8 @@ def _from_base(config: ModelConfig, folder: Path, seed: int) -> tuple[RewardMode
         )
     )
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    weights = find([open_base(folder)]).weights
-    state = {HEAD: random_weights({HEAD: shapes[HEAD]}, seed)[HEAD]}
+    weights = locate([open_base(folder)]).weights
+    state = {REWARD_HEAD: random_weights({REWARD_HEAD: shapes[REWARD_HEAD]}, seed)[REWARD_HEAD]}
     if missing := sorted(shapes.keys() - state.keys() - weights.keys()):
         raise CheckpointError(f"{folder} lacks {', '.join(missing[:12])}")
     for name in shapes.keys() - state.keys():

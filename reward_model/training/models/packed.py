@@ -27,7 +27,7 @@ from reward_model.qwen.model import RewardModel
 from reward_model.qwen.runner.attention import packed_attention
 from reward_model.qwen.runner.plan import BatchLayout, lay_out
 from reward_model.qwen.runner.rows import send
-from reward_model.qwen.runner.sequence import Clip, TokenSequence
+from reward_model.qwen.runner.sequence import TokenSequence, VisionClip
 
 from ..supervision.face_tokens import FaceTokens
 from ..supervision.losses import FaceSupervision, first_layer_attention
@@ -113,7 +113,7 @@ class PackedRewards(nn.Module):
     def __init__(
         self,
         model: RewardModel,
-        patches: Callable[[list[Clip]], torch.Tensor] | None = None,
+        patches: Callable[[list[VisionClip]], torch.Tensor] | None = None,
         supervision: FaceSupervision | None = None,
     ):
         super().__init__()
@@ -178,7 +178,7 @@ class PackedRewards(nn.Module):
 
     def _with_features(self, embedded_LD: torch.Tensor, layout: BatchLayout) -> torch.Tensor:
         """Rows of image and video tokens replaced by vision features; each distinct clip is computed once."""
-        distinct: dict[object, tuple[Clip, list[int]]] = {}
+        distinct: dict[object, tuple[VisionClip, list[int]]] = {}
         row = 0
         for sequence, start, end in layout.sources:
             for clip in sequence.clips_between(start, end):
@@ -206,5 +206,5 @@ class PackedRewards(nn.Module):
         source_index, target_index = (send(np.concatenate(part), embedded_LD.device) for part in (source, target))
         return embedded_LD.index_copy(0, target_index, features[source_index])
 
-    def _joined(self, clips: list[Clip]) -> torch.Tensor:
+    def _joined(self, clips: list[VisionClip]) -> torch.Tensor:
         return torch.cat([clip.patches.to(self.model.device, self.model.dtype, non_blocking=True) for clip in clips])

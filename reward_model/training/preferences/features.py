@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from identity_reward_client.errors import RewardError
 from reward_model.data.progress import progress
 from reward_model.qwen.model import RewardModel
-from reward_model.qwen.preprocess import Medium, Preprocessor
+from reward_model.qwen.preprocess import PreparedMedia, Preprocessor
 
 from ..data.media import FileMedia
 from ..errors import TrainingError
@@ -63,24 +63,24 @@ class FeatureMedia:
                     self._write(self._file(*item), medium, features)
                 steps.advance(len(part))
 
-    def _medium(self, path: Path, fps: float | None, reference: bool) -> Medium:
+    def _medium(self, path: Path, fps: float | None, reference: bool) -> PreparedMedia:
         try:
             return self._files.references([path], [False])[0] if reference else self._files.video(path, fps, False)
         except (RewardError, OSError) as error:
             raise TrainingError(f"{path}: {error}; mend it, or remove its pairs") from None
 
-    def references(self, paths: Sequence[Path], mirrored: Sequence[bool]) -> list[Medium]:
+    def references(self, paths: Sequence[Path], mirrored: Sequence[bool]) -> list[PreparedMedia]:
         if any(mirrored):
             raise TrainingError("features of a frozen tower can't be mirrored: set data.mirror to false")
         return [self._read(path, None, True) for path in paths]
 
-    def video(self, path: Path, fps: float | None, mirrored: bool) -> Medium:
+    def video(self, path: Path, fps: float | None, mirrored: bool) -> PreparedMedia:
         if mirrored:
             raise TrainingError("features of a frozen tower can't be mirrored: set data.mirror to false")
         return self._read(path, fps, False)
 
     @torch.no_grad()
-    def _encode(self, media: Sequence[Medium]) -> Sequence[torch.Tensor]:
+    def _encode(self, media: Sequence[PreparedMedia]) -> Sequence[torch.Tensor]:
         device, dtype = self._model.device, self._tower.patch_embed.proj.weight.dtype
         grids = torch.tensor([medium.grid for medium in media], device=device)
         patches = torch.cat([medium.patches.to(device, dtype) for medium in media])
@@ -94,13 +94,13 @@ class FeatureMedia:
             self._names[item] = sha256(self._salt + key + path.read_bytes()).hexdigest()[:32]
         return self.folder / f"{self._names[item]}.safetensors"
 
-    def _write(self, file: Path, medium: Medium, features: torch.Tensor) -> None:
+    def _write(self, file: Path, medium: PreparedMedia, features: torch.Tensor) -> None:
         partial = file.with_name(f".{file.name}.{os.getpid()}")
         metadata = {"grid": medium.grid, "key": medium.key, "second_per_grid": medium.second_per_grid}
         save_file({"features": features.contiguous()}, partial, {"medium": json.dumps(metadata)})
         partial.rename(file)
 
-    def _read(self, path: Path, fps: float | None, reference: bool) -> Medium:
+    def _read(self, path: Path, fps: float | None, reference: bool) -> PreparedMedia:
         with safe_open(self._file(path, fps, reference), "pt") as opened:
             metadata, features = json.loads(opened.metadata()["medium"]), opened.get_tensor("features")
-        return Medium(tuple(metadata["grid"]), features, metadata["key"], metadata["second_per_grid"])
+        return PreparedMedia(tuple(metadata["grid"]), features, metadata["key"], metadata["second_per_grid"])

@@ -16,7 +16,7 @@ import torch
 from identity_reward_client.errors import RewardError
 from reward_model.data.records import PreferencePair, resolve
 from reward_model.data.seeding import generator
-from reward_model.qwen.preprocess import Medium
+from reward_model.qwen.preprocess import PreparedMedia
 from reward_model.qwen.runner.sequence import TokenSequence
 
 from ..data.casts import Pairs, comparisons_of, good_videos
@@ -115,8 +115,8 @@ def _references(jsonl: Path, pair: PreferencePair) -> tuple[str, list[Path]]:
 
 
 def _with_strangers(
-    references: Sequence[Medium], strangers: Sequence[Medium], rng: np.random.Generator
-) -> list[Medium]:
+    references: Sequence[PreparedMedia], strangers: Sequence[PreparedMedia], rng: np.random.Generator
+) -> list[PreparedMedia]:
     """References of which one, or as many as there are `strangers`, are replaced by those."""
     changed = list(references)
     indices = rng.permutation(len(changed)).tolist()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from frame_ops.resize_normalize_patchify.smart_resize import FACTOR, PATCH, TEMPORAL_PATCH
+from frame_ops.layout import FACTOR, PATCH, TEMPORAL_PATCH
 from identity_reward_client.frame_sampling import FrameSampling
 from reward_model.data.corruption_kinds import CORRUPTION_KINDS
 from reward_model.data.records import PreferencePair

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from frame_ops.layout import PATCH, TEMPORAL_PATCH
 from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
-from frame_ops.resize_normalize_patchify.smart_resize import PATCH, TEMPORAL_PATCH, smart_resize
+from frame_ops.resize_normalize_patchify.smart_resize import smart_resize
 from identity_reward_client.errors import RewardError
 from identity_reward_client.frame_sampling import PixelRule
 from reward_model.data.corruption_kinds import CORRUPTION_KINDS
 from reward_model.data.records import resolve
-from reward_model.qwen.preprocess import Medium, Preprocessor
+from reward_model.qwen.preprocess import PreparedMedia, Preprocessor
 from reward_model.qwen.runner.sequence import TokenSequence
 from reward_model.qwen.runner.windows import Grid
 from reward_model.types import Video
@@ -176,9 +177,9 @@ class FaceBatchLoader:
     ) -> TokenSequence:
         """Tokens and positions; the clips hold no patches."""
         empty = torch.empty(0)
-        references = [Medium(grids[number], empty, str(number)) for number in shown]
+        references = [PreparedMedia(grids[number], empty, str(number)) for number in shown]
         return self.preprocess.assemble(
-            references, Medium(slice_grid, empty, None, self.preprocess.second_per_grid(video)), prompt
+            references, PreparedMedia(slice_grid, empty, None, self.preprocess.second_per_grid(video)), prompt
         )
 
 

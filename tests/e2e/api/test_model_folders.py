@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from identity_reward_client.messages import ScoreResponse
-from reward_model.checkpoint import entries, save
+from reward_model.checkpoint import save, tensor_entries
 from reward_model.importing.importer import import_checkpoint
 from reward_model.qwen import tiny
 from tests.reward_model.importing.conftest import Release
@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
     config = tiny.tiny_config(tokenizer)
     model = tiny.tiny_model(config)
     path = tmp_path_factory.mktemp("models") / "mine"
-    save(path, replace(config, name="mine-v2"), tokenizer.to_json(), entries(model.state_dict()))
+    save(path, replace(config, name="mine-v2"), tokenizer.to_json(), tensor_entries(model.state_dict()))
     return path
 
 

@@ -13,8 +13,7 @@ from tests.e2e.load.faults import noise_clip
 from tests.support.metrics import is_idle
 from tests.support.paths import ROOT
 from tests.support.waiting import GENEROUS_S, wait_until
-from trainer.rewards import RemoteReward
-from trainer.step import RewardSource
+from trainer.rewards import RemoteReward, RewardSource
 from trainer.types import RolloutGroup
 
 

@@ -63,10 +63,10 @@ def test_bit_equal_to_the_processor_of_transformers(processor, size):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_float_semantics_are_torchvisions(processor, size):
+def test_float_semantics_equal_torchvision(processor, size):
     resized = smart_resize(*size[1:], 3136, 399360)
-    ours = resize(noise(*size), *resized, "float").numpy()
-    assert np.array_equal(ours, processor["{}x{}x{}.float".format(*size)])
+    resized_frames = resize(noise(*size), *resized, "float").numpy()
+    assert np.array_equal(resized_frames, processor["{}x{}x{}.float".format(*size)])
 
 
 @pytest.mark.parametrize(
@@ -82,20 +82,20 @@ def test_float_semantics_are_torchvisions(processor, size):
 def test_pillow_semantics_give_the_bytes_of_pillow_10_4(size, resized, sha256):
     """Hashes made with Pillow 10.4.0. Newer releases go vertically first for some sizes; along one axis all agree."""
     frame = noise(1, *size)
-    ours = resize(frame, *resized, "pillow")[0].numpy()
-    assert hashlib.sha256(ours.tobytes()).hexdigest()[:16] == sha256
+    resized_frames = resize(frame, *resized, "pillow")[0].numpy()
+    assert hashlib.sha256(resized_frames.tobytes()).hexdigest()[:16] == sha256
     wide = Image.fromarray(frame[0].numpy()).resize((resized[1], size[0]), Image.Resampling.BICUBIC)
-    assert np.array_equal(ours, np.asarray(wide.resize(resized[::-1], Image.Resampling.BICUBIC)))
+    assert np.array_equal(resized_frames, np.asarray(wide.resize(resized[::-1], Image.Resampling.BICUBIC)))
 
 
-def test_normalization_is_that_of_clip_to_the_last_bits():
+def test_normalization_is_bit_equal_to_clips():
     exact = (np.arange(256)[None] / 255 - np.array(MEAN)[:, None]) / np.array(STD)[:, None]
     assert np.abs(normalization_table().numpy() - exact).max() < 4e-7
     for dtype in (torch.bfloat16, torch.float16):
         assert torch.equal(normalization_table(dtype), normalization_table().to(dtype))
 
 
-def test_patches_stand_where_the_definition_puts_them():
+def test_patches_are_in_the_defined_order():
     t, h, w = 3, 56, 84
     frames = noise(t, h, w)
     rows = patchify(frames)
@@ -132,6 +132,6 @@ def test_strided_views_give_the_same_rows():
         (torch.zeros(2, 56, 56, 3, dtype=torch.uint8), (84, 56), "lanczos", "u8, pillow, float"),
     ],
 )
-def test_wrong_input_is_named(frames, size, semantics, message):
+def test_error_names_the_wrong_input(frames, size, semantics, message):
     with pytest.raises(ValueError, match=message):
         resize_normalize_patchify(frames, *size, semantics)

@@ -48,7 +48,7 @@ def test_sides_are_multiples_within_the_caps(height, width, clamp):
         assert lowest <= min((new_height + 28) / height, (new_width + 28) / width)
 
 
-def test_thin_pictures_by_both_rules():
+def test_thin_images_by_both_rules():
     assert smart_resize(600, 13, 3136, CAP) == (392, 28)
     assert smart_resize(600, 13, 3136, CAP, clamp_thin=True) == (588, 28)
 

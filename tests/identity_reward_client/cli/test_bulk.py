@@ -129,7 +129,7 @@ def test_concurrency_is_bounded_and_used(manifest, bulk, wire):
     wire.delay_s = 0.05
     manifest(12)
     assert bulk("--concurrency", 3).exit_code == 0
-    assert wire.most_active == 3
+    assert wire.max_active == 3
 
 
 def test_after_a_kill_the_run_goes_on_where_it_stopped(manifest, bulk, files, wire):

@@ -47,6 +47,22 @@ def test_a_token_comes_from_the_variable_and_is_not_shown(run, refs, files, wire
     assert "secret" not in done.output + run("score", "--help", url=False).output
 
 
+def test_token_with_a_line_end_is_sent_without_it(run, wire, monkeypatch):
+    monkeypatch.setenv("IDENTITY_REWARD_TOKEN", "idr_secret\n")
+    assert run("models").exit_code == 0
+    assert wire.requests[0].headers["authorization"] == "Bearer idr_secret"
+
+
+@pytest.mark.parametrize("command", [["models"], ["job", "list"], ["--traceback", "models"]])
+def test_token_that_cannot_be_sent_is_not_shown(run, wire, monkeypatch, command):
+    monkeypatch.setenv("IDENTITY_REWARD_TOKEN", "idr_secret\nsecond")
+    done = run(*command)
+    assert done.exit_code == 1
+    assert "the token contains" in done.stderr
+    assert "secret" not in done.output
+    assert wire.requests == []
+
+
 def test_score_of_one_video_as_a_table(run, refs, files):
     reward = json.loads(run("score", *refs, *videos(files, "one"), "--json").stdout)["reward"]
     done = run("score", *refs, *videos(files, "one"))

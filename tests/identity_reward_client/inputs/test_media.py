@@ -62,8 +62,8 @@ def test_a_short_clip_repeats_frames(clip):
     assert video.frames.shape == [4, 24, 40, 3]
 
 
-def test_frames_of_mixed_sizes_travel_as_pictures(clip, picture):
-    video = to_video([clip[0], picture], 16, UNIFORM_4)
+def test_frames_of_mixed_sizes_travel_as_pictures(clip, image):
+    video = to_video([clip[0], image], 16, UNIFORM_4)
     assert [image.pixels.shape for image in video.images] == [[24, 40, 3]] * 2 + [[20, 16, 3]] * 2
 
 
@@ -125,13 +125,13 @@ def test_videos_that_cannot_be(video, error, says):
         to_video(video, 16, UNIFORM_4)
 
 
-def test_references_in_every_form(files, picture):
-    images = to_references([files / "a.jpg", b"b", picture, PIL.Image.fromarray(picture), Image(data=b"e")])
+def test_references_in_every_form(files, image):
+    images = to_references([files / "a.jpg", b"b", image, PIL.Image.fromarray(image), Image(data=b"e")])
     assert [image.pixels is None for image in images] == [True, True, False, False, True]
     assert to_references(ReferenceSet(images=images)) == images
     assert to_references(SET_ID) == SET_ID
-    floats = ImageArray(np.moveaxis(picture, -1, 0) / np.float32(255), layout="CHW", value_range=(0, 1))
-    np.testing.assert_array_equal(from_pixels(to_references([floats])[0].pixels), picture)
+    floats = ImageArray(np.moveaxis(image, -1, 0) / np.float32(255), layout="CHW", value_range=(0, 1))
+    np.testing.assert_array_equal(from_pixels(to_references([floats])[0].pixels), image)
 
 
 @pytest.mark.parametrize(

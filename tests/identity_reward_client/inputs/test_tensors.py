@@ -76,7 +76,7 @@ def test_an_ambiguous_layout_must_be_named():
 
 
 BAD = {
-    "one picture": (np.zeros((4, 5, 3), np.uint8), {}, "one clip at a time"),
+    "one image": (np.zeros((4, 5, 3), np.uint8), {}, "one clip at a time"),
     "a batch": (np.zeros((1, 2, 4, 5, 3), np.uint8), {}, "one clip at a time"),
     "no frames": (np.zeros((0, 4, 5, 3), np.uint8), {}, "shape"),
     "grey": (np.zeros((2, 4, 5, 1), np.uint8), {}, "no RGB channel axis"),

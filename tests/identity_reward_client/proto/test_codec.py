@@ -35,7 +35,7 @@ from identity_reward_client.messages import (
 from identity_reward_client.preference import Preference
 from identity_reward_client.proto import identity_reward_pb2 as pb2
 from identity_reward_client.proto.codec import RENAMED, WRAPPERS, read_request, read_response, to_bytes, to_proto
-from identity_reward_client.proto.methods import METHODS, chunks, event, read_chunk, read_event
+from identity_reward_client.proto.methods import METHODS
 
 PIXELS = Pixels(shape=[1, 2, 3], data=bytes(range(6)))
 FRAMES = Pixels(shape=[2, 1, 1, 3], data=memoryview(bytes(range(6))))
@@ -212,17 +212,3 @@ def test_a_count_that_protobuf_has_no_room_for_is_refused_before_it_is_sent():
     video = Video(frames=FRAMES, fps=1, num_source_frames=1 << 70, frame_indices=[0])
     with pytest.raises(InvalidRequest, match="protobuf"):
         to_bytes(ScoreRequest(references=SET_ID, video=video))
-
-
-@pytest.mark.parametrize("size", [0, 1, 1 << 20, (5 << 20) + 3])
-def test_chunks_joined_are_the_request(size):
-    body = bytes(size)
-    assert b"".join(map(read_chunk, chunks(body))) == body
-
-
-def test_events_are_items_and_at_last_the_answer():
-    answer = MESSAGES[8]
-    assert [read_event(event(one)) for one in (*answer.items, answer)] == [*answer.items, answer]
-    assert read_event(b"\xf8\x07\x01") is None
-    with pytest.raises(InvalidResponse):
-        read_event(b"\xff")

@@ -1,4 +1,4 @@
-"""The rule of the released Identity-GRPO code; that of everyone else is tested where pictures enter the service."""
+"""Decoding of image files by both rules; more of "upright" is tested in tests/service/media."""
 
 import io
 
@@ -12,55 +12,55 @@ from reward_model.decoding.images import decode_image
 GRADIENT = np.arange(24 * 16 * 3, dtype=np.uint32).reshape(24, 16, 3).astype(np.uint8)
 
 
-def decoded(picture: Image.Image, form: str = "PNG", rule: str = "as-stored", **options) -> np.ndarray:
+def decoded(image: Image.Image, form: str = "PNG", rule: str = "as-stored", **options) -> np.ndarray:
     file = io.BytesIO()
-    picture.save(file, form, **options)
+    image.save(file, form, **options)
     return decode_image(file.getvalue(), "it", 10**6, rule)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_orientation_is_ignored(orientation):
+def test_orientation_is_ignored_as_stored(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = Image.fromarray(GRADIENT)
-    assert np.array_equal(decoded(picture, exif=exif), GRADIENT)
-    assert np.array_equal(decoded(picture, exif=exif, rule="upright"), GRADIENT) == (orientation == 1)
+    image = Image.fromarray(GRADIENT)
+    assert np.array_equal(decoded(image, exif=exif), GRADIENT)
+    assert np.array_equal(decoded(image, exif=exif, rule="upright"), GRADIENT) == (orientation == 1)
 
 
-def test_rgba_lies_on_white():
-    picture = Image.new("RGBA", (4, 4), (200, 0, 0, 0))
-    picture.paste((0, 0, 0, 128), (0, 0, 2, 4))
+def test_rgba_is_composed_on_white_by_both_rules():
+    image = Image.new("RGBA", (4, 4), (200, 0, 0, 0))
+    image.paste((0, 0, 0, 128), (0, 0, 2, 4))
     for rule in ("as-stored", "upright"):
-        got = decoded(picture, rule=rule)
-        assert (got[:, 2:] == 255).all()
-        assert (got[:, :2] == 127).all()
+        pixels = decoded(image, rule=rule)
+        assert (pixels[:, 2:] == 255).all()
+        assert (pixels[:, :2] == 127).all()
 
 
-def test_a_palettes_transparency_is_ignored():
-    picture = Image.new("P", (4, 4), 0)
-    picture.putpalette([200, 10, 20, 0, 0, 0])
+def test_transparency_of_a_palette_is_ignored_as_stored():
+    image = Image.new("P", (4, 4), 0)
+    image.putpalette([200, 10, 20, 0, 0, 0])
     for form in ("PNG", "GIF"):
-        assert decoded(picture, form, transparency=0)[0, 0].tolist() == [200, 10, 20]
-        assert decoded(picture, form, transparency=0, rule="upright")[0, 0].tolist() == [255, 255, 255]
+        assert decoded(image, form, transparency=0)[0, 0].tolist() == [200, 10, 20]
+        assert decoded(image, form, transparency=0, rule="upright")[0, 0].tolist() == [255, 255, 255]
 
 
-def test_so_is_that_of_grey_pictures():
-    picture = Image.new("LA", (4, 4), (80, 0))
-    assert decoded(picture)[0, 0].tolist() == [80, 80, 80]
-    assert decoded(picture, rule="upright")[0, 0].tolist() == [255, 255, 255]
+def test_transparency_of_grey_images_is_ignored_as_stored():
+    image = Image.new("LA", (4, 4), (80, 0))
+    assert decoded(image)[0, 0].tolist() == [80, 80, 80]
+    assert decoded(image, rule="upright")[0, 0].tolist() == [255, 255, 255]
 
 
-def test_sixteen_bits_are_cut_off_at_255():
+def test_sixteen_bits_are_clipped_at_255_as_stored():
     deep = Image.fromarray(np.array([[0, 100, 257, 65535]], np.uint16))
     assert decoded(deep)[0, :, 0].tolist() == [0, 100, 255, 255]
     assert decoded(deep, rule="upright")[0, :, 0].tolist() == [0, 0, 1, 255]
 
 
 @pytest.mark.parametrize("rule", ["as-stored", "upright"])
-def test_animations_are_refused_by_either_rule(rule):
-    pages = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green")]
+def test_animations_are_refused_by_both_rules(rule):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green")]
     with pytest.raises(InvalidMedia, match="it is an animated or many-page GIF of 2 images; send one"):
-        decoded(pages[0], "GIF", rule, save_all=True, append_images=pages[1:])
+        decoded(frames[0], "GIF", rule, save_all=True, append_images=frames[1:])
 
 
 @pytest.mark.parametrize("rule", ["as-stored", "upright"])

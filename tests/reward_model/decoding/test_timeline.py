@@ -7,7 +7,7 @@ from reward_model.decoding.timeline import timeline
 
 
 @given(st.integers(1, 300), st.sampled_from([1.0, 10.0, 23.976, 25.0, 59.94, 120.0]), st.floats(-5, 100))
-def test_constant_rates_keep_their_numbers_whatever_the_clock(count, fps, start):
+def test_frames_of_a_constant_rate_keep_their_numbers(count, fps, start):
     """Times are rounded to milliseconds, as Matroska stores them."""
     starts = [round((start + i / fps) * 1000) / 1000 for i in range(count)]
     line = timeline(starts, 1 / fps, fps)
@@ -17,7 +17,7 @@ def test_constant_rates_keep_their_numbers_whatever_the_clock(count, fps, start)
 
 
 @given(st.lists(st.floats(0.001, 2.0), min_size=2, max_size=60))
-def test_variable_rates_show_ascending_frames_and_stay_inside(gaps):
+def test_frames_of_a_variable_rate_ascend_within_the_clip(gaps):
     starts = [sum(gaps[:i]) for i in range(len(gaps))]
     line = timeline(starts, gaps[-1], None)
     frames = line.source_frames(range(len(gaps)))
@@ -30,7 +30,7 @@ def test_variable_rates_show_ascending_frames_and_stay_inside(gaps):
         assert frame + 1 == len(starts) or middle < starts[frame + 1] + 1e-9
 
 
-def test_a_wrong_rate_in_the_header_is_overruled_by_the_times():
+def test_times_overrule_a_wrong_rate_in_the_header():
     line = timeline([0.1 * i for i in range(30)], 0.1, 1000.0)
     assert line.fps == pytest.approx(10.0)
     assert not line.variable

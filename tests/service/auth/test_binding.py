@@ -8,7 +8,7 @@ from tests.service.flat_settings import flat_settings
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "10.1.2.3", "192.168.0.9", "::ffff:127.0.0.1"])
-def test_other_addresses_than_loopback_need_tokens_or_a_flag(address, tmp_path):
+def test_addresses_beyond_loopback_require_tokens_or_a_flag(address, tmp_path):
     with pytest.raises(SettingsError, match=f"{address} can be reached from other machines") as caught:
         check_address(Settings(), address)
     assert "\n" not in str(caught.value)
@@ -17,7 +17,7 @@ def test_other_addresses_than_loopback_need_tokens_or_a_flag(address, tmp_path):
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.9", "::1"])
-def test_loopback_needs_nothing(address):
+def test_loopback_requires_nothing(address):
     check_address(Settings(), address)
 
 

@@ -4,94 +4,99 @@ import pytest
 
 from identity_reward_client.errors import Conflict, Overloaded
 from service.engine.idempotency import Idempotency
+from tests.service.scheduling.tasks import FakeClock
+from tests.service.waiting import until
 
 
-class Counted:
-    """Work that ends when told to, and counts how often it was begun, ended and cancelled."""
+class Computation:
+    """Ends when `may_end` is set, and counts how often it was started and cancelled."""
 
     def __init__(self, error=None):
-        self.begun = self.cancelled = 0
-        self.go = asyncio.Event()
+        self.num_started = self.num_cancelled = 0
+        self.may_end = asyncio.Event()
         self.error = error
 
     async def __call__(self):
-        self.begun += 1
-        number = self.begun
+        self.num_started += 1
+        number = self.num_started
         try:
-            await self.go.wait()
+            await self.may_end.wait()
         except asyncio.CancelledError:
-            self.cancelled += 1
+            self.num_cancelled += 1
             raise
         if self.error:
             raise self.error
         return number
 
 
-async def test_a_repeat_joins_the_running_work_and_later_ones_get_its_answer():
-    once, work = Idempotency(60), Counted()
-    calls = [asyncio.create_task(once.run("me", "k", "content", work)) for _ in range(3)]
+async def test_repeats_join_the_running_computation_and_later_ones_get_its_result():
+    idempotency, compute = Idempotency(60), Computation()
+    calls = [asyncio.create_task(idempotency.run("me", "k", "content", compute)) for _ in range(3)]
     await asyncio.sleep(0)
-    work.go.set()
+    compute.may_end.set()
     assert await asyncio.gather(*calls) == [1, 1, 1]
-    assert await once.run("me", "k", "content", work) == 1
-    assert work.begun == 1
+    assert await idempotency.run("me", "k", "content", compute) == 1
+    assert compute.num_started == 1
 
 
-async def test_other_content_is_a_conflict_and_other_clients_keys_are_their_own():
-    once, work = Idempotency(60), Counted()
-    work.go.set()
-    await once.run("me", "k", "content", work)
+async def test_other_content_is_a_conflict_and_clients_have_their_own_keys():
+    idempotency, compute = Idempotency(60), Computation()
+    compute.may_end.set()
+    await idempotency.run("me", "k", "content", compute)
     with pytest.raises(Conflict, match="another request"):
-        await once.run("me", "k", "other", work)
-    assert await once.run("you", "k", "other", work) == 2
+        await idempotency.run("me", "k", "other", compute)
+    assert await idempotency.run("you", "k", "other", compute) == 2
 
 
-async def test_a_failure_is_not_repeated():
-    once, work = Idempotency(60), Counted(Overloaded("full"))
-    work.go.set()
+async def test_an_error_is_not_cached():
+    idempotency, compute = Idempotency(60), Computation(Overloaded("full"))
+    compute.may_end.set()
     with pytest.raises(Overloaded):
-        await once.run("me", "k", "content", work)
-    work.error = None
-    assert await once.run("me", "k", "content", work) == 2
+        await idempotency.run("me", "k", "content", compute)
+    compute.error = None
+    assert await idempotency.run("me", "k", "content", compute) == 2
 
 
-async def test_one_who_leaves_does_not_take_the_work_from_the_other():
-    once, work = Idempotency(60), Counted()
-    first, second = (asyncio.create_task(once.run("me", "k", "content", work)) for _ in range(2))
+async def test_a_cancelled_call_does_not_cancel_the_computation_of_another():
+    idempotency, compute = Idempotency(60), Computation()
+    first, second = (asyncio.create_task(idempotency.run("me", "k", "content", compute)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.sleep(0)
-    work.go.set()
+    compute.may_end.set()
     assert await second == 1
-    assert work.cancelled == 0
+    assert compute.num_cancelled == 0
 
 
-async def test_when_all_have_left_the_work_ends_and_a_repeat_begins_anew():
-    once, work = Idempotency(60), Counted()
-    first = asyncio.create_task(once.run("me", "k", "content", work))
-    await asyncio.sleep(0.01)
+async def test_the_computation_is_cancelled_with_its_last_call_and_a_repeat_starts_again():
+    idempotency, compute = Idempotency(60), Computation()
+    first = asyncio.create_task(idempotency.run("me", "k", "content", compute))
+    await until(lambda: compute.num_started == 1)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    again = asyncio.create_task(once.run("me", "k", "content", work))
-    await asyncio.sleep(0.01)
-    assert (work.begun, work.cancelled) == (2, 1)
-    work.go.set()
+    again = asyncio.create_task(idempotency.run("me", "k", "content", compute))
+    await until(lambda: compute.num_started == 2)
+    assert (compute.num_started, compute.num_cancelled) == (2, 1)
+    compute.may_end.set()
     assert await again == 2
-    assert len(once) == 1
+    assert len(idempotency) == 1
 
 
-async def test_answers_are_kept_for_their_lifetime():
-    once, work = Idempotency(0.01), Counted()
-    work.go.set()
-    await once.run("me", "k", "content", work)
-    await asyncio.sleep(0.02)
-    assert await once.run("me", "k", "other", work) == 2
+async def test_results_are_kept_for_their_lifetime(monkeypatch):
+    clock = FakeClock(monkeypatch, "service.engine.idempotency")
+    idempotency, compute = Idempotency(60), Computation()
+    compute.may_end.set()
+    await idempotency.run("me", "k", "content", compute)
+    clock.now += 59
+    assert await idempotency.run("me", "k", "content", compute) == 1
+    clock.now += 2
+    assert await idempotency.run("me", "k", "other", compute) == 2
 
 
-async def test_the_number_of_kept_answers_is_bounded():
-    once, work = Idempotency(60), Counted()
-    work.go.set()
+async def test_the_number_of_results_is_bounded():
+    idempotency, compute = Idempotency(60), Computation()
+    compute.may_end.set()
     for number in range(5000):
-        await once.run("me", str(number), "content", work)
-    assert len(once) <= 1024
+        await idempotency.run("me", str(number), "content", compute)
+    assert len(idempotency) <= 1024

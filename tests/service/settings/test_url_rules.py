@@ -22,11 +22,11 @@ def test_special_addresses_are_not_public(address):
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "100.63.255.255", "100.128.0.1", "172.32.0.1",
                                      "2606:4700::1111", "2a00:1450:4001:829::200e"])  # fmt: skip
-def test_ordinary_addresses_are(address):
+def test_ordinary_addresses_are_public(address):
     assert is_public(ip_address(address))
 
 
-def test_a_named_network_is_allowed_but_not_what_stands_for_it():
+def test_a_named_network_is_allowed_but_no_other_form_of_its_addresses():
     private = [parse_network("127.0.0.1/32")]
     assert may_connect("127.0.0.1", private)
     for address in ("127.0.0.2", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "fe80::1%eth0", "no address"):
@@ -46,28 +46,28 @@ def test_a_named_network_is_allowed_but_not_what_stands_for_it():
         ("[2606:4700::1111]:99", "https", "2606:4700::1111", 99, True),
     ],
 )  # fmt: skip
-def test_hosts(rule, scheme, host, port, allowed):
+def test_host_rules_match_scheme_host_and_port(rule, scheme, host, port, allowed):
     assert HostRule.parse(rule).allows(scheme, host, port) is allowed
 
 
 @pytest.mark.parametrize("text", ["*", "*.", "a.*", "*a.org", "https://a.org", "a.org/x", "u@a.org", "a.org:0",
                                   "a.org:x", "a.org:99999", "a.org?x", ":443"])  # fmt: skip
-def test_a_host_that_is_none_stops_the_start(text):
-    with pytest.raises(SettingsError, match="is no host such as"):
+def test_a_bad_host_is_a_settings_error(text):
+    with pytest.raises(SettingsError, match="is not a host such as"):
         flat_settings(url_hosts=text)
 
 
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"url_private_networks": "10.0.0.1/8"}, "'10.0.0.1/8' is no network"),
-        ({"url_private_networks": "all"}, "'all' is no network"),
-        ({"path_roots": "clips"}, "'clips' is no absolute path of a folder"),
-        ({"path_roots": "/no/such/folder"}, "is no absolute path of a folder"),
-        ({"path_roots": "/usr/.."}, "is no absolute path of a folder"),
+        ({"url_private_networks": "10.0.0.1/8"}, "'10.0.0.1/8' is not a network"),
+        ({"url_private_networks": "all"}, "'all' is not a network"),
+        ({"path_roots": "clips"}, "'clips' is not an absolute path of a folder"),
+        ({"path_roots": "/no/such/folder"}, "is not an absolute path of a folder"),
+        ({"path_roots": "/usr/.."}, "is not an absolute path of a folder"),
     ],
 )
-def test_bad_networks_and_roots_stop_the_start(fields, says):
+def test_bad_networks_and_roots_are_settings_errors(fields, says):
     with pytest.raises(SettingsError, match=says):
         flat_settings(**fields)
 

@@ -1,4 +1,4 @@
-"""The runner against plain transformers, and against itself in every other company: zero difference on CPU float32."""
+"""The runner against transformers, and against itself in other batches: zero difference on CPU float32."""
 
 import random
 
@@ -15,88 +15,88 @@ from reward_model.qwen.runner.runner import Runner
 TOLERANCE = 1e-5
 
 
-def close(ours, theirs):
-    assert ours.shape == theirs.shape
-    return (ours - theirs).abs().max().item() <= TOLERANCE
+def close(hidden, expected):
+    assert hidden.shape == expected.shape
+    return (hidden - expected).abs().max().item() <= TOLERANCE
 
 
-def test_one_sequence_is_transformers(runner, make, peer):
+def test_one_sequence_equals_transformers(runner, make, peer):
     sequence = make()
     assert close(runner([sequence])[0], peer(sequence))
 
 
-def test_no_pictures_and_empty_prefix_of_pictures(runner, make, peer):
-    sequence = make(pictures=())
+def test_sequences_without_images_equal_transformers(runner, make, peer):
+    sequence = make(images=())
     assert close(runner([sequence])[0], peer(sequence))
 
 
-def test_three_rewards_are_read_at_their_own_tokens(runner, make, peer):
+def test_each_of_three_rewards_is_read_at_its_own_token(runner, make, peer):
     sequence = make(rewards=3)
-    ours = runner([sequence])[0]
-    assert ours.shape[0] == 3
-    assert close(ours, peer(sequence))
+    hidden = runner([sequence])[0]
+    assert hidden.shape[0] == 3
+    assert close(hidden, peer(sequence))
 
 
-def test_unlike_sequences_in_one_pack_do_not_leak(runner, make, peer):
+def test_different_sequences_in_one_batch_do_not_influence_each_other(runner, make, peer):
     batch = [
         make(),
-        make(pictures=(3,), video=7, video_grid=(1, 4, 4), text=3),
+        make(images=(3,), video=7, video_grid=(1, 4, 4), text=3),
         make(video=8, text=50),
         make(text_first=9),
     ]
-    for ours, sequence in zip(runner(batch), batch, strict=True):
-        assert close(ours, peer(sequence))
+    for hidden, sequence in zip(runner(batch), batch, strict=True):
+        assert close(hidden, peer(sequence))
 
 
 @settings(max_examples=15, deadline=None)
 @given(
     group=st.integers(1, 5),
-    pictures=st.lists(st.integers(1, 4), max_size=3),
-    picture_grid=st.tuples(st.just(1), *[st.sampled_from([2, 4, 8, 10, 18])] * 2),
+    images=st.lists(st.integers(1, 4), max_size=3),
+    image_grid=st.tuples(st.just(1), *[st.sampled_from([2, 4, 8, 10, 18])] * 2),
     video_grid=st.tuples(st.integers(1, 3), *[st.sampled_from([2, 4, 6, 12])] * 2),
     text=st.integers(1, 40),
     text_first=st.integers(0, 20),
 )
-def test_groups_of_any_shape_are_transformers(model, make, peer, group, **shape):
+def test_groups_of_any_shape_equal_transformers(model, make, peer, group, **shape):
     runner = Runner(model.body)
     sequences = [make(video=100 + n, **shape) for n in range(group)]
-    for ours, sequence in zip(runner(sequences), sequences, strict=True):
-        assert close(ours, peer(sequence))
+    for hidden, sequence in zip(runner(sequences), sequences, strict=True):
+        assert close(hidden, peer(sequence))
 
 
 def pool(make):
     return [
-        make(pictures=pictures, video=video, video_grid=grid, text=text)
-        for pictures in ((1, 2), (2, 1), (3,))
+        make(images=images, video=video, video_grid=grid, text=text)
+        for images in ((1, 2), (2, 1), (3,))
         for video, grid in ((100, (2, 6, 10)), (101, (2, 6, 10)), (102, (1, 8, 4)))
         for text in (1, 20, 33)
     ]
 
 
-def test_sixty_four_random_companies_change_no_bit(model, make):
+def test_sixty_four_random_batches_change_no_bit(model, make):
     sequences = pool(make)
     alone = [Runner(model.body)([sequence])[0] for sequence in sequences]
-    runner, draw = Runner(model.body), random.Random(7)
+    runner, generator = Runner(model.body), random.Random(7)
     for _ in range(64):
-        picked = draw.sample(range(len(sequences)), draw.randint(1, 12))
-        if draw.random() < 0.3:
+        chosen = generator.sample(range(len(sequences)), generator.randint(1, 12))
+        if generator.random() < 0.3:
             runner.prefixes.clear()
-        if draw.random() < 0.3:
+        if generator.random() < 0.3:
             runner.features.clear()
-        for number, hidden in zip(picked, runner([sequences[n] for n in picked]), strict=True):
+        for number, hidden in zip(chosen, runner([sequences[n] for n in chosen]), strict=True):
             assert torch.equal(hidden, alone[number])
 
 
 @pytest.mark.parametrize("budget", [1, 150, 400, 100_000])
-def test_a_token_budget_changes_no_bit(model, make, budget):
+def test_token_budget_changes_no_bit(model, make, budget):
     sequences = pool(make)
     expected = Runner(model.body)(sequences)
-    ours = Runner(model.body, RunnerConfig(token_budget=budget))(sequences)
-    assert all(torch.equal(a, b) for a, b in zip(ours, expected, strict=True))
+    hidden = Runner(model.body, RunnerConfig(token_budget=budget))(sequences)
+    assert all(torch.equal(a, b) for a, b in zip(hidden, expected, strict=True))
 
 
 class Scarce:
-    """Stands where the language runner stands, on a device whose memory ends at so many rows."""
+    """Replaces the language runner by one whose device has memory for `rows` rows."""
 
     def __init__(self, runner, rows):
         self.inner, self.rows, self.calls = runner.language, rows, 0
@@ -118,7 +118,7 @@ def test_out_of_memory_halves_the_batch_and_gives_the_same_bits(model, make):
     assert scarce.calls == 3
 
 
-def test_what_still_does_not_fit_has_an_error_and_the_rest_its_reward(model, make):
+def test_only_sequences_that_do_not_fit_get_an_error(model, make):
     sequences = [make(video=1), make(video=2), make(video=3, text=400), make(video=4, text=401)]
     expected = Runner(model.body)(sequences[:2])
     runner = Runner(model.body)
@@ -129,7 +129,7 @@ def test_what_still_does_not_fit_has_an_error_and_the_rest_its_reward(model, mak
     assert torch.equal(runner(sequences[:1])[0], expected[0])
 
 
-def test_a_memory_budget_makes_batches_smaller(model, make):
+def test_memory_budget_makes_batches_smaller(model, make):
     sequences = [make(video=n) for n in range(4)]
     price = bytes_per_token(model.body)
     runner = Runner(model.body, RunnerConfig(batch_memory_bytes=price * (len(sequences[0]) + 10)))
@@ -138,7 +138,7 @@ def test_a_memory_budget_makes_batches_smaller(model, make):
     assert all(torch.equal(a, b) for a, b in zip(runner(sequences), expected, strict=True))
 
 
-def test_no_host_synchronisation_inside_a_forward(model, make):
+def test_forward_does_not_synchronise_with_the_host(model, make):
     """On CUDA each of these would wait for the device."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -149,7 +149,29 @@ def test_no_host_synchronisation_inside_a_forward(model, make):
             return func(*args, **(kwargs or {}))
 
     runner = Runner(model.body)
-    sequences = [make(), make(video=101), make(pictures=(3,), text=5)]
+    sequences = [make(), make(video=101), make(images=(3,), text=5)]
     with Forbid():
         runner(sequences)
         runner(sequences)
+
+
+def test_features_of_a_reference_are_computed_once(model, make):
+    runner, calls = Runner(model.body), []
+    vision = runner.vision
+    runner.vision = lambda patches, grids: calls.append(list(grids)) or vision(patches, grids)
+    group = [make(video=n) for n in range(4)]
+    runner(group)
+    assert calls == [[(1, 8, 6)] * 2 + [(2, 6, 10)] * 4]
+    runner(group[:1])
+    assert calls[1] == [(2, 6, 10)]
+    assert runner.prefixes.hits == 1
+
+
+@pytest.mark.parametrize("budget", [0, 3000])
+def test_small_caches_change_no_bit(model, make, budget):
+    sequences = [make(images=(p, p + 1), video=n) for p in range(1, 4) for n in range(2)]
+    expected = Runner(model.body)(sequences)
+    config = RunnerConfig(feature_cache_bytes=budget, prefix_cache_bytes=budget, prefix_host_cache_bytes=budget)
+    runner = Runner(model.body, config)
+    for _ in range(2):
+        assert all(torch.equal(a, b) for a, b in zip(runner(sequences), expected, strict=True))

@@ -1,0 +1,1 @@
+"""Types of single fields of messages: frame rates and binary data."""

@@ -1,0 +1,92 @@
+"""Rewards of a step from the responses for its groups."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from identity_reward_client.errors import DeadlineExceeded, RewardError
+from identity_reward_client.messages import GroupResponse
+
+from ..types import ItemError, StepRewards
+from .sources import RewardSource
+
+SourceResult = GroupResponse | RewardError
+
+
+class NoRewards(RuntimeError):
+    """No item of the step has a reward. `step` holds the errors; the next step may be submitted."""
+
+    def __init__(self, step: StepRewards) -> None:
+        counts = ", ".join(f"{count} x {code}" for code, count in step.error_counts.most_common())
+        first = step.errors[0]
+        super().__init__(f"no item of {len(step.keys_P)} groups has a reward: {counts}; first: {first.message}")
+        self.step = step
+
+
+@dataclass(frozen=True)
+class GroupResults:
+    """A group of `size` videos with the result of each source, by its name; without those that were too late."""
+
+    key: str
+    size: int
+    results: Mapping[str, SourceResult]
+
+
+def assemble(
+    groups: Sequence[GroupResults], sources: Sequence[RewardSource], scoring_s: float, waited_s: float
+) -> StepRewards:
+    """The weighted sum of each item's rewards, which is missing if a reward with a weight is."""
+    shape = len(groups), max(group.size for group in groups)
+    components = {source.name: np.full(shape, np.nan) for source in sources}
+    fingerprints: dict[str, set[str]] = {source.name: set() for source in sources}
+    errors: list[ItemError] = []
+    for p, group in enumerate(groups):
+        for source in sources:
+            result = group.results.get(source.name) or DeadlineExceeded("no answer before the end of the step")
+            if isinstance(result, GroupResponse):
+                fingerprints[source.name].add(result.model.fingerprint)
+            for g, value in enumerate(_values(result, group.size)):
+                if isinstance(value, float):
+                    components[source.name][p, g] = value
+                else:
+                    errors.append(ItemError((group.key, g), source.name, *value))
+    weighted = [source for source in sources if source.weight]
+    valid_PG = np.all([np.isfinite(components[source.name]) for source in weighted], axis=0)
+    total_PG = np.sum([source.weight * components[source.name] for source in weighted], axis=0)
+    return StepRewards(
+        keys_P=tuple(group.key for group in groups),
+        rewards_PG=np.where(valid_PG, total_PG, np.nan),
+        valid_PG=valid_PG,
+        components=components,
+        errors=tuple(errors),
+        fingerprints={name: frozenset(values) for name, values in fingerprints.items()},
+        scoring_s=scoring_s,
+        waited_s=waited_s,
+    )
+
+
+def _values(result: SourceResult, size: int) -> list[float | tuple[str, str]]:
+    """For each item its reward, or the code and message of its error."""
+    if isinstance(result, RewardError):
+        return [(result.code, result.message)] * size
+    values: list[float | tuple[str, str]] = []
+    for item in result.items:
+        if item.scored is not None:
+            values.append(float(item.scored.reward))
+        else:
+            assert item.error is not None  # checked by check_group
+            values.append((item.error.code, item.error.message))
+    return values
+
+
+def covered_s(spans: Iterable[tuple[float, float]]) -> float:
+    """Seconds that are in at least one of the (begin, end) spans."""
+    total, covered_until = 0.0, -math.inf
+    for begin, end in sorted(spans):
+        total += max(end - max(begin, covered_until), 0.0)
+        covered_until = max(covered_until, end)
+    return total
