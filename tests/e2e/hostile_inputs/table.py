@@ -16,6 +16,7 @@ import httpx
 
 from tests.support.connections import open_connection
 from tests.support.media import b64
+from tests.support.paths import DOCS
 from tests.support.waiting import GENEROUS_S
 
 PAGE = DOCS / "reference/bad-input.md"
