@@ -48,7 +48,7 @@ serve: install  ## serve the default model on port $(PORT) until Ctrl-C
 	@exec $(BIN)/identity-reward serve --port $(PORT)
 
 test: .venv/test-installed  ## the tests that continuous integration runs
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 check: install  ## style, types, and pages without broken links
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

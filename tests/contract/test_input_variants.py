@@ -5,6 +5,7 @@ The same over HTTP, over gRPC, in process, and for the command with --local.
 
 import json
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def variants(frames) -> dict[str, bytes]:
         ),
         "anamorphic.mp4": encode_frames(narrow, "mp4", "libx264", pixel_aspect=Fraction(2, 1), **SHARP),
         "b_frames.avi": encode_frames(frames, "avi", "libx264", bf="3", g="12", **SHARP),
-        "hidden_packet.webm": remuxed(vp8, "webm", with_hidden_packet),
+        "hidden_packet.webm": remuxed(vp8, "webm", partial(with_hidden_packet, index=FRAMES - 2)),
         "open_gop_cut.mkv": remuxed(x265, "matroska", from_second_key_frame),
     }
 

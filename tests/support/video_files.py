@@ -66,8 +66,8 @@ def from_second_key_frame(entries: list[PacketEntry]) -> list[PacketEntry]:
     return [(content, pts - first, dts - first, key) for content, pts, dts, key in entries[start:]]
 
 
-def with_hidden_packet(entries: list[PacketEntry]) -> list[PacketEntry]:
-    """A copy of the tenth VP8 packet, marked as not shown, before it: an alternate reference frame."""
-    content, pts, dts, _ = entries[10]
+def with_hidden_packet(entries: list[PacketEntry], index: int = 10) -> list[PacketEntry]:
+    """A copy of a VP8 packet, marked as not shown, before it: an alternate reference frame for later ones."""
+    content, pts, dts, _ = entries[index]
     hidden = bytes([content[0] & ~0x10]) + content[1:]
-    return [*entries[:10], (hidden, pts - 1, dts - 1, False), *entries[10:]]
+    return [*entries[:index], (hidden, pts - 1, dts - 1, False), *entries[index:]]
