@@ -115,11 +115,11 @@ class SyncRewardClient:
 
     def models(self) -> list[ModelInfo]:
         """The models that the server has loaded."""
-        return self._loop.run(lambda: self._client.models())
+        return self._loop.run(self._client.models)
 
     def close(self) -> None:
         """Close the client. Calls of other threads that are under way raise RuntimeError."""
-        self._loop.close(lambda: self._client.close())
+        self._loop.close(self._client.close)
 
     def __enter__(self) -> Self:
         return self

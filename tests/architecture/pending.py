@@ -14,12 +14,6 @@ PENDING: dict[str, set[str]] = {
         "tests/service/grpc/test_server.py",
     },
     "modules without a test file": {
-        "clients/identity_reward_client/inputs/groups.py",
-        "clients/identity_reward_client/local.py",
-        "clients/identity_reward_client/messages.py",
-        "clients/identity_reward_client/transports/jobs.py",
-        "clients/identity_reward_client/wire/error_bodies.py",
-        "clients/identity_reward_client/wire/job_messages.py",
         "reward_model/data/cli.py",
         "reward_model/data/progress.py",
         "reward_model/data/workers.py",

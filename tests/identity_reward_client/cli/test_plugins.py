@@ -5,9 +5,6 @@ import sys
 
 import pytest
 
-from identity_reward_client.fake import FakeRewardClient
-from identity_reward_client.local import NotInstalled, local_client
-
 
 @pytest.fixture
 def plugins(tmp_path, monkeypatch):
@@ -107,25 +104,3 @@ def test_local_without_its_package_says_what_to_install(command, tmp_path):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert 'pip install "identity-reward[serve,faces]"' in done.stderr
-
-
-def entry(monkeypatch, target):
-    from importlib.metadata import EntryPoint
-
-    found = [EntryPoint("local", target, "identity_reward.clients")]
-    monkeypatch.setattr("identity_reward_client.local.entry_points", lambda group: found)
-
-
-def test_local_client_is_made_by_the_entry_point(plugins, monkeypatch):
-    plugins("none", "none", "plugin_local:make", "def make(models=None):\n    return models\n")
-    entry(monkeypatch, "plugin_local:make")
-    assert local_client() is None
-    assert local_client(("tiny",)) == ["tiny"]
-    entry(monkeypatch, "identity_reward_client.fake:FakeRewardClient")
-    assert isinstance(local_client(), FakeRewardClient)
-
-
-def test_a_local_client_that_lacks_a_package_says_which(monkeypatch):
-    entry(monkeypatch, "no_such_module:make")
-    with pytest.raises(NotInstalled, match=r"no_such_module.*pip install"):
-        local_client()
