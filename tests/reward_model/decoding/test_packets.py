@@ -5,7 +5,7 @@ import pytest
 
 from identity_reward_client.errors import InvalidMedia
 from reward_model.decoding import packets
-from reward_model.decoding.decoders import DECODERS, decode_frames, decoder, probe
+from reward_model.decoding.decoders import DECODERS, decode_frames, decoder
 from tests.support.video_files import OPEN_GOP_X265, from_second_key_frame, remuxed, with_hidden_packet
 
 BOTH = sorted(DECODERS)
@@ -26,14 +26,15 @@ def test_avi_with_b_frames_is_read_in_the_order_of_display(clip, name, codec):
     assert np.array_equal(decoder(name).decode(data, [17, 3, 39]), decode_frames(plain, [17, 3, 39]))
 
 
-@pytest.mark.parametrize("form", ["h264", "hevc"])
-def test_raw_streams_with_b_frames_have_as_many_frames_as_are_decoded(clip, form):
-    codec = {"h264": "libx264", "hevc": "libx265"}[form]
+@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("form", ["h264", "hevc", "ts"])
+def test_raw_and_transport_streams_have_the_frames_of_other_containers(clip, form, name):
+    codec = {"h264": "libx264", "hevc": "libx265", "ts": "libx264"}[form]
     options = {"libx264": BFRAMES, "libx265": {"x265-params": "log-level=none:bframes=3"}}[codec]
     plain = clip(name="a.mkv", codec=codec, options=options)
     data = clip(name=f"a.{form}", codec=codec, options=options)
-    assert probe(data).num_frames == 30
-    assert np.array_equal(decode_frames(data, range(30)), decode_frames(plain, range(30)))
+    assert decoder(name).probe(data).num_frames == 30
+    assert np.array_equal(decoder(name).decode(data, range(30)), decode_frames(plain, range(30)))
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -86,7 +87,7 @@ def test_a_cut_open_group_of_pictures_that_also_ends_early_is_refused(clip):
 
 
 def test_missing_frames_beyond_the_leading_ones_are_an_error():
-    entries = packets.PacketList((None,) * 10, (), 10, 2, 0.1, 0.1, 10.0, 10.0, True)
+    entries = packets.PacketList((None,) * 10, (), 10, "avi", 2, 0.1, 0.1, 10.0, 10.0, True)
     assert len(entries.index_of_decoded([None] * 8).timeline.starts_s) == 8
     for count in (0, 7, 11):
         with pytest.raises(InvalidMedia, match="if it was cut without re-encoding, re-encode it"):
