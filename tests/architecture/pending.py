@@ -6,7 +6,6 @@ PENDING: dict[str, set[str]] = {
     },
     "large folders": {
         "benchmarks",
-        "tests/support",
     },
     "long files": {
         "tests/reward_model/training/evaluation/test_evaluation.py",
