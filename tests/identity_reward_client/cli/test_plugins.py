@@ -42,7 +42,7 @@ def greet(name: str, loud: bool = False):
 '''
 
 
-def test_a_verb_may_have_verbs_of_its_own(plugins, command):
+def test_command_may_have_subcommands(plugins, command):
     source = "import typer\napp = typer.Typer()\n@app.command()\ndef greet(name: str): print(name)\n"
     source += "@app.command()\ndef part(): print('bye')\n"
     plugins(COMMANDS, "meet", "plugin_meet:app", source)
@@ -52,7 +52,7 @@ def test_a_verb_may_have_verbs_of_its_own(plugins, command):
     assert "Usage: identity-reward meet" in command("meet", "--help").stdout
 
 
-def test_a_verb_of_another_package_runs_with_its_options(plugins, command):
+def test_command_of_another_package_runs_with_its_options(plugins, command):
     plugins(COMMANDS, "greet", "plugin_greet:greet", GREET)
     assert command("greet", "anna", "--loud").stdout == "ANNA\n"
     assert "Greet somebody." in command("--help").stdout
@@ -60,11 +60,11 @@ def test_a_verb_of_another_package_runs_with_its_options(plugins, command):
 
 
 @pytest.mark.parametrize(
-    ("source", "says"),
+    ("source", "message"),
     [("import no_such_module", "no_such_module"), ("1/0", "division by zero"), ("", "greet")],
     ids=["missing import", "raises", "no such function"],
 )
-def test_a_broken_verb_breaks_no_other(plugins, command, source, says):
+def test_broken_command_breaks_no_other(plugins, command, source, message):
     plugins(COMMANDS, "broken", "plugin_broken:greet", source)
     plugins(COMMANDS, "greet", "plugin_greet:greet", GREET)
     assert command("greet", "anna").stdout == "anna\n"
@@ -73,17 +73,17 @@ def test_a_broken_verb_breaks_no_other(plugins, command, source, says):
     assert "not available" in overview.stdout
     broken = command("broken", "--some", "option")
     assert broken.returncode == 1
-    assert says in broken.stderr
+    assert message in broken.stderr
     assert len(broken.stderr.splitlines()) == 1
 
 
-def test_a_verb_of_another_package_does_not_replace_ours(plugins, command):
+def test_command_of_another_package_does_not_replace_a_built_in_one(plugins, command):
     plugins(COMMANDS, "score", "plugin_score:greet", GREET)
     assert "--reference" in command("score", "--help").stdout
 
 
 @pytest.mark.parametrize("error", ["OSError('disk full')", "KeyError('x')"], ids=str)
-def test_an_error_of_a_verb_is_one_line_unless_its_traceback_is_wanted(plugins, command, error):
+def test_error_of_a_command_is_one_line_without_traceback_option(plugins, command, error):
     plugins(COMMANDS, "fall", "plugin_fall:fall", f"def fall():\n    raise {error}\n")
     short, long = command("fall"), command("--traceback", "fall")
     assert short.returncode == long.returncode == 1
@@ -92,15 +92,15 @@ def test_an_error_of_a_verb_is_one_line_unless_its_traceback_is_wanted(plugins, 
 
 
 def test_serve_without_its_package_says_what_to_install(command):
-    done = command("serve", "--port", "5", isolated=True)
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert 'pip install "identity-reward[serve,faces]"' in done.stderr
+    result = command("serve", "--port", "5", isolated=True)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert 'pip install "identity-reward[serve,faces]"' in result.stderr
 
 
 def test_local_without_its_package_says_what_to_install(command, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"x")
-    done = command("score", "-r", str(tmp_path / "a.jpg"), str(tmp_path / "a.jpg"), "--local", isolated=True)
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert 'pip install "identity-reward[serve,faces]"' in done.stderr
+    result = command("score", "-r", str(tmp_path / "a.jpg"), str(tmp_path / "a.jpg"), "--local", isolated=True)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert 'pip install "identity-reward[serve,faces]"' in result.stderr
