@@ -47,15 +47,12 @@ PENDING: dict[str, set[str]] = {
         "reward_model/training/vision_pretraining/optimizer.py",
         "service/app.py",
         "service/cli.py",
-        "service/errors.py",
         "service/grpc/call.py",
         "service/grpc/interceptors.py",
         "service/grpc/methods.py",
-        "service/media/input_budget.py",
         "service/operations/status.py",
         "service/operations/supervisor.py",
         "service/operations/tracing.py",
-        "service/scheduling/call.py",
     },
     "shared class names": {
         "Scored",
@@ -64,7 +61,6 @@ PENDING: dict[str, set[str]] = {
         "tests/reward_model/faces/test_example_clips.py",
         "tests/reward_model/training/preferences/test_run_input.py",
         "tests/reward_model/training/preferences/test_stops.py",
-        "tests/service/media/test_decode_workers.py",
     },
 }
 

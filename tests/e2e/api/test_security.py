@@ -22,7 +22,7 @@ from identity_reward_client.transports.http import HttpRewardClient
 from service.auth import tokens
 from service.http.routes import ROUTES
 from tests.e2e.grpc_calls import PATHS, chunked, status_and_error
-from tests.service.media_host import Authority, redirect, respond
+from tests.service.media.media_host import Authority, redirect, respond
 from tests.support.connections import open_connection, read_all
 from tests.support.media import b64
 from tests.support.waiting import GENEROUS_S, wait_until

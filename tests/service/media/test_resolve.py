@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 from identity_reward_client.errors import InputRefused, LimitExceeded
 from identity_reward_client.messages import GroupRequest, Image, ReferenceSet, ScoreRequest, Video
 from identity_reward_client.wire.content_ids import video_id
-from tests.service.media_host import Authority, respond
+from tests.service.media.media_host import Authority, respond
 
 
 def png(value: int) -> bytes:
@@ -115,5 +115,5 @@ async def test_links_are_refused_by_default(engine, host, tmp_path, reference, v
 
 def test_unresolved_links_have_no_content_id():
     for video in (Video(url="https://a.org"), Video(path="/a"), image_list(Image(path="/a"))):
-        with pytest.raises(ValueError, match="a link has no content"):
+        with pytest.raises(ValueError, match="has no content of its own"):
             video_id(video)

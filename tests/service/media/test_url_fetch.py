@@ -10,7 +10,7 @@ from identity_reward_client.errors import InputRefused, LimitExceeded, RewardErr
 from service.media.input_budget import InputBudget
 from service.media.url_fetch import Fetcher
 from tests.service.flat_settings import flat_settings
-from tests.service.media_host import Authority, MediaHost, drip, flood, raw, redirect, respond, silence
+from tests.service.media.media_host import Authority, MediaHost, drip, flood, raw, redirect, respond, silence
 
 SECRET = b"secret-content"
 MAX_BYTES = 1 << 20
