@@ -2,9 +2,11 @@
 #   PYTHON=python3.12   which interpreter .venv is made with
 #   TORCH=system        use the interpreter's own torch and triton instead of the pinned CPU build
 #   PORT=3000           where `make serve` listens
+#   WORKERS=2           in how many processes `make test` runs
 PYTHON ?= python3
 TORCH ?= pinned
 PORT ?= 3000
+WORKERS ?= 2
 SYSTEM := $(filter system,$(TORCH))
 EXTRAS := serve,faces,train,people,dev
 BIN := .venv/bin
@@ -46,7 +48,7 @@ serve: install  ## serve the default model on port $(PORT) until Ctrl-C
 	@exec $(BIN)/identity-reward serve --port $(PORT)
 
 test: .venv/test-installed  ## the tests that continuous integration runs
-	@$(BIN)/python -m pytest -q
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 check: install  ## style, types, and pages without broken links
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

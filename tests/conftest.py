@@ -15,14 +15,32 @@ settings.load_profile("busy machine")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# fixtures of the session whose tests stay in one worker, or each worker would start servers of its own
-SHARED_SERVERS = ("clients", "replicas", "slow_server", "server")
+# files whose tests share server processes: they run in one worker, or each worker would start servers of its own
+SHARED_SERVERS = (
+    "tests/contract/",
+    "tests/deploy/test_metrics.py",
+    "tests/deploy/test_nginx",
+    "tests/e2e/api/test_jobs.py",
+    "tests/e2e/api/test_model_folders.py",
+    "tests/e2e/api/test_remote_reward.py",
+    "tests/e2e/api/test_routes.py",
+    "tests/e2e/api/test_transports.py",
+    "tests/e2e/hostile_inputs/test_details.py",
+    "tests/e2e/hostile_inputs/test_pickles.py",
+    "tests/e2e/lifecycle/test_decode_workers.py",
+    "tests/e2e/load/test_disconnects.py",
+    "tests/e2e/load/test_overload.py",
+)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `pytest -n N --dist loadgroup` a test runs in the worker of its shared server, or else of its file."""
-    for item in items:
-        definitions = item._fixtureinfo.name2fixturedefs
-        shared = [name for name in SHARED_SERVERS if name in definitions and definitions[name][-1].scope != "module"]
-        group = f"{definitions[shared[0]][-1].baseid}:{shared[0]}" if shared else item.location[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """With `pytest -n N --dist loadscope` a file's tests run in one worker, and so do those of one folder's servers."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByServer(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file.split("/")[1] if file.startswith(SHARED_SERVERS) else file
+
+    return ByServer(config, log)

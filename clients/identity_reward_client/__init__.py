@@ -40,7 +40,7 @@ _MODULES = {
 }
 # former names, importable until version 0.2
 _RENAMED = {"Picture": "ImageArray"}
-__all__ = sorted(_MODULES)
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from typing import Any, Self, TypeVar, Unpack
 
 from .base import CompareOptions, GroupOptions, ImageLike, ReferencesLike, RewardClient, ScoreOptions, VideoLike
@@ -29,6 +29,8 @@ class BackgroundLoop:
         self._closed = False
         # held while something is put on the loop, so that nothing follows the shutdown
         self._lock = threading.Lock()
+        # results that other threads wait for
+        self._futures: set[Future[Any]] = set()
         self._thread.start()
 
     @property
@@ -46,6 +48,7 @@ class BackgroundLoop:
         with self._lock:
             self.check_open()
             future = asyncio.run_coroutine_threadsafe(make(), self._loop)
+            self._futures.add(future)
         try:
             return future.result()
         except CancelledError:
@@ -53,6 +56,8 @@ class BackgroundLoop:
         except BaseException:
             future.cancel()
             raise
+        finally:
+            self._futures.discard(future)
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Call `function` in the loop's thread, without waiting for it."""
@@ -69,6 +74,8 @@ class BackgroundLoop:
         try:
             asyncio.run_coroutine_threadsafe(self._shut_down(finish), self._loop).result()
         finally:
+            for future in list(self._futures):  # of coroutines that ignore their cancellation
+                future.cancel()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
@@ -115,11 +122,11 @@ class SyncRewardClient:
 
     def models(self) -> list[ModelInfo]:
         """The models that the server has loaded."""
-        return self._loop.run(lambda: self._client.models())
+        return self._loop.run(self._client.models)
 
     def close(self) -> None:
         """Close the client. Calls of other threads that are under way raise RuntimeError."""
-        self._loop.close(lambda: self._client.close())
+        self._loop.close(self._client.close)
 
     def __enter__(self) -> Self:
         return self

@@ -18,9 +18,15 @@ from .display import to_square_pixels
 from .pyav import PyAvDecoder
 from .timeline import MAX_PROBED_PIXELS, VideoProbe
 
+# Containers in which decord replaces frames by their neighbours or finds no length: PyAV decodes these.
+_NOT_BY_DECORD = ("mpegts", "mpeg", "h264", "hevc")
+
 
 class DecordDecoder:
-    """Pixels by decord; frames are counted, turned, mirrored and stretched as by the default decoder."""
+    """Pixels by decord; frames are counted, turned, mirrored and stretched as by the default decoder.
+
+    A few containers that decord cannot read are left to the default decoder.
+    """
 
     name = "decord"
 
@@ -39,6 +45,8 @@ class DecordDecoder:
     def decode(self, data: bytes, indices: Sequence[int]) -> np.ndarray:
         """Reads from the start: decord's seeks land on wrong frames in streams with open groups of pictures."""
         index = self._pyav.frame_index(data)
+        if index.container in _NOT_BY_DECORD:
+            return self._pyav.decode(data, indices)
         numbers = index.timeline.source_frames(indices)
         orientation, aspect = self._pyav.geometry(data)
         # decord turns frames by the angle of the display matrix, which a mirrored one has half a turn off

@@ -31,6 +31,8 @@ class FrameIndex:
     keys: tuple[tuple[int, int], ...]
     # packets that a decoder is given, at least as many as there are frames
     num_packets: int
+    # ffmpeg's name of the container's demultiplexer
+    container: str
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class PacketList:
     pts: tuple[int | None, ...]
     keys: tuple[tuple[int, int], ...]
     num_packets: int
+    container: str
     # packets after the first key frame that are shown before it
     num_leading: int
     # seconds of a stream unit; 0 where unknown
@@ -54,7 +57,7 @@ class PacketList:
         """From the packets alone; for a list that does not need decoding."""
         pts = [time for time in self.pts if time is not None]
         ordered = timeline([time * self.time_base for time in pts], self.last_duration_s, self.average_rate)
-        return FrameIndex(ordered, tuple(sorted(pts)), self.keys, self.num_packets)
+        return FrameIndex(ordered, tuple(sorted(pts)), self.keys, self.num_packets, self.container)
 
     def index_of_decoded(self, pts: Sequence[int | None]) -> FrameIndex:
         """From the presentation times of all decoded frames, in the order in which the decoder returned them.
@@ -70,7 +73,7 @@ class PacketList:
         times = [time for time in pts if time is not None]
         if self.time_base and len(times) == len(pts) and all(a < b for a, b in pairwise(times)):
             starts = [time * self.time_base for time in times]
-            return FrameIndex(timeline(starts, self.last_duration_s, self.average_rate), None, (), self.num_packets)
+            return self._counted(timeline(starts, self.last_duration_s, self.average_rate))
         return self.counted(len(pts))
 
     def counted(self, num_frames: int) -> FrameIndex:
@@ -79,7 +82,10 @@ class PacketList:
         if not rate:
             raise InvalidMedia(f"the video states neither times nor a frame rate for its {num_frames} frames")
         starts = [i / rate for i in range(num_frames)]
-        return FrameIndex(timeline(starts, 1 / rate, rate), None, (), self.num_packets)
+        return self._counted(timeline(starts, 1 / rate, rate))
+
+    def _counted(self, times: Timeline) -> FrameIndex:
+        return FrameIndex(times, None, (), self.num_packets, self.container)
 
 
 def read_packets(container: Any, stream: Any) -> PacketList:
@@ -102,6 +108,7 @@ def read_packets(container: Any, stream: Any) -> PacketList:
         pts=tuple(times),
         keys=tuple(sorted(keys)) if has_times else (),
         num_packets=len(packets),
+        container=container.format.name,
         num_leading=leading,
         time_base=base,
         last_duration_s=(last.duration or 0) * base,

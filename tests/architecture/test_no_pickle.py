@@ -1,4 +1,4 @@
-"""Never 2: nothing that could run code is read. What would unpickle is found in the source."""
+"""Nothing unpickles: the source is searched for calls and imports that would."""
 
 import ast
 
@@ -25,32 +25,32 @@ NAMES = {("pickle", "UnpicklingError")}
 CALLS = {"read_pickle", "unpickle"}
 
 
-def found(tree: ast.AST) -> list[str]:
-    """What in a module may unpickle, with its line."""
-    return [f"line {node.lineno}: {what}" for node in ast.walk(tree) for what in _of(node)]
+def unpickling(tree: ast.AST) -> list[str]:
+    """Imports and calls of a module that may unpickle, with their lines."""
+    return [f"line {node.lineno}: {name}" for node in ast.walk(tree) for name in _unpickling_node(node)]
 
 
-def _of(node: ast.AST):
+def _unpickling_node(node: ast.AST):
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names if alias.name.split(".")[0] in MODULES)
     elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in MODULES:
-        yield from (f"{node.module}.{one.name}" for one in node.names if (node.module, one.name) not in NAMES)
+        yield from (f"{node.module}.{alias.name}" for alias in node.names if (node.module, alias.name) not in NAMES)
     elif isinstance(node, ast.Call):
-        yield from _of_call(node)
+        yield from _unpickling_call(node)
 
 
-def _of_call(node: ast.Call):
+def _unpickling_call(node: ast.Call):
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     owner = getattr(node.func.value, "id", "") if isinstance(node.func, ast.Attribute) else ""
-    given = {one.arg: getattr(one.value, "value", None) for one in node.keywords}
+    keywords = {keyword.arg: getattr(keyword.value, "value", None) for keyword in node.keywords}
     if name in CALLS:
         yield name
-    if (owner, name) == ("torch", "load") and given.get("weights_only") is not True:
+    if (owner, name) == ("torch", "load") and keywords.get("weights_only") is not True:
         yield "torch.load without weights_only=True"
-    if "allow_pickle" in given and given["allow_pickle"] is not False:
+    if "allow_pickle" in keywords and keywords["allow_pickle"] is not False:
         yield "allow_pickle"
     if name == "import_module" or name == "__import__":
-        yield from (one.value for one in node.args if isinstance(one, ast.Constant) and one.value in MODULES)
+        yield from (arg.value for arg in node.args if isinstance(arg, ast.Constant) and arg.value in MODULES)
     if (owner, name) in (("yaml", "load"), ("yaml", "unsafe_load"), ("yaml", "full_load")):
         yield "yaml.load"
     # connections of multiprocessing unpickle what they receive
@@ -60,7 +60,7 @@ def _of_call(node: ast.Call):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_unpickles(path):
-    assert not found(ast.parse(path.read_text()))
+    assert not unpickling(ast.parse(path.read_text()))
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_nothing_unpickles(path):
      "importlib.import_module('pickle')",
      "__import__('marshal')", "yaml.load(f)", "multiprocessing.Pipe()"],
 )  # fmt: skip
-def test_what_would_is_found(line):
-    assert found(ast.parse(line))
+def test_code_that_unpickles_is_noticed(line):
+    assert unpickling(ast.parse(line))
 
 
-def test_what_would_not_is_let_pass():
-    assert not found(ast.parse("torch.load(f, weights_only=True)\nnp.load(f)\njson.load(f)\nload(f)"))
+def test_code_that_does_not_unpickle_is_let_pass():
+    assert not unpickling(ast.parse("torch.load(f, weights_only=True)\nnp.load(f)\njson.load(f)\nload(f)"))

@@ -1,13 +1,10 @@
-"""The Bento builds without a network and serves where nothing of ours is installed."""
+"""The Bento builds without a network and serves where this project is not installed."""
 
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
 import sysconfig
-import time
 import tomllib
 import venv
 from pathlib import Path
@@ -16,7 +13,10 @@ import httpx
 import psutil
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.paths import ROOT
+from tests.support.ports import free_port, is_listening
+from tests.support.server import end_with_children
+from tests.support.waiting import GENEROUS_S, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def environment(tmp_path_factory) -> dict[str, str]:
 def bento(environment) -> Path:
     built = subprocess.run(
         [sys.executable, "-m", "bentoml", "build", "-o", "tag"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120,
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=GENEROUS_S,
     )  # fmt: skip
     assert built.returncode == 0, built.stdout + built.stderr
     tag = re.search(r"identity_reward:(\w+)", built.stdout)[1]
@@ -64,47 +64,38 @@ def test_the_bento_holds_every_kind_of_file(bento):
 
 
 def test_the_requirements_are_the_packages_of_the_project(bento):
-    def wanted(path: str, *extras: str) -> set[str]:
+    def required(path: str, *extras: str) -> set[str]:
         project = tomllib.loads((ROOT / path).read_text())["project"]
-        lines = project["dependencies"] + [one for name in extras for one in project["optional-dependencies"][name]]
+        lines = project["dependencies"] + [line for name in extras for line in project["optional-dependencies"][name]]
         return {re.match(r"[\w-]+", line)[0] for line in lines} - {"identity-reward-client"}
 
     packed = {re.match(r"[\w-]+", line)[0] for line in (bento / "env/python/requirements.txt").read_text().splitlines()}
-    assert wanted("pyproject.toml", "serve", "faces") | wanted("clients/pyproject.toml") <= packed
+    assert required("pyproject.toml", "serve", "faces") | required("clients/pyproject.toml") <= packed
 
 
 def test_the_bento_scores_a_clip_with_nothing_of_ours_installed(bento, bare_python, environment, score_body):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [str(bare_python), "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", str(port)]
     log = bento.parent / "log"
     with log.open("w") as file:
         served = psutil.Popen(
             command, cwd=bento, stdout=file, stderr=file,
-            env={**environment, "IDENTITY_REWARD_MODELS": "tiny", "OMP_NUM_THREADS": "2"},
+            env={**environment, "IDENTITY_REWARD_MODELS": "tiny", "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
     try:
         body = {name: value for name, value in score_body.items() if name != "model"}
-        deadline = time.monotonic() + 90
-        while True:
+
+        def answered() -> httpx.Response | None:
             assert served.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
             try:
-                answer = httpx.post(f"http://127.0.0.1:{port}/v1/score", json=body, timeout=60)
-                break
+                return httpx.post(f"http://127.0.0.1:{port}/v1/score", json=body, timeout=GENEROUS_S)
             except httpx.TransportError:
-                time.sleep(0.2)
+                return None
+
+        answer = wait_until(lambda: is_listening(port) and answered(), "the Bento answers")
         assert answer.status_code == 200, answer.text
         assert answer.json()["model"]["name"] == "tiny"
-        places = [Path(one.cwd()) for one in served.children(recursive=True)]
-        assert bento / "src" in places, "the workers run in the Bento's own copy"
+        folders = [Path(process.cwd()) for process in served.children(recursive=True)]
+        assert bento / "src" in folders, "the workers run in the Bento's own copy"
     finally:
-        family = served.children(recursive=True)
-        served.send_signal(signal.SIGTERM)
-        try:
-            served.wait(15)
-        finally:
-            for one in family:
-                if one.is_running():
-                    one.kill()
+        end_with_children(served)

@@ -1,4 +1,4 @@
-"""Two distributions from one tree that own different files; the light one works without torch."""
+"""Two distributions from one tree share no file; the client works without torch."""
 
 import json
 import os
@@ -7,11 +7,11 @@ import sys
 import tomllib
 import zipfile
 from importlib.metadata import EntryPoint
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.paths import ROOT
+
 LIGHT = ROOT / ".venv/light/bin/python"
 
 
@@ -20,8 +20,8 @@ def wheels(tmp_path_factory):
     out = tmp_path_factory.mktemp("wheels")
     for source in (ROOT / "clients", ROOT):
         command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
     return {path.name.split("-")[0]: set(zipfile.ZipFile(path).namelist()) for path in out.glob("*.whl")}
 
 
@@ -37,11 +37,11 @@ def test_the_wheels_share_no_file(wheels):
     assert not packages(wheels["identity_reward_client"]) & packages(wheels["identity_reward"])
 
 
-def test_verbs_and_clients_that_are_found_by_entry_point_are_there():
+def test_entry_points_can_be_loaded():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    found = [EntryPoint(*one, group) for group, named in project["entry-points"].items() for one in named.items()]
-    assert {one.name for one in found} >= {"serve", "local", "import-checkpoint", "export-checkpoint"}
-    assert all(callable(one.load()) for one in found)
+    entries = [EntryPoint(*entry, group) for group, named in project["entry-points"].items() for entry in named.items()]
+    assert {entry.name for entry in entries} >= {"serve", "local", "import-checkpoint", "export-checkpoint"}
+    assert all(callable(entry.load()) for entry in entries)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from identity_reward_client.errors import Overloaded, ReferenceSetNotFound, Scor
 from identity_reward_client.messages import CompareResponse, GroupResponse, ScoreResponse
 
 
-def test_it_is_a_reward_client_that_says_its_numbers_mean_nothing():
+def test_fake_client_is_a_reward_client_with_meaningless_rewards():
     client = FakeRewardClient()
     assert isinstance(client, RewardClient)
     with SyncRewardClient(client) as blocking:
@@ -16,12 +16,12 @@ def test_it_is_a_reward_client_that_says_its_numbers_mean_nothing():
     assert not info.meaningful
 
 
-async def test_the_reward_of_frames_is_their_brightness(clip):
+async def test_reward_of_frames_is_their_brightness(clip):
     answer = await FakeRewardClient().score([b"jpg"], clip, fps=16)
     assert answer.reward == pytest.approx(clip[[0, 11, 21, 32]].mean() / 255)
 
 
-async def test_the_reward_of_a_file_follows_from_its_bytes():
+async def test_reward_of_a_file_depends_on_its_bytes():
     client = FakeRewardClient()
     rewards = [(await client.score([b"jpg"], data)).reward for data in (b"one", b"two", b"one")]
     assert rewards[0] == rewards[2] != rewards[1]
@@ -37,17 +37,17 @@ async def test_answers_are_valid_on_the_wire(clip):
         assert kind.model_validate_json(answer.model_dump_json()) == answer
 
 
-async def test_named_places_fail_with_their_error(clip):
-    client = FakeRewardClient(fail={1: ScoringFailed("as told")})
+async def test_items_fail_by_their_index(clip):
+    client = FakeRewardClient(fail={1: ScoringFailed("as configured")})
     group = await client.score_group([b"jpg"], [clip, clip, clip], fps=16, matrices=True)
     assert [item.error and item.error.code for item in group.items] == [None, "scoring_failed", None]
     assert group.win[1] == [None, None, None]
     assert group.win[0][1] is None
-    with pytest.raises(ScoringFailed, match="as told"):
+    with pytest.raises(ScoringFailed, match="as configured"):
         await client.compare([b"jpg"], clip, clip, fps=16)
 
 
-async def test_whole_calls_fail_by_their_number(clip):
+async def test_calls_fail_by_their_number(clip):
     client = FakeRewardClient(fail_calls={0: Overloaded("busy")})
     with pytest.raises(Overloaded):
         await client.score([b"jpg"], clip, fps=16)
@@ -55,7 +55,7 @@ async def test_whole_calls_fail_by_their_number(clip):
     assert [call.method for call in client.calls] == ["score", "score"]
 
 
-async def test_calls_record_what_was_asked(clip):
+async def test_calls_are_recorded(clip):
     client = FakeRewardClient()
     set_id = await client.put_references([b"anna", b"ben"])
     await client.score_group(set_id, [clip], fps=16, prompt="two people")
@@ -67,7 +67,7 @@ async def test_calls_record_what_was_asked(clip):
         await client.score("sha256:" + "0" * 64, clip, fps=16)
 
 
-async def test_latency_and_a_rule_of_ones_own(clip):
+async def test_latency_and_custom_reward_rule(clip):
     client = FakeRewardClient(latency_s=0.1, reward=lambda references, video, prompt: len(prompt))
     started = time.monotonic()
     answer = await client.score([b"jpg"], Frames(clip, fps=16), prompt="four")
@@ -75,6 +75,6 @@ async def test_latency_and_a_rule_of_ones_own(clip):
     assert time.monotonic() - started >= 0.1
 
 
-async def test_a_rule_that_gives_no_number_is_an_error(clip):
+async def test_reward_rule_that_returns_nan_is_an_error(clip):
     with pytest.raises(Exception, match="nan"):
         await FakeRewardClient(reward=lambda *_: np.nan).score([b"jpg"], clip, fps=16)

@@ -14,7 +14,7 @@ by_rate = st.builds(FrameSampling, name=st.just("r"), fps=st.floats(0.25, 30), f
 
 
 @given(uniform | by_rate, counts, rates)
-def test_indices_ascend_inside_the_video_and_are_as_many_as_counted(sampling, count, fps):
+def test_indices_ascend_within_the_video_and_match_the_count(sampling, count, fps):
     indices = sampling.indices(count, fps)
     assert len(indices) == sampling.count(count, fps) >= 1
     assert list(indices) == sorted(indices)
@@ -59,6 +59,6 @@ def test_impossible_videos_are_refused(count, fps):
 
 
 @pytest.mark.parametrize("fields", [{}, {"num_frames": 4, "fps": 2.0}], ids=["neither", "both"])
-def test_exactly_one_rule(fields):
+def test_exactly_one_rule_is_set(fields):
     with pytest.raises(ValueError, match="exactly one"):
         FrameSampling("x", **fields)

@@ -1,11 +1,14 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
 from identity_reward_client import FakeRewardClient, HttpRewardClient, SyncRewardClient
 from identity_reward_client.errors import RewardError
+from identity_reward_client.sync import BackgroundLoop
+from tests.support.waiting import GENEROUS_S
 
 
 def test_calls_from_threads_and_from_inside_a_loop(wire, files, references):
@@ -34,10 +37,10 @@ def test_close_ends_the_calls_of_other_threads():
     client = SyncRewardClient(Waiting())
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.models)
-        assert started.wait(5)
+        assert started.wait(GENEROUS_S)
         client.close()
         with pytest.raises(RuntimeError, match="closed during the call"):
-            call.result(timeout=5)
+            call.result(timeout=GENEROUS_S)
     client.close()
 
 
@@ -55,5 +58,57 @@ def test_many_threads_may_close_a_client_in_use():
     with ThreadPoolExecutor(8) as pool:
         calls = [pool.submit(use, index) for index in range(8)]
         for index, call in enumerate(calls):
-            error = call.exception(timeout=10)
+            error = call.exception(timeout=GENEROUS_S)
             assert error is None or (not index % 2 and "closed" in str(error))
+
+
+async def _nothing() -> None:
+    pass
+
+
+def test_loop_runs_coroutines_and_functions_in_its_thread():
+    loop = BackgroundLoop("test-loop", "the loop")
+    called = threading.Event()
+    names = []
+
+    async def name() -> str:
+        return threading.current_thread().name
+
+    def call() -> None:
+        names.append(threading.current_thread().name)
+        called.set()
+
+    assert loop.run(name) == "test-loop"
+    loop.call_soon(call)
+    assert called.wait(GENEROUS_S)
+    assert names == ["test-loop"]
+    loop.close(_nothing)
+    loop.close(_nothing)
+    assert loop.closed
+
+
+def test_closed_loop_names_its_owner():
+    loop = BackgroundLoop("test-loop", "this owner")
+    loop.close(_nothing)
+    for call in (lambda: loop.run(_nothing), lambda: loop.call_soon(print), loop.check_open):
+        with pytest.raises(RuntimeError, match="this owner is closed"):
+            call()
+
+
+def test_close_does_not_wait_for_a_coroutine_that_ignores_cancellation(monkeypatch):
+    monkeypatch.setattr("identity_reward_client.sync.CANCEL_S", 0.05)
+    loop = BackgroundLoop("test-loop", "the loop")
+    running = threading.Event()
+
+    async def stubborn() -> None:
+        running.set()
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(lambda: loop.run(stubborn))
+        assert running.wait(GENEROUS_S)
+        loop.close(_nothing)
+        with pytest.raises(RuntimeError, match="the loop was closed during the call"):
+            call.result(GENEROUS_S)

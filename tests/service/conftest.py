@@ -1,4 +1,4 @@
-"""A small real model for the rooms around models: the mean brightness of the frames, between 0 and 1."""
+"""A small model for tests of the engine and the transports: its reward is the mean brightness, between 0 and 1."""
 
 import threading
 
@@ -16,7 +16,10 @@ from tests.service.flat_settings import flat_settings
 
 
 class Brightness:
-    """Mean brightness. Says no to black references; frames of 13 and 7 stand for a crash and a NaN."""
+    """Mean brightness. Refuses black references; frames of 99 can't be prepared, of 13 crash, of 7 give NaN.
+
+    `forward` waits until `open` is set, for tests that hold the model.
+    """
 
     def __init__(self, device: str):
         self.info = ScorerInfo(
@@ -38,7 +41,7 @@ class Brightness:
         return float(sample.video.frames_THWC.mean())
 
     def forward(self, batch):
-        self.open.wait(10)
+        self.open.wait(60)
         self.batches.append(list(batch))
         if 13.0 in batch:
             raise RuntimeError("out of memory at secret place")
@@ -104,7 +107,7 @@ def pixels(array: np.ndarray) -> Pixels:
 
 
 @pytest.fixture
-def picture():
+def reference():
     return lambda value=50, size=8: Image(pixels=pixels(np.full((size, size, 3), value, np.uint8)))
 
 

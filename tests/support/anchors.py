@@ -1,4 +1,4 @@
-"""torchvision, which only tests and benchmarks need, as something to measure the pixels against.
+"""torchvision, which only tests and benchmarks need, as a reference for pixels.
 
 Its published wheel is built for CUDA, and beside a torch for the CPU its import fails: it describes operators that are
 not there. So it lives in a folder of its own, never in site-packages (transformers would choose other processors

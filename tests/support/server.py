@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.model_gate import ModelGate
 from tests.support.paths import ROOT
+from tests.support.scorers.gate import ModelGate
 from tests.support.waiting import GENEROUS_S, wait_until
 
 COMMAND = str(Path(sys.executable).parent / "identity-reward")
@@ -101,7 +101,7 @@ class SlowServer(ServeProcess):
 
     def __init__(self, gate_folder: Path, *arguments: str, **settings: object):
         self.gate = ModelGate(gate_folder)
-        paths = [str(ROOT / "tests/support/site"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        paths = [str(ROOT / "tests/support/scorers/site"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {
             "PYTHONPATH": os.pathsep.join(paths),
             "SLOW_MODEL_GATE": str(gate_folder),
@@ -110,6 +110,17 @@ class SlowServer(ServeProcess):
             **{f"{PREFIX}{name.upper()}": str(value) for name, value in settings.items()},
         }
         super().__init__("--model", "slow", "--port", "0", *arguments, environment=environment)
+
+
+def end_with_children(process: psutil.Popen) -> None:
+    """Send SIGTERM and wait; whatever the process started and left behind is killed."""
+    family = process.children(recursive=True) if process.is_running() else []
+    process.send_signal(signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired):
+        process.wait(GENEROUS_S)
+    for member in [*family, process]:
+        if member.is_running():
+            member.kill()
 
 
 def have_ended(processes: list[psutil.Process]) -> bool:

@@ -1,4 +1,4 @@
-"""A real file system of a few megabytes, for tests of a disk that is full."""
+"""A real file system of a few megabytes, for tests of a full disk."""
 
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ class SmallDisk:
         self._ballast = folder / "ballast"
 
     def fill(self) -> None:
-        """Until no byte more fits."""
+        """Write until not one more byte fits."""
         with open(self._ballast, "ab", buffering=0) as file:
             for size in (1 << 16, 1):
                 try:

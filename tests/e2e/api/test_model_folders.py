@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from identity_reward_client.cli.app import app
 from identity_reward_client.messages import ScoreResponse
 from reward_model.checkpoint import save, tensor_entries
 from reward_model.importing.importer import import_checkpoint
@@ -59,10 +61,10 @@ def test_an_imported_checkpoint_scores_the_same_served_and_local(serve, imported
     server = serve("--model", str(imported), "--port", "0").wait_ready()
 
     def score(*options):
-        arguments = [COMMAND, "score", "--json", "-r", "anna.jpg", "clip.mp4", *options]
-        done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=GENEROUS_S)
-        assert done.returncode == 0, done.stderr
-        return ScoreResponse.model_validate_json(done.stdout)
+        files = ["-r", str(tmp_path / "anna.jpg"), str(tmp_path / "clip.mp4")]
+        result = CliRunner().invoke(app, ["score", "--json", *files, *options])
+        assert result.exit_code == 0, result.stderr
+        return ScoreResponse.model_validate_json(result.stdout)
 
     served = score("--url", server.url, "--fps", "compat")
     local = score("--local", "--model", str(imported), "--fps", "compat")
@@ -103,11 +105,13 @@ def test_a_folder_that_is_no_model_is_one_line_in_process(folder, tmp_path, verb
 
 
 @pytest.mark.parametrize("verb", ["compare", "rank", "models"])
-def test_every_command_takes_a_folder_in_process(folder, tmp_path, reference_jpeg, clip_mp4, other_mp4, verb):
+def test_every_command_takes_a_folder_in_process(
+    folder, tmp_path, monkeypatch, reference_jpeg, clip_mp4, other_mp4, verb
+):
     for name, data in {"a.jpg": reference_jpeg, "b.mp4": clip_mp4, "c.mp4": other_mp4}.items():
         (tmp_path / name).write_bytes(data)
     inputs = [] if verb == "models" else ["-r", "a.jpg", "b.mp4", "c.mp4"]
-    arguments = [COMMAND, verb, *inputs, "--local", "--model", str(folder)]
-    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=GENEROUS_S)
-    assert done.returncode == 0, done.stderr
-    assert "mine-v2" in done.stdout
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, [verb, *inputs, "--local", "--model", str(folder)])
+    assert result.exit_code == 0, result.stderr
+    assert "mine-v2" in result.stdout

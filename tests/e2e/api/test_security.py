@@ -22,7 +22,7 @@ from identity_reward_client.transports.http import HttpRewardClient
 from service.auth import tokens
 from service.http.routes import ROUTES
 from tests.e2e.grpc_calls import PATHS, chunked, status_and_error
-from tests.service.media_host import Authority, answer, redirect
+from tests.service.media.media_host import Authority, redirect, respond
 from tests.support.connections import open_connection, read_all
 from tests.support.media import b64
 from tests.support.waiting import GENEROUS_S, wait_until
@@ -39,7 +39,7 @@ def folder(tmp_path_factory) -> Path:
 def host(folder, clip_mp4, reference_jpeg):
     authority = Authority(folder)
     with authority.host() as host:
-        host.paths |= {"/clip.mp4": answer(clip_mp4), "/person.jpg": answer(reference_jpeg)}
+        host.paths |= {"/clip.mp4": respond(clip_mp4), "/person.jpg": respond(reference_jpeg)}
         host.paths |= {"/moved.mp4": redirect("/clip.mp4"), "/inside": redirect("https://127.0.0.1:3000/metrics")}
         yield host
 

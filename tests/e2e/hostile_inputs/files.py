@@ -1,8 +1,9 @@
-"""Files that no decoder should trust, made here by PyAV and Pillow or by breaking what those made."""
+"""Malformed and hostile files, made by PyAV and Pillow or by damaging what those made."""
 
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import struct
 import tempfile
@@ -16,13 +17,11 @@ from PIL import Image
 
 
 class Marked:
-    """Leaves a folder where it is unpickled."""
+    """Unpickling it makes a folder, of a name that only this test process uses."""
 
-    path = "/tmp/identity-reward-a-pickle-ran"
+    path = os.path.join(tempfile.gettempdir(), f"identity-reward-unpickled-{os.getpid()}")
 
     def __reduce__(self):
-        import os
-
         return os.mkdir, (self.path,)
 
 
@@ -34,7 +33,7 @@ def video(
     frames: int = 12, width: int = 64, height: int = 48, codec: str = "libx264", form: str = "mp4",
     seconds: Fraction = Fraction(1, 12), **options: str,
 ) -> bytes:  # fmt: skip
-    """A clip of noise that drifts, `seconds` a frame; options are the container's, some of which need a real file."""
+    """A clip of drifting noise, `seconds` a frame; `options` are the container's, some of which need a real file."""
     noise = np.random.default_rng(0).integers(0, 256, (height + frames, width, 3), np.uint8)
     with tempfile.NamedTemporaryFile() as file:
         with av.open(file.name, "w", format=form, options=options) as container:
@@ -47,7 +46,7 @@ def video(
 
 
 @cache
-def huge_video(width: int = 16000, height: int = 8000) -> bytes:
+def large_video(width: int = 16000, height: int = 8000) -> bytes:
     """One frame of a single colour: a few hundred kilobytes for 128 million pixels."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
@@ -73,8 +72,8 @@ def audio() -> bytes:
     return file.getvalue()
 
 
-def promising(count: int) -> bytes:
-    """An MP4 whose tables announce `count` frames of 1,000 bytes, which aren't there."""
+def announcing(count: int) -> bytes:
+    """An MP4 whose tables announce `count` frames of 1,000 bytes that are not in the file."""
     data = bytearray(video())
     sizes = data.index(b"stsz")
     struct.pack_into(">II", data, sizes + 8, 1000, count)
@@ -85,10 +84,10 @@ def promising(count: int) -> bytes:
     return bytes(data)
 
 
-def damaged(data: bytes, places: int = 600) -> bytes:
-    """Bytes of the middle third turned over."""
+def damaged(data: bytes, count: int = 600) -> bytes:
+    """`count` bytes of the middle third are inverted."""
     broken = bytearray(data)
-    for at in np.random.default_rng(3).integers(len(data) // 3, len(data) * 2 // 3, places):
+    for at in np.random.default_rng(3).integers(len(data) // 3, len(data) * 2 // 3, count):
         broken[at] ^= 0xFF
     return bytes(broken)
 
@@ -98,7 +97,7 @@ def renamed_codec() -> bytes:
 
 
 def two_sizes() -> bytes:
-    """A raw stream whose picture size changes on the way."""
+    """A raw stream whose frame size changes in the middle."""
     return video(form="h264") + video(form="h264", width=96, height=80)
 
 
@@ -108,7 +107,7 @@ def lying_gif() -> bytes:
     return bytes(data)
 
 
-def picture(form: str = "PNG", size: tuple[int, int] = (64, 48), mode: str = "RGB", **options) -> bytes:
+def image(form: str = "PNG", size: tuple[int, int] = (64, 48), mode: str = "RGB", **options) -> bytes:
     file = io.BytesIO()
     Image.effect_noise(size, 80).convert(mode).save(file, form, **options)
     return file.getvalue()
@@ -122,7 +121,7 @@ def animation(form: str) -> bytes:
 
 
 @cache
-def bomb(side: int) -> bytes:
+def decompression_bomb(side: int) -> bytes:
     """A white PNG of `side` x `side` pixels in a few kilobytes."""
     file = io.BytesIO()
     Image.new("1", (side, side)).save(file, "PNG")

@@ -1,4 +1,4 @@
-"""Bad media and what is said about it: files, pictures, frames. And a few odd but good ones."""
+"""Hostile and malformed media: files, images, frames, and the error that each gets; and a few odd but valid ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from . import files as made
+from . import files
 from .table import Answer, Caller, Case, Row, b64, cases
 
 INVALID = (422, "invalid_media")
@@ -22,56 +22,56 @@ def cut(data: Callable[[], bytes], percent: int) -> Callable[[], bytes]:
 
 
 def fast_start() -> bytes:
-    return made.video(movflags="faststart")
+    return files.video(movflags="faststart")
 
 
 def mkv() -> bytes:
-    return made.video(form="matroska")
+    return files.video(form="matroska")
 
 
 FILES: list[Row] = [
     ("0 bytes", lambda: b"", INVALID, "empty"),
-    *((f"MP4 cut after {n} %", cut(made.video, n), INVALID, "") for n in (1, 10, 20, 30, 40, 50, 60, 70, 80, 90)),
+    *((f"MP4 cut after {n} %", cut(files.video, n), INVALID, "") for n in (1, 10, 20, 30, 40, 50, 60, 70, 80, 90)),
     *((f"MP4 with its index first, cut after {n} %", cut(fast_start, n), INVALID, "") for n in (10, 50, 99)),
     *((f"MKV cut after {n} %", cut(mkv, n), INVALID, "") for n in (10, 50, 90)),
     ("4,096 zero bytes", lambda: bytes(4096), INVALID, "zeros"),
     ("text, named .mp4", lambda: b"hello, this is no clip\n" * 40, INVALID, "no video file of a known kind"),
     ("a playlist that names a file", lambda: b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", INVALID, "no video file"),
     ("a list of files to join", lambda: b"ffconcat version 1.0\nfile /etc/passwd\n", INVALID, "no video file"),
-    ("a pickle", lambda: made.PICKLE, INVALID, "no video file"),
-    ("a picture", made.picture, INVALID, "an image was given"),
-    ("sound only", made.audio, INVALID, "no video stream, only audio"),
-    ("600 bytes damaged in the middle", lambda: made.damaged(fast_start()), INVALID, "damaged"),
-    ("a codec that doesn't exist", made.renamed_codec, INVALID, "codec isn't known"),
-    ("a picture size that changes on the way", made.two_sizes, INVALID, "size changes"),
-    ("a header that promises 1,000,000 frames", lambda: made.promising(10**6), INVALID, "cut short"),
-    ("a GIF whose header says 65000x65000", made.lying_gif, INVALID, "no frame size"),
-    ("16000x8000", made.huge_video, OVER, "max_frame_pixels"),
-    ("4112x2304, over `max_frame_pixels`", lambda: made.huge_video(4112, 2304), OVER, "max_frame_pixels"),
-    ("400 frames, over `max_source_frames`", lambda: made.video(frames=400), OVER, "max_source_frames"),
-    ("15 minutes, over `max_duration_s`", lambda: made.video(frames=3, seconds=300), OVER, "max_duration_s"),
-    ("one frame: it is repeated", lambda: made.video(frames=1), FINE, ""),
+    ("a pickle", lambda: files.PICKLE, INVALID, "no video file"),
+    ("an image", files.image, INVALID, "an image was given"),
+    ("sound only", files.audio, INVALID, "no video stream, only audio"),
+    ("600 bytes damaged in the middle", lambda: files.damaged(fast_start()), INVALID, "damaged"),
+    ("a codec that doesn't exist", files.renamed_codec, INVALID, "codec isn't known"),
+    ("a frame size that changes in the middle", files.two_sizes, INVALID, "size changes"),
+    ("a header that promises 1,000,000 frames", lambda: files.announcing(10**6), INVALID, "cut short"),
+    ("a GIF whose header says 65000x65000", files.lying_gif, INVALID, "no frame size"),
+    ("16000x8000", files.large_video, OVER, "max_frame_pixels"),
+    ("4112x2304, over `max_frame_pixels`", lambda: files.large_video(4112, 2304), OVER, "max_frame_pixels"),
+    ("400 frames, over `max_source_frames`", lambda: files.video(frames=400), OVER, "max_source_frames"),
+    ("15 minutes, over `max_duration_s`", lambda: files.video(frames=3, seconds=300), OVER, "max_duration_s"),
+    ("one frame: it is repeated", lambda: files.video(frames=1), FINE, ""),
 ]
 
-PICTURES: list[Row] = [
+IMAGES: list[Row] = [
     ("0 bytes", lambda: b"", INVALID, "reference 0 is empty"),
-    ("text, named .jpg", lambda: b"not a picture" * 9, INVALID, "no image that can be read"),
-    ("a video", made.video, INVALID, "no image that can be read"),
-    ("a pickle", lambda: made.PICKLE, INVALID, "no image that can be read"),
+    ("text, named .jpg", lambda: b"not an image" * 9, INVALID, "no image that can be read"),
+    ("a video", files.video, INVALID, "no image that can be read"),
+    ("a pickle", lambda: files.PICKLE, INVALID, "no image that can be read"),
     ("SVG", lambda: b"<svg><image href='/etc/passwd'/></svg>", INVALID, "no image that can be read"),
     ("PostScript", lambda: b"%!PS-Adobe-3.0 EPSF-3.0\nshowpage\n", INVALID, "no image that can be read"),
     *(
-        (f"{form} cut in half", cut(lambda form=form: made.picture(form), 50), INVALID, "ends too early")
+        (f"{form} cut in half", cut(lambda form=form: files.image(form), 50), INVALID, "ends too early")
         for form in ("JPEG", "PNG", "WEBP")
     ),
     *(
-        (f"an animated {form}", lambda form=form: made.animation(form), INVALID, f"many-page {form} of 3")
+        (f"an animated {form}", lambda form=form: files.animation(form), INVALID, f"many-page {form} of 3")
         for form in ("GIF", "PNG", "WEBP")
     ),
-    ("TIFF of floating-point pixels", lambda: made.picture("TIFF", mode="F"), INVALID, "floating-point"),
-    ("9000x9000 in 11 kB", lambda: made.bomb(9000), OVER, "81000000 pixels"),
-    ("20000x20000 in 50 kB", lambda: made.bomb(20000), OVER, "pixels"),
-    ("16-bit PNG: scaled to 8", lambda: made.picture(mode="I;16"), FINE, ""),
+    ("TIFF of floating-point pixels", lambda: files.image("TIFF", mode="F"), INVALID, "floating-point"),
+    ("9000x9000 in 11 kB", lambda: files.decompression_bomb(9000), OVER, "81000000 pixels"),
+    ("20000x20000 in 50 kB", lambda: files.decompression_bomb(20000), OVER, "pixels"),
+    ("16-bit PNG: scaled to 8", lambda: files.image(mode="I;16"), FINE, ""),
 ]
 
 
@@ -83,7 +83,7 @@ REFERENCES: list[Row] = [
     ("none", {"references": []}, REFUSED, "references"),
     ("nine", lambda good: {"references": good * 9}, OVER, "9 references; at most 8"),
     ("no face on it, for a model of faces",
-     lambda _: {"model": "arcface", "references": [image(made.picture())]}, (422, "reference_without_face"), ""),
+     lambda _: {"model": "arcface", "references": [image(files.image())]}, (422, "reference_without_face"), ""),
     ("a URL", {"references": [{"url": "file:///etc/passwd"}]}, LINK, "url"),
     ("a path", {"references": [{"path": "/etc/passwd"}]}, LINK, "path"),
     ("not base64", {"references": [{"data": "%%%"}]}, REFUSED, "references.0.data: not base64"),
@@ -113,7 +113,7 @@ FRAMES: list[Row] = [
     ("a file as well", {"fps": 8, "data": "QQ=="}, REFUSED, "exactly one"),
     ("too few bytes", {"fps": 8, "of": ([4, 32, 32, 3], b"A")}, REFUSED, "needs 12288 bytes"),
     ("channels first", {"fps": 8, "of": ([4, 3, 32, 32], None)}, REFUSED, "[T, H, W, 3]"),
-    ("one picture, not frames", {"fps": 8, "of": ([32, 32, 3], None)}, REFUSED, "[T, H, W, 3]"),
+    ("one image, not frames", {"fps": 8, "of": ([32, 32, 3], None)}, REFUSED, "[T, H, W, 3]"),
     ("no frame at all", {"fps": 8, "of": ([0, 32, 32, 3], b"")}, REFUSED, "positive sizes"),
     ("a shape of 2^80 pixels", {"fps": 8, "of": ([2**40, 2**40, 1, 3], b"")}, REFUSED, "bytes"),
     ("65 frames, over `max_sent_frames`", {"fps": 8, "of": ([65, 1, 1, 3], None)}, OVER, "max_sent_frames"),
@@ -121,10 +121,10 @@ FRAMES: list[Row] = [
 ]  # fmt: skip
 
 
-def send_frames(caller: Caller, given: dict[str, Any]) -> Answer:
-    shape, data = given.get("of", ([4, 32, 32, 3], None))
+def send_frames(caller: Caller, fields: dict[str, Any]) -> Answer:
+    shape, data = fields.get("of", ([4, 32, 32, 3], None))
     pixels = {"shape": shape, "data": b64(bytes(prod(shape)) if data is None else data)}
-    return caller.score(video={"frames": pixels} | {name: value for name, value in given.items() if name != "of"})
+    return caller.score(video={"frames": pixels} | {name: value for name, value in fields.items() if name != "of"})
 
 
 VIDEOS: list[Row] = [
@@ -132,25 +132,26 @@ VIDEOS: list[Row] = [
     ("a path", lambda: {"path": "/etc/passwd"}, LINK, "path"),
     ("not base64", lambda: {"data": "not base64!"}, REFUSED, "video.data: not base64"),
     ("nothing", dict, REFUSED, "exactly one"),
-    ("an empty list of pictures", lambda: {"images": [], "fps": 8}, INVALID, "empty"),
-    ("pictures without fps", lambda: {"images": [image(made.picture())]}, (422, "missing_fps"), "fps"),
-    ("pictures of two sizes", lambda: {"images": [image(made.picture(size=(64, n))) for n in (48, 32)], "fps": 8},
+    ("an empty list of images", lambda: {"images": [], "fps": 8}, INVALID, "empty"),
+    ("images without fps", lambda: {"images": [image(files.image())]}, (422, "missing_fps"), "fps"),
+    ("images of two sizes", lambda: {"images": [image(files.image(size=(64, n))) for n in (48, 32)], "fps": 8},
      INVALID, "a video has one size"),
-    ("pictures, one of them damaged", lambda: {"images": [image(made.picture()), image(b"damaged")], "fps": 8},
+    ("images, one of them damaged", lambda: {"images": [image(files.image()), image(b"damaged")], "fps": 8},
      INVALID, "frame 1"),
-    ("pictures by path", lambda: {"images": [{"path": "/etc/passwd"}], "fps": 8}, LINK, "frame 0"),
-    ("65 pictures, over `max_sent_frames`", lambda: {"images": [image(b"")] * 65, "fps": 8}, OVER, "max_sent_frames"),
+    ("images by path", lambda: {"images": [{"path": "/etc/passwd"}], "fps": 8}, LINK, "frame 0"),
+    ("65 images, over `max_sent_frames`", lambda: {"images": [image(b"")] * 65, "fps": 8}, OVER, "max_sent_frames"),
 ]  # fmt: skip
 
 
-def send_references(caller: Caller, given: dict[str, Any] | Callable) -> Answer:
-    return caller.score(**(given if isinstance(given, dict) else given(caller.body()["references"])))
+def send_references(caller: Caller, fields: dict[str, Any] | Callable) -> Answer:
+    """`fields` of the request, or a function that makes them from good references."""
+    return caller.score(**(fields if isinstance(fields, dict) else fields(caller.body()["references"])))
 
 
 MEDIA: list[Case] = [
     *cases("a video file", lambda caller, make: caller.file(make()), FILES),
     *cases("raw frames", send_frames, FRAMES),
     *cases("a video in another way", lambda caller, make: caller.score(video=make()), VIDEOS),
-    *cases("a reference file", lambda caller, make: caller.reference_file(make()), PICTURES),
+    *cases("a reference file", lambda caller, make: caller.reference_file(make()), IMAGES),
     *cases("references", send_references, REFERENCES),
 ]

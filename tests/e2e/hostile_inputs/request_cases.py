@@ -1,4 +1,4 @@
-"""Bad inputs that are no matter of media: JSON, raw bodies, HTTP."""
+"""Malformed and hostile requests apart from their media: JSON, raw bodies, HTTP."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import struct
 from typing import Any
 
-from . import files as made
+from . import files
 from .media_cases import MEDIA, OVER, REFUSED
 from .table import JSON, SAFETENSORS, Answer, Caller, Case, Row, b64, cases
 
@@ -49,7 +49,7 @@ GROUPS: list[Row] = [
     ),
 ]  # fmt: skip
 
-# name -> (dtype, shape, offsets), then the data, and what else is unusual
+# header entries of a good body
 V = {"dtype": "U8", "shape": [4, 2, 2, 3], "data_offsets": [0, 48]}
 R = {"dtype": "U8", "shape": [2, 2, 3], "data_offsets": [48, 60]}
 BOTH = {"video.0": V, "reference.0": R}
@@ -99,10 +99,10 @@ RAW: list[Row] = [
 ]  # fmt: skip
 
 
-def send_raw(caller: Caller, given: dict[str, Any] | bytes) -> Answer:
-    if isinstance(given, bytes):
-        return caller.send("/v1/groups:raw", given, SAFETENSORS)
-    return caller.raw(**given)
+def send_raw(caller: Caller, body: dict[str, Any] | bytes) -> Answer:
+    if isinstance(body, bytes):
+        return caller.send("/v1/groups:raw", body, SAFETENSORS)
+    return caller.raw(**body)
 
 
 ROUTES = {
@@ -114,12 +114,12 @@ ROUTES = {
 }
 
 
-def send_body(caller: Caller, given: dict[str, Any]) -> Answer:
-    return caller.send(**({"route": "/v1/score", "content": b"{}"} | given))
+def send_body(caller: Caller, options: dict[str, Any]) -> Answer:
+    return caller.send(**({"route": "/v1/score", "content": b"{}"} | options))
 
 
 def pickled(route: str, kind: str) -> dict[str, Any]:
-    return {"route": route, "content": made.PICKLE, "kind": kind, "method": "PUT" if "sets" in route else "POST"}
+    return {"route": route, "content": files.PICKLE, "kind": kind, "method": "PUT" if "sets" in route else "POST"}
 
 
 TYPES: list[Row] = [
@@ -149,8 +149,8 @@ def endless():
     return itertools.repeat(b" " * (1 << 16))
 
 
-def send_wire(caller: Caller, given: tuple[str, bytes]) -> Answer:
-    lines, body = given
+def send_wire(caller: Caller, request: tuple[str, bytes]) -> Answer:
+    lines, body = request
     return caller.wire(f"POST /v1/score HTTP/1.1\nHost: x\nContent-Type: {JSON}\n{lines}", body)
 
 

@@ -1,4 +1,4 @@
-"""For schemathesis: requests that are scored, how it sends a raw group, and what of every answer no schema says."""
+"""Hooks of schemathesis: requests that are scored, raw bodies, and checks that no schema expresses."""
 
 import json
 import struct
@@ -27,7 +27,7 @@ KINDS = {"/v1/groups:raw": raw_body.CONTENT_TYPE, "/v1/jobs": NDJSON}
 
 @schemathesis.hook
 def before_add_examples(context: HookContext, examples: list[Case]) -> None:
-    """Random bytes are no picture: without these no answer would ever be a reward."""
+    """Random bytes are no image: without these no answer would ever be a reward."""
     if context.operation.path in GOOD and context.operation.method != "get":
         kind = KINDS.get(context.operation.path, "application/json")
         examples.append(context.operation.Case(body=GOOD[context.operation.path], media_type=kind))
@@ -35,7 +35,7 @@ def before_add_examples(context: HookContext, examples: list[Case]) -> None:
 
 @schemathesis.serializer(raw_body.CONTENT_TYPE)
 def raw_group(context: SerializationContext, value) -> bytes:
-    """The good one, or a safetensors file of no tensors with what was drawn as its request."""
+    """The good body, or a safetensors file without tensors whose request is `value`."""
     if value == GOOD["/v1/groups:raw"]:
         return raw_body.encode(GroupRequest.model_validate(value))
     header = json.dumps({"__metadata__": {"request": json.dumps(value)}}).encode()
@@ -44,7 +44,7 @@ def raw_group(context: SerializationContext, value) -> bytes:
 
 @schemathesis.serializer(NDJSON, JSONL)
 def manifest(context: SerializationContext, value) -> bytes:
-    """What was drawn, as a line of JSON."""
+    """`value` as a line of JSON."""
     return json.dumps(value).encode() + b"\n"
 
 

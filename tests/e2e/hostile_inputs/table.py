@@ -1,28 +1,29 @@
-"""What a stranger may send, and what the service must answer. The table in docs/reference/bad-input.md is made from it:
-`python -m tests.e2e.hostile_inputs.table` writes it anew."""
+"""Hostile and malformed inputs with the answers that they must get, and the table of them in the docs.
+
+`python -m tests.e2e.hostile_inputs.table` writes the table to docs/reference/bad-input.md.
+"""
 
 from __future__ import annotations
 
-import base64
 import json
 import socket
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 
-PAGE = Path(__file__).parents[3] / "docs/reference/bad-input.md"
+from tests.support.connections import open_connection
+from tests.support.media import b64
+from tests.support.paths import DOCS
+from tests.support.waiting import GENEROUS_S
+
+PAGE = DOCS / "reference/bad-input.md"
 START, END = "<!-- bad-inputs:start -->", "<!-- bad-inputs:end -->"
 
 JSON = "application/json"
 SAFETENSORS = "application/vnd.safetensors"
-
-
-def b64(data: Any) -> str:
-    return base64.b64encode(data).decode()
 
 
 @dataclass(frozen=True)
@@ -48,25 +49,24 @@ class Case:
         return f"{self.kind}: {self.what}"
 
 
-# what is sent, as `send` takes it, status and code, a part of the message
+# (description, content as `send` takes it, status and code, a part of the message)
 Row = tuple[str, Any, tuple[int, str], str]
 
 
 def cases(kind: str, send: Callable[[Caller, Any], Answer], rows: Sequence[Row]) -> list[Case]:
     return [
-        Case(kind, what, lambda caller, given=given: send(caller, given), status, code, says)  # type: ignore[misc]
-        for what, given, (status, code), says in rows
+        Case(kind, what, lambda caller, content=content: send(caller, content), status, code, says)  # type: ignore[misc]
+        for what, content, (status, code), says in rows
     ]
 
 
 class Caller:
-    """A client of the service, with a good picture and clip. Every error must have the one shape of errors."""
+    """A plain client with a good image and clip; it checks that every error has the shape of errors."""
 
     def __init__(self, url: str, reference: bytes, clip: bytes, model: str = "tiny"):
-        self.http = httpx.Client(base_url=url, timeout=60)
+        self.http = httpx.Client(base_url=url, timeout=GENEROUS_S)
         self.reference, self.clip, self.model = reference, clip, model
-        host, _, port = url.removeprefix("http://").partition(":")
-        self._address = (host, int(port))
+        self._url = url
 
     def score(self, **fields: Any) -> Answer:
         """`POST /v1/score` with `fields` in place of good ones."""
@@ -91,9 +91,9 @@ class Caller:
         return self.send(route, json.dumps(body).encode(), method=method)
 
     def send(self, route: str, content: Any, kind: str | None = JSON, method: str = "POST", **headers: str) -> Answer:
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
         response = self.http.request(
-            method, route, content=content, headers=given | ({"Content-Type": kind} if kind else {})
+            method, route, content=content, headers=named | ({"Content-Type": kind} if kind else {})
         )
         return answer(response.status_code, response.headers, response.text)
 
@@ -105,8 +105,8 @@ class Caller:
         return self.send("/v1/groups:raw", body, SAFETENSORS)
 
     def wire(self, head: str, body: bytes = b"", end: bool = False) -> Answer:
-        """Bytes as they are, on a connection of their own, of which the first answer counts; `end` hangs up after."""
-        with socket.create_connection(self._address, timeout=60) as connection:
+        """The first answer to raw bytes on a new connection; `end` shuts the sending side down after them."""
+        with open_connection(self._url) as connection:
             connection.sendall(head.replace("\n", "\r\n").encode("latin-1") + b"\r\n\r\n" + body)
             if end:
                 connection.shutdown(socket.SHUT_WR)
@@ -145,8 +145,8 @@ def table(cases: Sequence[Case]) -> str:
     return "\n".join(lines)
 
 
-def committed(page: str) -> str:
-    """The table that stands in the page."""
+def table_of(page: str) -> str:
+    """The table that the page holds."""
     return page.partition(START)[2].partition(END)[0].strip()
 
 

@@ -1,13 +1,14 @@
-"""What is to be said of bad input beside its status and code, which are listed and tried in bad_inputs."""
+"""Details of the answers to malformed input, beside the statuses and codes that `table` lists."""
 
 import os
-import socket
 
 import httpx
 import pytest
 
 from tests.e2e.hostile_inputs.files import PICKLE, Marked
-from tests.e2e.hostile_inputs.table import JSON, SAFETENSORS, b64
+from tests.e2e.hostile_inputs.table import JSON, SAFETENSORS
+from tests.support.connections import open_connection, read_all
+from tests.support.media import b64
 
 SCORE = {"Content-Type": JSON}
 
@@ -19,7 +20,7 @@ def check(answer: httpx.Response, status: int, code: str) -> dict:
     return answer.json()["error"]
 
 
-def test_nan_and_infinite_fps_are_refused_however_they_are_written(http, score_body):
+def test_nan_and_infinite_fps_are_refused_in_every_spelling(http, score_body):
     frames = {"shape": [1, 8, 8, 3], "data": b64(bytes(192))}
     for text in ("NaN", "Infinity", "-Infinity", "1e999"):
         body = httpx.Request("POST", "/", json=score_body | {"video": {"frames": frames, "fps": 8}}).content
@@ -27,7 +28,7 @@ def test_nan_and_infinite_fps_are_refused_however_they_are_written(http, score_b
         check(answer, 400, "invalid_request")
 
 
-def test_nine_references_are_one_too_many_to_store(http, score_body):
+def test_more_references_than_the_limit_are_not_stored(http, score_body):
     put = http.put("/v1/reference-sets", json={"images": score_body["references"] * 9})
     check(put, 422, "limit_exceeded")
 
@@ -52,7 +53,7 @@ def test_no_route_takes_another_content_type_and_pickles_never_run(http, route, 
 
 
 @pytest.mark.parametrize("body", [b"\x00" * 7, b"\x02" + bytes(7) + b"{}", b"\x10" + bytes(7) + b"{}"])
-def test_raw_bodies_that_are_no_safetensors(http, body):
+def test_raw_bodies_that_are_not_safetensors(http, body):
     answer = http.post("/v1/groups:raw", content=body, headers={"Content-Type": SAFETENSORS})
     check(answer, 400, "invalid_request")
 
@@ -76,14 +77,11 @@ def test_unknown_paths_and_methods(http):
         ("GET /v1/models HTTP/1.1", 200),
     ],
 )
-def test_a_body_that_nobody_reads_ends_with_the_connection(http, server, start, status):
+def test_a_refused_body_is_not_read_and_the_connection_is_closed(http, server, start, status):
     """Otherwise a caller keeps the server reading for as long as it sends."""
-    host, _, port = server.url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with open_connection(server.url) as connection:
         connection.sendall(f"{start}\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n".encode())
-        answer = b""
-        while more := connection.recv(65536):
-            answer += more
+        answer = read_all(connection)
     assert answer.startswith(f"HTTP/1.1 {status}".encode())
     assert b"connection: close" in answer.lower()
 
@@ -92,10 +90,9 @@ def test_a_body_that_was_read_leaves_the_connection_open(http, score_body):
     assert "connection" not in http.post("/v1/score", json=score_body | {"model": "gpt"}).headers
 
 
-def test_a_client_that_vanishes_mid_body_harms_nobody(http, server):
-    host, _, port = server.url.removeprefix("http://").partition(":")
+def test_a_client_that_disconnects_during_its_body_harms_nobody(http, server):
     for _ in range(3):
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
+        with open_connection(server.url) as connection:
             head = (
                 "POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
             )

@@ -1,4 +1,4 @@
-"""Pickles to every route, under every name that something might take them by: none is run, and the service goes on."""
+"""Pickles to every route, under every content type that might be unpickled: none runs, and the service goes on."""
 
 import os
 
@@ -14,12 +14,12 @@ KINDS = (
     "application/octet-stream", "application/vnd.bentoml.multiple_outputs", "application/json",
     "application/vnd.safetensors", "multipart/form-data; boundary=x", None,
 )  # fmt: skip
-# by which BentoML's older protocol says what a body holds
+# headers of BentoML's older protocol that describe a body
 LEGACY = {
     "Args-Number": "1", "Payload-Container": "DefaultContainer", "Payload-Meta": '{"format": "default"}',
     "Batch-Size": "1", "Bento-Runner-Request": "1", "Runner-Name": "x",
 }  # fmt: skip
-# what BentoML has beside the routes of this API
+# routes that BentoML has beside those of this API
 OTHERS = ("/docs.json", "/task/submit", "/v1/score/submit", "/__predict__", "/run", "/healthz", "/call", "/schema.json")
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 
@@ -37,14 +37,14 @@ def nothing_ran(http):
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
-def test_no_route_runs_one(http, route):
+def test_no_route_runs_a_pickle(http, route):
     path = route.path.replace("{name}", "tiny")
     for kind in KINDS:
         for legacy in (False, True):
             for method in METHODS:
                 answer = send(http, method, path, kind, legacy)
                 if method == route.method and route.request is None:
-                    # the body isn't looked at; this server takes no jobs
+                    # the body is not read; this server takes no jobs
                     assert answer.status_code == (404 if route.path.startswith("/v1/jobs") else 200)
                 elif method == route.method:
                     assert answer.status_code in (400, 415), (kind, answer.text)
@@ -53,14 +53,14 @@ def test_no_route_runs_one(http, route):
 
 
 @pytest.mark.parametrize("path", OTHERS)
-def test_nothing_else_is_there_to_take_one(http, path):
+def test_no_other_route_takes_a_pickle(http, path):
     for kind in KINDS:
         for method in ("POST", "PUT"):
             assert send(http, method, path, kind, True).status_code == 404
 
 
 def test_the_pickle_would_run():
-    """Or the tests above would show nothing."""
+    """Without this the tests above would show nothing."""
     import pickle
 
     pickle.loads(PICKLE)

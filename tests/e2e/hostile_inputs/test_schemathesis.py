@@ -1,4 +1,4 @@
-"""What the OpenAPI document allows, and what it doesn't, drawn by schemathesis: the answers keep to the document."""
+"""Requests that schemathesis derives from the OpenAPI document, valid or not: the answers keep to the document."""
 
 import os
 import re
@@ -14,9 +14,9 @@ from service.http.routes import ROUTES
 from tests.e2e.hostile_inputs import schemathesis_hooks
 
 SECONDS = 60
-# of all checks: no schema says whether bytes are a picture, or that one of `data`, `frames`, ... has to be there; and a
+# no schema says whether bytes are an image, or that one of `data`, `frames`, ... has to be there; and a
 # job that is cancelled can still be asked for
-LEFT_OUT = "positive_data_acceptance,use_after_free"
+EXCLUDED_CHECKS = "positive_data_acceptance,use_after_free"
 
 
 @pytest.mark.slow
@@ -25,9 +25,9 @@ def test_the_answers_keep_to_the_document(serve, tmp_path):
     environment = {"IDENTITY_REWARD_TOKENS_PATH": str(tmp_path / "tokens")}
     arguments = ("--model", "tiny", "--port", "0", "--jobs", str(tmp_path / "jobs"))
     server = serve(*arguments, environment=environment).wait_ready()
-    given = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {token}"}
     command = [str(Path(sys.executable).parent / "schemathesis"), "run", f"{server.url}/openapi.json", "--no-color"]
-    command += ["--header", f"Authorization: Bearer {token}", "--checks", "all", "--exclude-checks", LEFT_OUT]
+    command += ["--header", f"Authorization: Bearer {token}", "--checks", "all", "--exclude-checks", EXCLUDED_CHECKS]
     command += ["--max-time", str(SECONDS), "--continue-on-failure", "--seed", "1"]
     done = subprocess.run(
         command,
@@ -41,6 +41,6 @@ def test_the_answers_keep_to_the_document(serve, tmp_path):
     assert done.returncode == 0, done.stdout
     assert int(re.search(r"Tested: (\d+)", done.stdout)[1]) == len(ROUTES) - 1, "all but the document itself"
     assert int(re.search(r"(\d+) generated", done.stdout)[1]) > 500
-    assert httpx.get(f"{server.url}/readyz", headers=given).status_code == 200
+    assert httpx.get(f"{server.url}/readyz", headers=headers).status_code == 200
     assert not [line for line in server.err if "Traceback" in line or "internal error" in line]
     assert server.end() == 0

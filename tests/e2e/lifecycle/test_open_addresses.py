@@ -1,10 +1,7 @@
 """Addresses and token files that would let in everybody or nobody end the start with one line."""
 
 import os
-import signal
-import subprocess
 import sys
-from contextlib import suppress
 
 import httpx
 import psutil
@@ -12,7 +9,8 @@ import pytest
 
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
-from tests.support.waiting import GENEROUS_S, wait_until
+from tests.support.server import end_with_children
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize(
@@ -49,10 +47,4 @@ def test_bentoml_serve_refuses_an_open_address_too(tmp_path):
         with pytest.raises(httpx.TransportError):
             httpx.get(f"http://127.0.0.1:{port}/livez", timeout=2)
     finally:
-        family = server.children(recursive=True) if server.is_running() else []
-        server.send_signal(signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired):
-            server.wait(GENEROUS_S)
-        for process in [*family, server]:
-            if process.is_running():
-                process.kill()
+        end_with_children(server)

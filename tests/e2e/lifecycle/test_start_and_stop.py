@@ -62,7 +62,7 @@ def test_a_model_that_fails_to_load_ends_the_start_with_one_line(serve):
 def test_a_worker_that_dies_while_it_loads_ends_the_start(serve):
     """As when a device is lost or the kernel kills it; BentoML would start it again for ever."""
     server = serve(
-        "--model", "dying", "--port", "0", environment={"PYTHONPATH": f"{ROOT / 'tests/support/site'}:{ROOT}"}
+        "--model", "dying", "--port", "0", environment={"PYTHONPATH": f"{ROOT / 'tests/support/scorers/site'}:{ROOT}"}
     )
     assert server.wait() == 1
     assert server.err[-1] == (

@@ -27,7 +27,7 @@ def test_fps_is_a_number_or_compat(tmp_path):
     assert items[0].id != items[1].id
 
 
-def test_an_item_without_an_id_is_known_by_what_it_says(tmp_path):
+def test_item_without_an_id_has_a_hash_of_its_content(tmp_path):
     (first,) = read_manifest(write(tmp_path, GOOD))
     (again,) = read_manifest(write(tmp_path, {"video": "one.mp4", "references": ["a.jpg"]}))
     (other,) = read_manifest(write(tmp_path, {**GOOD, "prompt": "x"}))
@@ -35,7 +35,7 @@ def test_an_item_without_an_id_is_known_by_what_it_says(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         ("{", "not JSON"),
         ("[" * 100_000, "not JSON"),
@@ -52,18 +52,18 @@ def test_an_item_without_an_id_is_known_by_what_it_says(tmp_path):
     ],
     ids=str,
 )
-def test_a_bad_line_is_named_by_its_number(tmp_path, line, says):
-    with pytest.raises(InvalidRequest, match=rf"line 3: .*{says}"):
+def test_bad_line_is_named_by_its_number(tmp_path, line, message):
+    with pytest.raises(InvalidRequest, match=rf"line 3: .*{message}"):
         read_manifest(write(tmp_path, GOOD, "", line))
 
 
-def test_every_bad_line_is_named_up_to_a_few(tmp_path):
+def test_first_bad_lines_are_named_and_the_others_counted(tmp_path):
     with pytest.raises(InvalidRequest, match=r"line 1: .*line 2: .*line 5: .*and 4 more"):
         read_manifest(write(tmp_path, *["5"] * 9))
 
 
 @pytest.mark.parametrize("name", [{"id": "x"}, {}], ids=["same id", "same content"])
-def test_an_item_stands_in_a_manifest_once(tmp_path, name):
+def test_repeated_item_is_refused(tmp_path, name):
     with pytest.raises(InvalidRequest, match=r"line 2: the same .* as line 1"):
         read_manifest(write(tmp_path, {**GOOD, **name}, {**GOOD, **name}))
 

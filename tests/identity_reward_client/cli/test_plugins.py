@@ -5,9 +5,6 @@ import sys
 
 import pytest
 
-from identity_reward_client.fake import FakeRewardClient
-from identity_reward_client.local import NotInstalled, local_client
-
 
 @pytest.fixture
 def plugins(tmp_path, monkeypatch):
@@ -45,7 +42,7 @@ def greet(name: str, loud: bool = False):
 '''
 
 
-def test_a_verb_may_have_verbs_of_its_own(plugins, command):
+def test_command_may_have_subcommands(plugins, command):
     source = "import typer\napp = typer.Typer()\n@app.command()\ndef greet(name: str): print(name)\n"
     source += "@app.command()\ndef part(): print('bye')\n"
     plugins(COMMANDS, "meet", "plugin_meet:app", source)
@@ -55,7 +52,7 @@ def test_a_verb_may_have_verbs_of_its_own(plugins, command):
     assert "Usage: identity-reward meet" in command("meet", "--help").stdout
 
 
-def test_a_verb_of_another_package_runs_with_its_options(plugins, command):
+def test_command_of_another_package_runs_with_its_options(plugins, command):
     plugins(COMMANDS, "greet", "plugin_greet:greet", GREET)
     assert command("greet", "anna", "--loud").stdout == "ANNA\n"
     assert "Greet somebody." in command("--help").stdout
@@ -63,11 +60,11 @@ def test_a_verb_of_another_package_runs_with_its_options(plugins, command):
 
 
 @pytest.mark.parametrize(
-    ("source", "says"),
+    ("source", "message"),
     [("import no_such_module", "no_such_module"), ("1/0", "division by zero"), ("", "greet")],
     ids=["missing import", "raises", "no such function"],
 )
-def test_a_broken_verb_breaks_no_other(plugins, command, source, says):
+def test_broken_command_breaks_no_other(plugins, command, source, message):
     plugins(COMMANDS, "broken", "plugin_broken:greet", source)
     plugins(COMMANDS, "greet", "plugin_greet:greet", GREET)
     assert command("greet", "anna").stdout == "anna\n"
@@ -76,17 +73,17 @@ def test_a_broken_verb_breaks_no_other(plugins, command, source, says):
     assert "not available" in overview.stdout
     broken = command("broken", "--some", "option")
     assert broken.returncode == 1
-    assert says in broken.stderr
+    assert message in broken.stderr
     assert len(broken.stderr.splitlines()) == 1
 
 
-def test_a_verb_of_another_package_does_not_replace_ours(plugins, command):
+def test_command_of_another_package_does_not_replace_a_built_in_one(plugins, command):
     plugins(COMMANDS, "score", "plugin_score:greet", GREET)
     assert "--reference" in command("score", "--help").stdout
 
 
 @pytest.mark.parametrize("error", ["OSError('disk full')", "KeyError('x')"], ids=str)
-def test_an_error_of_a_verb_is_one_line_unless_its_traceback_is_wanted(plugins, command, error):
+def test_error_of_a_command_is_one_line_without_traceback_option(plugins, command, error):
     plugins(COMMANDS, "fall", "plugin_fall:fall", f"def fall():\n    raise {error}\n")
     short, long = command("fall"), command("--traceback", "fall")
     assert short.returncode == long.returncode == 1
@@ -95,37 +92,15 @@ def test_an_error_of_a_verb_is_one_line_unless_its_traceback_is_wanted(plugins, 
 
 
 def test_serve_without_its_package_says_what_to_install(command):
-    done = command("serve", "--port", "5", isolated=True)
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert 'pip install "identity-reward[serve,faces]"' in done.stderr
+    result = command("serve", "--port", "5", isolated=True)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert 'pip install "identity-reward[serve,faces]"' in result.stderr
 
 
 def test_local_without_its_package_says_what_to_install(command, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"x")
-    done = command("score", "-r", str(tmp_path / "a.jpg"), str(tmp_path / "a.jpg"), "--local", isolated=True)
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert 'pip install "identity-reward[serve,faces]"' in done.stderr
-
-
-def entry(monkeypatch, target):
-    from importlib.metadata import EntryPoint
-
-    found = [EntryPoint("local", target, "identity_reward.clients")]
-    monkeypatch.setattr("identity_reward_client.local.entry_points", lambda group: found)
-
-
-def test_local_client_is_made_by_the_entry_point(plugins, monkeypatch):
-    plugins("none", "none", "plugin_local:make", "def make(models=None):\n    return models\n")
-    entry(monkeypatch, "plugin_local:make")
-    assert local_client() is None
-    assert local_client(("tiny",)) == ["tiny"]
-    entry(monkeypatch, "identity_reward_client.fake:FakeRewardClient")
-    assert isinstance(local_client(), FakeRewardClient)
-
-
-def test_a_local_client_that_lacks_a_package_says_which(monkeypatch):
-    entry(monkeypatch, "no_such_module:make")
-    with pytest.raises(NotInstalled, match=r"no_such_module.*pip install"):
-        local_client()
+    result = command("score", "-r", str(tmp_path / "a.jpg"), str(tmp_path / "a.jpg"), "--local", isolated=True)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert 'pip install "identity-reward[serve,faces]"' in result.stderr

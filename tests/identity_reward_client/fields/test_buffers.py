@@ -26,7 +26,7 @@ def test_base64_is_read_as_common_tools_write_it(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("%%%", "not base64"),
         (TEXT[:-3], "not base64"),
@@ -35,8 +35,8 @@ def test_base64_is_read_as_common_tools_write_it(text):
         ("data:image/jpeg;base64", "a data URL must be data:TYPE;base64,"),
     ],
 )
-def test_other_text_is_refused(text, says):
-    with pytest.raises(ValidationError, match=says):
+def test_other_text_is_refused(text, message):
+    with pytest.raises(ValidationError, match=message):
         Image(data=text)
 
 

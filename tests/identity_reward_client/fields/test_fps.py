@@ -19,7 +19,7 @@ TEN = FrameSampling("ten", num_frames=4, compat_fps=10.0)
 BY_RATE = FrameSampling("by-rate", fps=2.0, min_frames=1, compat_fps=10.0)
 
 
-def test_compat_stands_for_the_rate_that_the_model_assumes():
+def test_compat_is_the_rate_that_the_model_assumes():
     assert resolve_fps("compat", TEN) == 10
     assert resolve_fps(24.0, TEN) == 24
     with pytest.raises(MissingFps, match="plain assumes none; send the clip's frames per second") as caught:
@@ -28,21 +28,21 @@ def test_compat_stands_for_the_rate_that_the_model_assumes():
 
 
 @pytest.mark.parametrize("given", ["fast", "Compat", "", [1], {}], ids=repr)
-def test_other_words_are_refused_by_both_names(given):
+def test_other_words_are_refused(given):
     with pytest.raises(InvalidRequest, match='number or "compat"'):
         check_fps(given)
     with pytest.raises(ValidationError, match='number or "compat"'):
         Video(data=b"mp4", fps=given)
 
 
-def test_it_travels_as_the_word():
+def test_compat_is_sent_as_the_word():
     video = Video(data=b"mp4", fps="compat")
     assert json.loads(video.model_dump_json())["fps"] == "compat"
     assert Video.model_validate_json(video.model_dump_json()) == video
     assert Video.model_validate_json('{"data": "YQ==", "fps": 12}').fps == 12
 
 
-def test_frames_in_memory_are_chosen_at_the_assumed_rate_and_say_compat(clip):
+def test_frames_are_sampled_at_the_assumed_rate_and_sent_as_compat(clip):
     assert to_video(clip, "compat", BY_RATE).frame_indices == to_video(clip, 10, BY_RATE).frame_indices
     assert to_video(clip, "compat", BY_RATE).frame_indices != to_video(clip, 30, BY_RATE).frame_indices
     for video in (clip, list(clip), Frames(clip, fps="compat")):
@@ -52,14 +52,14 @@ def test_frames_in_memory_are_chosen_at_the_assumed_rate_and_say_compat(clip):
         to_video(clip, "compat", PLAIN)
 
 
-def test_a_raw_body_carries_it(clip):
+def test_compat_survives_a_raw_body(clip):
     request = GroupRequest(
         references=[{"data": b"jpg"}], videos=[to_video(clip, "compat", TEN), to_video(clip, 8, TEN)]
     )
     assert [video.fps for video in raw_body.decode(raw_body.encode(request)).videos] == ["compat", 8]
 
 
-async def test_clients_answer_the_number(wire, clip):
+async def test_response_has_the_resolved_rate(wire, clip):
     wire.fake._sampling = TEN
     client = HttpRewardClient(wire.url)
     assert (await client.score([b"jpg"], clip, fps="compat")).fps == 10
@@ -70,7 +70,7 @@ async def test_clients_answer_the_number(wire, clip):
     await client.close()
 
 
-async def test_a_model_that_assumes_no_rate_fails_that_item_alone(clip):
+async def test_model_without_a_compat_rate_fails_only_that_item(clip):
     group = await FakeRewardClient().score_group([b"jpg"], [b"one", Frames(clip, fps=8), clip], fps="compat")
     assert [item.error and item.error.code for item in group.items] == ["missing_fps", None, "missing_fps"]
     with pytest.raises(MissingFps, match="uniform-4"):

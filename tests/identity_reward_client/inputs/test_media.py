@@ -16,7 +16,7 @@ SET_ID = "sha256:" + "ab" * 32
 
 
 @pytest.mark.parametrize("kind", [str, Path], ids=["str", "Path"])
-def test_files_travel_whole(files, kind):
+def test_files_are_sent_whole(files, kind):
     video = to_video(kind(files / "one.mp4"))
     assert video == Video(data=b"bytes of one.mp4")
     assert to_image(kind(files / "a.jpg")) == Image(data=b"bytes of a.jpg")
@@ -42,13 +42,13 @@ def test_bytes_are_a_file(kind):
     ],
     ids=["THWC", "TCHW", "torch", "list of arrays", "list of PIL", "float", "list of floats"],
 )
-def test_of_33_frames_in_memory_four_are_sent_with_their_numbers(clip, make):
+def test_clip_of_33_frames_is_sent_as_four_with_their_indices(clip, make):
     video = to_video(make(clip), 16, UNIFORM_4)
     assert (video.fps, video.num_source_frames, video.frame_indices) == (16, 33, [0, 11, 21, 32])
     np.testing.assert_array_equal(from_pixels(video.frames), clip[[0, 11, 21, 32]])
 
 
-def test_of_a_list_of_files_only_those_looked_at_are_read(tmp_path):
+def test_only_the_sampled_files_of_a_list_are_read(tmp_path):
     for i in (0, 11, 21, 32):
         (tmp_path / f"{i}.png").write_bytes(str(i).encode())
     video = to_video([tmp_path / f"{i}.png" for i in range(33)], 16, UNIFORM_4)
@@ -56,31 +56,31 @@ def test_of_a_list_of_files_only_those_looked_at_are_read(tmp_path):
     assert (video.num_source_frames, video.frame_indices) == (33, [0, 11, 21, 32])
 
 
-def test_a_short_clip_repeats_frames(clip):
+def test_short_clip_repeats_frames(clip):
     video = to_video(clip[:2], 16, UNIFORM_4)
     assert video.frame_indices == [0, 0, 1, 1]
     assert video.frames.shape == [4, 24, 40, 3]
 
 
-def test_frames_of_mixed_sizes_travel_as_pictures(clip, image):
+def test_frames_of_mixed_sizes_are_sent_as_images(clip, image):
     video = to_video([clip[0], image], 16, UNIFORM_4)
     assert [image.pixels.shape for image in video.images] == [[24, 40, 3]] * 2 + [[20, 16, 3]] * 2
 
 
-def test_what_a_clip_says_of_itself_goes_before_the_call(clip):
+def test_fps_of_the_clip_overrides_that_of_the_call(clip):
     assert to_video(Frames(clip, fps=8), 16, UNIFORM_4).fps == 8
     assert to_video(Video(data=b"mp4", fps=8), 16).fps == 8
     assert to_video(Video(data=b"mp4"), 16).fps == 16
 
 
-def test_a_ready_message_is_sent_as_it_is(clip):
+def test_video_message_is_sent_as_it_is(clip):
     ready = to_video(clip, 16, UNIFORM_4)
     assert to_video(ready) is ready
     assert not needs_sampling(ready)
 
 
 @pytest.mark.parametrize("video", [np.zeros((2, 4, 5, 3), np.uint8), [b"png"]], ids=["array", "list"])
-def test_frames_without_fps_are_an_error_that_names_it(video):
+def test_frames_without_fps_are_refused(video):
     with pytest.raises(MissingFps, match="fps=16"):
         to_video(video, None, UNIFORM_4)
 
@@ -92,7 +92,7 @@ def test_fps_must_be_a_positive_finite_number(fps):
 
 
 @pytest.mark.parametrize(
-    ("video", "error", "says"),
+    ("video", "error", "message"),
     [
         ("gone.mp4", InvalidRequest, "no video at gone.mp4"),
         (".", InvalidRequest, "folder"),
@@ -120,8 +120,8 @@ def test_fps_must_be_a_positive_finite_number(fps):
         "scalar",
     ],
 )
-def test_videos_that_cannot_be(video, error, says):
-    with pytest.raises(error, match=says):
+def test_invalid_videos_are_refused(video, error, message):
+    with pytest.raises(error, match=message):
         to_video(video, 16, UNIFORM_4)
 
 
@@ -139,11 +139,11 @@ def test_references_in_every_form(files, image):
     ["a.jpg", Path("a.jpg"), b"jpg", np.zeros((4, 5, 3), np.uint8), Image(data=b"x"), "sha256:1"],
     ids=["str", "Path", "bytes", "array", "Image", "malformed id"],
 )
-def test_one_picture_where_a_list_is_wanted_is_told_so(references):
+def test_single_reference_without_a_list_is_refused(references):
     with pytest.raises(InvalidRequest, match="list of images"):
         to_references(references)
 
 
-def test_no_references_are_an_error():
+def test_empty_references_are_refused():
     with pytest.raises(InvalidRequest, match="empty"):
         to_references([])

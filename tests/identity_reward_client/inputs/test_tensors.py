@@ -13,7 +13,7 @@ clips = st.tuples(st.integers(1, 4), sizes, sizes).flatmap(lambda s: hnp.arrays(
 
 
 @given(clips)
-def test_uint8_thwc_is_taken_without_a_copy_and_survives_the_wire(array):
+def test_uint8_thwc_is_not_copied_and_survives_the_wire(array):
     frames = to_uint8_frames(array)
     assert np.shares_memory(frames, array)
     pixels = to_pixels(frames)
@@ -28,7 +28,7 @@ def test_tchw_gives_the_same_frames_as_thwc(array):
 
 
 @given(clips, st.sampled_from([np.float16, np.float32, np.float64]), st.sampled_from([(0, 1), (-1, 1), (0, 255)]))
-def test_floats_in_a_named_range_come_back_as_the_levels_they_were(array, dtype, value_range):
+def test_floats_in_a_range_become_their_grey_levels(array, dtype, value_range):
     low, high = value_range
     floats = (array.astype(np.float64) / 255 * (high - low) + low).astype(dtype)
     np.testing.assert_array_equal(to_uint8_frames(floats, value_range=value_range), array)
@@ -45,7 +45,7 @@ def test_halves_round_to_even():
     assert to_uint8_frames(levels, value_range=(0, 255)).ravel().tolist() == [0, 2, 2]
 
 
-def test_only_wanted_frames_are_converted():
+def test_only_sampled_frames_are_converted():
     array = np.zeros((33, 4, 4, 3), dtype=np.float32)
     array[7] = np.nan
     assert to_uint8_frames(array, value_range=(0, 1), indices=(0, 11, 21, 32)).shape == (4, 4, 4, 3)
@@ -61,13 +61,13 @@ def test_torch_floats_are_taken_with_gradients_attached(dtype):
     assert (frames == 255).all()
 
 
-def test_picture_layouts():
+def test_image_layouts():
     array = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
     np.testing.assert_array_equal(to_uint8_image(np.moveaxis(array, -1, 0)), array)
     assert np.shares_memory(to_uint8_image(array), array)
 
 
-def test_an_ambiguous_layout_must_be_named():
+def test_ambiguous_layout_must_be_named():
     array = np.zeros((5, 3, 8, 3), dtype=np.uint8)
     with pytest.raises(InvalidRequest, match=r"layout='THWC'.*'TCHW'"):
         to_uint8_frames(array)
@@ -96,12 +96,12 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("array", "options", "says"), BAD.values(), ids=BAD)
-def test_bad_arrays_are_refused_and_told_why(array, options, says):
-    with pytest.raises(InvalidRequest, match=says):
+@pytest.mark.parametrize(("array", "options", "message"), BAD.values(), ids=BAD)
+def test_bad_array_is_refused_with_a_reason(array, options, message):
+    with pytest.raises(InvalidRequest, match=message):
         to_uint8_frames(array, **options)
 
 
-def test_a_tiny_overshoot_is_clipped():
+def test_tiny_overshoot_is_clipped():
     array = np.array([-0.0005, 0.5, 1.0005], dtype=np.float32).reshape(1, 1, 1, 3)
     assert to_uint8_frames(array, value_range=(0, 1)).ravel().tolist() == [0, 128, 255]

@@ -1,4 +1,4 @@
-"""Every field of messages.py has its place in the .proto, and comes back as it was."""
+"""Every field of messages.py has a counterpart in the .proto, and survives the round trip."""
 
 import math
 from dataclasses import fields, is_dataclass
@@ -88,20 +88,20 @@ MESSAGES = [
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
-def test_a_message_comes_back_as_it_was(message):
+def test_message_survives_the_round_trip(message):
     read = read_request if isinstance(message, messages.Message) else read_response
     back = read(type(message), to_bytes(message))
     assert back == message
     assert back.model_dump_json() == message.model_dump_json()
 
 
-def test_the_examples_above_set_every_field_of_every_message():
+def test_examples_set_every_field_of_every_message():
     seen: dict[type, set[str]] = {}
 
     def walk(value):
         if isinstance(value, list | tuple):
-            for one in value:
-                walk(one)
+            for element in value:
+                walk(element)
         elif isinstance(value, BaseModel) or is_dataclass(value):
             for name in names(type(value)):
                 held = getattr(value, name)
@@ -110,7 +110,7 @@ def test_the_examples_above_set_every_field_of_every_message():
                 walk(held)
 
     walk(MESSAGES)
-    assert {kind: names(kind) - found for kind, found in seen.items() if names(kind) != found} == {}
+    assert {kind: names(kind) - fields for kind, fields in seen.items() if names(kind) != fields} == {}
     assert set(seen) == reachable()
 
 
@@ -120,25 +120,25 @@ def names(kind: type) -> set[str]:
 
 def reachable() -> set[type]:
     """Every message and dataclass that a method's request or answer can hold."""
-    found: set[type] = set()
+    kinds: set[type] = set()
 
     def visit(kind):
         if get_origin(kind) in (list, dict, UnionType) or get_args(kind):
-            for one in get_args(kind):
-                visit(one)
-        elif isinstance(kind, type) and (issubclass(kind, BaseModel) or is_dataclass(kind)) and kind not in found:
-            found.add(kind)
+            for argument in get_args(kind):
+                visit(argument)
+        elif isinstance(kind, type) and (issubclass(kind, BaseModel) or is_dataclass(kind)) and kind not in kinds:
+            kinds.add(kind)
             if issubclass(kind, BaseModel):
                 inner = [field.annotation for field in kind.model_fields.values()]
             else:
                 inner = [PixelRule] if kind is FrameSampling else []
-            for one in inner:
-                visit(one)
+            for annotation in inner:
+                visit(annotation)
 
     for method in METHODS:
         visit(method.request)
         visit(method.answer)
-    return {kind for kind in found if names(kind)}
+    return {kind for kind in kinds if names(kind)}
 
 
 def in_proto(kind: type) -> set[str]:
@@ -149,16 +149,16 @@ def in_proto(kind: type) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", sorted(reachable(), key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
-def test_both_have_the_same_fields(kind):
+def test_message_and_proto_have_the_same_fields(kind):
     assert in_proto(kind) == names(kind), "a field of messages.py and one of the .proto go together: make proto"
 
 
-def test_every_message_of_the_proto_is_known():
-    known = {kind.__name__ for kind in reachable()} | WRAPPERS | {"Chunk", "GroupEvent", "ListModelsRequest"}
-    assert set(pb2.DESCRIPTOR.message_types_by_name) == known
+def test_every_message_of_the_proto_has_a_counterpart():
+    expected = {kind.__name__ for kind in reachable()} | WRAPPERS | {"Chunk", "GroupEvent", "ListModelsRequest"}
+    assert set(pb2.DESCRIPTOR.message_types_by_name) == expected
 
 
-def test_no_number_of_an_answer_is_zero_because_it_was_not_sent():
+def test_numbers_of_responses_have_presence_in_the_proto():
     for name, message in pb2.DESCRIPTOR.message_types_by_name.items():
         for field in message.fields:
             if field.cpp_type in (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_INT64):
@@ -166,21 +166,21 @@ def test_no_number_of_an_answer_is_zero_because_it_was_not_sent():
 
 
 @pytest.mark.parametrize("field", ["reward", "fps", "num_source_frames"])
-def test_an_answer_without_a_number_is_an_invalid_response(field):
-    found = to_proto(MESSAGES[6])
-    found.ClearField(field)
+def test_response_without_a_required_number_is_invalid(field):
+    proto = to_proto(MESSAGES[6])
+    proto.ClearField(field)
     with pytest.raises(InvalidResponse, match=field):
-        read_response(ScoreResponse, found.SerializeToString())
+        read_response(ScoreResponse, proto.SerializeToString())
 
 
-def test_a_reward_of_nan_arrives_as_nan_for_the_client_to_refuse():
-    found = to_proto(MESSAGES[6])
-    found.reward = math.nan
-    assert math.isnan(read_response(ScoreResponse, found.SerializeToString()).reward)
+def test_nan_reward_survives_decoding_for_the_client_to_refuse():
+    proto = to_proto(MESSAGES[6])
+    proto.reward = math.nan
+    assert math.isnan(read_response(ScoreResponse, proto.SerializeToString()).reward)
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "message"),
     [
         (b"\xff\xff\xff", "not an identity_reward.v1.ScoreRequest"),
         (b"\x1a\x02\xff\xfe", "not an identity_reward.v1.ScoreRequest"),  # a prompt that is no UTF-8
@@ -199,16 +199,16 @@ def test_a_reward_of_nan_arrives_as_nan_for_the_client_to_refuse():
         ),
     ],
 )  # fmt: skip
-def test_a_request_that_is_none_says_why(data, says):
-    with pytest.raises(InvalidRequest, match=says):
+def test_malformed_request_is_refused_with_a_reason(data, message):
+    with pytest.raises(InvalidRequest, match=message):
         read_request(ScoreRequest, data)
 
 
-def test_an_answer_of_a_newer_server_is_read():
+def test_response_of_a_newer_server_is_read():
     assert read_response(ScoreResponse, to_bytes(MESSAGES[6]) + b"\xf8\x07\x01") == MESSAGES[6]
 
 
-def test_a_count_that_protobuf_has_no_room_for_is_refused_before_it_is_sent():
+def test_count_too_large_for_protobuf_is_refused():
     video = Video(frames=FRAMES, fps=1, num_source_frames=1 << 70, frame_indices=[0])
     with pytest.raises(InvalidRequest, match="protobuf"):
         to_bytes(ScoreRequest(references=SET_ID, video=video))

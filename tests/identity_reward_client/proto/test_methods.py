@@ -7,7 +7,7 @@ from tests.identity_reward_client.transports.servers.responses import COMMON, SC
 
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 20, (5 << 20) + 3])
-def test_chunks_joined_are_the_request(size):
+def test_joined_chunks_are_the_request(size):
     body = bytes(size)
     assert b"".join(map(read_chunk, chunks(body))) == body
 

@@ -1,4 +1,4 @@
-"""The committed code is what the .proto says."""
+"""The committed generated code is that of the .proto."""
 
 import subprocess
 import sys
@@ -12,19 +12,19 @@ NAMES = ("identity_reward_pb2.py", "identity_reward_pb2.pyi", "identity_reward_p
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
+def generated(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("proto")
     command = [sys.executable, "-m", "grpc_tools.protoc", "-I", "."]
     command += [f"--{kind}_out={out}" for kind in ("python", "grpc_python", "pyi")]
-    done = subprocess.run([*command, f"{FOLDER}/identity_reward.proto"], cwd=SOURCE, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run([*command, f"{FOLDER}/identity_reward.proto"], cwd=SOURCE, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
     return out / FOLDER
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_generated_code_is_current(made, name):
-    assert (SOURCE / FOLDER / name).read_text() == (made / name).read_text(), "run: make proto"
+def test_generated_code_is_current(generated, name):
+    assert (SOURCE / FOLDER / name).read_text() == (generated / name).read_text(), "run: make proto"
 
 
-def test_nothing_else_is_generated(made):
-    assert {path.name for path in made.iterdir()} == set(NAMES)
+def test_nothing_else_is_generated(generated):
+    assert {path.name for path in generated.iterdir()} == set(NAMES)

@@ -25,6 +25,7 @@ from identity_reward_client.transports.retry import RetryPolicy
 from identity_reward_client.wire.content_ids import reference_set_id
 from tests.identity_reward_client.transports.conftest import QUICK
 from tests.identity_reward_client.transports.servers.responses import COMMON, SCORED, STAMP
+from tests.support.waiting import GENEROUS_S
 
 
 async def test_grpc_client_is_a_reward_client(grpc_client):
@@ -162,7 +163,7 @@ async def test_broken_stream_is_retried_and_repeats_no_item(grpc_client, grpc_wi
 
 
 async def until(true):
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + GENEROUS_S
     while not true():
         assert time.monotonic() < deadline, "did not happen"
         await asyncio.sleep(0.01)
@@ -202,7 +203,7 @@ def test_malformed_target_is_refused(target):
 
 
 @pytest.mark.parametrize(
-    ("target", "options", "says"),
+    ("target", "options", "message"),
     [
         ("h:1", {"ca_path": "x"}, "grpcs://"),
         ("grpcs://h:1", {"cert_path": "x"}, "go together"),
@@ -210,8 +211,8 @@ def test_malformed_target_is_refused(target):
         ("h:1", {"priority": "urgent"}, "priority is one of"),
     ],
 )
-def test_contradictory_options_are_refused(target, options, says):
-    with pytest.raises(InvalidRequest, match=says):
+def test_contradictory_options_are_refused(target, options, message):
+    with pytest.raises(InvalidRequest, match=message):
         GrpcRewardClient(target, **options)
 
 

@@ -166,8 +166,8 @@ async def test_scoring_call_sends_priority_and_one_key_for_all_attempts(wire, fi
     await client.score(references, files / "one.mp4")
     await client.compare(references, files / "one.mp4", files / "two.mp4")
     sent = [request.headers for request in wire.requests]
-    assert [(one["x-priority"], one["x-request-timeout"]) for one in sent] == [("bulk", "7.500")] * 3
-    keys = [one["idempotency-key"] for one in sent]
+    assert [(headers["x-priority"], headers["x-request-timeout"]) for headers in sent] == [("bulk", "7.500")] * 3
+    keys = [headers["idempotency-key"] for headers in sent]
     assert keys[0] == keys[1] != keys[2]
     await client.put_references(references)
     await client.models()

@@ -81,11 +81,11 @@ async def test_unknown_set_is_not_found(client, files):
 
 @pytest.mark.parametrize("options", [{"theta": 0.5}, {"theta": math.nan}, {"prompt": 5}], ids=str)
 async def test_invalid_options_are_refused_by_every_client(client, wire, clip, options):
-    for one in (client, wire.fake):
+    for caller in (client, wire.fake):
         with pytest.raises(InvalidRequest, match=next(iter(options))):
-            await one.score_group([b"jpg"], [clip], fps=16, **options)
+            await caller.score_group([b"jpg"], [clip], fps=16, **options)
         with pytest.raises(InvalidRequest, match=next(iter(options))):
-            await one.compare([b"jpg"], clip, clip, fps=16, **options)
+            await caller.compare([b"jpg"], clip, clip, fps=16, **options)
 
 
 async def test_unknown_model_lists_the_served_ones(client, clip, files):

@@ -7,13 +7,13 @@ from identity_reward_client.transports.retry import RetryPolicy
 
 
 class World:
-    """A clock that only sleeping moves, and a job that fails as it is told."""
+    """A clock that only sleeping advances, and an attempt that fails with the given errors."""
 
     def __init__(self, *errors):
-        self.errors, self.tries, self.now, self.slept = list(errors), 0, 0.0, []
+        self.errors, self.attempts, self.now, self.slept = list(errors), 0, 0.0, []
 
     async def attempt(self):
-        self.tries += 1
+        self.attempts += 1
         if self.errors:
             raise self.errors.pop(0)
         return "done"
@@ -26,57 +26,57 @@ class World:
         return policy.run(self.attempt, clock=lambda: self.now, sleep=self.sleep, uniform=uniform)
 
 
-async def test_waits_double_up_to_the_most():
+async def test_waits_double_up_to_the_maximum():
     world = World(*[Overloaded("busy")] * 5)
     assert await world.run(RetryPolicy(max_attempts=6, base_s=1, max_delay_s=5)) == "done"
     assert world.slept == [1, 2, 4, 5, 5]
 
 
-async def test_gives_up_after_the_last_try_with_its_error():
+async def test_error_of_the_last_attempt_is_raised():
     last = Overloaded("third")
     world = World(Overloaded("first"), Overloaded("second"), last)
     with pytest.raises(Overloaded) as caught:
         await world.run(RetryPolicy(max_attempts=3))
     assert caught.value is last
-    assert world.tries == 3
+    assert world.attempts == 3
 
 
 @pytest.mark.parametrize("error", [InvalidRequest("no"), ScoringFailed("no"), ValueError("no")], ids=repr)
-async def test_what_is_not_retryable_is_raised_at_once(error):
+async def test_error_that_is_not_retryable_is_raised_at_once(error):
     world = World(error)
     with pytest.raises(type(error)):
         await world.run(RetryPolicy())
-    assert (world.tries, world.slept) == (1, [])
+    assert (world.attempts, world.slept) == (1, [])
 
 
-async def test_retry_after_is_waited_in_full_and_jitter_comes_on_top():
+async def test_jitter_is_added_to_retry_after():
     world = World(Overloaded("busy", retry_after_s=30))
     await world.run(RetryPolicy(base_s=2), uniform=lambda: 0.5)
     assert world.slept == [31]
 
 
-async def test_no_try_starts_after_the_deadline():
+async def test_no_attempt_starts_after_the_deadline():
     world = World(*[Overloaded("busy", retry_after_s=4)] * 9)
     with pytest.raises(Overloaded):
         await world.run(RetryPolicy(max_attempts=99, base_s=0, deadline_s=10))
     assert world.slept == [4, 4]
 
 
-async def test_a_retry_after_beyond_the_deadline_is_not_waited_for():
+async def test_retry_after_beyond_the_deadline_gives_up():
     world = World(Overloaded("busy", retry_after_s=1000))
     with pytest.raises(Overloaded):
         await world.run(RetryPolicy(deadline_s=10))
     assert world.slept == []
 
 
-@given(failed=st.integers(1, 10_000), uniform=st.floats(0, 1), elapsed=st.floats(0, 1e6))
-def test_a_delay_is_within_its_bounds_or_none(failed, uniform, elapsed):
+@given(failures=st.integers(1, 10_000), uniform=st.floats(0, 1), elapsed=st.floats(0, 1e6))
+def test_delay_is_within_its_bounds_or_none(failures, uniform, elapsed):
     policy = RetryPolicy(max_attempts=10_000)
-    delay = policy.delay_s(failed, Overloaded("busy"), elapsed, lambda: uniform)
+    delay = policy.delay_s(failures, Overloaded("busy"), elapsed, lambda: uniform)
     if delay is not None:
         assert 0 <= delay <= policy.max_delay_s
         assert elapsed + delay <= policy.deadline_s
-        assert failed < policy.max_attempts
+        assert failures < policy.max_attempts
 
 
 @pytest.mark.parametrize("fields", [{"max_attempts": 0}, {"base_s": -1}, {"deadline_s": -1}], ids=str)

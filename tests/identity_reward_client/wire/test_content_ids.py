@@ -11,10 +11,10 @@ def frames(array, **more) -> Video:
     return Video(frames=Pixels(shape=list(array.shape), data=array.tobytes()), **({"fps": 5} | more))
 
 
-def test_equal_content_has_equal_ids_and_other_content_others():
+def test_content_ids_are_equal_for_equal_content_only():
     ids = {
-        video_id(one)
-        for one in (
+        video_id(video)
+        for video in (
             frames(RAMP), frames(RAMP, fps=6), frames(RAMP[::-1]), Video(data=b"a"), Video(data=b"b"),
             Video(images=[Image(data=b"a")], fps=5), Video(images=[Image(data=b"a")] * 2, fps=5),
             frames(RAMP.reshape(5, 64, 32, 3)), Video(data=b"a", fps=3),
@@ -25,23 +25,23 @@ def test_equal_content_has_equal_ids_and_other_content_others():
     assert video_id(Video(data=b"abc")) == video_id(Video(data=memoryview(b"abc")))
 
 
-def test_a_video_sent_by_its_id_has_it():
+def test_video_with_an_id_has_that_content_id():
     name = video_id(Video(data=b"abc"))
     assert video_id(Video(id=name)) == name
 
 
-def test_a_link_has_no_content():
+def test_url_has_no_content_id():
     with pytest.raises(ValueError, match="a URL or path has no content"):
         video_id(Video(url="https://example.com/a.mp4"))
 
 
-def test_the_id_of_a_set_depends_on_pictures_and_order():
+def test_id_of_a_set_depends_on_images_and_order():
     a, b = Image(data=b"one"), Image(pixels=Pixels(shape=[1, 1, 3], data=b"two"))
     assert reference_set_id([a, b]) != reference_set_id([b, a])
     assert reference_set_id([a]) == reference_set_id([Image(data=memoryview(b"one"))])
 
 
-def test_what_goes_by_references_names_them_and_links_have_no_name():
+def test_messages_have_the_id_of_their_reference_set_unless_it_has_urls():
     images, clip = [Image(data=b"one"), Image(data=b"two")], Video(data=b"abc")
     set_id = reference_set_id(images)
     assert references_of(ReferenceSet(images=images)) == set_id

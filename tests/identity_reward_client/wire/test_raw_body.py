@@ -97,7 +97,7 @@ def test_encode_refuses_files_and_says_where_to_send_them():
         raw_body.encode(asked)
 
 
-def test_encode_refuses_an_fps_that_is_no_number():
+def test_encode_refuses_an_fps_of_nan():
     with pytest.raises(InvalidRequest, match="finite"):
         raw_body.encode(request(videos=[clip(fps=float("nan"))]))
 
@@ -149,13 +149,13 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize(("hostile", "says"), HOSTILE.values(), ids=HOSTILE)
-def test_decode_refuses_and_says_why(hostile, says):
-    with pytest.raises(InvalidRequest, match=says):
+@pytest.mark.parametrize(("hostile", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_decode_refuses_and_says_why(hostile, message):
+    with pytest.raises(InvalidRequest, match=message):
         raw_body.decode(hostile)
 
 
-def test_messages_hold_no_input_values():
+def test_error_messages_have_no_input_values():
     secret = "anna-at-home"
     with pytest.raises(InvalidRequest) as caught:
         raw_body.decode(body(GOOD, {"videos": [{"fps": secret}], "prompt": 5}))
@@ -163,7 +163,7 @@ def test_messages_hold_no_input_values():
 
 
 @given(data=st.data())
-def test_any_damage_is_an_invalid_request_or_harmless(data):
+def test_damaged_body_is_an_invalid_request_or_still_valid(data):
     damaged = bytearray(raw_body.encode(request()))
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, min(len(damaged) - 1, 700)))] = data.draw(st.integers(0, 255))

@@ -9,6 +9,7 @@ import pytest
 from identity_reward_client.errors import InvalidMedia
 from reward_model.decoding.decoders import DECODERS, decoder
 from reward_model.decoding.display import Orientation, display_size, to_square_pixels
+from tests.support.video_files import with_display_matrix
 
 ONE = 1 << 16
 # (a, b, c, d) of a display matrix, and the stored frame as it is shown
@@ -24,18 +25,12 @@ SYMMETRIES = {
 }
 
 
-def with_matrix(mp4: bytes, a: int, b: int, c: int, d: int) -> bytes:
-    """The same file with another display matrix in its track header (version 0)."""
-    start = mp4.index(b"tkhd") + 44
-    return mp4[:start] + struct.pack(">9i", a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30) + mp4[start + 36 :]
-
-
 @pytest.mark.parametrize("name", sorted(DECODERS))
 @pytest.mark.parametrize("symmetry", sorted(SYMMETRIES))
 def test_all_eight_display_matrices_are_applied(clip, symmetry, name):
     matrix, shown = SYMMETRIES[symmetry]
     stored = decoder("pyav").decode(clip(), [0, 7])
-    data = with_matrix(clip(), *matrix)
+    data = with_display_matrix(clip(), *matrix)
     frames = decoder(name).decode(data, [0, 7])
     assert np.array_equal(frames, np.stack([shown(frame) for frame in stored]))
     probe = decoder(name).probe(data)

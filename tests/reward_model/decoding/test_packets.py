@@ -1,51 +1,19 @@
 """Files whose packets are not their frames: hidden packets, cut groups of pictures, containers without times."""
 
-import io
-
-import av
 import numpy as np
 import pytest
 
 from identity_reward_client.errors import InvalidMedia
 from reward_model.decoding import packets
-from reward_model.decoding.decoders import DECODERS, decode_frames, decoder, probe
+from reward_model.decoding.decoders import DECODERS, decode_frames, decoder
+from tests.support.video_files import OPEN_GOP_X265, from_second_key_frame, remuxed, with_hidden_packet
 
 BOTH = sorted(DECODERS)
 BFRAMES = {"g": "12", "bf": "3"}
 OPEN_GOPS = {
     "libx264": {"x264-params": "open-gop=1:keyint=10:min-keyint=10:scenecut=0:bframes=3:b-adapt=0"},
-    "libx265": {"x265-params": "log-level=none:open-gop=1:keyint=10:min-keyint=10:scenecut=0:bframes=3:b-adapt=0"},
+    "libx265": OPEN_GOP_X265,
 }
-
-
-def remuxed(data: bytes, form: str, change) -> bytes:
-    """The same stream in another container; `change` maps the list of packets' (bytes, pts, dts, key) to another."""
-    out = io.BytesIO()
-    with av.open(io.BytesIO(data)) as source, av.open(out, "w", format=form) as target:
-        stream = source.streams.video[0]
-        copy = target.add_stream_from_template(stream)
-        copy.codec_context.framerate = stream.average_rate
-        entries = [(bytes(p), p.pts, p.dts, p.is_keyframe) for p in source.demux(stream) if p.size]
-        for content, pts, dts, key in change(entries):
-            packet = av.Packet(content)
-            packet.pts, packet.dts, packet.time_base, packet.is_keyframe = pts, dts, stream.time_base, key
-            packet.stream = copy
-            target.mux(packet)
-    return out.getvalue()
-
-
-def from_second_key_frame(entries):
-    """A cut by stream copy, as `ffmpeg -ss 1 -c copy` makes it."""
-    start = [i for i, entry in enumerate(entries) if entry[3]][1]
-    first = min(entry[2] for entry in entries[start:])
-    return [(content, pts - first, dts - first, key) for content, pts, dts, key in entries[start:]]
-
-
-def with_hidden_packet(entries):
-    """A copy of the tenth packet, marked as not shown, one millisecond before it: an alternate reference frame."""
-    content, pts, dts, _ = entries[10]
-    hidden = bytes([content[0] & ~0x10]) + content[1:]
-    return [*entries[:10], (hidden, pts - 1, dts - 1, False), *entries[10:]]
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -58,14 +26,15 @@ def test_avi_with_b_frames_is_read_in_the_order_of_display(clip, name, codec):
     assert np.array_equal(decoder(name).decode(data, [17, 3, 39]), decode_frames(plain, [17, 3, 39]))
 
 
-@pytest.mark.parametrize("form", ["h264", "hevc"])
-def test_raw_streams_with_b_frames_have_as_many_frames_as_are_decoded(clip, form):
-    codec = {"h264": "libx264", "hevc": "libx265"}[form]
+@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("form", ["h264", "hevc", "ts"])
+def test_raw_and_transport_streams_have_the_frames_of_other_containers(clip, form, name):
+    codec = {"h264": "libx264", "hevc": "libx265", "ts": "libx264"}[form]
     options = {"libx264": BFRAMES, "libx265": {"x265-params": "log-level=none:bframes=3"}}[codec]
     plain = clip(name="a.mkv", codec=codec, options=options)
     data = clip(name=f"a.{form}", codec=codec, options=options)
-    assert probe(data).num_frames == 30
-    assert np.array_equal(decode_frames(data, range(30)), decode_frames(plain, range(30)))
+    assert decoder(name).probe(data).num_frames == 30
+    assert np.array_equal(decoder(name).decode(data, range(30)), decode_frames(plain, range(30)))
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -118,7 +87,7 @@ def test_a_cut_open_group_of_pictures_that_also_ends_early_is_refused(clip):
 
 
 def test_missing_frames_beyond_the_leading_ones_are_an_error():
-    entries = packets.PacketList((None,) * 10, (), 10, 2, 0.1, 0.1, 10.0, 10.0, True)
+    entries = packets.PacketList((None,) * 10, (), 10, "avi", 2, 0.1, 0.1, 10.0, 10.0, True)
     assert len(entries.index_of_decoded([None] * 8).timeline.starts_s) == 8
     for count in (0, 7, 11):
         with pytest.raises(InvalidMedia, match="if it was cut without re-encoding, re-encode it"):

@@ -20,12 +20,12 @@ from service.engine.engine import ScoringEngine
 from service.scheduling.call import Call
 from tests.service.conftest import pixels
 from tests.service.flat_settings import flat_settings
-from tests.service.waiting import until
+from tests.support.event_loop import until
 
 
-async def test_nothing_is_scored_before_start_and_after_close(picture, video):
+async def test_nothing_is_scored_before_start_and_after_close(reference, video):
     engine = ScoringEngine(flat_settings(models=("brightness",)))
-    request = ScoreRequest(references=[picture()], video=video(1))
+    request = ScoreRequest(references=[reference()], video=video(1))
     assert not engine.ready
     with pytest.raises(NotReady):
         await engine.score(request)
@@ -54,8 +54,8 @@ def test_a_model_that_fails_to_load_is_named(monkeypatch):
         ScoringEngine(flat_settings(models=("absent",))).start()
 
 
-async def test_metrics_count_items_and_errors(engine, picture, video):
-    await engine.score_group(GroupRequest(references=[picture()], videos=[video(51), video(51, fps=None)]))
+async def test_metrics_count_items_and_errors(engine, reference, video):
+    await engine.score_group(GroupRequest(references=[reference()], videos=[video(51), video(51, fps=None)]))
     text = engine.metrics.text().decode()
     assert 'identity_reward_items_total{model="brightness",outcome="scored"} 1.0' in text
     assert 'identity_reward_items_total{model="brightness",outcome="failed"} 1.0' in text
@@ -63,7 +63,7 @@ async def test_metrics_count_items_and_errors(engine, picture, video):
     assert 'identity_reward_forward_seconds_count{model="brightness"} 1.0' in text
 
 
-async def test_models_are_listed_by_their_own_names_default_first(monkeypatch, picture, video):
+async def test_models_are_listed_by_their_own_names_default_first(monkeypatch, reference, video):
     def named(name):
         def load(device):
             scorer = registered.load(device)
@@ -79,34 +79,34 @@ async def test_models_are_listed_by_their_own_names_default_first(monkeypatch, p
     engine = ScoringEngine(flat_settings(models=("folder/first", "folder/second"), default_model="folder/second"))
     engine.start()
     assert [(info.name, info.default) for info in engine.models()] == [("second", True), ("first", False)]
-    response = await engine.score(ScoreRequest(references=[picture()], video=video(51)))
+    response = await engine.score(ScoreRequest(references=[reference()], video=video(51)))
     assert response.model.name == "second"
     await engine.close()
     with pytest.raises(InternalError, match="two of the served models are called 'first'"):
         ScoringEngine(flat_settings(models=("folder/first", "folder/again"))).start()
 
 
-async def test_a_request_during_the_end_of_the_engine_is_not_ready(make_engine, picture):
+async def test_a_request_during_the_end_of_the_engine_is_not_ready(make_engine, reference):
     engine = make_engine()
     frames_THWC = np.full((64, 256, 256, 3), 51, np.uint8)  # large enough for its id to be computed in a thread
     clip = Video(frames=pixels(frames_THWC), fps=8)
-    call = asyncio.create_task(engine.score(ScoreRequest(references=[picture()], video=clip)))
+    call = asyncio.create_task(engine.score(ScoreRequest(references=[reference()], video=clip)))
     await asyncio.sleep(0)
     await engine.close()
     with pytest.raises(NotReady):
         await call
 
 
-async def test_a_draining_engine_answers_accepted_requests_and_refuses_new_ones(engine, picture, video):
+async def test_a_draining_engine_answers_accepted_requests_and_refuses_new_ones(engine, reference, video):
     scorer = engine._models.find(None).scorer
     scorer.open.clear()
-    taken = asyncio.create_task(engine.score(ScoreRequest(references=[picture()], video=video(51))))
+    taken = asyncio.create_task(engine.score(ScoreRequest(references=[reference()], video=video(51))))
     await until(lambda: engine._models.find(None).admission.tokens)
     engine.begin_drain()
     assert not engine.ready
     for refused in (
-        engine.score(ScoreRequest(references=[picture()], video=video(51))),
-        engine.put_references(ReferenceSet(images=[picture()])),
+        engine.score(ScoreRequest(references=[reference()], video=video(51))),
+        engine.put_references(ReferenceSet(images=[reference()])),
     ):
         with pytest.raises(NotReady) as caught:
             await refused
@@ -117,7 +117,7 @@ async def test_a_draining_engine_answers_accepted_requests_and_refuses_new_ones(
     assert (await taken).reward == 0.2
 
 
-async def test_a_lost_device_ends_the_engine(picture, video, monkeypatch):
+async def test_a_lost_device_ends_the_engine(reference, video, monkeypatch):
     lost = []
     engine = ScoringEngine(flat_settings(models=("brightness",), decode_workers=0), on_lost=lost.append)
     engine.start()
@@ -127,16 +127,16 @@ async def test_a_lost_device_ends_the_engine(picture, video, monkeypatch):
 
     monkeypatch.setattr(engine._models.find(None).scorer, "forward", forward)
     with pytest.raises(ScoringFailed, match="illegal memory access"):
-        await engine.score(ScoreRequest(references=[picture()], video=video(51)))
+        await engine.score(ScoreRequest(references=[reference()], video=video(51)))
     assert lost
     assert not engine.ready
     with pytest.raises(NotReady):
-        await engine.score(ScoreRequest(references=[picture()], video=video(52)))
+        await engine.score(ScoreRequest(references=[reference()], video=video(52)))
     await engine.close()
 
 
-async def test_metrics_cover_queue_batches_rewards_and_verdicts(engine, picture, video):
-    await engine.compare(CompareRequest(references=[picture()], video_a=video(51), video_b=video(51, fps=4)))
+async def test_metrics_cover_queue_batches_rewards_and_verdicts(engine, reference, video):
+    await engine.compare(CompareRequest(references=[reference()], video_a=video(51), video_b=video(51, fps=4)))
     text = engine.metrics.text().decode()
     for line in (
         'identity_reward_verdicts_total{model="brightness",verdict="tie"} 1.0',

@@ -11,19 +11,19 @@ from identity_reward_client.errors import (
 from identity_reward_client.messages import CompareRequest, GroupRequest, ReferenceSet, ScoreRequest, Video
 from service.scheduling.call import Call
 from tests.service.scheduling.tasks import FakeClock
-from tests.service.waiting import until
+from tests.support.event_loop import until
 
 
-async def test_stored_references_replace_the_images(engine, picture, video):
-    stored = await engine.put_references(ReferenceSet(images=[picture(), picture(9)]))
+async def test_stored_references_replace_the_images(engine, reference, video):
+    stored = await engine.put_references(ReferenceSet(images=[reference(), reference(9)]))
     assert stored.num_references == 2
     assert (await engine.score(ScoreRequest(references=stored.id, video=video(51)))).reward == 0.2
     with pytest.raises(ReferenceSetNotFound):
         await engine.score(ScoreRequest(references="sha256:" + "0" * 64, video=video(51)))
 
 
-async def test_the_same_reference_twice_is_refused_by_every_call(engine, picture, video):
-    same = [picture(9), picture(9)]
+async def test_the_same_reference_twice_is_refused_by_every_call(engine, reference, video):
+    same = [reference(9), reference(9)]
     for call in (
         engine.score(ScoreRequest(references=same, video=video(51))),
         engine.score_group(GroupRequest(references=same, videos=[video(51), video(52)])),
@@ -34,9 +34,9 @@ async def test_the_same_reference_twice_is_refused_by_every_call(engine, picture
             await call
 
 
-async def test_an_idempotency_key_is_computed_once_and_conflicts_with_other_content(make_engine, picture, video):
+async def test_an_idempotency_key_is_computed_once_and_conflicts_with_other_content(make_engine, reference, video):
     engine = make_engine(result_cache_entries=0)
-    request = GroupRequest(references=[picture()], videos=[video(51), video(102)])
+    request = GroupRequest(references=[reference()], videos=[video(51), video(102)])
     calls = [engine.score_group(request, Call(f"r{n}", idempotency_key="k")) for n in range(3)]
     responses = await asyncio.gather(*calls)
     assert [response.request_id for response in responses] == ["r0"] * 3
@@ -44,15 +44,15 @@ async def test_an_idempotency_key_is_computed_once_and_conflicts_with_other_cont
     with pytest.raises(Conflict):
         await engine.score_group(request.model_copy(update={"theta": 3.0}), Call(idempotency_key="k"))
     with pytest.raises(Conflict):
-        await engine.score(ScoreRequest(references=[picture()], video=video(51)), Call(idempotency_key="k"))
+        await engine.score(ScoreRequest(references=[reference()], video=video(51)), Call(idempotency_key="k"))
     await engine.score_group(request, Call(client="another", idempotency_key="k"))
     assert len(engine._models.find(None).scorer.batches) == 2
 
 
-async def test_an_idempotency_key_identifies_links_by_their_text(make_engine, picture, video, tmp_path):
+async def test_an_idempotency_key_identifies_links_by_their_text(make_engine, reference, video, tmp_path):
     engine = make_engine(path_roots=(str(tmp_path),))
     clip = tmp_path / "clip.mp4"
-    request = GroupRequest(references=[picture()], videos=[video(51), Video(path=str(clip))])
+    request = GroupRequest(references=[reference()], videos=[video(51), Video(path=str(clip))])
     call = Call(idempotency_key="k")
     first = await engine.score_group(request, call)
     assert first.items[1].error.code == "input_refused"
@@ -63,14 +63,14 @@ async def test_an_idempotency_key_identifies_links_by_their_text(make_engine, pi
         await engine.score_group(other, call)
 
 
-async def test_a_call_that_joins_another_keeps_its_own_deadline(make_engine, picture, video, monkeypatch):
+async def test_a_call_that_joins_another_keeps_its_own_deadline(make_engine, reference, video, monkeypatch):
     clock = FakeClock(monkeypatch, "service.scheduling.call")
     engine = make_engine(result_cache_entries=0)
     model = engine._models.find(None)
     model.scorer.open.clear()
-    first = asyncio.create_task(engine.score(ScoreRequest(references=[picture()], video=video(51))))
+    first = asyncio.create_task(engine.score(ScoreRequest(references=[reference()], video=video(51))))
     await until(lambda: model.admission.tokens == 1 and not model.scheduler.num_tasks)
-    request = ScoreRequest(references=[picture()], video=video(102))
+    request = ScoreRequest(references=[reference()], video=video(102))
     calls = [
         asyncio.create_task(engine.score(request, Call(deadline=clock.now + seconds, idempotency_key="k")))
         for seconds in (10, 1000)

@@ -10,13 +10,13 @@ from service.engine.result_cache import ResultCache, ResultKey
 from service.scheduling.item_result import ItemResult
 
 
-async def test_a_scored_video_is_cached_by_content_and_by_id(engine, picture, video):
+async def test_a_scored_video_is_cached_by_content_and_by_id(engine, reference, video):
     scorer = engine._models.find(None).scorer
-    request = GroupRequest(references=[picture()], videos=[video(51), video(102)])
+    request = GroupRequest(references=[reference()], videos=[video(51), video(102)])
     first = await engine.score_group(request)
     again = await engine.score_group(request)
     assert [item.scored for item in again.items] == [item.scored for item in first.items]
-    stored = (await engine.put_references(ReferenceSet(images=[picture()]))).id
+    stored = (await engine.put_references(ReferenceSet(images=[reference()]))).id
     by_id = [Video(id=item.scored.video_id) for item in first.items]
     compared = await engine.compare(CompareRequest(references=stored, video_a=by_id[0], video_b=by_id[1]))
     assert (compared.a.reward, compared.b.reward) == (0.2, 0.4)
@@ -25,23 +25,23 @@ async def test_a_scored_video_is_cached_by_content_and_by_id(engine, picture, vi
     assert len(scorer.batches) == 1
 
 
-async def test_an_id_without_a_cached_result_is_not_found(engine, picture, video):
-    response = await engine.score(ScoreRequest(references=[picture()], video=video(51)))
-    for references, name in (([picture(9)], response.video_id), ([picture()], "sha256:" + "0" * 64)):
+async def test_an_id_without_a_cached_result_is_not_found(engine, reference, video):
+    response = await engine.score(ScoreRequest(references=[reference()], video=video(51)))
+    for references, name in (([reference(9)], response.video_id), ([reference()], "sha256:" + "0" * 64)):
         with pytest.raises(VideoNotFound, match="send the video itself"):
             await engine.score(ScoreRequest(references=references, video=Video(id=name)))
 
 
-async def test_errors_are_never_cached_and_the_cache_can_be_disabled(make_engine, picture, video):
+async def test_errors_are_never_cached_and_the_cache_can_be_disabled(make_engine, reference, video):
     engine = make_engine(result_cache_entries=0)
     for _ in range(2):
-        response = await engine.score(ScoreRequest(references=[picture()], video=video(51)))
+        response = await engine.score(ScoreRequest(references=[reference()], video=video(51)))
         assert response.video_id is None
     assert len(engine._models.find(None).scorer.batches) == 2
     engine = make_engine()
     for _ in range(2):
         with pytest.raises(NonFiniteReward):
-            await engine.score(ScoreRequest(references=[picture()], video=video(7)))
+            await engine.score(ScoreRequest(references=[reference()], video=video(7)))
     assert len(engine._models.find(None).scorer.batches) == 2
 
 

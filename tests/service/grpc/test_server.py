@@ -64,8 +64,8 @@ async def connect():
 
 
 @pytest.fixture
-def score_request(picture, video):
-    return to_proto(ScoreRequest(references=[picture()], video=video(51)))
+def score_request(reference, video):
+    return to_proto(ScoreRequest(references=[reference()], video=video(51)))
 
 
 def blocked(server):
@@ -93,7 +93,7 @@ async def failure(call) -> tuple[grpc.StatusCode, RewardError | None]:
     return caught.value.code(), None if told is None else from_details(told)
 
 
-async def test_a_generated_stub_is_answered(server, connect, score_request, picture, video):
+async def test_a_generated_stub_is_answered(server, connect, score_request, reference, video):
     stub = RewardServiceStub(connect(server))
     call = stub.Score(score_request, metadata=(("x-request-id", "step-12.a"),))
     answer = await call
@@ -101,15 +101,15 @@ async def test_a_generated_stub_is_answered(server, connect, score_request, pict
     assert list(answer.frame_indices) == [0, 2, 3, 5]
     assert answer.request_id == "step-12.a" == dict(await call.initial_metadata())["x-request-id"]
     assert [model.name for model in (await stub.ListModels(pb2.ListModelsRequest())).models] == ["brightness"]
-    stored = await stub.PutReferenceSet(to_proto(ReferenceSet(images=[picture()])))
+    stored = await stub.PutReferenceSet(to_proto(ReferenceSet(images=[reference()])))
     score_request.reference_set_id = stored.id
     again = stub.Score(score_request)
     assert (await again).reward == 0.2
     assert re.fullmatch("[0-9a-f]{32}", dict(await again.initial_metadata())["x-request-id"])
 
 
-async def test_a_group_streams_each_item_once_and_the_whole_answer_last(server, connect, picture, video):
-    request = GroupRequest(references=[picture()], videos=[video(51), video(99), video(102)], matrices=True)
+async def test_a_group_streams_each_item_once_and_the_whole_answer_last(server, connect, reference, video):
+    request = GroupRequest(references=[reference()], videos=[video(51), video(99), video(102)], matrices=True)
     stub = RewardServiceStub(connect(server))
     *items, last = [event async for event in stub.ScoreGroup(to_proto(request))]
     assert all(event.WhichOneof("event") == "item" for event in items)
@@ -242,10 +242,10 @@ async def test_the_servers_own_limit_is_deadline_exceeded_with_details(start, co
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["unary", "stream"])
-async def test_a_caller_that_cancels_frees_its_place(server, connect, score_request, picture, video, streams):
+async def test_a_caller_that_cancels_frees_its_place(server, connect, score_request, reference, video, streams):
     scorer = blocked(server)
     stub = RewardServiceStub(connect(server))
-    group = to_proto(GroupRequest(references=[picture()], videos=[video(1)]))
+    group = to_proto(GroupRequest(references=[reference()], videos=[video(1)]))
     call = stub.ScoreGroup(group) if streams else stub.Score(score_request)
     waiting = asyncio.ensure_future(call.read() if streams else call)
     await until(lambda: counted(server, "waiting_tokens", model="brightness", priority="interactive") == 1)
@@ -280,14 +280,14 @@ async def test_an_upload_that_stops_ends_at_the_servers_limit(start, connect):
     assert (code, error.code) == (grpc.StatusCode.DEADLINE_EXCEEDED, "deadline_exceeded")
 
 
-async def test_overload_says_when_to_come_again_in_the_standard_way(start, connect, picture, video):
+async def test_overload_says_when_to_come_again_in_the_standard_way(start, connect, reference, video):
     server = await start(max_waiting_tokens=1, max_group_videos=1)
     scorer = blocked(server)
     stub = RewardServiceStub(connect(server))
-    first = asyncio.ensure_future(stub.Score(to_proto(ScoreRequest(references=[picture()], video=video(1)))))
+    first = asyncio.ensure_future(stub.Score(to_proto(ScoreRequest(references=[reference()], video=video(1)))))
     await until(lambda: counted(server, "waiting_tokens", model="brightness", priority="interactive") == 1)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.Score(to_proto(ScoreRequest(references=[picture()], video=video(2))))
+        await stub.Score(to_proto(ScoreRequest(references=[reference()], video=video(2))))
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     status = status_pb2.Status.FromString(dict(caught.value.trailing_metadata())[DETAILS_KEY])
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
@@ -350,7 +350,7 @@ async def test_more_calls_than_are_taken_are_refused(start, connect, score_reque
     await first
 
 
-async def test_messages_over_the_limit(start, connect, picture, video):
+async def test_messages_over_the_limit(start, connect, reference, video):
     server = await start(max_body_bytes=3 << 20)
     big = np.zeros((4 << 20,), np.uint8).tobytes()
     request = pb2.ScoreRequest(reference_set_id="sha256:" + "0" * 64, video=pb2.Video(data=big))

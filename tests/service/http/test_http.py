@@ -38,8 +38,8 @@ async def send(http, method, path, message) -> dict:
     return response.json()
 
 
-async def test_scoring_routes_answer_the_engines_rewards(http, picture, video):
-    references = [picture()]
+async def test_scoring_routes_answer_the_engines_rewards(http, reference, video):
+    references = [reference()]
     one = await send(http, "POST", "/v1/score", ScoreRequest(references=references, video=video(102)))
     assert one["reward"] == pytest.approx(0.4)
     pair = CompareRequest(references=references, video_a=video(102), video_b=video(51))
@@ -53,8 +53,8 @@ async def test_scoring_routes_answer_the_engines_rewards(http, picture, video):
     assert [item["scored"]["reward"] for item in raw.json()["items"]] == pytest.approx([0.2, 0.4])
 
 
-async def test_a_stored_set_is_found_by_its_id(http, picture, video):
-    identity = (await send(http, "PUT", "/v1/reference-sets", ReferenceSet(images=[picture()])))["id"]
+async def test_a_stored_set_is_found_by_its_id(http, reference, video):
+    identity = (await send(http, "PUT", "/v1/reference-sets", ReferenceSet(images=[reference()])))["id"]
     scored = await send(http, "POST", "/v1/score", ScoreRequest(references=identity, video=video(102)))
     assert scored["reward"] == pytest.approx(0.4)
 
@@ -85,10 +85,10 @@ async def test_operators_and_readers_get_their_pages(http):
         assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
-async def test_a_job_is_kept_listed_scored_and_cancelled(make_engine, tmp_path, picture, video):
+async def test_a_job_is_kept_listed_scored_and_cancelled(make_engine, tmp_path, reference, video):
     engine = make_engine(jobs_path=tmp_path / "jobs.sqlite")
     jobs = await Jobs.open(engine.settings, engine, engine.metrics)
-    line = ScoreRequest(references=[picture()], video=video(102)).model_dump_json(exclude_none=True)
+    line = ScoreRequest(references=[reference()], video=video(102)).model_dump_json(exclude_none=True)
     try:
         async with make_http(engine, jobs) as http:
             made = await http.post("/v1/jobs", content=line, headers={"Content-Type": NDJSON})
@@ -123,8 +123,8 @@ async def test_a_raw_group_that_is_none_is_refused(http):
         assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_request")
 
 
-async def test_a_client_that_disconnects_cancels_its_request(engine, picture, video):
-    request = ScoreRequest(references=[picture()], video=video(102)).model_dump_json(exclude_none=True).encode()
+async def test_a_client_that_disconnects_cancels_its_request(engine, reference, video):
+    request = ScoreRequest(references=[reference()], video=video(102)).model_dump_json(exclude_none=True).encode()
     messages = iter([{"type": "http.request", "body": request}, {"type": "http.disconnect"}])
     cancelled, sent = [], []
 

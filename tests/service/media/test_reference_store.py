@@ -12,7 +12,7 @@ def a_set(value: int) -> ReferenceSet:
     return ReferenceSet((np.full((10, 10, 3), value, np.uint8),))
 
 
-def test_the_store_forgets_what_was_used_longest_ago():
+def test_the_least_recently_used_set_is_evicted():
     store = ReferenceStore(2 * 300)
     store.put(A, a_set(1))
     store.put(B, a_set(2))
@@ -32,7 +32,7 @@ def test_a_set_larger_than_the_store_is_refused_and_evicts_nothing():
     assert store.get(A)
 
 
-def test_putting_a_set_twice_counts_it_once():
+def test_a_set_that_is_stored_twice_counts_once():
     store = ReferenceStore(600)
     for _ in range(5):
         store.put(A, a_set(1))

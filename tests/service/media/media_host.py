@@ -1,4 +1,4 @@
-"""Hosts of media on loopback, good and bad: real TLS by a certificate authority made for the test."""
+"""Media hosts on loopback, well-behaved and hostile, with TLS certificates of an authority made for the test."""
 
 from __future__ import annotations
 
@@ -12,39 +12,41 @@ from typing import Any
 
 import trustme
 
-# what a path answers: the connection after its request was read
+# called with the connection after the request was read
 Behaviour = Callable[[Any], None]
 
 
-def answer(body: bytes = b"", status: str = "200 OK", **headers: str) -> Behaviour:
-    given = {"Content-Length": str(len(body))} | {name.replace("_", "-"): value for name, value in headers.items()}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in given.items())
+def respond(body: bytes = b"", status: str = "200 OK", **headers: str) -> Behaviour:
+    all_headers = {"Content-Length": str(len(body))} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in all_headers.items())
     data = f"HTTP/1.1 {status}\r\n{lines}\r\n".encode() + body
     return lambda connection: connection.sendall(data)
 
 
 def redirect(to: str, status: str = "302 Found") -> Behaviour:
-    return answer(status=status, Location=to)
+    return respond(status=status, Location=to)
 
 
 def raw(data: bytes) -> Behaviour:
     return lambda connection: connection.sendall(data)
 
 
-def drip(head: bytes, each: bytes, pause_s: float = 0.05) -> Behaviour:
-    """`each` again and again, slowly, until the other side has enough."""
+def drip(head: bytes, chunk: bytes, pause_s: float = 0.05) -> Behaviour:
+    """Sends `chunk` again and again, slowly, until the client closes the connection."""
 
     def send(connection):
         connection.sendall(head)
         while True:
             time.sleep(pause_s)
-            connection.sendall(each)
+            connection.sendall(chunk)
 
     return send
 
 
-def flood(head: bytes, each: bytes) -> Behaviour:
-    return drip(head, each, 0)
+def flood(head: bytes, chunk: bytes) -> Behaviour:
+    return drip(head, chunk, 0)
 
 
 def silence(connection) -> None:
@@ -53,11 +55,11 @@ def silence(connection) -> None:
 
 
 class MediaHost:
-    """`paths` maps a path to its behaviour; `asked` lists what was asked for, with its head."""
+    """Server whose `paths` map a path to its behaviour; `requests` lists paths and heads of all requests."""
 
     def __init__(self, context: ssl.SSLContext | None = None):
         self.paths: dict[str, Behaviour] = {}
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
         self.connections = 0
         self._context = context
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -80,8 +82,8 @@ class MediaHost:
             with wrapped, wrapped.makefile("rb") as stream:
                 lines = iter(lambda: stream.readline().decode("latin-1").rstrip(), "")
                 path = next(lines).split()[1]
-                self.asked.append((path, "\n".join(lines)))
-                self.paths.get(path, answer(b"no such path", "404 Not Found"))(wrapped)
+                self.requests.append((path, "\n".join(lines)))
+                self.paths.get(path, respond(b"no such path", "404 Not Found"))(wrapped)
 
     def close(self) -> None:
         self._socket.close()
@@ -91,24 +93,24 @@ class Authority:
     """A certificate authority; `file` holds its certificate."""
 
     def __init__(self, folder):
-        self._made = trustme.CA()
+        self._authority = trustme.CA()
         self.file = folder / "ca.pem"
-        self._made.cert_pem.write_to_path(self.file)
+        self._authority.cert_pem.write_to_path(self.file)
 
     @property
     def trusting(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.file)
 
     def context(self, *names: str) -> ssl.SSLContext:
-        """A server's, with a certificate for these names and addresses."""
+        """TLS context of a server with a certificate for these names and addresses."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._made.issue_cert(*names).configure_cert(context)
+        self._authority.issue_cert(*names).configure_cert(context)
         return context
 
     @contextmanager
     def host(self, *names: str) -> Iterator[MediaHost]:
-        made = MediaHost(self.context(*(names or ("localhost", "127.0.0.1"))))
+        host = MediaHost(self.context(*(names or ("localhost", "127.0.0.1"))))
         try:
-            yield made
+            yield host
         finally:
-            made.close()
+            host.close()

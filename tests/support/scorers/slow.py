@@ -1,7 +1,7 @@
 """A scorer for tests of overload and faults, run in a server process: as slow as its input says, and able to fail.
 
 Its reward is the mean grey level. A video takes as many milliseconds as its grey level, and one of level 255 loses the
-device. Where SLOW_MODEL_GATE names a folder, tests hold batches back and count them: see tests/support/model_gate.py.
+device. Where SLOW_MODEL_GATE names a folder, tests hold batches back and count them: see tests/support/scorers/gate.py.
 """
 
 import os
@@ -13,7 +13,7 @@ from identity_reward_client.frame_sampling import FrameSampling
 from reward_model.scorer import ScorerInfo
 from reward_model.types import Price, Score
 
-from . import model_gate
+from . import gate
 
 POLL_S = 0.02
 
@@ -32,7 +32,7 @@ class SlowScorer:
         return Price(0, 100)
 
     def preprocess(self, sample) -> float:
-        self._count(model_gate.PREPROCESSED)
+        self._count(gate.PREPROCESSED)
         return float(sample.video.frames_THWC.mean())
 
     def forward(self, batch):
@@ -57,8 +57,8 @@ class SlowScorer:
 
     def _pass_gate(self) -> None:
         """Waits while the gate is closed, unless a permit lets this batch pass."""
-        self._count(model_gate.BATCHES)
-        while self._gate is not None and (self._gate / model_gate.CLOSED).exists():
-            if model_gate.take_permit(self._gate):
+        self._count(gate.BATCHES)
+        while self._gate is not None and (self._gate / gate.CLOSED).exists():
+            if gate.take_permit(self._gate):
                 return
             time.sleep(POLL_S)

@@ -2,5 +2,5 @@
 
 from reward_model.registry import SCORERS
 
-SCORERS["slow"] = "tests.support.slow_model:SlowScorer"
-SCORERS["dying"] = "tests.support.dying_model:load"
+SCORERS["slow"] = "tests.support.scorers.slow:SlowScorer"
+SCORERS["dying"] = "tests.support.scorers.dying:load"
