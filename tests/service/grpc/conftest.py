@@ -50,8 +50,8 @@ async def connect():
 
 
 @pytest.fixture
-def score_request(picture, video):
-    return to_proto(ScoreRequest(references=[picture()], video=video(51)))
+def score_request(reference, video):
+    return to_proto(ScoreRequest(references=[reference()], video=video(51)))
 
 
 def blocked(server):

@@ -42,14 +42,14 @@ async def test_metadata_peer_and_deadline_reach_the_engine(server, connect, scor
     assert 7 < seen[1].deadline - time.monotonic() <= server.engine.settings.requests.request_timeout_s
 
 
-async def test_overload_carries_error_info_and_retry_info(start, connect, picture, video):
+async def test_overload_carries_error_info_and_retry_info(start, connect, reference, video):
     server = await start(max_waiting_tokens=1, max_group_videos=1)
     scorer = blocked(server)
     stub = RewardServiceStub(connect(server))
-    first = asyncio.ensure_future(stub.Score(to_proto(ScoreRequest(references=[picture()], video=video(1)))))
+    first = asyncio.ensure_future(stub.Score(to_proto(ScoreRequest(references=[reference()], video=video(1)))))
     await until(lambda: counted(server, "waiting_tokens", model="brightness", priority="interactive") == 1)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.Score(to_proto(ScoreRequest(references=[picture()], video=video(2))))
+        await stub.Score(to_proto(ScoreRequest(references=[reference()], video=video(2))))
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     status = status_pb2.Status.FromString(dict(caught.value.trailing_metadata())[DETAILS_KEY])
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()

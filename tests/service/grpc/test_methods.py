@@ -18,7 +18,7 @@ from identity_reward_client.transports.grpc import GrpcRewardClient
 from tests.service.grpc.conftest import blocked, counted, failure, until
 
 
-async def test_a_generated_stub_is_answered(server, connect, score_request, picture, video):
+async def test_a_generated_stub_is_answered(server, connect, score_request, reference, video):
     stub = RewardServiceStub(connect(server))
     call = stub.Score(score_request, metadata=(("x-request-id", "step-12.a"),))
     answer = await call
@@ -26,15 +26,15 @@ async def test_a_generated_stub_is_answered(server, connect, score_request, pict
     assert list(answer.frame_indices) == [0, 2, 3, 5]
     assert answer.request_id == "step-12.a" == dict(await call.initial_metadata())["x-request-id"]
     assert [model.name for model in (await stub.ListModels(pb2.ListModelsRequest())).models] == ["brightness"]
-    stored = await stub.PutReferenceSet(to_proto(ReferenceSet(images=[picture()])))
+    stored = await stub.PutReferenceSet(to_proto(ReferenceSet(images=[reference()])))
     score_request.reference_set_id = stored.id
     again = stub.Score(score_request)
     assert (await again).reward == 0.2
     assert re.fullmatch("[0-9a-f]{32}", dict(await again.initial_metadata())["x-request-id"])
 
 
-async def test_a_group_streams_each_item_once_and_then_the_whole_answer(server, connect, picture, video):
-    request = GroupRequest(references=[picture()], videos=[video(51), video(99), video(102)], matrices=True)
+async def test_a_group_streams_each_item_once_and_then_the_whole_answer(server, connect, reference, video):
+    request = GroupRequest(references=[reference()], videos=[video(51), video(99), video(102)], matrices=True)
     stub = RewardServiceStub(connect(server))
     *items, last = [event async for event in stub.ScoreGroup(to_proto(request))]
     assert all(event.WhichOneof("event") == "item" for event in items)
@@ -116,10 +116,10 @@ async def test_the_servers_own_limit_is_deadline_exceeded_with_details(start, co
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["unary", "stream"])
-async def test_a_cancelled_call_gives_its_capacity_back(server, connect, score_request, picture, video, streams):
+async def test_a_cancelled_call_gives_its_capacity_back(server, connect, score_request, reference, video, streams):
     scorer = blocked(server)
     stub = RewardServiceStub(connect(server))
-    group = to_proto(GroupRequest(references=[picture()], videos=[video(1)]))
+    group = to_proto(GroupRequest(references=[reference()], videos=[video(1)]))
     call = stub.ScoreGroup(group) if streams else stub.Score(score_request)
     waiting = asyncio.ensure_future(call.read() if streams else call)
     await until(lambda: counted(server, "waiting_tokens", model="brightness", priority="interactive") == 1)

@@ -39,7 +39,7 @@ async def test_health_and_reflection(server, connect):
         assert answer.file_descriptor_response.file_descriptor_proto
 
 
-async def test_messages_over_the_limit_are_refused(start, connect, picture, video):
+async def test_messages_over_the_limit_are_refused(start, connect, reference, video):
     server = await start(max_body_bytes=3 << 20)
     big = np.zeros((4 << 20,), np.uint8).tobytes()
     request = pb2.ScoreRequest(reference_set_id="sha256:" + "0" * 64, video=pb2.Video(data=big))
