@@ -57,8 +57,8 @@ def test_the_manifest_lists_every_file_and_all_are_small():
 def test_no_picture_is_both_a_reference_and_in_a_clip():
     make_clips = load_script("make_clips")
     used = []
-    original = make_clips.picture
-    make_clips.picture = lambda person, name: used.append((person, name)) or original(person, name)
+    original = make_clips.load_image
+    make_clips.load_image = lambda person, name: used.append((person, name)) or original(person, name)
     for clip in make_clips.CLIPS.values():
         for t in (0.0, 0.5, 1.0):
             clip(t)
