@@ -12,15 +12,6 @@ PENDING: dict[str, set[str]] = {
         "tests/reward_model/training/face_tracks/test_train.py",
     },
     "modules without a test file": {
-        "reward_model/data/cli.py",
-        "reward_model/data/progress.py",
-        "reward_model/data/workers.py",
-        "reward_model/faces/recognition/face.py",
-        "reward_model/faces/recognition/model_files.py",
-        "reward_model/faces/tracks/appearance.py",
-        "reward_model/faces/tracks/clip_faces.py",
-        "reward_model/faces/tracks/details.py",
-        "reward_model/faces/tracks/reward_head.py",
         "reward_model/training/cli.py",
         "reward_model/training/cli_scoring.py",
         "reward_model/training/config_file.py",
@@ -51,7 +42,6 @@ PENDING: dict[str, set[str]] = {
         "Scored",
     },
     "test files without a source": {
-        "tests/reward_model/faces/test_example_clips.py",
         "tests/reward_model/training/preferences/test_run_input.py",
         "tests/reward_model/training/preferences/test_stops.py",
     },
