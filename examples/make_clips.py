@@ -1,7 +1,7 @@
-"""Make the example clips and references from OpenPeople's pictures: `python examples/make_clips.py`.
+"""Make the example clips and references from OpenPeople's images: `python examples/make_clips.py`.
 
-OpenPeople (package `openpeople`, MIT) holds pictures of ten synthetic people. A clip is a camera that moves over one
-or two of them; no picture is both a reference and in a clip. Needs the `dev`, `serve` and `faces` extras.
+OpenPeople (package `openpeople`, MIT) holds images of ten synthetic people. A clip is a camera that moves over one or
+two of them; no image is both a reference and in a clip. Needs the `dev`, `serve` and `faces` extras.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Frame = np.ndarray  # [H, W, 3] uint8 RGB
 
 @dataclass(frozen=True)
 class View:
-    """A window of a picture, in its pixels: centre and width. Its height follows from the frame it fills."""
+    """A window of an image, in pixels: centre and width. Its height follows from the aspect ratio of the frame."""
 
     x: float
     y: float
@@ -41,35 +41,35 @@ class View:
 
 @dataclass(frozen=True)
 class Shot:
-    """A camera that moves over one still picture from one view to another."""
+    """A camera that moves over a still image from one view to another."""
 
     person: str
-    picture: str
+    image: str
     start: View
     end: View
 
     def frame(self, t: float, width: int = WIDTH, height: int = HEIGHT) -> Frame:
-        """At time t in [0, 1]; drawn at twice the size and averaged, so that nothing flickers as it moves."""
+        """The frame at time t in [0, 1], rendered at twice the size and averaged to avoid flicker."""
         view = self.start.towards(self.end, t * t * (3 - 2 * t))
         scale = 2 * width / view.width
         matrix = np.array([[scale, 0, width - scale * view.x], [0, scale, height - scale * view.y]])
         large = cv2.warpAffine(
-            picture(self.person, self.picture), matrix, (2 * width, 2 * height),
+            load_image(self.person, self.image), matrix, (2 * width, 2 * height),
             flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE,
         )  # fmt: skip
         return cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)
 
 
 @cache
-def picture(person: str, name: str) -> Frame:
+def load_image(person: str, name: str) -> Frame:
     spec = find_spec("openpeople")
     if spec is None or spec.origin is None:
-        raise SystemExit("the pictures are in the package openpeople: pip install openpeople==0.1.2")
+        raise SystemExit("the images are in the package openpeople: pip install openpeople==0.1.2")
     return np.array(Image.open(Path(spec.origin).parent / f"data/curated/{person}/assets/{name}.jpg").convert("RGB"))
 
 
 def side_by_side(left: Shot, right: Shot, seam: float = 0.5, feather: float = 0.16) -> Callable[[float], Frame]:
-    """Two people in one scene: each picture fills its side, and the backgrounds run into each other."""
+    """Two people in one scene: each image fills its side, and the backgrounds blend."""
     ramp = np.clip((np.arange(WIDTH) / WIDTH - seam) / feather + 0.5, 0, 1)
     share_W = (ramp * ramp * (3 - 2 * ramp))[None, :, None]
 
@@ -83,13 +83,13 @@ def one_after_another(*shots: Shot, fade: float = 0.08) -> Callable[[float], Fra
     """Shots of equal length; each fades into the next, `fade` of the clip long."""
 
     def frame(t: float) -> Frame:
-        at = min(t * len(shots), len(shots) - 1e-9)
-        now = int(at)
-        image = shots[now].frame(at - now)
-        share = (at - now - 1) / (fade * len(shots)) + 1
-        if share <= 0 or now + 1 == len(shots):
+        position = min(t * len(shots), len(shots) - 1e-9)
+        current = int(position)
+        image = shots[current].frame(position - current)
+        share = (position - current - 1) / (fade * len(shots)) + 1
+        if share <= 0 or current + 1 == len(shots):
             return image
-        return cv2.addWeighted(image, 1 - share, shots[now + 1].frame(0.0), share, 0)
+        return cv2.addWeighted(image, 1 - share, shots[current + 1].frame(0.0), share, 0)
 
     return frame
 
@@ -119,17 +119,17 @@ def frames(clip: Callable[[float], Frame]) -> Iterator[Frame]:
 
 def reference(person: str) -> Image.Image:
     """Head and shoulders of the studio portrait, 512 x 512."""
-    return Image.fromarray(picture(person, "studio_portrait")).crop((200, 60, 1848, 1708)).resize((512, 512))
+    return Image.fromarray(load_image(person, "studio_portrait")).crop((200, 60, 1848, 1708)).resize((512, 512))
 
 
 def standing(person: str, x: float, y: float, width: float, drift: float = 0.0, zoom: float = 1.0) -> Shot:
-    """The outdoor picture; (x, y, width) is the first view, `drift` its way to the right, `zoom` its growth."""
+    """The outdoor image; (x, y, width) is the first view, `drift` its motion to the right, `zoom` its magnification."""
     view = View(x, y, width)
     return Shot(person, "amateur_posture", view, view.moved(drift, 0, zoom))
 
 
 def selfie(person: str, x: float, y: float, width: float, drift: float = 0.0, zoom: float = 1.0) -> Shot:
-    return replace(standing(person, x, y, width, drift, zoom), picture="amateur_selfie")
+    return replace(standing(person, x, y, width, drift, zoom), image="amateur_selfie")
 
 
 def expression(column: int, row: int, zoom: float) -> Shot:
@@ -166,7 +166,7 @@ GROUPS = [
     },
 ]
 
-# Windows are chosen by eye, so that heads are of one size, on one line and clear of the seam.
+# Windows are chosen by eye, so that faces have one size, lie on one line and do not touch the seam.
 CLIPS: dict[str, Callable[[float], Frame]] = {
     "two_people": side_by_side(standing("P001", 1130, 500, 1300, 10, 1.1), standing("P007", 440, 660, 1180, -10, 1.1)),
     "two_people_evening": lit(

@@ -1,4 +1,4 @@
-"""`identity-reward serve`: what can be checked is checked before BentoML starts, and it ends when told to."""
+"""`identity-reward serve`: checks the configuration, then runs and supervises BentoML."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import typer
 from identity_reward_client.errors import ModelNotFound
 
 from .auth.authenticator import Authenticator
-from .auth.binding import check_address as check_open
+from .auth.binding import check_address
 from .engine.loading import check_names, locate
 from .grpc.tls import check_tls
-from .operations.supervisor import Server, StartFailed
+from .operations.supervisor import StartFailed, SupervisedServer
 from .settings.settings import Settings, SettingsError
 
 
-class Refused(Exception):
-    """One line for the person at the shell."""
+class CannotServe(Exception):
+    """An option or an installation that cannot be served. The message is one line."""
 
 
 def serve(
@@ -70,20 +70,20 @@ def serve(
         )
         check_names(settings.inference.models)
         if importlib.util.find_spec("bentoml") is None:
-            raise Refused('BentoML is not installed; pip install "identity-reward[serve,faces]"')
-        address, port = check_address(host, port)
-        check_open(settings, address)
+            raise CannotServe('BentoML is not installed; pip install "identity-reward[serve,faces]"')
+        address, port = bind_once(host, port)
+        check_address(settings, address)
         Authenticator(settings.auth.tokens_path).load()
         if settings.grpc.port is not None:
             check_tls(settings)
-            found = check_address(host, settings.grpc.port, "--grpc-port")
-            while found[1] == port and not settings.grpc.port:  # a free one may be the one that was just looked at
-                found = check_address(host, 0, "--grpc-port")
-            if found[1] == port:
-                raise Refused(f"HTTP and gRPC can't share port {port}; --grpc-port 0 takes a free one")
-            settings = settings.replace("grpc", host=found[0], port=found[1])
+            grpc_host, grpc_port = bind_once(host, settings.grpc.port, "--grpc-port")
+            while grpc_port == port and not settings.grpc.port:  # the free port may be HTTP's
+                grpc_host, grpc_port = bind_once(host, 0, "--grpc-port")
+            if grpc_port == port:
+                raise CannotServe(f"HTTP and gRPC can't share port {port}; --grpc-port 0 takes a free one")
+            settings = settings.replace("grpc", host=grpc_host, port=grpc_port)
         _run(settings, home, address, port, verbose)
-    except (Refused, ModelNotFound, SettingsError, StartFailed) as error:
+    except (CannotServe, ModelNotFound, SettingsError, StartFailed) as error:
         typer.echo(f"identity-reward serve: {error}", err=True)
         raise typer.Exit(1 if isinstance(error, StartFailed) else 2) from None
     finally:
@@ -106,32 +106,32 @@ def _settings(**groups: dict[str, Any]) -> Settings:
     return settings.replace("jobs", jobs_path=settings.jobs.jobs_path and settings.jobs.jobs_path.absolute())
 
 
-def check_address(host: str, port: int, option: str = "--port (PORT= of make)") -> tuple[str, int]:
-    """The numeric address and the port, after binding it once; BentoML would fail late, or hang."""
+def bind_once(host: str, port: int, option: str = "--port (PORT= of make)") -> tuple[str, int]:
+    """The numeric address and the port of `host` and `port`, bound once as a test: BentoML would fail late, or hang."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
-        raise Refused(f"{host} is no address of this machine: {error.strerror}") from None
+        raise CannotServe(f"{host} is no address of this machine: {error.strerror}") from None
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
         except OSError as error:
-            raise Refused(
+            raise CannotServe(
                 f"can't listen on {host} port {port}: {error.strerror}; {option} chooses another, 0 a free one"
             ) from None
         return probe.getsockname()[0], probe.getsockname()[1]
 
 
 def _run(settings: Settings, home: Path, host: str, port: int, verbose: bool) -> None:
-    stop, impatient = threading.Event(), threading.Event()
+    stop, stop_now = threading.Event(), threading.Event()
 
     def on_signal(*_: object) -> None:
-        (impatient if stop.is_set() else stop).set()
+        (stop_now if stop.is_set() else stop).set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    with Server(settings, home, host, port, verbose=verbose, impatient=impatient) as server:
+    with SupervisedServer(settings, home, host, port, verbose=verbose, stop_now=stop_now) as server:
         if names := server.wait_ready(stop):
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"serving {', '.join([f'{names[0]} (default)', *names[1:]])} on http://{shown}:{port}")

@@ -1,4 +1,4 @@
-"""Work spread over processes that don't hear Ctrl-C, end with their parent, and get no more than they can begin."""
+"""Worker processes that ignore Ctrl-C, end with their parent, and get no more tasks than they can start soon."""
 
 from __future__ import annotations
 
@@ -10,30 +10,34 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
+from multiprocessing.process import BaseProcess
 from typing import Any
+
+Task = tuple[Any, ...]
 
 
 def results_of(
     work: Callable[..., Any],
-    tasks: Iterable[tuple],
+    tasks: Iterable[Task],
     workers: int,
     start: Callable[..., None] | None = None,
-    arguments: tuple = (),
-) -> Generator[tuple[tuple, Any], None, None]:
-    """(task, `work(*task)`) of each as it is done, in no order. `start(*arguments)` is called first in each process.
+    arguments: tuple[Any, ...] = (),
+) -> Generator[tuple[Task, Any], None, None]:
+    """Yields (task, `work(*task)`) as tasks complete, in any order. Each process first calls `start(*arguments)`.
 
-    Closed, or left by an error such as KeyboardInterrupt, it ends its processes after what they are at.
-    BrokenProcessPool when one of them died.
+    When it is closed, or left by an exception such as KeyboardInterrupt, running tasks complete and the processes end.
+    BrokenProcessPool if a process died.
     """
     pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(start, arguments)
+        workers, multiprocessing.get_context("spawn"), initializer=_start_process, initargs=(start, arguments)
     )
-    waiting = iter(tasks)
-    running: dict[Future, tuple] = {}
+    pending = iter(tasks)
+    running: dict[Future[Any], Task] = {}
     try:
         while True:
-            with _deaf():
-                for task in islice(waiting, 2 * workers - len(running)):
+            # processes are started here: they inherit that interrupts are ignored
+            with _interrupts_ignored():
+                for task in islice(pending, 2 * workers - len(running)):
                     running[pool.submit(work, *task)] = task
             if not running:
                 return
@@ -44,8 +48,8 @@ def results_of(
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes that are started here don't hear Ctrl-C: this one does, and ends them."""
+def _interrupts_ignored() -> Iterator[None]:
+    """No effect outside the main thread, which alone may change signal handlers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -56,15 +60,15 @@ def _deaf() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _begin(start: Callable[..., None] | None, arguments: tuple) -> None:
+def _start_process(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
     if start is not None:
         start(*arguments)
 
 
-def _end_with(parent: Any) -> None:
-    """A parent that was killed leaves no workers behind."""
+def _exit_with(parent: BaseProcess) -> None:
+    """Ends this process when its parent ends, even if the parent was killed."""
     parent.join()
     os._exit(1)

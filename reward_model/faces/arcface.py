@@ -1,14 +1,13 @@
-"""`arcface`: the plain baseline. How alike, by a face network, are the people of the video and of the references?
+"""`arcface`: the baseline scorer, a cosine similarity of face embeddings between the video and the references.
 
-Every sampled frame's faces are matched to the references, one face for one person; the cosine similarities are
-averaged over frames and people, or summed up by another variant. A person without a face in a frame counts as 0 there.
+The faces of every sampled frame are matched to the references, one face per person; the similarities are averaged over
+frames and people, or summarized by another variant. A person without a face in a frame counts as 0 there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from hashlib import sha256
 from json import dumps
 from math import isfinite
@@ -25,18 +24,19 @@ from .pricing import pixel_price
 from .recognition.alignment import TEMPLATE_52
 from .recognition.detection import FaceDetector
 from .recognition.embedding import FaceEmbedder
-from .recognition.face import Face, FaceReader
+from .recognition.face import Face
 from .recognition.matching import VARIANTS, absent_as_zero, match_frames
+from .recognition.reader import FaceReader, bundled_reader
 from .recognition.reference_faces import ReferenceFace, ReferenceFaces
 
 SAMPLING = FrameSampling("uniform-8", num_frames=8)
-# Raise it whenever code that decides a score changes, so that the fingerprint changes too.
+# raised whenever code that decides a score changes, so that the fingerprint changes too
 REVISION = 1
 # A cosine difference times this is a Bradley-Terry-with-Ties logit (theta 5): the scale of highest likelihood on the
 # 40 photographs of OpenPeople (10 people, SFace), where "the same person" wins against "another person" (1,440
-# differences, mean 0.50) and two photographs of the same person tie (120 differences, standard deviation 0.10). At it,
-# 96 % of the former and 81 % of the latter are also the most likely outcome. All 230 faces at least 100 pixels wide
-# give 8.9. Another network's cosines may spread otherwise.
+# differences, mean 0.50) and two photographs of the same person tie (120 differences, standard deviation 0.10). At this
+# scale 96 % of the former and 81 % of the latter are also the most likely outcome. All 230 faces at least 100 pixels
+# wide give 8.9. Cosines of other networks may be distributed differently.
 PREFERENCE_SCALE = 8.5
 _SUMMARIES = {
     "mean": "averaged over frames, then people",
@@ -47,25 +47,27 @@ _SUMMARIES = {
 
 @dataclass(frozen=True, eq=False)
 class SampleFaces:
-    """What `preprocess` gives: every face of one sample, in pixels of its own picture or frame."""
+    """Result of `preprocess`: every face of one sample, in pixels of its own image or frame."""
 
     references: tuple[ReferenceFace, ...]
-    frames: tuple[tuple[Face, ...], ...]  # of each sampled frame, largest first
+    # of each sampled frame, largest first
+    frames: tuple[tuple[Face, ...], ...]
     frame_indices: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Similarities:
-    """What `forward` gives. T sampled frames, P people in the order of the references."""
+    """Result of `forward`. T sampled frames, P people in the order of the references."""
 
-    similarity_TP: np.ndarray  # float64 in [-1, 1], NaN where no face was left for the person
-    num_reference_faces: tuple[int, ...]
+    # float64 in [-1, 1], NaN where no face is matched to the person
+    similarity_TP: np.ndarray
+    references: tuple[ReferenceFace, ...]
     num_frame_faces: tuple[int, ...]
     frame_indices: tuple[int, ...]
 
 
 class ArcFaceScorer:
-    """A Scorer (reward_model.scorer). The reward is a cosine similarity, in [-1, 1]."""
+    """A Scorer (`reward_model.scorer`). The reward is a cosine similarity in [-1, 1]."""
 
     def __init__(self, reader: FaceReader, variant: str = "mean", name: str | None = None):
         if variant not in VARIANTS:
@@ -90,15 +92,15 @@ class ArcFaceScorer:
         return pixel_price(references, num_frames, size)
 
     def preprocess(self, sample: Sample) -> SampleFaces:
-        """Find and embed all faces. ReferenceWithoutFace if a reference shows none."""
+        """Detects and embeds all faces. ReferenceWithoutFace if a reference shows none."""
         references = self._references.read(sample.references)
         # a short video repeats frames
-        read: dict[int, tuple[Face, ...]] = {}
+        faces_by_index: dict[int, tuple[Face, ...]] = {}
         for index, frame_HWC in zip(sample.video.frame_indices, sample.video.frames_THWC, strict=True):
-            if index not in read:
-                read[index] = self.reader.read(frame_HWC)
+            if index not in faces_by_index:
+                faces_by_index[index] = self.reader.read(frame_HWC)
         indices = sample.video.frame_indices
-        return SampleFaces(references, tuple(read[index] for index in indices), indices)
+        return SampleFaces(references, tuple(faces_by_index[index] for index in indices), indices)
 
     def forward(self, batch: Sequence[SampleFaces]) -> list[Similarities]:
         return [self._similarities(sample) for sample in batch]
@@ -108,15 +110,17 @@ class ArcFaceScorer:
         frames = [np.array([face.embedding_D for face in faces]) for faces in sample.frames]
         return Similarities(
             match_frames(frames, references_PD),
-            tuple(reference.num_faces for reference in sample.references),
+            sample.references,
             tuple(len(faces) for faces in sample.frames),
             sample.frame_indices,
         )
 
     def postprocess(self, raw: Similarities) -> Score:
-        """The reward, and in `details` what it is made of: per person and frame (null where absent), and the variants.
+        """The reward, with `details`: the variants, and similarities per person and frame (null where absent).
 
-        `num_reference_faces` above 1 says that a reference shows several faces; its largest is the one used.
+        `num_reference_faces` above 1 means that a reference shows several faces, of which the largest is used.
+        `reference_face_score` is the detector's confidence in that face, 0..1. `reference_rotation_degrees` other than
+        0 means that the reference is probably not upright: rotated clockwise by that, it shows a face more clearly.
         """
         values = {variant: summarize(raw.similarity_TP) for variant, summarize in VARIANTS.items()}
         if not all(isfinite(value) for value in values.values()):
@@ -125,16 +129,13 @@ class ArcFaceScorer:
             )
         people = []
         for p, similarity_T in enumerate(raw.similarity_TP.T):
-            present_T = ~np.isnan(similarity_T)
             people.append(
                 {
                     "reference_index": p,
                     "similarity": float(absent_as_zero(similarity_T).mean()),
-                    "coverage": float(present_T.mean()),
-                    "frame_similarities": [
-                        float(s) if here else None for s, here in zip(similarity_T, present_T, strict=True)
-                    ],
-                    "num_reference_faces": raw.num_reference_faces[p],
+                    "coverage": float((~np.isnan(similarity_T)).mean()),
+                    "frame_similarities": [None if np.isnan(s) else float(s) for s in similarity_T],
+                    **raw.references[p].details,
                 }
             )
         best = int(absent_as_zero(raw.similarity_TP).mean(1).argmax())
@@ -150,8 +151,8 @@ class ArcFaceScorer:
         return (self._references.count,)
 
     def warm_up(self) -> None:
-        """Runs detector, embedder and matching on a grey clip; grey has no face, so the face's place is made up."""
-        _, faces, face = self.reader.made_up()
+        """Runs detector, embedder and matching on a grey clip with a made-up face."""
+        _, faces, face = self.reader.read_blank()
         self.postprocess(self._similarities(SampleFaces((ReferenceFace(face, 1),), (faces, (face,)), (0, 1))))
 
 
@@ -160,7 +161,7 @@ def scorer_name(variant: str) -> str:
 
 
 def _fingerprint(reader: FaceReader, variant: str) -> str:
-    deciding = {
+    score_relevant = {
         "revision": REVISION,
         "variant": variant,
         "detector": reader.detector.model.sha256,
@@ -172,17 +173,11 @@ def _fingerprint(reader: FaceReader, variant: str) -> str:
         "max_faces": reader.max_faces,
         "frame_sampling": asdict(SAMPLING),
     }
-    return sha256(dumps(deciding, sort_keys=True).encode()).hexdigest()
-
-
-@cache
-def bundled_reader() -> FaceReader:
-    """One for all scorers of a process: the network's memory is paid once."""
-    return FaceReader(FaceDetector(), FaceEmbedder.bundled())
+    return sha256(dumps(score_relevant, sort_keys=True).encode()).hexdigest()
 
 
 def load(device: str = "cpu", variant: str = "mean") -> ArcFaceScorer:
-    """The bundled YuNet and SFace. They run on the CPU whatever the device. ModelFileError if a file is not right."""
+    """With the bundled YuNet and SFace, on the CPU for any device. ModelFileError if a file is missing or damaged."""
     return ArcFaceScorer(bundled_reader(), variant)
 
 
@@ -195,6 +190,9 @@ def load_best_frame(device: str = "cpu") -> ArcFaceScorer:
 
 
 def load_onnx(path: str | Path, device: str = "cpu", variant: str = "mean") -> ArcFaceScorer:
-    """A user's own ArcFace ONNX (insightface's w600k_r50 or glintr100, say) in SFace's place, under its own name."""
+    """With a user's own ArcFace ONNX (such as insightface's w600k_r50 or glintr100) instead of SFace, named after it.
+
+    ModelFileError for a file that is no such network.
+    """
     reader = FaceReader(FaceDetector(), FaceEmbedder.from_path(path))
     return ArcFaceScorer(reader, variant, name=f"{scorer_name(variant)}-{Path(path).stem}")

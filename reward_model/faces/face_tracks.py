@@ -1,8 +1,8 @@
-"""`face-tracks`: a small trained head over face tracks. Works on photographs, without a GPU.
+"""`face-tracks`: a scorer of photographs with a small trained reward head over face tracks, without a GPU.
 
-Faces are found in sampled frames, linked into tracks, embedded and given to the people of the references; a head
-trained on preferences (`reward_model.training.face_tracks`) makes one reward of what that gives over time. So it sees
-what a mean similarity can't: a switch in mid-clip, a double, drift, blurred frames, a frozen copy of the reference.
+Faces are detected in sampled frames, embedded, linked into tracks and matched to the people of the references. The
+reward head, trained on preferences (`reward_model.training.face_tracks`), turns features of these tracks into one
+reward. Its features show what a mean similarity cannot: a switch in mid-clip, a double, drift, blurred frames.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from ..types import CacheCount, Price, Sample, Score, Size
 from .arcface import bundled_reader
 from .frame_sampling import FACE_TRACKS as SAMPLING
 from .pricing import pixel_price
-from .recognition.face import FaceReader
+from .recognition.reader import FaceReader
 from .tracks.clip_faces import TRACK_WEIGHT, ClipFaces, ClipReader
 from .tracks.details import track_details
 from .tracks.features import ClipFeatures, clip_features
 from .tracks.reward_head import FeatureBatch, TrackHead, load_head
 
-# Raise it whenever code that decides a score changes, so that the fingerprint changes too; features have their own.
+# raised whenever code that decides a score changes, so that the fingerprint changes too; features have their own
 REVISION = 1
 
 
 @dataclass(frozen=True, eq=False)
 class SampleTracks:
-    """What `preprocess` gives."""
+    """Result of `preprocess`."""
 
     clip: ClipFaces
     features: ClipFeatures
@@ -44,7 +44,7 @@ class SampleTracks:
 
 @dataclass(frozen=True, eq=False)
 class TrackReward:
-    """What `forward` gives."""
+    """Result of `forward`."""
 
     reward: float
     clip: ClipFaces
@@ -52,16 +52,17 @@ class TrackReward:
 
 
 class FaceTracksScorer:
-    """A Scorer (reward_model.scorer). Trained with Bradley-Terry-with-Ties: only differences mean something."""
+    """A Scorer, trained with Bradley-Terry-with-Ties: only differences of rewards mean anything."""
 
     def __init__(self, reader: FaceReader, head: TrackHead, name: str = "face-tracks"):
+        """CheckpointError if the head was trained with other face networks than the reader's."""
         networks = {"detector": reader.detector.model.sha256, "embedder": reader.embedder.model.sha256}
-        for part, found in networks.items():
+        for part, sha256_here in networks.items():
             trained_with = getattr(head.config, f"{part}_sha256")
-            if found != trained_with:
+            if sha256_here != trained_with:
                 raise CheckpointError(
                     f"this face-tracks head was trained with another face {part} (SHA-256 {trained_with or 'unknown'}, "
-                    f"here {found}); train one with this {part}: identity-reward train-reward face-tracks"
+                    f"here {sha256_here}); train one with this {part}: identity-reward train-reward face-tracks"
                 )
         self.head = head
         self._clips = ClipReader(reader)
@@ -80,7 +81,7 @@ class FaceTracksScorer:
         return pixel_price(references, num_frames, size)
 
     def preprocess(self, sample: Sample) -> SampleTracks:
-        """Find, link, embed and compare all faces. ReferenceWithoutFace if a reference shows none."""
+        """Detects, embeds, links and matches all faces. ReferenceWithoutFace if a reference shows none."""
         clip = self._clips.read(sample)
         return SampleTracks(clip, clip_features(clip))
 
@@ -93,7 +94,7 @@ class FaceTracksScorer:
         ]
 
     def postprocess(self, raw: TrackReward) -> Score:
-        """The reward, and in `details` what was seen of each person, in the order of the references."""
+        """The reward, with the `details` of `track_details`."""
         if not isfinite(raw.reward):
             raise NonFiniteReward("the face-tracks head gave no finite reward", details={"reward": str(raw.reward)})
         return Score(raw.reward, track_details(raw.clip, raw.features))
@@ -102,13 +103,13 @@ class FaceTracksScorer:
         return (self._clips.references.count,)
 
     def warm_up(self) -> None:
-        """Runs networks, tracking and head on a grey clip with a made-up face, as `arcface` does."""
+        """Runs networks, tracking and reward head on a grey clip with a made-up face."""
         clip = self._clips.warm_up()
         self.postprocess(self.forward([SampleTracks(clip, clip_features(clip))])[0])
 
 
 def _fingerprint(clips: ClipReader, head: TrackHead) -> str:
-    deciding = {
+    score_relevant = {
         "revision": REVISION,
         "head": head.config.fingerprint,
         "detection": asdict(clips.reader.detector.config),
@@ -118,10 +119,12 @@ def _fingerprint(clips: ClipReader, head: TrackHead) -> str:
         "track_weight": TRACK_WEIGHT,
         "frame_sampling": asdict(SAMPLING),
     }
-    return sha256(dumps(deciding, sort_keys=True).encode()).hexdigest()
+    return sha256(dumps(score_relevant, sort_keys=True).encode()).hexdigest()
 
 
 def load_folder(folder: str | Path, name: str = "face-tracks") -> FaceTracksScorer:
-    """A head on the bundled YuNet and SFace, which run on the CPU. CheckpointError or ModelFileError if a file isn't
-    right."""
+    """The reward head of a folder on the bundled YuNet and SFace, on the CPU.
+
+    CheckpointError or ModelFileError for a missing, damaged or unfitting file.
+    """
     return FaceTracksScorer(bundled_reader(), load_head(Path(folder)), name)

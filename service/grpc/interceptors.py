@@ -1,4 +1,4 @@
-"""In front of every gRPC method, health and reflection included: who may call, and whether there is room."""
+"""The interceptor in front of every gRPC method, health and reflection included."""
 
 from __future__ import annotations
 
@@ -17,71 +17,65 @@ from ..auth.authenticator import Authenticator
 from ..errors import stopping, typed
 from ..operations.drain import InFlight
 from ..operations.metrics import OTHER, Metrics
-from .call import refusing_handler, texts
+from .call import refusing_handler, text_metadata
 
 # (path of the method, metadata) -> the caller's name, None for its address; raises Unauthenticated, PermissionDenied
 Authenticate = Callable[[str, Mapping[str, str]], str | None]
 
-# name of the call's authenticated client
+# name of the authenticated caller of the call that is being answered
 caller: ContextVar[str | None] = ContextVar("caller", default=None)
-UPLOADS = frozenset(method.chunked_path for method in METHODS if method.chunkable)
-PATHS = UPLOADS | {method.path for method in METHODS}
+# paths whose requests come in chunks, and all paths of RewardService
+UPLOAD_PATHS = frozenset(method.chunked_path for method in METHODS if method.chunkable)
+PATHS = UPLOAD_PATHS | {method.path for method in METHODS}
 
 
-def by_token(auth: Authenticator, open_probes: bool) -> Authenticate:
-    """Every method takes a token of scope `score`, where there are tokens; health takes none with `open_probes`."""
+def by_token(authenticator: Authenticator, open_probes: bool) -> Authenticate:
+    """A token of scope `score` for every method, if there are tokens; with `open_probes` health needs none."""
 
-    def check(path: str, metadata: Mapping[str, str]) -> str | None:
+    def authenticate(path: str, metadata: Mapping[str, str]) -> str | None:
         if open_probes and path.startswith("/grpc.health."):
             return None
-        return auth.check(metadata.get("authorization"), "score")
+        return authenticator.check(metadata.get("authorization"), "score")
 
-    return check
+    return authenticate
 
 
 def anyone(path: str, metadata: Mapping[str, str]) -> None:
+    """Lets every caller in under its address."""
     return None
 
 
-class Gate(grpc.aio.ServerInterceptor):
-    def __init__(self, most: int, metrics: Metrics, authenticate: Authenticate):
-        self._most = most
+class GuardInterceptor(grpc.aio.ServerInterceptor):
+    """Authenticates every call and limits how many calls of RewardService run at once. Counts refused calls."""
+
+    def __init__(self, max_calls: int, metrics: Metrics, authenticate: Authenticate) -> None:
+        self._max_calls = max_calls
         self._metrics = metrics
         self._authenticate = authenticate
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        # the time limits of calls under way
+        # time limits of running calls
         self.in_flight = InFlight()
         self.draining = False
 
     async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
         try:
-            caller.set(self._authenticate(details.method, texts(details.invocation_metadata)))
+            caller.set(self._authenticate(details.method, text_metadata(details.invocation_metadata)))
             if details.method.startswith(f"/{SERVICE}/"):
-                self._check_room()
+                self._check_capacity()
         except Exception as failure:
             error = typed(failure)
-            self.count(details.method, error.grpc_status, error.code)
-            return refusing_handler(error, details.method in UPLOADS)
+            self._metrics.count_request(route_label(details.method), error.grpc_status, error.code)
+            return refusing_handler(error, details.method in UPLOAD_PATHS)
         handler = await continuation(details)
         if handler is None:
-            self.count(details.method, "UNIMPLEMENTED")
+            self._metrics.count_request(route_label(details.method), "UNIMPLEMENTED", None)
         return handler
-
-    def _check_room(self) -> None:
-        if self.draining:
-            raise stopping()
-        if self._running >= self._most:
-            raise Overloaded(f"{self._running} calls are under way, no more than {self._most} are taken at a time")
-
-    def count(self, path: str, status: str, code: str | None = None) -> None:
-        self._metrics.requests.labels(path if path in PATHS else OTHER, status).inc()
-        if code is not None:
-            self._metrics.errors.labels(code).inc()
 
     @contextmanager
     def running(self) -> Iterator[None]:
+        """Around a call, until its answer was sent."""
         self._running += 1
         self._idle.clear()
         try:
@@ -92,4 +86,16 @@ class Gate(grpc.aio.ServerInterceptor):
                 self._idle.set()
 
     async def wait_idle(self) -> None:
+        """Returns when no call runs."""
         await self._idle.wait()
+
+    def _check_capacity(self) -> None:
+        if self.draining:
+            raise stopping()
+        if self._running >= self._max_calls:
+            raise Overloaded(f"{self._running} calls are under way, no more than {self._max_calls} are taken at a time")
+
+
+def route_label(path: str) -> str:
+    """Label of a method in metrics; one for all that are not RewardService's."""
+    return path if path in PATHS else OTHER

@@ -1,5 +1,7 @@
-"""RewardService: bytes in, bytes out, the engine in between. A request is read here and not by gRPC, so that one that
-can't be read is answered like any other error."""
+"""The methods of RewardService: serialized requests in, one engine call, serialized answers out.
+
+Requests are parsed here and not by gRPC, so that bytes that are no request get an error like any other.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ from identity_reward_client.proto.codec import read_request, to_bytes
 from identity_reward_client.proto.methods import (
     CHUNK_BYTES,
     COMPARE,
+    LIST_MODELS,
     METHODS,
     PUT_REFERENCE_SET,
     SCORE,
@@ -30,77 +33,86 @@ from identity_reward_client.proto.methods import (
 from ..engine.call_fields import request_id
 from ..engine.engine import ScoringEngine
 from ..errors import typed
+from ..operations.logging import current_request_id
 from ..operations.metrics import Metrics
 from ..scheduling.byte_capacity import HeldBytes
 from ..scheduling.call import Call
 from ..settings.settings import Settings
-from .call import REQUEST_ID_KEY, abort, discard, make_call, texts
-from .interceptors import UPLOADS, Gate, caller
+from .call import REQUEST_ID_KEY, abort, discard, read_grpc_call, text_metadata
+from .interceptors import UPLOAD_PATHS, GuardInterceptor, caller, route_label
 
-Read = Callable[[Any, HeldBytes], Awaitable[bytes]]
+# what a call brings (bytes, or chunks of them) and the holder of its bytes -> the serialized request
+_ReadBytes = Callable[[Any, HeldBytes], Awaitable[bytes]]
+_Unary = Callable[[Any, Any], Awaitable[bytes]]
+_Stream = Callable[[Any, Any], AsyncIterator[bytes]]
 
 
-class Methods:
-    def __init__(self, engine: ScoringEngine, settings: Settings, metrics: Metrics, gate: Gate):
+async def _list_models(engine: ScoringEngine) -> ModelList:
+    return ModelList(models=engine.models())
+
+
+_ENGINE_CALLS: dict[Method, Callable[[ScoringEngine, Any, Call], Awaitable[BaseModel]]] = {
+    SCORE: lambda engine, request, call: engine.score(request, call),
+    COMPARE: lambda engine, request, call: engine.compare(request, call),
+    PUT_REFERENCE_SET: lambda engine, request, call: engine.put_references(request, call),
+    LIST_MODELS: lambda engine, request, call: _list_models(engine),
+}
+
+
+class RewardServiceMethods:
+    """Handlers of every method of the protocol. One that takes a message also takes it in chunks."""
+
+    def __init__(self, engine: ScoringEngine, settings: Settings, metrics: Metrics, guard: GuardInterceptor) -> None:
         self._engine = engine
         self._settings = settings
         self._metrics = metrics
-        self._gate = gate
+        self._guard = guard
 
     def handlers(self) -> grpc.GenericRpcHandler:
-        made: dict[str, grpc.RpcMethodHandler] = {}
+        handlers: dict[str, grpc.RpcMethodHandler] = {}
         for method in METHODS:
-            unary, stream = self._behaviours(method, method.path, _whole)
-            made[method.name] = (
+            unary, stream = self._behaviours(method, method.path, _read_whole)
+            handlers[method.name] = (
                 grpc.unary_stream_rpc_method_handler(stream)
                 if method.streams
                 else grpc.unary_unary_rpc_method_handler(unary)
             )
             if method.chunkable:
-                unary, stream = self._behaviours(method, method.chunked_path, self._joined)
-                made[f"{method.name}Chunked"] = (
+                unary, stream = self._behaviours(method, method.chunked_path, self._read_chunks)
+                handlers[f"{method.name}Chunked"] = (
                     grpc.stream_stream_rpc_method_handler(stream)
                     if method.streams
                     else grpc.stream_unary_rpc_method_handler(unary)
                 )
-        return grpc.method_handlers_generic_handler(SERVICE, made)
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
-    def _behaviours(self, method: Method, path: str, read: Read):
+    def _behaviours(self, method: Method, path: str, read_bytes: _ReadBytes) -> tuple[_Unary, _Stream]:
         async def unary(incoming: Any, context: Any) -> bytes:
             async with self._exchange(method, path, incoming, context) as (call, held):
-                answer = await self._ask(method, await _parsed(method, await read(incoming, held)), call)
-                return to_bytes(answer)
+                request = await _parse(method, await read_bytes(incoming, held))
+                return to_bytes(await _ENGINE_CALLS[method](self._engine, request, call))
             raise AssertionError("an error has ended the call")
 
         async def stream(incoming: Any, context: Any) -> AsyncIterator[bytes]:
             async with self._exchange(method, path, incoming, context) as (call, held):
-                request: Any = await _parsed(method, await read(incoming, held))
-                async with aclosing(self._engine.stream_group(request, call)) as known:  # type: ignore[type-var]
-                    async for one in known:
-                        yield event(one)
+                request: Any = await _parse(method, await read_bytes(incoming, held))
+                async with aclosing(self._engine.stream_group(request, call)) as answers:  # type: ignore[type-var]
+                    async for answer in answers:
+                        yield event(answer)
 
         return unary, stream
 
-    async def _ask(self, method: Method, request: Any, call: Call) -> BaseModel:
-        if method is SCORE:
-            return await self._engine.score(request, call)
-        if method is COMPARE:
-            return await self._engine.compare(request, call)
-        if method is PUT_REFERENCE_SET:
-            return await self._engine.put_references(request, call)
-        return ModelList(models=self._engine.models())
-
-    async def _joined(self, incoming: AsyncIterator[bytes], held: HeldBytes) -> bytes:
-        most = self._settings.requests.max_body_bytes
+    async def _read_chunks(self, incoming: AsyncIterator[bytes], held: HeldBytes) -> bytes:
+        max_bytes = self._settings.requests.max_body_bytes
         parts: list[bytes] = []
         size = 0
         async for chunk in incoming:
             parts.append(read_chunk(chunk))
             size += len(parts[-1])
-            if size > most:
+            if size > max_bytes:
                 raise PayloadTooLarge(
-                    f"the request is over {most} bytes; send fewer or smaller videos at a time",
-                    details={"limit": "max_body_bytes", "maximum": most},
+                    f"the request is over {max_bytes} bytes; send fewer or smaller videos at a time",
+                    details={"limit": "max_body_bytes", "maximum": max_bytes},
                 )
             held.grow_to(size)
         return b"".join(parts)
@@ -109,20 +121,21 @@ class Methods:
     async def _exchange(
         self, method: Method, path: str, incoming: Any, context: Any
     ) -> AsyncIterator[tuple[Call, HeldBytes]]:
-        """Around one call: its id, deadline and room, its error as its status, and counting."""
+        """Around one call: its id, time limit and admission; its error becomes its status; it is counted."""
         started = time.monotonic()
         status, code, call = "OK", None, None
         held = HeldBytes(self._engine.body_capacity)
-        with self._gate.running():  # until the caller has been told
+        with self._guard.running():  # until the answer was sent
             try:
-                identity = request_id(texts(context.invocation_metadata()))
+                identity = request_id(text_metadata(context.invocation_metadata()))
+                current_request_id.set(identity)  # gRPC runs each call in a context of its own
                 await context.send_initial_metadata(((REQUEST_ID_KEY, identity),))
-                call = make_call(context, caller.get(), identity, self._settings.requests.request_timeout_s)
+                call = read_grpc_call(context, caller.get(), identity, self._settings.requests.request_timeout_s)
                 if issubclass(method.request, RequestBase):
                     self._engine.check_capacity(call)
-                async with self._gate.in_flight.limited(max(call.remaining_s, 0)):
+                async with self._guard.in_flight.limited(max(call.remaining_s, 0)):
                     yield call, held
-            except (asyncio.CancelledError, GeneratorExit):  # the caller went away or is late: nobody listens
+            except (asyncio.CancelledError, GeneratorExit):  # the caller has gone, or its deadline is over
                 gone = DeadlineExceeded if call is not None and call.remaining_s <= 0 else Cancelled
                 status, code = gone.grpc_status, gone.code
                 raise
@@ -134,21 +147,20 @@ class Methods:
                     else typed(failure)
                 )
                 status, code = error.grpc_status, error.code
-                if path in UPLOADS and not isinstance(error, DeadlineExceeded):
+                if path in UPLOAD_PATHS and not isinstance(error, DeadlineExceeded):
                     await discard(incoming)
                 await abort(context, error)
             finally:
                 held.release()
-                self._gate.count(path, status, code)
-                self._metrics.request_seconds.labels(path).observe(time.monotonic() - started)
+                self._metrics.count_request(route_label(path), status, code, time.monotonic() - started)
 
 
-async def _whole(incoming: bytes, held: HeldBytes) -> bytes:
+async def _read_whole(incoming: bytes, held: HeldBytes) -> bytes:
     held.grow_to(len(incoming))
     return incoming
 
 
-async def _parsed(method: Method, data: bytes) -> Message:
-    if len(data) > CHUNK_BYTES:  # of which the event loop's other calls shall not notice
-        return await asyncio.to_thread(read_request, method.request, data)
-    return read_request(method.request, data)
+async def _parse(method: Method, body: bytes) -> Message:
+    if len(body) > CHUNK_BYTES:  # long enough to hold up the event loop's other calls
+        return await asyncio.to_thread(read_request, method.request, body)
+    return read_request(method.request, body)

@@ -1,4 +1,4 @@
-"""The certificates of the gRPC port: checked before anything starts, read when it opens."""
+"""Certificates of the gRPC port: checked before the server starts, read when it listens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..settings.settings import Settings, SettingsError
 
 
 def check_tls(settings: Settings) -> None:
-    """SettingsError, one line, for files that are missing, aren't PEM or don't belong together."""
+    """Raises SettingsError, of one line, for files that are missing, are not PEM or do not belong together."""
     certificate, key, client_ca = settings.grpc.tls_cert, settings.grpc.tls_key, settings.grpc.tls_client_ca
     if certificate is None or key is None:
         return
@@ -43,7 +43,7 @@ def _check_readable(name: str, path: Path) -> None:
 
 
 def credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    """None for plain text; with a client CA, callers must show a certificate of it."""
+    """None for plain text. With a client CA, callers must present a certificate that it signed."""
     if settings.grpc.tls_cert is None or settings.grpc.tls_key is None:
         return None
     check_tls(settings)

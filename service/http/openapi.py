@@ -21,11 +21,15 @@ _References = Mapping[Any, JsonSchemaValue]
 
 _SCORING_HEADERS = (
     Parameter(
-        PRIORITY_HEADER, "whose turn is first", {"type": "string", "enum": [*PRIORITIES], "default": "interactive"}
+        PRIORITY_HEADER,
+        "priority class",
+        {"type": "string", "enum": [*PRIORITIES], "default": "interactive"},
     ),
-    Parameter(TIMEOUT_HEADER, "seconds that the answer is waited for", {"type": "number", "exclusiveMinimum": 0}),
+    Parameter(TIMEOUT_HEADER, "seconds within which the response is needed", {"type": "number", "exclusiveMinimum": 0}),
     Parameter(
-        IDEMPOTENCY_HEADER, "equal for repeats of one request", {"type": "string", "pattern": r"^[\x21-\x7e]{1,200}$"}
+        IDEMPOTENCY_HEADER,
+        "equal for repeats of a request",
+        {"type": "string", "pattern": r"^[\x21-\x7e]{1,200}$"},
     ),
 )
 
@@ -46,9 +50,9 @@ def build_document(routes: Sequence[Route]) -> dict[str, Any]:
             "title": "Identity Reward",
             "version": API_VERSION,
             "description": (
-                "An identity-consistency reward for multi-human video. Every answer carries `X-Request-Id`, taken "
-                "from the request's header of that name or made. Answers of 429 and 503 carry `Retry-After`. Where the "
-                "operator has made tokens, every route takes one."
+                "An identity-consistency reward for multi-human video. Every response carries `X-Request-Id`, taken "
+                "from the request or generated. Responses of status 429 and 503 carry `Retry-After`. If the "
+                "operator has created tokens, every route needs one."
             ),
         },
         "paths": paths,
@@ -58,7 +62,7 @@ def build_document(routes: Sequence[Route]) -> dict[str, Any]:
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A token of scope `score`, or `admin` where an operation names it.",
+                    "description": "A token of scope `score`, or `admin` where an operation says so.",
                 }
             },
         },
@@ -83,7 +87,7 @@ def _operation(route: Route, references: _References) -> dict[str, Any]:
         "responses": {
             str(route.status): {"description": HTTPStatus(route.status).phrase, "content": content},
             **{str(status): {"description": _STATUS_DESCRIPTIONS[status], "content": problem} for status in statuses},
-            "default": {"description": "Any other error, in the same shape", "content": problem},
+            "default": {"description": "Any other error, in the same form", "content": problem},
         },
     }
     if route.description:
@@ -112,16 +116,16 @@ def _parameters(location: str, parameters: Sequence[Parameter]) -> list[dict[str
 
 _STATUS_DESCRIPTIONS = {
     400: "Malformed body, unknown field, wrong type or shape",
-    401: "The server asks for a token, and none that it knows came",
-    403: "The token's scope doesn't reach this",
-    404: "No such model or job, or a reference set that is not stored (any more)",
+    401: "No token, or one that the server does not know",
+    403: "The scope of the token is too low",
+    404: "No such model or job, or a reference set that is not stored",
     409: "The same Idempotency-Key came with another body",
     413: "Body over the server's limit",
     415: "Content type that the route does not take",
-    422: "Media, frames or counts that can't be scored as they are",
+    422: "Media, frames or counts that cannot be scored",
     429: "Over this client's rate: try again after Retry-After seconds",
     500: "The service failed",
-    503: "Overloaded, not ready or without room: try again after Retry-After seconds",
+    503: "Overloaded, not ready or out of storage: try again after Retry-After seconds",
     504: "Not answered in time",
 }
 

@@ -50,7 +50,7 @@ async def get_docs(request: ApiRequest[None]) -> Response:
 
 SCORE = Route(
     "POST", "/v1/score", handlers.score, "Score one video", ScoreResponse, ScoreRequest, errors=_SCORING_ERRORS,
-    description="How well the video keeps the identities of the people on the reference pictures.",
+    description="How well the video preserves the identities of the people in the reference images.",
 )  # fmt: skip
 COMPARE = Route(
     "POST", "/v1/compare", handlers.compare, "Compare two videos", CompareResponse, CompareRequest,
@@ -72,15 +72,15 @@ ROUTES = (
         SAFETENSORS, errors=_SCORING_ERRORS,
         description=(
             "The same as `/v1/groups`, the body one safetensors file. Tensors, all uint8: `video.N` [T, H, W, 3] for "
-            "each video, `reference.N` [H, W, 3] or 1-D (an encoded picture file) for each reference. The metadata's "
+            "each video, `reference.N` [H, W, 3] or 1-D (an encoded image file) for each reference. The metadata's "
             "one key `request` is JSON text of a GroupRequest without pixels: `videos` holds `fps` and, for chosen "
             "frames, `num_source_frames` and `frame_indices`; `references` only the id of a stored set."
         ),
     ),
     Route(
-        "PUT", "/v1/reference-sets", handlers.put_reference_set, "Store reference pictures", ReferenceSetResponse,
+        "PUT", "/v1/reference-sets", handlers.put_reference_set, "Store reference images", ReferenceSetResponse,
         ReferenceSet, errors=(400, 413, 415, 422, 503, 504),
-        description="The answered id, a hash of the pictures, stands for them in requests while the server keeps them.",
+        description="The returned id, a hash of the images, replaces them in requests while the server keeps them.",
     ),
     Route("GET", "/v1/models", handlers.list_models, "List the served models", ModelList, errors=(503,)),
     Route("GET", "/v1/models/{name}", handlers.get_model, "Describe a served model", ModelInfo, errors=(404, 503)),
@@ -88,14 +88,14 @@ ROUTES = (
         "POST", "/v1/jobs", job_handlers.submit_job, "Score a manifest later", JobInfo, JobItem, NDJSON, JSONL,
         status=202, errors=(400, 404, 409, 413, 415, 422, 503, 504),
         description=(
-            "A line of JSON for each video. The answer comes when all of it is on the server's disk: a restart loses "
+            "A line of JSON for each video. The response comes when all of it is on the server's disk: a restart loses "
             "nothing. With an `Idempotency-Key`, the same manifest sent again is the same job."
         ),
     ),
     Route(
         "GET", "/v1/jobs", job_handlers.list_jobs, "List jobs", JobList, errors=(400, 404),
         query=(
-            Parameter("after", "id of a job: the list goes on behind it", _STRING),
+            Parameter("after", "id of a job: the list continues after it", _STRING),
             Parameter("limit", "1 to 1000; 100", _COUNT),
         ),
     ),
@@ -103,7 +103,7 @@ ROUTES = (
     Route(
         "DELETE", "/v1/jobs/{id}", job_handlers.cancel_job, "Cancel a job", JobInfo, errors=(404, 503),
         description=(
-            "Nothing more of it is scored, and its pictures and videos are deleted. Its results stay as long as those "
+            "No more of its items are scored, and its images and videos are deleted. Its results stay as long as those "
             "of any finished job. A job that has finished stays as it is."
         ),
     ),
@@ -111,16 +111,16 @@ ROUTES = (
         "GET", "/v1/jobs/{id}/results", job_handlers.get_job_results, "Results of a job so far", JobResult,
         response_type=NDJSON, errors=(400, 404),
         query=(
-            Parameter("after", "the `number` of the last result that is known already; 0", _COUNT),
-            Parameter("limit", "lines of this page, 1 to 1000; 1000", _COUNT),
+            Parameter("after", "`number` of the last result of the previous page; 0", _COUNT),
+            Parameter("limit", "lines of the page, 1 to 1000; 1000", _COUNT),
         ),
         description=(
-            "A line of JSON for each result, in the order in which they came: `scored` or `error`. An empty answer: "
-            "there is nothing new yet, or, once the job has finished, nothing more."
+            "A line of JSON for each result, in order of completion: `scored` or `error`. An empty response means that "
+            "there is no new result yet or, once the job has finished, that there are no more."
         ),
     ),
-    Route("GET", "/livez", handlers.get_liveness, "Is the process alive", TEXT, probe=True),
-    Route("GET", "/readyz", handlers.get_readiness, "Are the models loaded", TEXT, errors=(503,), probe=True),
+    Route("GET", "/livez", handlers.get_liveness, "Liveness of the process", TEXT, probe=True),
+    Route("GET", "/readyz", handlers.get_readiness, "Readiness of the models", TEXT, errors=(503,), probe=True),
     Route("GET", "/metrics", handlers.get_metrics, "Metrics for Prometheus", TEXT, scope="admin"),
     Route("GET", "/openapi.json", get_document, "This document", JSON),
     Route("GET", "/docs", get_docs, "This document as a page", HTML),

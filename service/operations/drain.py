@@ -1,4 +1,4 @@
-"""Stopping without losing anything: what was taken is answered, what comes is told to come back."""
+"""Shutdown without losses: running requests are answered, new ones are refused with a time to try again."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from ..errors import stopping
 
 
 class InFlight:
-    """Requests that are being answered, each with a time limit, which a drain brings forward. For one event loop.
+    """Running requests, each with a time limit, which a drain shortens. Belongs to one event loop.
 
-    Those that come during a drain are refused at once and not waited for: a crowd of them never ends.
+    A drain does not wait for requests that begin during it: under constant traffic there is always another.
     """
 
     def __init__(self) -> None:
         self._timers: set[asyncio.Timeout] = set()
-        self._ends_at: float | None = None
+        self._drain_ends_at: float | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
     @asynccontextmanager
     async def limited(self, seconds: float) -> AsyncIterator[None]:
-        """TimeoutError after `seconds`; NotReady where a drain ended it earlier."""
+        """Raises TimeoutError after `seconds`, or NotReady when a drain ends the request earlier."""
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + seconds
-        timer = asyncio.timeout_at(ends_at if self._ends_at is None else min(ends_at, self._ends_at))
-        if self._ends_at is None:
+        timer = asyncio.timeout_at(ends_at if self._drain_ends_at is None else min(ends_at, self._drain_ends_at))
+        if self._drain_ends_at is None:
             self._timers.add(timer)
             self._idle.clear()
         try:
@@ -43,29 +43,29 @@ class InFlight:
             if not self._timers:
                 self._idle.set()
 
-    async def drained(self, within_s: float) -> None:
-        """Returns when nothing of before is in flight any more; what still is after `within_s` is ended."""
-        self._ends_at = asyncio.get_running_loop().time() + within_s
+    async def drained(self, timeout_s: float) -> None:
+        """Returns when every request from before the drain has ended; after `timeout_s` they are cancelled."""
+        self._drain_ends_at = asyncio.get_running_loop().time() + timeout_s
         for timer in self._timers:
             ends_at = timer.when()
-            if ends_at is not None and ends_at > self._ends_at and not timer.expired():
-                timer.reschedule(self._ends_at)
+            if ends_at is not None and ends_at > self._drain_ends_at and not timer.expired():
+                timer.reschedule(self._drain_ends_at)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), within_s + 1)
+            await asyncio.wait_for(self._idle.wait(), timeout_s + 1)
 
 
 def on_stop_signal(drain: Callable[[], Awaitable[None]]) -> None:
-    """`drain` runs when the process is told to stop; only when it is done, the handler that was there before does.
+    """On SIGTERM or SIGINT, runs `drain` first and the previously installed handler after it.
 
-    So the port goes on answering during the drain: readiness says no, new work is refused with a time to come back.
-    A second signal does not wait. To be called in the event loop, after the server has installed its handlers.
+    During the drain the port still answers: readiness is false and new work is refused with a time to try again. A
+    second signal skips the drain. Call this in the event loop, after the server has installed its handlers.
     """
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     draining: list[asyncio.Task[None]] = []
 
     def end(number: int) -> None:
-        handler = before[signal.Signals(number)]
+        handler = previous[signal.Signals(number)]
         if callable(handler):
             handler(number, None)
 
@@ -84,5 +84,5 @@ def on_stop_signal(drain: Callable[[], Awaitable[None]]) -> None:
     def on_signal(number: int, _: object) -> None:
         loop.call_soon_threadsafe(begin, number)
 
-    for number in before:
+    for number in previous:
         signal.signal(number, on_signal)

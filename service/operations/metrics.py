@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus. Label values are fixed sets: a stranger can't make a new series."""
+"""Prometheus metrics. Label values come from fixed sets: callers cannot create new series."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ..scheduling.item_result import ItemResult
 from ..scheduling.scheduler import Scheduler
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+# label of routes that do not exist
 OTHER = "other"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _FILL = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -25,7 +26,7 @@ _REWARDS = (-8, -4, -2, -1, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 2, 4, 8)
 
 
 class Metrics:
-    """One registry a server. `route` is a route of the API document or "other"; `code` one of the error tree's."""
+    """The metrics of one server. `route` is a path of the route table, a gRPC method or "other"."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -60,8 +61,8 @@ class Metrics:
             self.job_items.labels(outcome)  # a rate needs its zero
         self.decode_seconds = stage("decode_seconds", "Probing or decoding one video, or decoding a reference set")
         self.preprocess_seconds = stage("preprocess_seconds", "Preparing one sample")
-        self.queue_seconds = stage("queue_seconds", "Waiting of a request for its turn and for its forward pass")
-        self.forward_seconds = stage("forward_seconds", "Forward pass that a request was in")
+        self.queue_seconds = stage("queue_seconds", "Wait of a request in the queue and for its forward pass")
+        self.forward_seconds = stage("forward_seconds", "Forward pass of a request")
         self._fill = Histogram(
             "identity_reward_batch_fill_ratio", "Tokens of a forward pass over max_batch_tokens", ["model"],
             buckets=_FILL, registry=self.registry,
@@ -97,42 +98,52 @@ class Metrics:
             self.item_errors.labels(result.error.code).inc()
 
     def verdict(self, model: str, verdict: str) -> None:
+        """Count the verdict over one pair."""
         self._verdicts.labels(model, verdict).inc()
 
     def batch(self, model: str, budget: int, tokens: int, requests: int) -> None:
+        """Count one forward pass of at most `budget` tokens."""
         self._fill.labels(model).observe(tokens / budget)
         self._batch_tokens.labels(model).inc(tokens)
         self._batch_requests.labels(model).inc(requests)
 
-    def watch(self, model: str, room: Admission, queue: Scheduler, caches: Callable[[], Sequence[CacheCount]]) -> None:
-        """What a model holds, asked for at each scrape."""
-        self._queues[model] = room, queue
+    def watch(
+        self, model: str, admission: Admission, scheduler: Scheduler, caches: Callable[[], Sequence[CacheCount]]
+    ) -> None:
+        """Reads the queue and the caches of a model at every scrape."""
+        self._queues[model] = admission, scheduler
         self._caches[model] = caches
 
     def watch_engine(self, bodies: ByteCapacity, caches: Callable[[], Sequence[CacheCount]]) -> None:
-        """The same of what all models share."""
+        """Reads what all models share at every scrape."""
         self._bodies = bodies
         self._caches["all"] = caches
 
     def watch_jobs(self, items_waiting: Callable[[], int]) -> None:
+        """Reads how many items of jobs wait at every scrape."""
         self._job_items_waiting = items_waiting
 
     def collect(self) -> Iterator[Metric]:
+        """Called by the registry at every scrape."""
         yield from self._collect_caches()
         tokens = GaugeMetricFamily(
-            "identity_reward_waiting_tokens", "Tokens of work accepted, not answered", labels=["model", "priority"]
+            "identity_reward_waiting_tokens",
+            "Tokens of accepted, unanswered work",
+            labels=["model", "priority"],
         )
-        requests = GaugeMetricFamily("identity_reward_waiting_requests", "Requests before a forward", labels=["model"])
-        rate = GaugeMetricFamily("identity_reward_drain_tokens_per_second", "Measured capacity", labels=["model"])
-        for model, (room, queue) in self._queues.items():
+        requests = GaugeMetricFamily(
+            "identity_reward_waiting_requests", "Requests waiting for a forward", labels=["model"]
+        )
+        rate = GaugeMetricFamily("identity_reward_drain_tokens_per_second", "Measured throughput", labels=["model"])
+        for model, (admission, scheduler) in self._queues.items():
             for priority in PRIORITIES:
-                tokens.add_metric([model, priority], room.waiting_tokens(priority))
-            requests.add_metric([model], queue.num_tasks)
-            rate.add_metric([model], room.throughput.tokens_per_s)
+                tokens.add_metric([model, priority], admission.waiting_tokens(priority))
+            requests.add_metric([model], scheduler.num_tasks)
+            rate.add_metric([model], admission.throughput.tokens_per_s)
         yield from (tokens, requests, rate)
-        held = GaugeMetricFamily("identity_reward_body_bytes", "Bodies of requests that are being answered")
-        held.add_metric([], self._bodies.bytes if self._bodies else 0)
-        yield held
+        bodies = GaugeMetricFamily("identity_reward_body_bytes", "Bodies of unanswered requests")
+        bodies.add_metric([], self._bodies.bytes if self._bodies else 0)
+        yield bodies
         jobs = GaugeMetricFamily("identity_reward_job_items_waiting", "Items of jobs without a result")
         jobs.add_metric([], self._job_items_waiting())
         yield jobs
@@ -140,8 +151,8 @@ class Metrics:
     def _collect_caches(self) -> Iterator[Metric]:
         labels = ["model", "cache"]
         hits = CounterMetricFamily("identity_reward_cache_hits", "Found in a cache", labels=labels)
-        misses = CounterMetricFamily("identity_reward_cache_misses", "Computed, as no cache held it", labels=labels)
-        evictions = CounterMetricFamily("identity_reward_cache_evictions", "Let go for room", labels=labels)
+        misses = CounterMetricFamily("identity_reward_cache_misses", "Computed, not found in a cache", labels=labels)
+        evictions = CounterMetricFamily("identity_reward_cache_evictions", "Evicted to free memory", labels=labels)
         size = GaugeMetricFamily("identity_reward_cache_bytes", "Bytes that a cache holds", labels=labels)
         for model, counts in self._caches.items():
             for count in counts():
@@ -152,4 +163,5 @@ class Metrics:
         yield from (hits, misses, evictions, size)
 
     def text(self) -> bytes:
+        """All metrics in the text format of Prometheus."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""How the serving process tells `identity-reward serve` what became of its start: one small file of JSON."""
+"""The status file, by which the serving process reports to `identity-reward serve` that it is ready or has failed."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ from ..settings.settings import Settings
 
 
 class Status(TypedDict):
-    # names of the served models, the default first; empty when the start failed
+    """Content of the status file."""
+
+    # names of the served models, the default first; empty after a failure
     models: list[str]
     failed: str | None
 
 
 def report(settings: Settings, models: Sequence[str] = (), failed: str | None = None) -> None:
-    """Ready with these models, or the reason why not. Renamed into place: a reader never sees half of it."""
-    if settings.operations.status_path is None:
+    """Writes that these models are served, or why the server failed. Readers never see a partial file."""
+    path = settings.operations.status_path
+    if path is None:
         return
-    draft = settings.operations.status_path.with_suffix(".draft")
+    draft = path.with_suffix(".draft")
     draft.write_text(json.dumps(Status(models=list(models), failed=failed)))
-    os.replace(draft, settings.operations.status_path)
+    os.replace(draft, path)
 
 
 def read(settings: Settings) -> Status | None:
-    """What was reported; None as long as nothing was."""
+    """The last report; None before the first."""
+    path = settings.operations.status_path
     try:
-        return json.loads(settings.operations.status_path.read_text()) if settings.operations.status_path else None
+        return json.loads(path.read_text()) if path else None
     except FileNotFoundError:
         return None

@@ -1,4 +1,4 @@
-"""BentoML's processes as one thing that starts, is watched and goes away whole."""
+"""Supervision of `bentoml serve`: its processes are started, watched and stopped as one."""
 
 from __future__ import annotations
 
@@ -16,29 +16,32 @@ from ..settings.settings import Settings
 from . import status
 
 _POLL_S = 0.1
-# over the drain: BentoML's supervisor waits a day for a worker
+# beyond the drain; BentoML's own supervisor waits a day for a worker
 GRACE_S = 5.0
 _PR_SET_PDEATHSIG = 1
 
 
 class StartFailed(Exception):
-    """One line: why no server runs."""
+    """The server did not start, or it ended. The message is one line."""
 
 
-class Server:
-    """`bentoml serve` with a BENTOML_HOME of its own: a second server on the same one would delete its files."""
+class SupervisedServer:
+    """A running `bentoml serve`. It has its own BENTOML_HOME: a second server on the same one would delete its files.
+
+    Setting `stop_now` ends `stop` without waiting for the drain.
+    """
 
     def __init__(
-        self, settings: Settings, home: Path, host: str, port: int, *, verbose: bool, impatient: threading.Event
-    ):
+        self, settings: Settings, home: Path, host: str, port: int, *, verbose: bool, stop_now: threading.Event
+    ) -> None:
         self._settings = settings
         self._ready = False
-        self._impatient = impatient
+        self._stop_now = stop_now
         command = [sys.executable, "-m", "bentoml", "serve", "service.app:IdentityRewardService"]
         command += ["--host", host, "--port", str(port), "--working-dir", str(Path(__file__).parents[2])]
         command += [] if verbose else ["--quiet"]
         environment = {**settings.environment(), "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
-        environment["GRPC_VERBOSITY"] = "NONE"  # its core writes a line for every stranger whose handshake fails
+        environment["GRPC_VERBOSITY"] = "NONE"  # its core logs a line for every failed handshake
         self._process = psutil.Popen(
             command,
             env=environment,
@@ -48,20 +51,23 @@ class Server:
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> SupervisedServer:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
     def wait_ready(self, stop: threading.Event) -> list[str]:
-        """Names of the models once they answer, default first; none when `stop` came before. StartFailed if neither."""
+        """Names of the models once they are served, the default first; empty if `stop` is set before.
+
+        Raises StartFailed.
+        """
         workers: set[psutil.Process] = set()
         while not stop.wait(_POLL_S):
             self._check()
-            if (state := status.read(self._settings)) is not None:
+            if (reported := status.read(self._settings)) is not None:
                 self._ready = True
-                return state["models"]
+                return reported["models"]
             workers |= set(self._children())
             if not all(_alive(worker) for worker in workers):
                 time.sleep(_POLL_S)
@@ -70,13 +76,14 @@ class Server:
         return []
 
     def wait(self, stop: threading.Event) -> None:
+        """Returns when `stop` is set. Raises StartFailed when the server ends before."""
         while not stop.wait(_POLL_S):
             self._check()
 
     def _check(self) -> None:
-        state = status.read(self._settings)
-        if state is not None and state["failed"] is not None:
-            raise StartFailed(f"the server {'has stopped' if self._ready else 'could not start'}: {state['failed']}")
+        reported = status.read(self._settings)
+        if reported is not None and reported["failed"] is not None:
+            raise StartFailed(f"the server {'has stopped' if self._ready else 'could not start'}: {reported['failed']}")
         code = self._process.poll()
         if code is not None:
             raise StartFailed(f"the server ended by itself with code {code}; --verbose shows what it said")
@@ -88,25 +95,25 @@ class Server:
             return []
 
     def stop(self) -> None:
-        """Ask, wait a little, then kill: workers lead sessions of their own, so each is looked up, none is left."""
-        family = self._children()
+        """SIGTERM, then SIGKILL after the drain and a grace. Workers lead sessions of their own: each is looked up."""
+        processes = self._children()
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         # before it is ready there is nothing to drain, and BentoML's supervisor may miss a signal while it starts
         drain_s = self._settings.operations.drain_timeout_s if self._ready else 0
         deadline = time.monotonic() + drain_s + GRACE_S
-        while time.monotonic() < deadline and not self._impatient.is_set():
+        while time.monotonic() < deadline and not self._stop_now.is_set():
             if self._process.poll() is not None:
                 break
             time.sleep(_POLL_S)
         else:
-            self._process.suspend()  # so that it starts no further worker
-            family += self._children()
+            self._process.suspend()  # so that it starts no other worker
+            processes += self._children()
             self._process.kill()
-        for process in family:
+        for process in processes:
             if _alive(process):
                 process.kill()
-        psutil.wait_procs([*family], timeout=GRACE_S)
+        psutil.wait_procs(processes, timeout=GRACE_S)
         self._process.wait()
 
 
@@ -118,5 +125,5 @@ def _alive(process: psutil.Process) -> bool:
 
 
 def _die_with_parent() -> None:
-    """The supervisor gets SIGTERM when this process is gone, whatever ended it."""
+    """Makes the kernel send SIGTERM to the started process when this one ends, for whatever reason."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

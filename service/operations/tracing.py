@@ -1,4 +1,4 @@
-"""OpenTelemetry spans of requests and their stages, when an endpoint is set; nothing of it is imported otherwise."""
+"""OpenTelemetry spans of requests and their stages. OpenTelemetry is imported only if an endpoint is set."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from typing import Any
 from ..scheduling.call import Call
 from ..settings.settings import Settings
 
-# tries included, so that a collector that is away does not hold up the end of the process
+# retries included: a collector that is down must not delay the end of the process
 _EXPORT_S = 3
-# (name, seconds that it took, seconds that have passed since its end)
+# (name, duration in seconds, seconds since its end)
 Stage = Callable[[str, float, float], None]
 
 
-def no_stage(name: str, seconds: float, ago_s: float) -> None: ...
+def no_stage(name: str, seconds: float, ago_s: float) -> None:
+    """Records nothing."""
 
 
 class Tracer:
-    """A span for each request, the caller's `traceparent` its parent, and one in it for each stage.
+    """A span for each request, under the caller's `traceparent`, with a child span for each stage.
 
-    Attributes are counts and names: no media, no tokens, no prompts. What is exported goes in batches from a thread.
+    Attributes are counts and names: no media, no tokens, no prompts. A thread exports the spans in batches.
     """
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings) -> None:
         self._provider: Any = None
         if settings.operations.otlp_endpoint is None:
             return
@@ -48,26 +49,31 @@ class Tracer:
 
     @contextmanager
     def request(self, name: str, call: Call, attributes: Mapping[str, str | int]) -> Iterator[Stage]:
-        """Around a request; what it gives records a stage, from any thread."""
+        """A context manager around a request. Its value records a finished stage, from any thread."""
         if self._provider is None:
             yield no_stage
             return
-        from opentelemetry.trace import SpanKind, set_span_in_context
+        from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
         parent = self._propagator.extract({"traceparent": call.traceparent} if call.traceparent else {})
-        about = {"request_id": call.request_id, "priority": call.priority, **attributes}
+        span_attributes = {"request_id": call.request_id, "priority": call.priority, **attributes}
+        # of an exception only its type is recorded: its text may quote the request
         with self._tracer.start_as_current_span(
-            name, parent, SpanKind.SERVER, about, record_exception=False
-        ) as span:  # an exception's text may quote the request
-            inside = set_span_in_context(span)
+            name, parent, SpanKind.SERVER, span_attributes, record_exception=False, set_status_on_exception=False
+        ) as span:
+            parent_context = set_span_in_context(span)
 
             def stage(name: str, seconds: float, ago_s: float) -> None:
                 end = time.time_ns() - int(ago_s * 1e9)
-                self._tracer.start_span(name, inside, start_time=end - int(seconds * 1e9)).end(end)
+                self._tracer.start_span(name, parent_context, start_time=end - int(seconds * 1e9)).end(end)
 
-            yield stage
+            try:
+                yield stage
+            except Exception as error:
+                span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+                raise
 
     def close(self) -> None:
-        """Sends what is left."""
+        """Exports the remaining spans."""
         if self._provider is not None:
             self._provider.shutdown()

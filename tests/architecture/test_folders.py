@@ -14,7 +14,7 @@ MAX_MEDIAN_LINES = 120
 MAX_ENTRIES = 14
 # source folder -> folder of its tests
 TEST_HOMES = {name: ROOT / "tests" / name for name in PACKAGES}
-SOURCES = {**PACKAGES, "benchmarks": ROOT / "benchmarks"}
+SOURCES = {**PACKAGES, "benchmarks": ROOT / "benchmarks", "examples": ROOT / "examples"}
 # folders of tests that mirror no package
 ACROSS = {"architecture", "contract", "deploy", "docs", "e2e", "support", "held_out"}
 

@@ -1,1 +1,1 @@
-"""Face detection, alignment, embedding and matching to reference faces."""
+"""Face detection, alignment, embedding, and matching to reference faces."""

@@ -1,4 +1,4 @@
-"""Finding faces: YuNet through OpenCV, at a capped resolution."""
+"""Face detection: YuNet through OpenCV, at a capped resolution."""
 
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ from .model_files import YUNET, ModelFile, bundled
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """Coordinates are pixels of the picture at full resolution."""
+    """A detected face. Coordinates are pixels of the image at full resolution."""
 
     box_xywh: tuple[float, float, float, float]
+    # confidence, 0..1
     score: float
-    landmarks_52: np.ndarray  # [5, 2] float32
+    # [5, 2] float32: the eyes, the tip of the nose, the corners of the mouth
+    landmarks_52: np.ndarray
 
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    # pictures with a longer side above this are shrunk for detection only; crops come from the full picture
+    # images with a longer side above this are shrunk for detection only; crops come from the full image
     longer_side_px: int = 640
     # YuNet's confidence, sqrt(class * objectness)
     min_score: float = 0.7
     # boxes that overlap more than this are one face
     nms_iou: float = 0.3
-    # a picture without a face is tried once more with a grey border, this share of each side wide: a face that fills
-    # the picture has no surroundings for the detector to tell it by
+    # an image without a face is tried once more with a grey border, this share of each side wide: the detector does not
+    # recognize a face that fills the image without surroundings
     retry_border: float = 0.5
+    # level of the border
     grey: int = 128
     # the network halves its input five times
     min_side_px: int = 32
 
 
 class FaceDetector:
-    """YuNet (Wu, Peng & Yu 2023). OpenCV's detector object is not thread-safe, so each thread gets its own."""
+    """YuNet (Wu, Peng and Yu 2023). OpenCV's detector object is not thread-safe, so each thread gets its own."""
 
     def __init__(self, config: DetectorConfig | None = None, model: ModelFile | None = None):
         self.config = config or DetectorConfig()
@@ -46,11 +49,13 @@ class FaceDetector:
         self._local = threading.local()
 
     def detect(self, image_HWC: np.ndarray) -> list[Detection]:
-        """The faces of a uint8 RGB picture of any size, largest first."""
+        """The faces of a uint8 RGB image of any size, largest first."""
         return self._detect(image_HWC, 0, 0) or self._detect(image_HWC, *self._border(image_HWC))
 
     def _border(self, image_HWC: np.ndarray) -> tuple[int, int]:
-        return tuple(round(side * self.config.retry_border) for side in image_HWC.shape[:2])
+        """(above and below, left and right) in pixels."""
+        height, width = image_HWC.shape[:2]
+        return round(height * self.config.retry_border), round(width * self.config.retry_border)
 
     def _detect(self, image_HWC: np.ndarray, border_y: int, border_x: int) -> list[Detection]:
         config = self.config
@@ -64,7 +69,7 @@ class FaceDetector:
         grey = (config.grey,) * 3
         bgr_HWC = cv2.cvtColor(np.ascontiguousarray(small_HWC), cv2.COLOR_RGB2BGR)
         bgr_HWC = cv2.copyMakeBorder(bgr_HWC, top, bottom, left, right, cv2.BORDER_CONSTANT, value=grey)
-        detector = self._own_detector()
+        detector = self._thread_detector()
         detector.setInputSize(bgr_HWC.shape[1::-1])
         rows = detector.detect(bgr_HWC)[1]
         if rows is None:
@@ -72,17 +77,17 @@ class FaceDetector:
         # both axes were rounded on their own
         to_full = np.array([width / size[0], height / size[1]])
         corner = np.array([left, top])
-        found = []
+        detections = []
         for row in rows.astype(np.float64):
             x, y = (row[:2] - corner) * to_full
             w, h = row[2:4] * to_full
             landmarks_52 = ((row[4:14].reshape(5, 2) - corner) * to_full).astype(np.float32)
-            found.append(Detection((x, y, w, h), float(row[14]), landmarks_52))
-        return sorted(found, key=lambda face: (-face.box_xywh[2] * face.box_xywh[3], face.box_xywh))
+            detections.append(Detection((x, y, w, h), float(row[14]), landmarks_52))
+        return sorted(detections, key=lambda face: (-face.box_xywh[2] * face.box_xywh[3], face.box_xywh))
 
-    def _own_detector(self):
+    def _thread_detector(self) -> cv2.FaceDetectorYN:
         if not hasattr(self._local, "detector"):
-            # OpenCV 5 warns on stderr at every change of the picture's size; nothing else here uses OpenCV's log
+            # OpenCV 5 warns on stderr whenever the image's size changes; nothing else here uses OpenCV's log
             cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
             self._local.detector = cv2.FaceDetectorYN.create(
                 "onnx", self._buffer, np.empty(0, np.uint8), (320, 320), self.config.min_score, self.config.nms_iou

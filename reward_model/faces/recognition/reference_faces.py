@@ -1,55 +1,71 @@
-"""The face of each reference picture, read once and kept."""
+"""Cache of the faces of reference images."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
+from cachetools import LRUCache
 
 from identity_reward_client.errors import ReferenceWithoutFace
 from reward_model.types import CacheCount, ReferenceSet
 
-from .face import Face, FaceReader
+from .face import Face
+from .orientation import suspected_rotation
+from .reader import FaceReader
 
-# about what a kept face takes: its embedding, box, landmarks, and what holds them
+# about the memory of a cached face: its embedding, box, landmarks, and the objects that hold them
 FACE_BYTES = 2048
 
 
 @dataclass(frozen=True, eq=False)
 class ReferenceFace:
-    """The largest face of a reference picture; a picture with `num_faces` above 1 is worth a look by its sender."""
+    """The largest face of a reference image.
+
+    num_faces: detected in the image; above 1 the sender may want to check which one is meant.
+    rotation_degrees: 0, or 90, 180, 270 if the image, rotated clockwise by that, shows a face more clearly: it is
+    probably not upright.
+    """
 
     face: Face
     num_faces: int
+    rotation_degrees: int = 0
+
+    @property
+    def details(self) -> dict[str, float | int]:
+        """The fields of a score's `details` that describe a reference, the same for every scorer."""
+        return {
+            "num_reference_faces": self.num_faces,
+            "reference_face_score": self.face.score,
+            "reference_rotation_degrees": self.rotation_degrees,
+        }
 
 
 class ReferenceFaces:
-    """Least recently used pictures leave first. Threads that ask for one picture at once wait for one reading of it."""
+    """LRU cache by content of the image. Threads that ask for one image at once share one reading of it."""
 
     def __init__(self, reader: FaceReader, capacity: int = 4096):
         self._reader = reader
-        self._capacity = capacity
-        self._readings: OrderedDict[str, Future[ReferenceFace | None]] = OrderedDict()
+        self._readings: LRUCache[str, Future[ReferenceFace | None]] = LRUCache(capacity)
         self._lock = threading.Lock()
         self._hits = self._misses = 0
 
     def read(self, references: ReferenceSet) -> tuple[ReferenceFace, ...]:
-        """A face for every reference. ReferenceWithoutFace names the first picture that shows none."""
-        found = []
+        """A face for every reference. ReferenceWithoutFace names the first image that shows none."""
+        faces = []
         for index, (key, image_HWC) in enumerate(zip(references.keys, references.images, strict=True)):
             reference = self._read_once(key, image_HWC)
             if reference is None:
                 height, width = image_HWC.shape[:2]
                 raise ReferenceWithoutFace(
-                    f"no face was found in reference {index} (counted from 0), a picture of {width} x {height} pixels; "
+                    f"no face was found in reference {index} (counted from 0), an image of {width} x {height} pixels; "
                     "send one that shows the person's face from the front or half side, at least 20 pixels wide",
                     details={"reference_index": index, "width": width, "height": height},
-                )  # fmt: skip
-            found.append(reference)
-        return tuple(found)
+                )
+            faces.append(reference)
+        return tuple(faces)
 
     @property
     def count(self) -> CacheCount:
@@ -59,20 +75,22 @@ class ReferenceFaces:
     def _read_once(self, key: str, image_HWC: np.ndarray) -> ReferenceFace | None:
         with self._lock:
             reading = self._readings.get(key)
-            if mine := reading is None:
+            if is_first := reading is None:
                 self._misses += 1
                 reading = self._readings[key] = Future()
-                if len(self._readings) > self._capacity:
-                    self._readings.popitem(last=False)
             else:
                 self._hits += 1
-            self._readings.move_to_end(key)
-        if mine:
+        if is_first:
             try:
-                face, num_faces = self._reader.read_largest(image_HWC)
-                reading.set_result(None if face is None else ReferenceFace(face, num_faces))
+                reading.set_result(self._read(image_HWC))
             except BaseException as error:
                 with self._lock:
                     self._readings.pop(key, None)
                 reading.set_exception(error)
         return reading.result()
+
+    def _read(self, image_HWC: np.ndarray) -> ReferenceFace | None:
+        face, num_faces = self._reader.read_largest(image_HWC)
+        if face is None:
+            return None
+        return ReferenceFace(face, num_faces, suspected_rotation(self._reader, image_HWC, face))

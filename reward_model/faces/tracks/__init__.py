@@ -1,1 +1,1 @@
-"""Faces linked over the frames of a clip, their quality, and the head that scores them."""
+"""Face tracks of a clip, their features, and the reward head over them."""

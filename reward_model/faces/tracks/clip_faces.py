@@ -1,4 +1,7 @@
-"""All that is seen of the faces of one sample: who, where, how they look, whose they are, and in which track."""
+"""All faces of one sample: detections, embeddings, appearances, tracks, and their assignment to people.
+
+P people of the references, T distinct frames, F faces of a frame, K tracks, D embedding.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +13,29 @@ import numpy as np
 
 from reward_model.types import ReferenceSet, Sample
 
-from ..recognition.face import Face, FaceReader
+from ..recognition.face import Face
 from ..recognition.matching import cosines, match
+from ..recognition.reader import FaceReader
 from ..recognition.reference_faces import ReferenceFace, ReferenceFaces
-from .appearance import Look, look_at
+from .appearance import FaceAppearance, measure_appearance
 from .linking import TrackRule, link
 
-# what a track's mean similarity counts beside a face's own when faces are given to people: it carries a face through a
-# blurred frame
+# weight of a track's mean similarity beside a face's own when faces are assigned to people, so that a person keeps
+# their face through a blurred frame
 TRACK_WEIGHT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class ClipFaces:
-    """P people in an order of their own (`order`), T distinct frames, F faces of a frame."""
+    """The faces of a sample. People are in an order of their own."""
 
-    # of person p here: the number of its reference in the sample
+    # [P] for each person the index of the reference in the sample
     order: tuple[int, ...]
     references: tuple[ReferenceFace, ...]
-    reference_looks: tuple[Look, ...]
+    reference_appearances: tuple[FaceAppearance, ...]
+    # of each frame: its faces, largest first, their appearances and the numbers of their tracks
     frames: tuple[tuple[Face, ...], ...]
-    looks: tuple[tuple[Look, ...], ...]
+    appearances: tuple[tuple[FaceAppearance, ...], ...]
     tracks: tuple[tuple[int, ...], ...]
     frame_indices: tuple[int, ...]
     # (height, width) in pixels
@@ -42,11 +47,12 @@ class ClipFaces:
 
     @cached_property
     def references_PD(self) -> np.ndarray:
+        """float32 embeddings."""
         return np.stack([reference.face.embedding_D for reference in self.references])
 
     @cached_property
     def similarities(self) -> tuple[np.ndarray, ...]:
-        """Of each frame, [F, P] float64."""
+        """Of each frame the cosine similarities [F, P] float64."""
         return tuple(
             cosines(np.stack([face.embedding_D for face in faces]), self.references_PD)
             if faces
@@ -56,7 +62,7 @@ class ClipFaces:
 
     @cached_property
     def face_of_TP(self) -> np.ndarray:
-        """int: which face of a frame is the person's, -1 for none: one face for one person, by similarity."""
+        """[T, P] int: the index of each person's face in a frame, -1 for none; one face per person, by similarity."""
         mean_KP = self._track_similarities()
         rows = []
         for similarity_FP, tracks in zip(self.similarities, self.tracks, strict=True):
@@ -67,7 +73,7 @@ class ClipFaces:
         return np.stack(rows)
 
     def _track_similarities(self) -> np.ndarray:
-        """[tracks, P] mean similarity of each track's faces."""
+        """[K, P] mean similarity of each track's faces."""
         sums_KP = np.zeros((self.num_tracks, len(self.references)))
         counts_K = np.zeros(self.num_tracks)
         for similarity_FP, tracks in zip(self.similarities, self.tracks, strict=True):
@@ -78,7 +84,7 @@ class ClipFaces:
 
 
 class ClipReader:
-    """Safe to call from several threads at once."""
+    """Reads the faces of samples. Safe to call from several threads at once."""
 
     def __init__(self, reader: FaceReader, rule: TrackRule = TrackRule()):
         self.reader = reader
@@ -86,38 +92,45 @@ class ClipReader:
         self.references = ReferenceFaces(reader)
 
     def read(self, sample: Sample) -> ClipFaces:
-        """Each distinct frame once. People are put in the order of their pictures' hashes, so that no bit depends on
-        the order in which they were given. ReferenceWithoutFace if a reference shows none."""
+        """Reads each distinct frame once. ReferenceWithoutFace if a reference shows no face.
+
+        People are sorted by the hashes of their reference images, so that no result depends on the references' order.
+        """
         keys = sample.references.keys
         order = tuple(sorted(range(len(keys)), key=keys.__getitem__))
         references = self._references(sample.references, order)
         images = [sample.references.images[p] for p in order]
-        at = dict(zip(sample.video.frame_indices, sample.video.frames_THWC, strict=True))
-        frames = tuple(self.reader.read(frame_HWC) for frame_HWC in at.values())
+        frames_by_index = dict(zip(sample.video.frame_indices, sample.video.frames_THWC, strict=True))
+        frames = tuple(self.reader.read(frame_HWC) for frame_HWC in frames_by_index.values())
         return ClipFaces(
             order,
             references,
-            tuple(look_at(image, one.face) for image, one in zip(images, references, strict=True)),
+            tuple(
+                measure_appearance(image, reference.face) for image, reference in zip(images, references, strict=True)
+            ),
             frames,
-            tuple(_looks(frame_HWC, faces) for frame_HWC, faces in zip(at.values(), frames, strict=True)),
+            tuple(
+                _appearances(frame_HWC, faces)
+                for frame_HWC, faces in zip(frames_by_index.values(), frames, strict=True)
+            ),
             link(frames, self.rule),
-            tuple(at),
+            tuple(frames_by_index),
             sample.video.frames_THWC.shape[1:3],
         )
 
     def warm_up(self) -> ClipFaces:
-        """What would be read of a grey clip in which a face is said to be, after running everything once."""
-        grey_HWC, faces, face = self.reader.made_up()
-        look = look_at(grey_HWC, face)
-        frames, looks = (faces, (face,), (face,)), ((), (look,), (look,))
+        """Runs everything once; returns the faces of a grey clip with a made-up face."""
+        grey_HWC, faces, face = self.reader.read_blank()
+        appearance = measure_appearance(grey_HWC, face)
+        frames, appearances = (faces, (face,), (face,)), ((), (appearance,), (appearance,))
         tracks, size = link(frames, self.rule), grey_HWC.shape[:2]
-        return ClipFaces((0,), (ReferenceFace(face, 1),), (look,), frames, looks, tracks, (0, 1, 2), size)
+        return ClipFaces((0,), (ReferenceFace(face, 1),), (appearance,), frames, appearances, tracks, (0, 1, 2), size)
 
-    def _references(self, given: ReferenceSet, order: Sequence[int]) -> tuple[ReferenceFace, ...]:
-        # read as given: an error names a picture by its place there
-        found = self.references.read(given)
-        return tuple(found[p] for p in order)
+    def _references(self, references: ReferenceSet, order: Sequence[int]) -> tuple[ReferenceFace, ...]:
+        # read in the sample's order: an error names an image by its index there
+        faces = self.references.read(references)
+        return tuple(faces[p] for p in order)
 
 
-def _looks(frame_HWC: np.ndarray, faces: Sequence[Face]) -> tuple[Look, ...]:
-    return tuple(look_at(frame_HWC, face) for face in faces)
+def _appearances(frame_HWC: np.ndarray, faces: Sequence[Face]) -> tuple[FaceAppearance, ...]:
+    return tuple(measure_appearance(frame_HWC, face) for face in faces)

@@ -1,7 +1,8 @@
-"""What the head of `face-tracks` sees: numbers of each person and frame, and of each person over the clip.
+"""Features of the `face-tracks` reward head: of each person in each frame, and of each person over the clip.
 
-P people, T distinct frames. NaN says that there is nothing to tell: the person is absent, or has no earlier frame.
-Each number is clipped to a range stated here, so that no clip leaves what the head was trained on by far.
+P people, T distinct frames, F features of a frame, C features of a person. NaN means undefined: the person is absent,
+or has no earlier frame. Each feature is clipped to the range stated here, which bounds how far any clip is from the
+training data.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..recognition.face import Face
 from .appearance import (
-    Look,
+    FaceAppearance,
     colour_distance,
     crop_change,
     eyes_change,
@@ -22,25 +24,25 @@ from .appearance import (
 from .clip_faces import ClipFaces
 from .linking import distance_in_faces, side_px
 
-# Raise it whenever a number changes for the same pixels: caches of features and fingerprints follow it.
+# raised whenever a feature changes for the same pixels: caches of features and fingerprints follow it
 REVISION = 1
 
-# name: (least, most). Similarities are cosines of face embeddings; "reference" is the person's own.
+# name: (lowest, highest). Similarities are cosines of face embeddings; "reference" is the person's own.
 FRAME_FEATURES: dict[str, tuple[float, float]] = {
     "present": (0, 1),
     "similarity": (-0.2, 1),
-    # to the most similar other reference; of this face
+    # similarity less that of this face to the most similar other reference
     "margin_references": (-1, 1.2),
-    # of this person's reference: to the most similar other face of the frame
+    # similarity less that of this person's reference to the most similar other face of the frame
     "margin_faces": (-1, 1.2),
-    # similarity of the best face that is nobody's: a double of this person
+    # highest similarity of an unassigned face: a double of this person
     "double": (-0.2, 1),
     # similarity of this face to the most similar other face of the frame
     "twin": (-0.2, 1),
-    # nobody's faces, each counted by its side over the people's
+    # unassigned faces, each weighted by its side relative to the assigned ones'
     "extra_faces": (0, 2),
-    # the face among the person's other faces, against the one before, against the person's first fifth, and against
-    # the person's most similar frame
+    # similarity to the person's other faces, to the previous one, to the first fifth of them; similarity to the
+    # reference less that of the person's best frame
     "self_similarity": (-0.2, 1),
     "previous_similarity": (-0.2, 1),
     "first_similarity": (-0.2, 1),
@@ -58,7 +60,7 @@ FRAME_FEATURES: dict[str, tuple[float, float]] = {
     "roll": (-0.8, 0.8),
     "pose_reference": (0, 0.8),
     "pose_previous": (0, 0.5),
-    # what moves in the aligned face: nothing in a frozen one, and nothing against the reference in a pasted one
+    # changes of the aligned face: none between frames of a frozen face, none from the reference in a pasted one
     "shape_reference": (0, 0.15),
     "shape_previous": (0, 0.1),
     "shape_self": (0, 0.1),
@@ -72,14 +74,14 @@ FRAME_FEATURES: dict[str, tuple[float, float]] = {
     "clothes_reference": (0, 2),
     "clothes_self": (0, 1),
     "skin_self": (0, 0.5),
-    # from the frame before: way of the box in faces, and whether another track is the person's now
+    # since the previous frame: distance of the boxes in faces, and whether the track changed
     "jump": (0, 3),
     "track_changed": (0, 1),
 }
 PERSON_FEATURES: dict[str, tuple[float, float]] = {
     "coverage": (0, 1),
     "longest_absence": (0, 1),
-    # of the mean of the person's embeddings: less noisy than any frame's; and its margin to the other references
+    # of the mean embedding, which is less noisy than any frame's, and its margin to the other references
     "mean_similarity": (-0.2, 1),
     "mean_margin": (-1, 1.2),
     "tracks": (0, 1),
@@ -97,22 +99,24 @@ _PERSON_RANGE = np.array(list(PERSON_FEATURES.values())).T
 
 @dataclass(frozen=True, eq=False)
 class ClipFeatures:
-    frames_PTF: np.ndarray  # float32, in the order of FRAME_FEATURES; NaN for nothing to tell
-    person_PC: np.ndarray  # float32, in the order of PERSON_FEATURES
+    # float32, in the order of FRAME_FEATURES; NaN where undefined
+    frames_PTF: np.ndarray
+    # float32, in the order of PERSON_FEATURES; NaN where undefined
+    person_PC: np.ndarray
 
 
 def clip_features(clip: ClipFaces) -> ClipFeatures:
-    """In the order of `ClipFaces`' people."""
-    frames, person = [], []
+    """Features of all people in the order of `ClipFaces`."""
+    frames, people = [], []
     for p in range(len(clip.references)):
-        one = _Person(clip, p)
-        rows = [one.frame(t) for t in range(len(clip.frames))]
+        person = _PersonFeatures(clip, p)
+        rows = [person.frame(t) for t in range(len(clip.frames))]
         frames.append([[row.get(name, np.nan) for name in FRAME_FEATURES] for row in rows])
-        values = one.over_the_clip()
-        person.append([values.get(name, np.nan) for name in PERSON_FEATURES])
+        values = person.whole_clip()
+        people.append([values.get(name, np.nan) for name in PERSON_FEATURES])
     return ClipFeatures(
         np.clip(np.array(frames, np.float64), *_FRAME_RANGE).astype(np.float32),
-        np.clip(np.array(person, np.float64), *_PERSON_RANGE).astype(np.float32),
+        np.clip(np.array(people, np.float64), *_PERSON_RANGE).astype(np.float32),
     )
 
 
@@ -120,37 +124,37 @@ def _unit(vector_D: np.ndarray) -> np.ndarray:
     return vector_D / max(float(np.linalg.norm(vector_D)), 1e-12)
 
 
-class _Person:
-    """One person of the references through the frames."""
+class _PersonFeatures:
+    """Features of one person of the references."""
 
     def __init__(self, clip: ClipFaces, p: int):
         self.clip, self.p = clip, p
         self.face_of_T = clip.face_of_TP[:, p]
         self.seen = [t for t, f in enumerate(self.face_of_T) if f >= 0]
-        self.reference = clip.reference_looks[p]
+        self.reference = clip.reference_appearances[p]
         self.others = [q for q in range(len(clip.references)) if q != p]
         if self.seen:
-            looks = [self._look(t) for t in self.seen]
+            appearances = [self._appearance(t) for t in self.seen]
             self.embeddings = {t: self._face(t).embedding_D.astype(np.float64) for t in self.seen}
             self.sum_D = np.sum(list(self.embeddings.values()), axis=0)
             first = self.seen[: max(round(len(self.seen) / 5), 1)]
             self.first_D = _unit(np.sum([self.embeddings[t] for t in first], axis=0))
             self.best = max(self._similarity(t) for t in self.seen)
-            self.median_look = _median_look(looks)
+            self.median = _median_appearance(appearances)
 
     def frame(self, t: int) -> dict[str, float]:
         clip, p, f = self.clip, self.p, int(self.face_of_T[t])
         similarity_F = clip.similarities[t][:, p]
-        taken = {int(face) for face in clip.face_of_TP[t] if face >= 0}
-        free = [g for g in range(len(similarity_F)) if g not in taken]
+        assigned = {int(face) for face in clip.face_of_TP[t] if face >= 0}
+        unassigned = [g for g in range(len(similarity_F)) if g not in assigned]
         values = {
             "present": float(f >= 0),
-            "double": max((similarity_F[g] for g in free), default=0.0),
-            "extra_faces": self._extra(t, free, taken),
+            "double": max((similarity_F[g] for g in unassigned), default=0.0),
+            "extra_faces": self._extra_faces(t, unassigned, assigned),
         }
         if f < 0:
             return values
-        face, look, mine_D = self._face(t), self._look(t), self.embeddings[t]
+        face, appearance, own_D = self._face(t), self._appearance(t), self.embeddings[t]
         rivals = [similarity_F[g] for g in range(len(similarity_F)) if g != f]
         similarity = float(similarity_F[f])
         values |= {
@@ -158,55 +162,55 @@ class _Person:
             "margin_references": similarity - max((clip.similarities[t][f, q] for q in self.others), default=0.0),
             "margin_faces": similarity - max(rivals, default=0.0),
             "twin": max(
-                (float((mine_D * other.embedding_D).sum()) for g, other in enumerate(clip.frames[t]) if g != f),
+                (float((own_D * other.embedding_D).sum()) for g, other in enumerate(clip.frames[t]) if g != f),
                 default=0.0,
             ),
-            "first_similarity": float((mine_D * self.first_D).sum()),
+            "first_similarity": float((own_D * self.first_D).sum()),
             "below_best": similarity - self.best,
-            "sharpness_reference": look.sharpness - self.reference.sharpness,
-            "sharpness_self": look.sharpness - self.median_look.sharpness,
+            "sharpness_reference": appearance.sharpness - self.reference.sharpness,
+            "sharpness_self": appearance.sharpness - self.median.sharpness,
             "side_px": np.log2(side_px(face) / 112),
             "side_frame": np.log2(side_px(face) / min(clip.frame_size)),
-            "side_self": np.log2(side_px(face) / self.median_look.side_px),
+            "side_self": np.log2(side_px(face) / self.median.side_px),
             "detector_score": face.score,
-            "yaw": look.yaw,
-            "pitch": look.pitch,
-            "roll": look.roll,
-            "pose_reference": pose_change(look, self.reference),
-            "shape_reference": shape_change(look, self.reference),
-            "crop_reference": crop_change(look, self.reference),
-            "hair_reference": colour_distance(look.hair_6, self.reference.hair_6),
-            "clothes_reference": colour_distance(look.clothes_6, self.reference.clothes_6),
+            "yaw": appearance.yaw,
+            "pitch": appearance.pitch,
+            "roll": appearance.roll,
+            "pose_reference": pose_change(appearance, self.reference),
+            "shape_reference": shape_change(appearance, self.reference),
+            "crop_reference": crop_change(appearance, self.reference),
+            "hair_reference": colour_distance(appearance.hair_6, self.reference.hair_6),
+            "clothes_reference": colour_distance(appearance.clothes_6, self.reference.clothes_6),
         }
         if len(self.seen) > 1:
             values |= {
-                "self_similarity": float((mine_D * _unit(self.sum_D - mine_D)).sum()),
-                "shape_self": shape_change(look, self.median_look),
-                "crop_self": crop_change(look, self.median_look),
-                "hair_self": colour_distance(look.hair_6, self.median_look.hair_6),
-                "clothes_self": colour_distance(look.clothes_6, self.median_look.clothes_6),
-                "skin_self": colour_distance(look.skin_2, self.median_look.skin_2),
+                "self_similarity": float((own_D * _unit(self.sum_D - own_D)).sum()),
+                "shape_self": shape_change(appearance, self.median),
+                "crop_self": crop_change(appearance, self.median),
+                "hair_self": colour_distance(appearance.hair_6, self.median.hair_6),
+                "clothes_self": colour_distance(appearance.clothes_6, self.median.clothes_6),
+                "skin_self": colour_distance(appearance.skin_2, self.median.skin_2),
             }
         if earlier := [s for s in self.seen if s < t]:
             values |= self._since(earlier[-1], t)
         return values
 
     def _since(self, s: int, t: int) -> dict[str, float]:
-        """Against the last frame in which the person was seen."""
-        before, look = self._look(s), self._look(t)
+        """Compared with frame s, the last one before t in which the person was seen."""
+        before, after = self._appearance(s), self._appearance(t)
         track = [self.clip.tracks[u][self.face_of_T[u]] for u in (s, t)]
         return {
             "previous_similarity": float((self.embeddings[s] * self.embeddings[t]).sum()),
-            "pose_previous": pose_change(before, look),
-            "shape_previous": shape_change(before, look),
-            "crop_previous": crop_change(before, look),
-            "eyes_previous": eyes_change(before, look),
-            "mouth_previous": mouth_change(before, look),
+            "pose_previous": pose_change(before, after),
+            "shape_previous": shape_change(before, after),
+            "crop_previous": crop_change(before, after),
+            "eyes_previous": eyes_change(before, after),
+            "mouth_previous": mouth_change(before, after),
             "jump": distance_in_faces(self._face(s), self._face(t)),
             "track_changed": float(track[0] != track[1]),
         }
 
-    def over_the_clip(self) -> dict[str, float]:
+    def whole_clip(self) -> dict[str, float]:
         clip, p, reference = self.clip, self.p, self.reference
         num_frames = len(clip.frames)
         gaps = np.diff([-1, *self.seen, num_frames]) - 1
@@ -230,24 +234,26 @@ class _Person:
             values |= {"mean_similarity": float(similarity_P[p]), "mean_margin": float(similarity_P[p]) - rival}
         return values
 
-    def _face(self, t: int):
+    def _face(self, t: int) -> Face:
         return self.clip.frames[t][self.face_of_T[t]]
 
-    def _look(self, t: int) -> Look:
-        return self.clip.looks[t][self.face_of_T[t]]
+    def _appearance(self, t: int) -> FaceAppearance:
+        return self.clip.appearances[t][self.face_of_T[t]]
 
     def _similarity(self, t: int) -> float:
         return float(self.clip.similarities[t][self.face_of_T[t], self.p])
 
-    def _extra(self, t: int, free: list[int], taken: set[int]) -> float:
+    def _extra_faces(self, t: int, unassigned: list[int], assigned: set[int]) -> float:
         faces = self.clip.frames[t]
-        if not free:
+        if not unassigned:
             return 0.0
-        usual = np.median([side_px(faces[g]) for g in taken]) if taken else max(side_px(face) for face in faces)
-        return float(sum(min(side_px(faces[g]) / usual, 1.0) for g in free))
+        usual_px = (
+            np.median([side_px(faces[g]) for g in assigned]) if assigned else max(side_px(face) for face in faces)
+        )
+        return float(sum(min(side_px(faces[g]) / usual_px, 1.0) for g in unassigned))
 
 
-def _median_look(looks: list[Look]) -> Look:
-    """Each number's median, so that a few odd frames don't move what they are compared with."""
-    names = Look.__dataclass_fields__
-    return Look(**{name: np.median([getattr(look, name) for look in looks], axis=0) for name in names})
+def _median_appearance(appearances: list[FaceAppearance]) -> FaceAppearance:
+    """The median of each measurement, which a few odd frames do not change."""
+    names = FaceAppearance.__dataclass_fields__
+    return FaceAppearance(**{name: np.median([getattr(a, name) for a in appearances], axis=0) for name in names})

@@ -1,8 +1,8 @@
-"""Faces of sampled frames linked into tracks: one track is one face that stays in the clip.
+"""Linking of faces over sampled frames into tracks: a track is one face that stays in the clip.
 
-Sampled frames lie a third of a second apart, so boxes of one face often don't overlap; nearness is told in widths of
-the face. A face that is replaced where it stands goes on in its track (that is what drift is read from); two people
-who cross are kept apart by what the face network sees.
+Sampled frames are about a third of a second apart, so that boxes of one face often do not overlap; distances are
+measured in widths of the face. If another face replaces a face in the same place, the track continues (drift features
+depend on that); two people who cross are kept apart by their embeddings.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..recognition.face import Face
 
 @dataclass(frozen=True)
 class TrackRule:
-    # a track that was not seen for more frames than this is closed
+    # a track without a face for more frames than this is closed
     max_gap_frames: int = 4
-    # what a cosine similarity of 1 counts against standing in the same place at the same size, which counts 1
+    # weight of a cosine similarity of 1; the same place at the same size weighs 1
     similarity_weight: float = 2.0
-    # a face joins a track at this much or more: from the same place whoever it is, from anywhere at a cosine of 0.4
+    # least affinity at which a face joins a track: reached in the same place by any face, anywhere at a cosine of 0.4
     min_affinity: float = 0.8
 
 
@@ -31,10 +31,11 @@ class _Track:
     number: int
     face: Face
     last_frame: int
-    sum_D: np.ndarray = field(repr=False)  # float64, of its embeddings
+    # float64, of its embeddings
+    sum_D: np.ndarray = field(repr=False)
 
     def affinity(self, face: Face, frame: int, rule: TrackRule) -> float:
-        """In [0, 1 + similarity_weight]; nearness halves with every frame in which the track was not seen."""
+        """In [0, 1 + similarity_weight]; nearness halves with every frame without a face of the track."""
         embedding_D = face.embedding_D.astype(np.float64)
         to_mean = float((embedding_D * self.sum_D).sum() / max(np.linalg.norm(self.sum_D), 1e-12))
         to_last = float((embedding_D * self.face.embedding_D).sum())
@@ -52,38 +53,38 @@ def centre(face: Face) -> tuple[float, float]:
 
 
 def side_px(face: Face) -> float:
-    """Side of a square as large as the face's box."""
+    """Side of a square with the area of the face's box."""
     return max(face.area_px, 1e-9) ** 0.5
 
 
 def distance_in_faces(a: Face, b: Face) -> float:
-    """Between two boxes' centres, in sides of the larger face."""
+    """Distance of two boxes' centres, in sides of the larger face."""
     (ax, ay), (bx, by) = centre(a), centre(b)
     return float(np.hypot(ax - bx, ay - by) / max(side_px(a), side_px(b)))
 
 
 def nearness_of(a: Face, b: Face) -> float:
-    """1 for equal boxes, about 0.4 one face's width apart, towards 0; times the ratio of the sides."""
+    """1 for equal boxes, about 0.4 at a distance of one face's width, towards 0; times the ratio of the sides."""
     sides = sorted((side_px(a), side_px(b)))
     return float(np.exp(-(distance_in_faces(a, b) ** 2)) * sides[0] / sides[1])
 
 
 def link(frames: Sequence[Sequence[Face]], rule: TrackRule = TrackRule()) -> tuple[tuple[int, ...], ...]:
-    """The number of each face's track, frame by frame, in the order of the faces; numbered as they appear."""
+    """For each frame the track number of each of its faces; tracks are numbered as they appear."""
     tracks: list[_Track] = []
     numbers = []
     for t, faces in enumerate(frames):
         open_tracks = [track for track in tracks if t - track.last_frame <= rule.max_gap_frames + 1]
         affinity_KF = np.array([[track.affinity(face, t, rule) for face in faces] for track in open_tracks])
-        of_face: dict[int, _Track] = {}
+        track_of_face: dict[int, _Track] = {}
         if affinity_KF.size:
             for k, f in zip(*linear_sum_assignment(affinity_KF, maximize=True), strict=True):
                 if affinity_KF[k, f] >= rule.min_affinity:
-                    of_face[int(f)] = open_tracks[k]
+                    track_of_face[int(f)] = open_tracks[k]
                     open_tracks[k].add(faces[f], t)
         for f, face in enumerate(faces):
-            if f not in of_face:
-                of_face[f] = _Track(len(tracks), face, t, face.embedding_D.astype(np.float64))
-                tracks.append(of_face[f])
-        numbers.append(tuple(of_face[f].number for f in range(len(faces))))
+            if f not in track_of_face:
+                track_of_face[f] = _Track(len(tracks), face, t, face.embedding_D.astype(np.float64))
+                tracks.append(track_of_face[f])
+        numbers.append(tuple(track_of_face[f].number for f in range(len(faces))))
     return tuple(numbers)

@@ -1,9 +1,9 @@
-"""The head of `face-tracks`: numbers of each person and frame to one reward.
+"""The reward head of `face-tracks`: a small network from features of people and frames to one reward.
 
-Each person by themselves: numbers standardised, a convolution over time, pools over frames. Then the people together:
-mean and minimum, so that the worst person counts. A few heads of different seeds are averaged.
+Each person on their own: standardized features, a convolution over time, pooling over frames. Then all people together:
+mean and minimum, so that the worst person counts. Several members of different seeds are averaged.
 
-N samples, P people, T frames, F frame features, C person features; H hidden.
+N samples, P people, T frames, F frame features, C person features, H hidden, V person vector, M members.
 """
 
 from __future__ import annotations
@@ -26,42 +26,46 @@ from reward_model.folder import CONFIG, WEIGHTS, CheckpointError
 from .features import FRAME_FEATURES, PERSON_FEATURES, REVISION, ClipFeatures
 
 KIND = "face-tracks"
-# a standardised number beyond this says no more
+# standardized features are clipped to this
 _LIMIT = 4.0
 
 
 @dataclass(frozen=True)
 class TrackHeadConfig:
+    """Stored as config.json beside the weights."""
+
     hidden: int = 24
-    # of the vector that is pooled over people
+    # size of the vector that is pooled over people
     person_width: int = 24
     num_members: int = 1
-    # names, in order, so that a head never reads other numbers than it was trained on
+    # names in order: a head that was trained on other features is refused
     frame_features: tuple[str, ...] = tuple(FRAME_FEATURES)
     person_features: tuple[str, ...] = tuple(PERSON_FEATURES)
     features_revision: int = REVISION
-    # SHA-256 of the two face networks whose numbers it learned from
+    # SHA-256 of the two face networks that it was trained with
     detector_sha256: str = ""
     embedder_sha256: str = ""
-    # how it was trained: data, seeds, accuracies; decides no score
+    # data, seeds and accuracies of the training; without influence on scores
     training: dict[str, Any] | None = None
-    # of the file of weights
+    # of the weights' file
     weights_sha256: str = ""
 
     @property
     def fingerprint(self) -> str:
-        """Of all that decides a score."""
-        deciding = {key: value for key, value in asdict(self).items() if key != "training"}
-        return sha256(dumps(deciding, sort_keys=True).encode()).hexdigest()
+        """SHA-256 of everything that decides a score."""
+        score_relevant = {key: value for key, value in asdict(self).items() if key != "training"}
+        return sha256(dumps(score_relevant, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureBatch:
-    """Samples side by side, padded. A padded person or frame is all NaN."""
+    """Samples padded to equal sizes. A padded person or frame is all NaN."""
 
-    frames_NPTF: Tensor  # float32
+    # float32
+    frames_NPTF: Tensor
     person_NPC: Tensor
-    people_NP: Tensor  # bool: a person, no padding
+    # bool: False for padding
+    people_NP: Tensor
 
     @classmethod
     def of(cls, clips: Sequence[ClipFeatures]) -> FeatureBatch:
@@ -82,7 +86,7 @@ class FeatureBatch:
         return len(self.people_NP)
 
     def padded(self, num_people: int, num_frames: int) -> FeatureBatch:
-        """To at least these sizes."""
+        """Padded to at least these sizes."""
         more_people = max(num_people - self.people_NP.shape[1], 0)
         more_frames = max(num_frames - self.frames_NPTF.shape[2], 0)
         pad = nn.functional.pad
@@ -93,7 +97,7 @@ class FeatureBatch:
         )
 
     def with_more(self, other: FeatureBatch) -> FeatureBatch:
-        """Both batches in one, the other's samples after these."""
+        """Both batches in one, the other's samples last."""
         sizes = [max(a, b) for a, b in zip(self.frames_NPTF.shape[1:3], other.frames_NPTF.shape[1:3], strict=True)]
         a, b = self.padded(*sizes), other.padded(*sizes)
         return FeatureBatch(
@@ -104,23 +108,25 @@ class FeatureBatch:
 
 
 class _Member(nn.Module):
+    """The network of one seed. Parameter names are those of stored weights."""
+
     def __init__(self, config: TrackHeadConfig):
         super().__init__()
         F, C, H = len(config.frame_features), len(config.person_features), config.hidden
         self.embed = nn.Linear(F, H)
-        # a convolution over three frames, as one product: convolutions share tiny work among threads, which wait
+        # a convolution over three frames as one matrix product: a convolution would spread tiny work over threads
         self.time = nn.Linear(3 * H, H)
         self.attention = nn.Linear(H, 1)
-        # pools of the raw numbers (mean, least, most, spread), of hidden ones (mean, most, attended), and the person's
+        # pooled features (mean, min, max, std), pooled hidden units (mean, max, attention), and person features
         self.person = nn.Sequential(nn.Linear(4 * F + 3 * H + C, 2 * H), nn.GELU(), nn.Dropout(0.1))
         self.vector = nn.Linear(2 * H, config.person_width)
         self.out = nn.Sequential(nn.Linear(2 * config.person_width, H), nn.GELU(), nn.Linear(H, 1))
-        # a straight way for what counts most, so that little data already ranks by it
+        # a linear shortcut, so that little data suffices to rank by the main features
         self.straight = nn.Linear(2 * config.person_width, 1)
 
-    def forward(self, z_NPTF: Tensor, known_NPTF: Tensor, w_NPC: Tensor, people_NP: Tensor) -> Tensor:
-        """Standardised numbers with 0 where unknown -> [N]."""
-        frames_NPT1 = known_NPTF.any(-1, keepdim=True)
+    def forward(self, z_NPTF: Tensor, defined_NPTF: Tensor, w_NPC: Tensor, people_NP: Tensor) -> Tensor:
+        """[N] rewards from standardized features, which are 0 where they are undefined."""
+        frames_NPT1 = defined_NPTF.any(-1, keepdim=True)
         hidden = nn.functional.gelu(self.embed(z_NPTF)) * frames_NPT1
         ends = nn.functional.pad(hidden, (0, 0, 1, 1))
         three = torch.cat([ends[:, :, :-2], hidden, ends[:, :, 2:]], -1)
@@ -132,27 +138,27 @@ class _Member(nn.Module):
             hidden.masked_fill(~frames_NPT1, -1e4).amax(2).clamp(min=-1e3),
             (hidden * scores.softmax(2)).sum(2),
         ]
-        features = torch.cat([*_pools(z_NPTF, known_NPTF), *pooled_hidden, w_NPC], -1)
+        features = torch.cat([*_pools(z_NPTF, defined_NPTF), *pooled_hidden, w_NPC], -1)
         vector_NPV = self.vector(self.person(features))
         mean = (vector_NPV * people_NP[..., None]).sum(1) / people_NP.sum(1, keepdim=True)
-        least = vector_NPV.masked_fill(~people_NP[..., None], torch.inf).amin(1)
-        both = torch.cat([mean, least], -1)
+        minimum = vector_NPV.masked_fill(~people_NP[..., None], torch.inf).amin(1)
+        both = torch.cat([mean, minimum], -1)
         return (self.out(both) + self.straight(both)).squeeze(-1)
 
 
-def _pools(z_NPTF: Tensor, known_NPTF: Tensor) -> list[Tensor]:
-    """Mean, least, most and spread over the frames where a number is known; 0 where none is."""
-    count = known_NPTF.sum(2)
-    mean = (z_NPTF * known_NPTF).sum(2) / count.clamp(min=1)
-    least = z_NPTF.masked_fill(~known_NPTF, torch.inf).amin(2)
-    most = z_NPTF.masked_fill(~known_NPTF, -torch.inf).amax(2)
-    spread = (((z_NPTF - mean[:, :, None]) * known_NPTF).square().sum(2) / count.clamp(min=1) + 1e-6).sqrt()
+def _pools(z_NPTF: Tensor, defined_NPTF: Tensor) -> list[Tensor]:
+    """Mean, min, max and std over the frames where a feature is defined; 0 where it never is (std: 1e-3)."""
+    count = defined_NPTF.sum(2)
+    mean = (z_NPTF * defined_NPTF).sum(2) / count.clamp(min=1)
+    lowest = z_NPTF.masked_fill(~defined_NPTF, torch.inf).amin(2)
+    highest = z_NPTF.masked_fill(~defined_NPTF, -torch.inf).amax(2)
+    std = (((z_NPTF - mean[:, :, None]) * defined_NPTF).square().sum(2) / count.clamp(min=1) + 1e-6).sqrt()
     none = count == 0
-    return [mean, least.masked_fill(none, 0.0), most.masked_fill(none, 0.0), spread]
+    return [mean, lowest.masked_fill(none, 0.0), highest.masked_fill(none, 0.0), std]
 
 
 class TrackHead(nn.Module):
-    """All members and the statistics that standardise their input. float32, on the CPU."""
+    """All members, and the statistics that standardize their input. float32, on the CPU."""
 
     frame_mean: Tensor
     frame_std: Tensor
@@ -168,24 +174,23 @@ class TrackHead(nn.Module):
         self.members = nn.ModuleList(_Member(config) for _ in range(config.num_members))
 
     def set_statistics(self, batch: FeatureBatch) -> None:
-        """Mean and spread of each number over a training set."""
+        """Sets mean and standard deviation of each feature over a training set."""
         for name, values, size in (("frame", batch.frames_NPTF, -1), ("person", batch.person_NPC, -1)):
             flat = values.reshape(-1, values.shape[size]).double()
-            known = ~flat.isnan()
-            count = known.sum(0).clamp(min=1)
+            count = (~flat.isnan()).sum(0).clamp(min=1)
             mean = flat.nan_to_num(0.0).sum(0) / count
             std = (((flat - mean).nan_to_num(0.0) ** 2).sum(0) / count).sqrt()
             getattr(self, f"{name}_mean").copy_(mean)
-            # a number that never changed in training says nothing
+            # a feature that is constant in training is ignored
             getattr(self, f"{name}_std").copy_(torch.where(std > 1e-4, std, torch.full_like(std, 1e4)))
 
     def per_member(self, batch: FeatureBatch) -> Tensor:
-        """[members, N]"""
-        known = ~batch.frames_NPTF.isnan()
+        """[M, N] float32."""
+        defined = ~batch.frames_NPTF.isnan()
         z = (batch.frames_NPTF - self.frame_mean) / self.frame_std
         w = (batch.person_NPC - self.person_mean) / self.person_std
         z, w = (values.clamp(-_LIMIT, _LIMIT).nan_to_num(0.0) for values in (z, w))
-        return torch.stack([member(z, known, w, batch.people_NP) for member in self.members])
+        return torch.stack([member(z, defined, w, batch.people_NP) for member in self.members])
 
     def forward(self, batch: FeatureBatch) -> Tensor:
         """[N] float32 rewards: the members' mean."""
@@ -193,7 +198,7 @@ class TrackHead(nn.Module):
 
 
 def load_head(folder: Path) -> TrackHead:
-    """CheckpointError says what is wrong with the folder."""
+    """CheckpointError for a missing, damaged or unfitting file."""
     config = read_head_config(folder)
     data = (folder / WEIGHTS).read_bytes()
     if sha256(data).hexdigest() != config.weights_sha256:
@@ -210,7 +215,7 @@ def load_head(folder: Path) -> TrackHead:
 
 
 def read_head_config(folder: Path) -> TrackHeadConfig:
-    """CheckpointError where the folder holds no head, or one for other features than this version computes."""
+    """CheckpointError if the folder holds no head, or one for other features than this version computes."""
     missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
     if missing:
         raise CheckpointError(f"{folder} lacks {', '.join(missing)}: it holds no face-tracks head")
@@ -225,9 +230,9 @@ def read_head_config(folder: Path) -> TrackHeadConfig:
         config = TrackHeadConfig(**values)
     except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / CONFIG} isn't a face-tracks head's: {error}") from None
-    now = TrackHeadConfig()
+    current = TrackHeadConfig()
     for name in ("frame_features", "person_features", "features_revision"):
-        if getattr(config, name) != getattr(now, name):
+        if getattr(config, name) != getattr(current, name):
             raise CheckpointError(
                 f"the head in {folder} was trained on other {name.replace('_', ' ')} than this version computes; "
                 "train it again: identity-reward train-reward face-tracks"

@@ -1,4 +1,4 @@
-"""Pictures of ten synthetic people (OpenPeople), and clips made of them in memory."""
+"""Photographs of ten synthetic people (OpenPeople), and clips composed of them in memory."""
 
 from collections.abc import Callable
 from functools import cache
@@ -17,16 +17,16 @@ CURATED = Path(openpeople.__file__).parent / "data/curated"
 
 
 @cache
-def _picture(person: int, name: str) -> np.ndarray:
+def _photograph(person: int, name: str) -> np.ndarray:
     image = Image.open(CURATED / f"P{person:03d}/assets/{name}.jpg").convert("RGB")
     image.thumbnail((1024, 1024))
     return np.array(image)
 
 
 @pytest.fixture(scope="session")
-def picture() -> Callable[[int, str], np.ndarray]:
+def photograph() -> Callable[[int, str], np.ndarray]:
     """(person, name) -> [H, W, 3] uint8, longer side 1024."""
-    return _picture
+    return _photograph
 
 
 @pytest.fixture(scope="session")
@@ -37,19 +37,19 @@ def scorer() -> ArcFaceScorer:
 
 
 @pytest.fixture(scope="session")
-def references(picture) -> Callable[..., ReferenceSet]:
+def references(photograph) -> Callable[..., ReferenceSet]:
     """The studio portraits of the people with these numbers."""
-    return lambda *people: ReferenceSet(tuple(picture(person, "studio_portrait") for person in people))
+    return lambda *people: ReferenceSet(tuple(photograph(person, "studio_portrait") for person in people))
 
 
 @pytest.fixture(scope="session")
-def scene(picture) -> Callable[..., np.ndarray]:
-    """People side by side, [480, 320 * people, 3] uint8; None is an empty place."""
+def scene(photograph) -> Callable[..., np.ndarray]:
+    """People side by side, [480, 320 * people, 3] uint8; None leaves a panel empty."""
 
     def panel(person: int | None) -> np.ndarray:
         if person is None:
             return np.full((480, 320, 3), 90, np.uint8)
-        return cv2.resize(picture(person, "amateur_selfie"), (320, 480), interpolation=cv2.INTER_AREA)
+        return cv2.resize(photograph(person, "amateur_selfie"), (320, 480), interpolation=cv2.INTER_AREA)
 
     return lambda *people: np.concatenate([panel(person) for person in people], axis=1)
 
@@ -68,5 +68,5 @@ def sample(references, scene) -> Callable[..., Sample]:
 
 @pytest.fixture(scope="session")
 def score(scorer):
-    """Sample -> Score, by the three verbs; another scorer may be given."""
+    """Sample -> Score, by `scorer` or another one."""
     return lambda sample, by=scorer: by.postprocess(by.forward([by.preprocess(sample)])[0])

@@ -1,7 +1,6 @@
-"""The scorer, on a head with random weights where a trained one isn't needed."""
+"""The scorer, mostly with a reward head of random weights."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +8,7 @@ import torch
 
 from identity_reward_client.errors import NonFiniteReward, ReferenceWithoutFace
 from reward_model.faces.face_tracks import SAMPLING, FaceTracksScorer, TrackReward, load_folder
-from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
-from reward_model.faces.tracks.reward_head import FeatureBatch, TrackHead, TrackHeadConfig, load_head
+from reward_model.faces.tracks.reward_head import TrackHead, TrackHeadConfig
 from reward_model.folder import CONFIG, WEIGHTS, CheckpointError
 from reward_model.registry import load_scorer
 from reward_model.training.face_tracks.task import write_ensemble
@@ -32,9 +30,9 @@ def head(scorer):
 
 @pytest.fixture(scope="module")
 def tracks(scorer, head):
-    made = FaceTracksScorer(scorer.reader, head)
-    made.warm_up()
-    return made
+    tracks = FaceTracksScorer(scorer.reader, head)
+    tracks.warm_up()
+    return tracks
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +42,8 @@ def folder(head, tmp_path_factory):
     return path
 
 
-def random_clip(people: int, frames: int, seed: int) -> ClipFeatures:
-    draw = np.random.Generator(np.random.Philox(seed))
-    frames_PTF = draw.normal(size=(people, frames, len(FRAME_FEATURES))).astype(np.float32)
-    frames_PTF[draw.uniform(size=frames_PTF.shape) < 0.2] = np.nan
-    return ClipFeatures(frames_PTF, draw.normal(size=(people, len(PERSON_FEATURES))).astype(np.float32))
-
-
 @pytest.mark.parametrize("order", [(5, 1, 9), (9, 5, 1), (1, 9, 5)])
-def test_the_order_of_references_changes_no_bit_of_the_reward(sample, score, tracks, order):
+def test_reward_does_not_depend_on_the_order_of_references(sample, score, tracks, order):
     frames = (1, 5, 8), (5, None, 9), (1, 5, 9)
     base, other = score(sample((1, 5, 9), *frames), tracks), score(sample(order, *frames), tracks)
     assert base.reward == other.reward
@@ -61,14 +52,14 @@ def test_the_order_of_references_changes_no_bit_of_the_reward(sample, score, tra
         assert people[person] == {**base.details["people"][index], "reference_index": order.index(person)}
 
 
-def test_company_in_the_batch_changes_no_bit(tracks, sample):
+def test_score_does_not_depend_on_other_samples_of_the_batch(tracks, sample):
     clips = [sample((1, 5), (1, 5)), sample((9,), (1, 5), (9, None)), sample((5, 8, 1), (None, 1), (8, 5))]
     alone = [tracks.postprocess(tracks.forward([tracks.preprocess(clip)])[0]) for clip in clips]
     together = tracks.forward([tracks.preprocess(clip) for clip in reversed(clips)])
     assert [tracks.postprocess(raw) for raw in reversed(together)] == alone
 
 
-def test_details_are_plain_json_and_say_who_was_where(tracks, sample, score):
+def test_details_are_plain_json_with_people_and_tracks(tracks, sample, score):
     details = score(sample((1, 5), (1, 5), (1, None), (None, None)), tracks).details
     assert json.loads(json.dumps(details, allow_nan=False)) == details
     first, second = details["people"]
@@ -83,7 +74,7 @@ def test_details_are_plain_json_and_say_who_was_where(tracks, sample, score):
     assert longest["similarities"][0] > 0.6 > longest["similarities"][1]
 
 
-def test_a_clip_without_any_face_has_a_reward_and_no_coverage(tracks, sample, score):
+def test_clip_without_any_face_has_a_reward_and_no_coverage(tracks, sample, score):
     scored = score(sample((1,), (None,), (None,)), tracks)
     assert np.isfinite(scored.reward)
     assert scored.details["people"][0]["coverage"] == 0
@@ -91,20 +82,20 @@ def test_a_clip_without_any_face_has_a_reward_and_no_coverage(tracks, sample, sc
     assert scored.details["tracks"] == []
 
 
-def test_a_reference_without_a_face_is_an_error(tracks, sample):
+def test_reference_without_a_face_is_an_error(tracks, sample):
     good = sample((1,), (1,))
     blank = np.full((300, 400, 3), 200, np.uint8)
     with pytest.raises(ReferenceWithoutFace, match="reference 1"):
         tracks.preprocess(Sample(ReferenceSet((good.references.images[0], blank)), good.video))
 
 
-def test_a_reward_that_is_not_finite_is_an_error(tracks, sample):
+def test_reward_that_is_not_finite_is_an_error(tracks, sample):
     raw = tracks.forward([tracks.preprocess(sample((1,), (1,)))])[0]
     with pytest.raises(NonFiniteReward):
         tracks.postprocess(TrackReward(float("nan"), raw.clip, raw.features))
 
 
-def test_a_head_is_small_and_comes_back_from_its_folder_as_it_was(folder, head, tracks, sample, score):
+def test_head_is_small_and_is_loaded_as_it_was_saved(folder, head, tracks, sample, score):
     assert sum(path.stat().st_size for path in folder.iterdir()) < 1 << 20
     again = load_scorer(str(folder))
     assert again.info.fingerprint == load_folder(folder).info.fingerprint
@@ -114,7 +105,7 @@ def test_a_head_is_small_and_comes_back_from_its_folder_as_it_was(folder, head, 
     assert SAMPLING.count(80, 16.0) == 16
 
 
-def test_the_fingerprint_follows_the_weights(folder, head, tmp_path):
+def test_fingerprint_depends_on_the_weights(folder, head, tmp_path):
     other = TrackHead(head.config)
     other.load_state_dict(head.state_dict())
     with torch.no_grad():
@@ -124,7 +115,7 @@ def test_the_fingerprint_follows_the_weights(folder, head, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("damage", "message"),
     [
         (lambda folder: (folder / WEIGHTS).unlink(), r"lacks model\.safetensors"),
         (lambda folder: (folder / WEIGHTS).write_bytes(b"\0" * 99), "damaged or was replaced"),
@@ -136,42 +127,16 @@ def test_the_fingerprint_follows_the_weights(folder, head, tmp_path):
         (lambda folder: edit(folder, embedder_sha256="0" * 64), "trained with another face embedder"),
     ],
 )
-def test_what_is_wrong_with_a_folder_is_said(folder, tmp_path, harm, told):
+def test_broken_folder_is_refused_with_the_reason(folder, tmp_path, damage, message):
     broken = tmp_path / "broken"
     broken.mkdir()
     for path in folder.iterdir():
         (broken / path.name).write_bytes(path.read_bytes())
-    harm(broken)
-    with pytest.raises(CheckpointError, match=told):
+    damage(broken)
+    with pytest.raises(CheckpointError, match=message):
         load_folder(broken)
 
 
 def edit(folder, **changes) -> None:
     path = folder / CONFIG
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def test_padding_doesn_t_move_a_reward(head):
-    clips = [random_clip(1, 5, 1), random_clip(3, 16, 2), random_clip(2, 1, 3)]
-    together = head(FeatureBatch.of(clips))
-    alone = torch.cat([head(FeatureBatch.of([clip])) for clip in clips])
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
-
-
-def test_no_features_make_a_reward_that_is_not_finite(head):
-    clip = random_clip(2, 4, 5)
-    nothing = replace(clip, frames_PTF=np.full_like(clip.frames_PTF, np.nan))
-    far = replace(clip, frames_PTF=clip.frames_PTF * 1e6, person_PC=clip.person_PC * 1e6)
-    assert torch.isfinite(head(FeatureBatch.of([nothing, far]))).all()
-
-
-def test_numbers_that_never_change_in_training_are_ignored(folder):
-    head = load_head(folder)
-    clips = [random_clip(2, 4, seed) for seed in range(3)]
-    for clip in clips:
-        clip.frames_PTF[..., 5] = 0.25
-    head.set_statistics(FeatureBatch.of(clips))
-    changed = replace(clips[0], frames_PTF=clips[0].frames_PTF.copy())
-    changed.frames_PTF[..., 5] = 1.0
-    a, b = head(FeatureBatch.of([clips[0], changed]))
-    assert float(a) == pytest.approx(float(b), abs=1e-3)

@@ -1,4 +1,4 @@
-"""TLS and mTLS with certificates of an authority made for the test, and what is said of files that won't do."""
+"""TLS and mTLS with certificates of a test authority, and errors of unusable files."""
 
 import pytest
 import trustme
@@ -27,7 +27,7 @@ class Files:
     @staticmethod
     def _pair(folder, name, issued):
         certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
-        certificate.write_bytes(b"".join(one.bytes() for one in issued.cert_chain_pems))
+        certificate.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(key)
         return certificate, key
 
@@ -58,12 +58,12 @@ async def served(target: str, **options) -> bool:
         await client.close()
 
 
-async def test_a_client_that_knows_the_authority_is_answered(port, files):
+async def test_a_client_that_trusts_the_authority_is_answered(port, files):
     assert await served(f"grpcs://localhost:{port}", ca_path=files.ca)
     assert await served(f"grpcs://127.0.0.1:{port}", ca_path=files.ca)
 
 
-async def test_no_client_talks_to_a_server_that_it_can_not_check(port, files):
+async def test_a_client_that_does_not_trust_the_authority_refuses_the_server(port, files):
     assert not await served(f"grpcs://localhost:{port}")
     assert not await served(f"grpcs://localhost:{port}", ca_path=files.stranger[0])
 
@@ -100,7 +100,7 @@ def test_good_files_pass(files):
         ("server", "server_key", "text", "grpc_tls_client_ca .*text.pem holds no PEM certificate"),
     ],
 )
-def test_files_that_will_not_do_are_named(files, certificate, key, client_ca, says):
+def test_unusable_files_are_named(files, certificate, key, client_ca, says):
     paths = {
         "gone": files.gone, "text": files.text, "server": files.server[0], "server_key": files.server[1],
         "client_key": files.client[1],
@@ -122,6 +122,6 @@ def test_files_that_will_not_do_are_named(files, certificate, key, client_ca, sa
         ({"grpc_keepalive_s": "0"}, "grpc_keepalive_s"),
     ],
 )
-def test_settings_that_make_no_sense(given, says):
+def test_inconsistent_settings_are_refused(given, says):
     with pytest.raises(SettingsError, match=says):
         flat_settings(**given)

@@ -44,12 +44,12 @@ def address():
 
 @pytest.fixture
 def connection(address):
-    with socket.create_connection(address, timeout=10) as connection:
+    with socket.create_connection(address, timeout=30) as connection:
         yield connection
 
 
 def read(connection) -> bytes:
-    """Everything until the server hangs up."""
+    """Everything until the server closes the connection."""
     data = b""
     with suppress(ConnectionError):
         while chunk := connection.recv(1 << 16):
@@ -68,7 +68,7 @@ def receive(connection, end: bytes, count: int = 1) -> bytes:
 
 
 def send(connection, data: bytes) -> None:
-    with suppress(ConnectionError):  # the server may have hung up already
+    with suppress(ConnectionError):  # the server may have closed the connection already
         connection.sendall(data)
 
 
@@ -88,7 +88,7 @@ POST = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     ],
     ids=["5000 headers", "a value of 1 MB", "a name of 1 MB", "a URL of 1 MB", "99 headers of 1 kB", "2 MB of nothing"],
 )
-def test_long_heads_are_431_and_the_end(connection, head):
+def test_a_head_that_is_too_long_is_431_and_closes_the_connection(connection, head):
     seen.clear()
     send(connection, head)
     assert read(connection).startswith(b"HTTP/1.1 431 ")
@@ -101,20 +101,20 @@ def test_a_head_that_fits_is_served(connection):
 
 
 @pytest.mark.parametrize("start", [b"", b"G", GET, GET + b"X: ", b"\r\n"])
-def test_heads_that_do_not_come_are_408_and_the_end(connection, start):
+def test_a_head_that_does_not_come_is_408_and_closes_the_connection(connection, start):
     started = time.monotonic()
     send(connection, start)
     assert read(connection).startswith(b"HTTP/1.1 408 ")
-    assert 0.3 < time.monotonic() - started < 5
+    assert time.monotonic() - started > 0.3
 
 
 @pytest.mark.parametrize("drop", [b"X: y\r\n", b"\r\n"], ids=["headers", "empty lines"])
-def test_a_byte_now_and_then_does_not_hold_the_connection(connection, drop):
-    started = time.monotonic()
+def test_a_head_that_trickles_in_ends_the_connection(connection, drop):
     connection.sendall(GET if drop != b"\r\n" else b"\r\n")
     connection.settimeout(0.05)
-    data = b""
-    while time.monotonic() - started < 5:
+    data = None
+    # at 20 drops a second, MAX_HEADERS alone would end the first head after 5 s, and nothing the empty lines
+    for _ in range(MAX_HEADERS - 20):
         send(connection, drop)
         try:
             data = connection.recv(1 << 16)
@@ -122,9 +122,10 @@ def test_a_byte_now_and_then_does_not_hold_the_connection(connection, drop):
         except TimeoutError:
             continue
         except ConnectionError:
+            data = b""
             break
+    assert data is not None, "the connection is still open"
     assert data.startswith(b"HTTP/1.1 408 ") or not data
-    assert time.monotonic() - started < 2
 
 
 def test_an_idle_connection_is_kept_for_the_next_request(connection):
@@ -134,13 +135,11 @@ def test_an_idle_connection_is_kept_for_the_next_request(connection):
         time.sleep(0.5)  # longer than a head may take
 
 
-def test_empty_lines_between_requests_do_not_keep_it(connection):
+def test_empty_lines_between_requests_do_not_keep_the_connection(connection):
     send(connection, GET + b"\r\n")
     assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
-    started = time.monotonic()
-    send(connection, b"\r\n")
+    send(connection, b"\r\n")  # the connection's own timeout is below the 60 s of idle connections
     assert read(connection).startswith(b"HTTP/1.1 408 ")
-    assert time.monotonic() - started < 2
 
 
 def test_a_slow_body_is_not_a_slow_head(connection):
@@ -168,7 +167,7 @@ def test_trailers_are_dropped_and_bounded(connection, address):
     assert b"1 bytes" in connection.recv(1 << 16)
     assert not any(name == b"x" for name, _ in seen[-1]["headers"])
     for flood in (b"X: y\r\n" * 100_000, b"X: " + b"y" * (1 << 20), b"X" * (1 << 20)):
-        with socket.create_connection(address, timeout=10) as other:
+        with socket.create_connection(address, timeout=30) as other:
             send(other, POST + b"1\r\nx\r\n0\r\n" + flood)
             assert b"200 OK" not in read(other)
 
@@ -186,21 +185,21 @@ def test_pipelined_requests_are_answered_in_turn(connection):
     assert data.count(b"200 OK") == 3
 
 
-def test_slow_callers_block_nobody(address):
+def test_slow_callers_do_not_block_others(address):
     slow = [socket.create_connection(address) for _ in range(50)]
-    for one in slow:
-        send(one, GET)
+    for caller in slow:
+        send(caller, GET)
     started = time.monotonic()
-    with socket.create_connection(address, timeout=10) as quick:
+    with socket.create_connection(address, timeout=30) as quick:
         send(quick, GET + b"\r\n")
         assert quick.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
-    assert time.monotonic() - started < 1
-    for one in slow:
-        assert read(one).startswith(b"HTTP/1.1 408 ")
-        one.close()
+    assert time.monotonic() - started < 50 * Hasty.head_timeout_s, "one after the other"
+    for caller in slow:
+        assert read(caller).startswith(b"HTTP/1.1 408 ")
+        caller.close()
 
 
-def test_a_server_that_chooses_by_itself_gets_the_guard():
+def test_servers_that_choose_no_protocol_get_the_limited_one():
     protocol.install()
     config = uvicorn.Config(app)
     config.load()

@@ -15,7 +15,7 @@ def test_rotation_scale_and_shift_are_recovered(degrees, scale):
     np.testing.assert_allclose(got, np.column_stack([matrix, shift]), atol=1e-9)
 
 
-def test_a_mirrored_face_is_not_mirrored_back():
+def test_mirrored_face_is_not_mirrored_back():
     mirrored_52 = TEMPLATE_52 * [-1, 1]
     assert np.linalg.det(similarity_transform(mirrored_52, TEMPLATE_52)[:, :2]) > 0
 

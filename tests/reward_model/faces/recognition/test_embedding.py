@@ -1,4 +1,4 @@
-"""SFace, and a user's own ONNX. The user's file is SFace's network saved in other conventions."""
+"""SFace, and a user's own ONNX, here SFace's network saved in other conventions."""
 
 import numpy as np
 import onnx
@@ -26,14 +26,14 @@ def embedder(scorer):
 
 
 @pytest.fixture(scope="module")
-def crops(picture):
-    """[10 people, 4 pictures] aligned faces."""
+def crops(photograph):
+    """[10 people, 4 images] aligned faces."""
     detector = FaceDetector()
 
     def crop(image):
         return align(image, detector.detect(image)[0].landmarks_52)
 
-    return [[crop(picture(person, kind)) for kind in KINDS] for person in range(1, 11)]
+    return [[crop(photograph(person, kind)) for kind in KINDS] for person in range(1, 11)]
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,14 @@ def cosines(embedder, crops):
     return all_pairs[same & upper], all_pairs[~same & upper], all_pairs
 
 
-def test_same_people_are_told_from_others(cosines):
+def test_same_people_are_more_similar_than_others(cosines):
     same, other, _ = cosines
     auc = mannwhitneyu(same, other).statistic / (len(same) * len(other))
     assert auc > 0.99
     assert same.mean() - other.mean() > 0.4
 
 
-def test_the_preference_scale_is_the_one_that_fits_the_photographs(cosines):
+def test_preference_scale_is_the_one_of_highest_likelihood(cosines):
     _, _, all_pairs = cosines
     person = np.arange(40) // 4
     wins, ties = [], []
@@ -80,7 +80,7 @@ def test_embeddings_have_length_one_and_repeat_bit_by_bit(embedder, crops):
     assert (first == second).all()
 
 
-def test_the_bundled_network_s_own_normalisation_and_colour_order_are_used(embedder, crops, cosines):
+def test_bundled_network_gets_its_own_normalization_and_colour_order(embedder, crops, cosines):
     assert embedder.normalizes_itself
     assert embedder.size_px == 112
     same, _, _ = cosines
@@ -90,7 +90,7 @@ def test_the_bundled_network_s_own_normalisation_and_colour_order_are_used(embed
 
 
 def plain_sface() -> onnx.ModelProto:
-    """SFace with float weights and its true input alone: what a user's own export looks like."""
+    """SFace with float weights and a single input, as a user's own export has."""
     proto = onnx.load(bundled_folder() / SFACE[0])
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
     nodes, floats = [], dict(stored)
@@ -136,7 +136,7 @@ def users_bare_model(users_model, tmp_path_factory):
     return path
 
 
-def test_a_users_onnx_that_normalises_itself_is_given_0_to_255(users_model, embedder, crops):
+def test_users_onnx_that_normalizes_itself_gets_0_to_255(users_model, embedder, crops):
     own = FaceEmbedder.from_path(users_model)
     assert own.normalizes_itself
     assert own.model.sha256 != embedder.model.sha256
@@ -144,16 +144,16 @@ def test_a_users_onnx_that_normalises_itself_is_given_0_to_255(users_model, embe
         np.testing.assert_allclose(own.embed(person[0]), embedder.embed(person[0]), atol=2e-6)
 
 
-def test_a_users_onnx_that_does_not_is_given_minus_1_to_1(users_bare_model, embedder, crops):
+def test_users_onnx_that_does_not_gets_minus_1_to_1(users_bare_model, embedder, crops):
     bare = FaceEmbedder.from_path(users_bare_model)
     assert not bare.normalizes_itself
     assert bare.size_px == 112
     for person in crops[:3]:
-        # SFace divides by 128, ArcFace's convention by 127.5: the same picture, 0.4 % more contrast
+        # SFace divides by 128, ArcFace's convention by 127.5: the same photograph, 0.4 % more contrast
         assert bare.embed(person[0]) @ embedder.embed(person[0]) > 0.999
 
 
-def test_a_users_onnx_scores_under_its_own_name_and_fingerprint(users_model, scorer, sample, score):
+def test_users_onnx_scores_under_its_own_name_and_fingerprint(users_model, scorer, sample, score):
     own = load_scorer(str(users_model))
     assert own.info.name == "arcface-my_arcface"
     assert own.info.fingerprint != scorer.info.fingerprint == load().info.fingerprint
@@ -177,20 +177,20 @@ def one_node(shape, op="Flatten", outputs=("y",)):
         (b"not a model", "is not an ONNX model"),
         (b"", "must have one input"),
         (one_node([1, 112, 112, 3]).SerializeToString(), r"channels first; it takes \[1, 112, 112, 3\]"),
-        (one_node([1, 3, 112, 96]).SerializeToString(), r"square RGB picture"),
+        (one_node([1, 3, 112, 96]).SerializeToString(), r"square RGB image"),
         (one_node([8, 3, 112, 112]).SerializeToString(), r"it takes \[8, 3, 112, 112\]"),
-        (one_node([1, 3, 112, 112], "NoSuchOp").SerializeToString(), "cannot embed a blank picture"),
+        (one_node([1, 3, 112, 112], "NoSuchOp").SerializeToString(), "cannot embed a blank image"),
     ],
     ids=["text", "empty", "channels-last", "not-square", "fixed-batch", "unknown-op"],
 )
-def test_other_files_are_refused_with_what_is_wrong(tmp_path, data, message):
+def test_other_files_are_refused_with_the_reason(tmp_path, data, message):
     (tmp_path / "model.onnx").write_bytes(data)
     with pytest.raises(ModelFileError, match=message):
         FaceEmbedder.from_path(tmp_path / "model.onnx")
 
 
-def test_prelu_spelled_out_keeps_every_bit(embedder, crops, monkeypatch):
-    monkeypatch.setattr(embed, "_spell_out_prelu", lambda proto: None)
+def test_replaced_prelu_keeps_every_bit(embedder, crops, monkeypatch):
+    monkeypatch.setattr(embed, "_replace_prelu", lambda proto: None)
     plain = FaceEmbedder.bundled()
     assert plain.num_parameters == embedder.num_parameters
     for person in crops[:3]:

@@ -19,20 +19,20 @@ def test_people_who_change_places_keep_their_faces():
     np.testing.assert_allclose(match_frames(frames, people_PD), 1.0, atol=1e-6)
 
 
-def test_a_face_goes_to_one_person_only_even_if_it_is_the_nearest_of_both():
+def test_face_is_matched_to_one_person_even_if_it_is_the_nearest_of_two():
     similarity_FP = np.array([[0.9, 0.8], [0.5, 0.1]])
     # greedy would take 0.9 + 0.1; the best sum is 0.5 + 0.8
     assert match(similarity_FP).tolist() == [1, 0]
 
 
-def test_fewer_faces_than_people_leave_someone_absent():
+def test_fewer_faces_than_people_leave_a_person_absent():
     similarity_TP = match_frames([unit([[0, 1, 0]]), np.empty((0, 3))], unit([[1, 0, 0], [0, 1, 0]]))
     assert np.isnan(similarity_TP[0, 0])
     assert similarity_TP[0, 1] == pytest.approx(1)
     assert np.isnan(similarity_TP[1]).all()
 
 
-def test_more_faces_than_people_leave_the_others_out():
+def test_more_faces_than_people_leave_faces_unmatched():
     faces_FD = unit([[0, 0, 1], [1, 0.1, 0], [0.1, 1, 0]])
     assert match(cosines(faces_FD, unit([[1, 0, 0], [0, 1, 0]]))).tolist() == [1, 2]
 
@@ -50,7 +50,7 @@ def test_no_other_assignment_has_a_larger_sum(num_faces, num_people, seed):
     assert got == pytest.approx(best)
 
 
-def test_a_face_s_cosines_do_not_depend_on_the_other_faces():
+def test_cosines_of_a_face_do_not_depend_on_other_faces():
     rng = np.random.default_rng(0)
     faces_FD, people_PD = unit(rng.normal(size=(7, 128))), unit(rng.normal(size=(3, 128)))
     alone = np.concatenate([cosines(faces_FD[f : f + 1], people_PD) for f in range(7)])

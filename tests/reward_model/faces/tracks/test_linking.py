@@ -1,4 +1,4 @@
-"""Faces linked over frames. Faces are made of boxes and embeddings; no network runs."""
+"""Linking of faces that are composed of boxes and embeddings; no network runs."""
 
 import numpy as np
 import pytest
@@ -27,9 +27,9 @@ def tracks_of(frames):
 
 
 def assert_one_track_each(frames, people):
-    found = set(tracks_of(frames))
-    assert len(found) == people
-    assert len({who for who, _ in found}) == len({number for _, number in found}) == people
+    pairs = set(tracks_of(frames))
+    assert len(pairs) == people
+    assert len({who for who, _ in pairs}) == len({number for _, number in pairs}) == people
 
 
 def test_two_people_who_cross_keep_their_tracks():
@@ -40,7 +40,7 @@ def test_two_people_who_cross_keep_their_tracks():
     assert_one_track_each(frames, 2)
 
 
-def test_a_person_hidden_behind_another_comes_back_into_their_track():
+def test_person_hidden_for_a_while_returns_to_their_track():
     frames = []
     for t in range(9):
         row = [(0, face(0, 300, side=90))]
@@ -50,7 +50,7 @@ def test_a_person_hidden_behind_another_comes_back_into_their_track():
     assert_one_track_each(frames, 2)
 
 
-def test_a_gap_longer_than_the_rule_opens_another_track():
+def test_gap_longer_than_the_limit_opens_another_track():
     seen = [face(0, 100)]
     within = [seen, *[[]] * 4, seen]
     beyond = [seen, *[[]] * 5, seen]
@@ -59,15 +59,15 @@ def test_a_gap_longer_than_the_rule_opens_another_track():
     assert link(beyond, TrackRule(max_gap_frames=5))[-1] == (0,)
 
 
-def test_a_face_that_is_replaced_where_it_stands_goes_on_in_its_track():
+def test_face_that_replaces_another_in_its_place_continues_the_track():
     assert link([[face(0, 200)], [face(0, 205)], [face(1, 207)], [face(1, 210)]]) == ((0,), (0,), (0,), (0,))
 
 
-def test_somebody_else_in_another_place_is_another_track():
+def test_other_face_in_another_place_opens_another_track():
     assert link([[face(0, 100)], [face(1, 400)]]) == ((0,), (1,))
 
 
-def test_frames_without_faces_are_empty():
+def test_frames_without_faces_have_no_tracks():
     assert link([[], [face(0, 1)], []]) == ((), (0,), ())
     assert link([]) == ()
 
