@@ -38,7 +38,6 @@ PENDING: dict[str, set[str]] = {
         "reward_model/training/vision_pretraining/face_tokens.py",
         "reward_model/training/vision_pretraining/optimizer.py",
         "service/app.py",
-        "service/operations/supervisor.py",
     },
     "shared class names": {
         "Scored",
