@@ -22,7 +22,7 @@ from ..operations.logging import current_request_id, log_access
 from ..scheduling.call import Call
 from ..settings.settings import Settings
 from .body import RequestBody, check_content_type, decode
-from .paths import Path, find_path, group_by_path
+from .paths import PathRoutes, find_path, group_by_path
 from .request import ApiRequest, Services
 from .responses import ResponseWriter, json_response
 from .route import Route
@@ -89,7 +89,7 @@ class HttpApplication:
                 log_access(call, path.label, writer.status, code, seconds)
             current_request_id.reset(token)
 
-    def _read_call(self, scope: Scope, headers: Headers, path: Path, identity: str) -> Call:
+    def _read_call(self, scope: Scope, headers: Headers, path: PathRoutes, identity: str) -> Call:
         """Raises Unauthenticated, PermissionDenied, InvalidRequest."""
         name = None
         if not (self._settings.auth.open_probes and path.probe):
@@ -99,7 +99,7 @@ class HttpApplication:
         return replace(call, admin=self._authenticator.is_admin(name))
 
     async def _respond(
-        self, scope: Scope, path: Path, path_params: Mapping[str, str], call: Call, body: RequestBody
+        self, scope: Scope, path: PathRoutes, path_params: Mapping[str, str], call: Call, body: RequestBody
     ) -> Response:
         route = path.route(scope["method"])
         query = QueryParams(scope["query_string"])

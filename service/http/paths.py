@@ -18,7 +18,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(frozen=True)
-class Path:
+class PathRoutes:
     """A path template with its routes by method. `label` names it in metrics and logs."""
 
     label: str
@@ -48,20 +48,22 @@ class Path:
         return self.routes[method]
 
 
-UNKNOWN = Path(OTHER, None, {})
+# stands for every path that is not in the table
+UNKNOWN = PathRoutes(OTHER, None, {})
 
 
-def group_by_path(routes: Sequence[Route]) -> list[Path]:
+def group_by_path(routes: Sequence[Route]) -> list[PathRoutes]:
+    """The routes of each path, in the table's order. GET also answers HEAD."""
     by_path: dict[str, dict[str, Route]] = {}
     for route in routes:
         methods = by_path.setdefault(route.path, {})
         methods[route.method] = route
         if route.method == "GET":
             methods["HEAD"] = route
-    return [Path(template, compile_path(template)[0], methods) for template, methods in by_path.items()]
+    return [PathRoutes(template, compile_path(template)[0], methods) for template, methods in by_path.items()]
 
 
-def find_path(paths: Sequence[Path], path: str) -> tuple[Path, dict[str, str]]:
+def find_path(paths: Sequence[PathRoutes], path: str) -> tuple[PathRoutes, dict[str, str]]:
     """The matching path and its parameters; `UNKNOWN` without a match."""
     for candidate in paths:
         if candidate.pattern is not None and (match := candidate.pattern.fullmatch(path)):

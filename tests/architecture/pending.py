@@ -1,5 +1,7 @@
 """What does not hold yet, by check. Only what is listed here may fail, and the lists only shrink."""
 
+import warnings
+
 PENDING: dict[str, set[str]] = {
     "circles between siblings": set(),
     "large folders": {
@@ -8,7 +10,6 @@ PENDING: dict[str, set[str]] = {
     "long files": set(),
     "modules without a test file": {
         "service/app.py",
-        "service/operations/supervisor.py",
     },
     "shared class names": {
         "Scored",
@@ -18,5 +19,9 @@ PENDING: dict[str, set[str]] = {
 
 
 def check_pending(check: str, failing: list[str]) -> None:
-    unexpected = sorted(set(failing) - PENDING.get(check, set()))
+    """Fail for what is not listed; warn of what is listed although it holds by now."""
+    listed = PENDING.get(check, set())
+    unexpected = sorted(set(failing) - listed)
     assert not unexpected, f"{check}: {unexpected}"
+    if settled := sorted(listed - set(failing)):
+        warnings.warn(f"{check}: take these from the list, they hold by now: {settled}", stacklevel=2)

@@ -1,4 +1,4 @@
-"""What can't be scored is refused with the same code, words and details over HTTP, over gRPC and in process."""
+"""Input that can't be scored is refused with the same code, message and details over HTTP, over gRPC and in process."""
 
 import numpy as np
 import pytest
@@ -9,13 +9,13 @@ from identity_reward_client.messages import Image, Pixels, Video
 SET_ID = "sha256:" + "0" * 64
 
 
-def frames(count: int, **more) -> Video:
-    return Video(frames=Pixels(shape=[count, 8, 8, 3], data=bytes(count * 192)), **({"fps": 4} | more))
+def frames(count: int, **fields) -> Video:
+    return Video(frames=Pixels(shape=[count, 8, 8, 3], data=bytes(count * 192)), **({"fps": 4} | fields))
 
 
 CASES = {
-    "a video that is none": ("invalid_media", lambda c, r, v: c.score([r], b"rubbish")),
-    "a reference that is none": ("invalid_media", lambda c, r, v: c.score([b"rubbish"], v)),
+    "a file that is no video": ("invalid_media", lambda c, r, v: c.score([r], b"rubbish")),
+    "a file that is no image": ("invalid_media", lambda c, r, v: c.score([b"rubbish"], v)),
     "too many references": ("limit_exceeded", lambda c, r, v: c.score([r] * 4, v)),
     "too many stored references": ("limit_exceeded", lambda c, r, v: c.put_references([r] * 4)),
     "too many videos": ("limit_exceeded", lambda c, r, v: c.score_group([r], [frames(4)] * 9)),
@@ -29,7 +29,7 @@ CASES = {
     ),
     "a URL": ("input_refused", lambda c, r, v: c.score([r], Video(url="https://example.org/a.mp4"))),
     "a path": ("input_refused", lambda c, r, v: c.score([Image(path="/etc/passwd")], v)),
-    "no pictures": ("invalid_media", lambda c, r, v: c.score([r], Video(images=[], fps=4), model="tiny")),
+    "no images": ("invalid_media", lambda c, r, v: c.score([r], Video(images=[], fps=4), model="tiny")),
     "an unknown model": ("model_not_found", lambda c, r, v: c.score([r], v, model="nope")),
     "an unknown set": ("reference_set_not_found", lambda c, r, v: c.score(SET_ID, v)),
     "a theta that is too large": ("invalid_request", lambda c, r, v: c.compare([r], v, v, theta=1e9)),
@@ -44,14 +44,14 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_same_error(clients, reference_jpeg, clip_mp4, name):
-    code, question = CASES[name]
-    said = []
+    code, call = CASES[name]
+    errors = []
     for client in clients.values():
         with pytest.raises(RewardError) as caught:
-            question(client, reference_jpeg, clip_mp4)
-        said.append((caught.value.code, caught.value.message, caught.value.details))
-    assert said[0][0] == code
-    assert all(one == said[0] for one in said), said
+            call(client, reference_jpeg, clip_mp4)
+        errors.append((caught.value.code, caught.value.message, caught.value.details))
+    assert errors[0][0] == code
+    assert all(error == errors[0] for error in errors), errors
 
 
 def test_a_request_over_the_servers_limit_in_chunks(clients, reference_jpeg):

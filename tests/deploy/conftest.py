@@ -99,7 +99,7 @@ class Replica:
 
     def count(self, sample: str) -> float:
         """The value of a metric, summed over the series whose text starts with `sample`."""
-        lines = httpx.get(f"http://{self.address}/metrics").text.splitlines()
+        lines = httpx.get(f"http://{self.address}/metrics", timeout=GENEROUS_S).text.splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(sample))
 
 
@@ -121,5 +121,5 @@ def proxy(replicas, tmp_path_factory):
 
 @pytest.fixture
 def client(proxy):
-    with httpx.Client(base_url=proxy.url, timeout=30) as client:
+    with httpx.Client(base_url=proxy.url, timeout=GENEROUS_S) as client:
         yield client

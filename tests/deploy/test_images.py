@@ -18,10 +18,10 @@ from service.operations.supervisor import GRACE_S
 from service.settings.groups import PREFIX
 from service.settings.settings import Settings
 from tests.service.flat_settings import settings_from
+from tests.support.paths import ROOT
 
 from .conftest import DEPLOY
 
-ROOT = DEPLOY.parent
 HOSTLESS = re.compile(r"[a-z0-9-]+(/[a-z0-9-]+)?(:[\w.$ {}:-]+)?")
 
 
@@ -43,13 +43,13 @@ def compose(name: str) -> dict:
     return yaml.load((DEPLOY / name).read_text(), Loader)
 
 
-def test_hadolint_has_nothing_to_say():
+def test_hadolint_finds_nothing():
     command = [Path(sys.executable).parent / "hadolint", "Dockerfile"]
-    done = subprocess.run(command, cwd=DEPLOY, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    result = subprocess.run(command, cwd=DEPLOY, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
 
 
-def test_what_is_copied_is_there_and_not_ignored(dockerfile):
+def test_copied_files_exist_and_are_not_ignored(dockerfile):
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     kept = [rule.removeprefix("!") for rule in rules if rule.startswith("!")]
     sources = [
@@ -76,7 +76,7 @@ def test_everything_that_the_wheel_is_made_of_is_copied(dockerfile):
     assert "-c constraints.txt ./clients" in pip
 
 
-def test_it_is_started_as_one_process_that_hears_signals(dockerfile):
+def test_the_image_starts_one_process_that_handles_signals(dockerfile):
     (entry,) = [json.loads(rest) for verb, rest in dockerfile if verb == "ENTRYPOINT"]
     assert entry[:2] == ["identity-reward", "serve"]
     check_options(entry[2:])
@@ -113,7 +113,7 @@ def test_settings_are_those_of_the_service(dockerfile):
 def test_images_are_named_without_a_host(dockerfile):
     names = [rest.split()[0] for verb, rest in dockerfile if verb == "FROM"]
     names += [rest.partition("=")[2] for verb, rest in dockerfile if verb == "ARG"]
-    names += [one["image"] for one in compose("compose.yaml")["services"].values()]
+    names += [service["image"] for service in compose("compose.yaml")["services"].values()]
     names += [compose("compose.cpu.yaml")["services"]["reward-0"]["build"]["args"]["BASE_IMAGE"]]
     for name in names:
         assert name == "${BASE_IMAGE}" or HOSTLESS.fullmatch(name), name
@@ -121,21 +121,23 @@ def test_images_are_named_without_a_host(dockerfile):
 
 def test_each_replica_has_a_gpu_an_address_and_a_home_of_its_own():
     services = compose("compose.yaml")["services"]
-    replicas = {name: one for name, one in services.items() if name.startswith("reward-")}
-    gpus = [one["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"] for one in replicas.values()]
+    replicas = {name: service for name, service in services.items() if name.startswith("reward-")}
+    gpus = [replica["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"] for replica in replicas.values()]
     assert sorted(gpus) == [[str(number)] for number in range(len(replicas))]
-    homes = [volume.split(":")[0] for one in replicas.values() for volume in one["volumes"] if "/home" in volume]
+    homes = [
+        volume.split(":")[0] for replica in replicas.values() for volume in replica["volumes"] if "/home" in volume
+    ]
     assert len(set(homes)) == len(replicas)
-    addresses = {name: one["networks"]["reward"]["ipv4_address"] for name, one in replicas.items()}
+    addresses = {name: replica["networks"]["reward"]["ipv4_address"] for name, replica in replicas.items()}
     assert dict(line.split(":") for line in services["nginx"]["extra_hosts"]) == addresses
     upstreams = re.findall(r"server ([\w-]+):(\d+)", (DEPLOY / "nginx/replicas.conf").read_text())
     assert {name for name, port in upstreams if port == "3000"} == set(replicas)
     assert {name for name, port in upstreams if port == "50051"} == set(replicas)
     (scraped,) = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"]
     assert scraped["static_configs"][0]["targets"] == [f"{name}:3000" for name in replicas]
-    for one in replicas.values():
-        assert float(one["stop_grace_period"].removesuffix("s")) > Settings().operations.drain_timeout_s + GRACE_S
-        assert one["command"][0] == "--model"
+    for replica in replicas.values():
+        assert float(replica["stop_grace_period"].removesuffix("s")) > Settings().operations.drain_timeout_s + GRACE_S
+        assert replica["command"][0] == "--model"
 
 
 def test_files_networks_volumes_and_secrets_that_services_name_are_there():
@@ -159,10 +161,10 @@ def test_files_networks_volumes_and_secrets_that_services_name_are_there():
 def test_without_gpus_nothing_asks_for_one():
     services = compose("compose.cpu.yaml")["services"]
     assert set(services) == {name for name in compose("compose.yaml")["services"] if name.startswith("reward-")}
-    for one in services.values():
-        assert "deploy" in one
-        assert one["deploy"] is None
-        assert one["environment"][f"{PREFIX}DEVICE"] == "cpu"
+    for service in services.values():
+        assert "deploy" in service
+        assert service["deploy"] is None
+        assert service["environment"][f"{PREFIX}DEVICE"] == "cpu"
 
 
 def test_grafana_finds_the_dashboard_and_its_source():

@@ -14,31 +14,32 @@ FOLDER = DEPLOY / "kubernetes"
 # the oldest that is still looked after, and the newest that the schemas are there for
 VERSIONS = ("1.34", "1.37")
 # resources of operators have schemas of their own
-FOREIGN = {"PodMonitor"}
+OPERATOR_KINDS = {"PodMonitor"}
 
 
 def documents() -> list[tuple[str, dict]]:
     names = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
-    return [(name, one) for name in names for one in yaml.safe_load_all((FOLDER / name).read_text())]
+    return [(name, document) for name in names for document in yaml.safe_load_all((FOLDER / name).read_text())]
 
 
 def resource(kind: str) -> dict:
-    (found,) = [one for _, one in documents() if one["kind"] == kind]
-    return found
+    (match,) = [document for _, document in documents() if document["kind"] == kind]
+    return match
 
 
 @pytest.fixture(scope="module")
 def container() -> dict:
-    (one,) = resource("Deployment")["spec"]["template"]["spec"]["containers"]
-    return one
+    (container,) = resource("Deployment")["spec"]["template"]["spec"]["containers"]
+    return container
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
-    ("name", "document"), [pytest.param(*one, id=f"{one[0]}-{one[1]['metadata']['name']}") for one in documents()]
+    ("name", "document"),
+    [pytest.param(*entry, id=f"{entry[0]}-{entry[1]['metadata']['name']}") for entry in documents()],
 )
 def test_manifests_fit_the_schemas(version, name, document):
-    if document["kind"] in FOREIGN:
+    if document["kind"] in OPERATOR_KINDS:
         assert not document["apiVersion"].split("/")[0].endswith("k8s.io")
         return
     kubernetes_validate.validate(document, version, strict=True)
@@ -55,7 +56,7 @@ def test_every_manifest_is_listed():
     assert {path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml", "adapter-rules.yaml"} == listed
 
 
-def test_all_speak_of_the_same_pods():
+def test_all_manifests_select_the_same_pods():
     deployment = resource("Deployment")["spec"]
     labels = deployment["template"]["metadata"]["labels"]
     assert deployment["selector"]["matchLabels"] == labels
@@ -68,30 +69,30 @@ def test_all_speak_of_the_same_pods():
 
 
 def test_ports_go_by_the_names_of_the_container(container):
-    ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"http": 3000, "grpc": 50051}
-    assert {one["targetPort"]: one["port"] for one in resource("Service")["spec"]["ports"]} == ports
+    assert {port["targetPort"]: port["port"] for port in resource("Service")["spec"]["ports"]} == ports
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[probe]["httpGet"]["port"] in ports
-    for _, one in documents():
-        if one["kind"] == "Ingress":
-            backends = [path["backend"] for rule in one["spec"]["rules"] for path in rule["http"]["paths"]]
+    for _, document in documents():
+        if document["kind"] == "Ingress":
+            backends = [path["backend"] for rule in document["spec"]["rules"] for path in rule["http"]["paths"]]
             assert all(backend["service"]["port"]["name"] in ports for backend in backends)
 
 
 def test_settings_are_those_of_the_service(container):
-    given = {one["name"]: one["value"] for one in container["env"]}
-    assert set(given) <= set(Settings.variables())
-    settings = settings_from(given)
+    environment = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert set(environment) <= set(Settings.variables())
+    settings = settings_from(environment)
     assert settings.auth.open_probes, "the kubelet has no token"
     assert settings.auth.tokens_path.is_relative_to(
-        next(one["mountPath"] for one in container["volumeMounts"] if one["name"] == "tokens")
+        next(mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "tokens")
     )
 
 
 def test_a_pod_has_the_time_to_drain(container):
     spec = resource("Deployment")["spec"]["template"]["spec"]
-    settings = settings_from({one["name"]: one["value"] for one in container["env"]})
+    settings = settings_from({variable["name"]: variable["value"] for variable in container["env"]})
     waits_s = float(container["lifecycle"]["preStop"]["exec"]["command"][1])
     assert spec["terminationGracePeriodSeconds"] > waits_s + settings.operations.drain_timeout_s + GRACE_S
 
@@ -104,8 +105,8 @@ def test_the_autoscaler_acts_before_calls_are_refused():
 
 
 def test_proxies_wait_longer_than_the_service():
-    for name, one in documents():
+    for name, document in documents():
         if name == "ingress.yaml":
-            notes = one["metadata"]["annotations"]
+            notes = document["metadata"]["annotations"]
             assert int(notes["nginx.org/proxy-read-timeout"].removesuffix("s")) > Settings().requests.request_timeout_s
             assert notes["nginx.org/lb-method"] == "hash $reward_route consistent"

@@ -18,7 +18,7 @@ from service.grpc.interceptors import PATHS
 from service.http.routes import ROUTES
 from tests.support.grey_videos import grey_request, grey_video
 from tests.support.media import b64
-from tests.support.waiting import wait_until
+from tests.support.waiting import GENEROUS_S, wait_until
 
 from .conftest import DEPLOY, tool
 
@@ -44,8 +44,12 @@ def uses(where: str, query: str) -> list[Use]:
         if isinstance(node, promql.AggregateExpr):
             kept.append(kept[-1] | frozenset(node.modifier.labels if node.modifier else ()))
         if isinstance(node, promql.VectorSelector):
-            matchers = tuple((one.name, one.value) for one in node.matchers.matchers if one.op == promql.MatchOp.Equal)
-            names = frozenset(one.name for one in node.matchers.matchers)
+            matchers = tuple(
+                (matcher.name, matcher.value)
+                for matcher in node.matchers.matchers
+                if matcher.op == promql.MatchOp.Equal
+            )
+            names = frozenset(matcher.name for matcher in node.matchers.matchers)
             found.append(Use(where, node.name, matchers, kept[-1] | names))
 
     def leave(node) -> None:
@@ -64,9 +68,9 @@ def dashboard() -> list[Use]:
         for target in panel.get("targets", [])
     ]
     queries += [
-        (one["name"], one["query"]["query"].removeprefix("label_values(").split(",")[0])
-        for one in board["templating"]["list"]
-        if one["type"] == "query"
+        (variable["name"], variable["query"]["query"].removeprefix("label_values(").split(",")[0])
+        for variable in board["templating"]["list"]
+        if variable["type"] == "query"
     ]
     return [use for title, query in queries for use in uses(f"dashboard, {title}", query)]
 
@@ -93,7 +97,7 @@ def autoscaler() -> list[Use]:
 @pytest.fixture(scope="module")
 def samples(replicas) -> dict[str, dict[str, set[str]]]:
     """Label values by label by sample name, of a replica that has scored, compared, failed and refused."""
-    with httpx.Client(base_url=f"http://{replicas[0].address}", timeout=30) as client:
+    with httpx.Client(base_url=f"http://{replicas[0].address}", timeout=GENEROUS_S) as client:
         request = grey_request(3)
         videos = [grey_video(3), {"data": b64(b"no video")}]
         assert client.post("/v1/score", json=request).status_code == 200
@@ -118,7 +122,7 @@ def samples(replicas) -> dict[str, dict[str, set[str]]]:
 KNOWN = {
     "code": {cls.code for cls in server_errors()},
     "priority": set(PRIORITIES),
-    "verdict": {one.value for one in Preference},
+    "verdict": {preference.value for preference in Preference},
     "outcome": {"scored", "failed"},
 }
 

@@ -18,7 +18,7 @@ from service.settings.settings import Settings
 from tests.support.connections import open_connection
 from tests.support.grey_videos import grey_request, grey_video
 from tests.support.ports import free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import GENEROUS_S, wait_until
 
 from .conftest import DEPLOY, MAX_BODY_BYTES, Proxy
 
@@ -170,7 +170,7 @@ def test_request_ids_are_kept_or_made_and_logged(client, proxy):
 
 def test_shares_are_those_of_the_callers_not_of_the_proxy(proxy):
     def ask(address: str, **headers) -> int:
-        with httpx.Client(transport=httpx.HTTPTransport(local_address=address)) as client:
+        with httpx.Client(transport=httpx.HTTPTransport(local_address=address), timeout=GENEROUS_S) as client:
             body = {"references": grey_request(0)["references"], "videos": [grey_video(0, n) for n in range(8)]}
             return client.post(f"{proxy.url}/v1/groups", json=body, headers=ROUTE | headers).status_code
 
@@ -220,7 +220,9 @@ def test_callers_are_told_to_come_back_when_no_replica_answers(tmp_path):
     proxy = Proxy(tmp_path, nobody, nobody)
     try:
         for _ in range(3):  # also when both are already left out
-            answer = httpx.post(f"{proxy.url}/v1/score", json=grey_request(1), headers={"X-Request-Id": "mine"})
+            answer = httpx.post(
+                f"{proxy.url}/v1/score", json=grey_request(1), headers={"X-Request-Id": "mine"}, timeout=GENEROUS_S
+            )
             assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
             error = answer.json()["error"]
             assert (error["code"], error["retryable"]) == ("not_ready", True)

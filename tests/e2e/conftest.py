@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from tests.support.server import ServeProcess, SlowServer
+from tests.support.waiting import GENEROUS_S
 
 # small, so that over-large bodies are quick to make
 MAX_BODY_BYTES = 8 << 20
@@ -22,7 +23,7 @@ def server(serve) -> ServeProcess:
 
 @pytest.fixture
 def http(server):
-    with httpx.Client(base_url=server.url, timeout=60) as client:
+    with httpx.Client(base_url=server.url, timeout=GENEROUS_S) as client:
         yield client
         assert client.get("/readyz").status_code == 200, "the service doesn't answer any more"
 

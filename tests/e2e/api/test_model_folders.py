@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 def test_a_served_folder_has_its_own_name_and_rewards(serve, http, folder, score_body):
     server = serve("--model", folder.name, "--port", "0", cwd=folder.parent).wait_ready()
     assert server.out[0].startswith("serving mine-v2 (default) on ")
-    mine = httpx.post(f"{server.url}/v1/score", json=score_body | {"model": "mine-v2"}, timeout=60)
+    mine = httpx.post(f"{server.url}/v1/score", json=score_body | {"model": "mine-v2"}, timeout=GENEROUS_S)
     assert mine.status_code == 200, mine.text
     assert mine.json()["reward"] == http.post("/v1/score", json=score_body).json()["reward"]
     assert server.end() == 0
@@ -74,7 +74,7 @@ def test_an_imported_checkpoint_scores_the_same_served_and_local(serve, imported
     assert not served.model.prompt_used
     assert (served.fps, served.frame_indices) == (local.fps, local.frame_indices) == (10, [0, 4, 7, 11])
     assert served.reward == score("--url", server.url, "--fps", "10", "--prompt", "ignored").reward
-    raw = httpx.post(f"{server.url}/v1/score", timeout=60, json={
+    raw = httpx.post(f"{server.url}/v1/score", timeout=GENEROUS_S, json={
         "references": [{"data": b64(reference_jpeg)}], "video": {"data": b64(clip_mp4), "fps": "compat"},
     }).json()  # fmt: skip
     assert raw["reward"] == served.reward

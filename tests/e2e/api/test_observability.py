@@ -10,6 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tests.support.grey_videos import grey_request, grey_video
 from tests.support.media import b64
+from tests.support.waiting import GENEROUS_S
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -52,7 +53,7 @@ def watched(serve_slow, collector):
         "prompt": "a secret prompt",
     }
     headers = {"traceparent": PARENT, "X-Request-Id": "step-3", "Authorization": "Bearer secret-token"}
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=GENEROUS_S) as client:
         answer = client.post("/v1/groups", json=body, headers=headers)
         client.post("/v1/score", json={"references": []}, headers={"X-Request-Id": "wrong"})
     assert answer.status_code == 200

@@ -1,6 +1,5 @@
-"""Every route of a running server, asked as a stranger would: plain HTTP, no client of ours."""
+"""Every route of a running server over plain HTTP, without the project's client."""
 
-import base64
 import json
 import re
 import socket
@@ -12,10 +11,8 @@ import numpy as np
 import pytest
 
 from identity_reward_client.preference import THETA, probabilities
-
-
-def b64(data) -> str:
-    return base64.b64encode(data).decode()
+from tests.support.media import b64
+from tests.support.waiting import GENEROUS_S
 
 
 def raw_body(tensors: dict[str, np.ndarray], request: dict) -> bytes:
@@ -45,8 +42,8 @@ def test_score_names_model_sampling_frames_and_time(http, score_body):
 
 def test_the_default_model_tells_the_right_person_from_another(http, reference_jpeg, other_jpeg, clip_mp4):
     rewards = [
-        http.post("/v1/score", json={"references": [{"data": b64(one)}], "video": {"data": b64(clip_mp4)}}).json()
-        for one in (reference_jpeg, other_jpeg)
+        http.post("/v1/score", json={"references": [{"data": b64(reference)}], "video": {"data": b64(clip_mp4)}}).json()
+        for reference in (reference_jpeg, other_jpeg)
     ]
     assert rewards[0]["model"]["name"] == "arcface"
     assert rewards[0]["reward"] > rewards[1]["reward"] + 0.3
@@ -97,10 +94,10 @@ def test_a_raw_group_scores_as_the_same_frames_in_json(http, reference_jpeg, cli
     }
     tensors = {"video.0": clip_frames, "reference.0": np.frombuffer(reference_jpeg, np.uint8)}
     raw = raw_body(tensors, {"model": "tiny", "videos": [{"fps": 12}]})
-    one = http.post("/v1/groups", json=as_json).json()
-    two = http.post("/v1/groups:raw", content=raw, headers={"Content-Type": "application/vnd.safetensors"})
-    assert two.status_code == 200, two.text
-    assert two.json()["items"][0]["scored"]["reward"] == one["items"][0]["scored"]["reward"]
+    group = http.post("/v1/groups", json=as_json).json()
+    raw_group = http.post("/v1/groups:raw", content=raw, headers={"Content-Type": "application/vnd.safetensors"})
+    assert raw_group.status_code == 200, raw_group.text
+    assert raw_group.json()["items"][0]["scored"]["reward"] == group["items"][0]["scored"]["reward"]
 
 
 def test_frames_that_the_sender_chose_score_as_the_whole_clip(http, reference_jpeg, clip_frames):
@@ -130,7 +127,7 @@ def test_a_stored_reference_set_stands_for_its_pictures(http, score_body):
 
 def test_models_are_listed_and_described(http):
     models = http.get("/v1/models").json()
-    assert [(one["name"], one["default"]) for one in models["models"]] == [("arcface", True), ("tiny", False)]
+    assert [(model["name"], model["default"]) for model in models["models"]] == [("arcface", True), ("tiny", False)]
     tiny = http.get("/v1/models/tiny").json()
     assert tiny["meaningful"] is False
     assert tiny["frame_sampling"]["num_frames"] == 4
@@ -144,7 +141,7 @@ def test_an_offer_of_http_2_does_not_change_the_answer(server, body):
     url = httpx.URL(server.url)
     answers = []
     for upgrade in ("", offer):
-        with socket.create_connection((url.host, url.port), timeout=60) as connection:
+        with socket.create_connection((url.host, url.port), timeout=GENEROUS_S) as connection:
             connection.sendall(f"{head}{upgrade}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             data = connection.recv(1 << 16)
             while b'"}}' not in data and b"}}}" not in data:
@@ -224,6 +221,6 @@ def test_numbers_do_not_depend_on_what_is_scored_beside_them(http, server, score
     alone = [http.post("/v1/score", json=body).json()["reward"] for body in bodies]
     with ThreadPoolExecutor(8) as pool:
         answers = list(
-            pool.map(lambda i: httpx.post(f"{server.url}/v1/score", json=bodies[i % 2], timeout=60), range(16))
+            pool.map(lambda i: httpx.post(f"{server.url}/v1/score", json=bodies[i % 2], timeout=GENEROUS_S), range(16))
         )
     assert [answer.json()["reward"] for answer in answers] == [alone[i % 2] for i in range(16)]

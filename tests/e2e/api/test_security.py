@@ -89,13 +89,13 @@ def connect(server):
 def test_every_route_requires_a_token(server, route):
     path = route.path.replace("{name}", "tiny")
     for method in {route.method, "POST", "HEAD"}:
-        got = httpx.request(method, server.url + path, content=b"{}")
+        got = httpx.request(method, server.url + path, content=b"{}", timeout=GENEROUS_S)
         assert (got.status_code, got.headers["www-authenticate"]) == (401, "Bearer"), method
 
 
 @pytest.mark.parametrize("path", ["/docs.json", "/healthz", "/no/such", "/v1/models/../../metrics", "/task/submit"])
 def test_unknown_paths_require_a_token_too(server, http, path):
-    assert httpx.get(server.url + path).status_code == 401
+    assert httpx.get(server.url + path, timeout=GENEROUS_S).status_code == 401
     assert http.get(path).status_code in (403, 404)
 
 
@@ -103,7 +103,7 @@ def test_scopes(server, http, made):
     assert http.get("/v1/models").status_code == 200
     assert http.get("/metrics").status_code == 403
     admin = {"Authorization": f"Bearer {made['admin']}"}
-    text = httpx.get(f"{server.url}/metrics", headers=admin).text
+    text = httpx.get(f"{server.url}/metrics", headers=admin, timeout=GENEROUS_S).text
     assert 'identity_reward_errors_total{code="unauthenticated"}' in text
     assert not any(token in text for token in made.values())
 
@@ -123,7 +123,9 @@ def test_a_token_is_revoked_while_the_server_runs(server, folder):
     token = tokens.create(folder / "tokens", "leaver", "score")
 
     def status() -> int:
-        return httpx.get(f"{server.url}/v1/models", headers={"Authorization": f"Bearer {token}"}).status_code
+        return httpx.get(
+            f"{server.url}/v1/models", headers={"Authorization": f"Bearer {token}"}, timeout=GENEROUS_S
+        ).status_code
 
     wait_until(lambda: status() == 200, "the new token is taken")
     tokens.revoke(folder / "tokens", "leaver")
@@ -145,36 +147,36 @@ def test_every_grpc_method_requires_a_token(server, made):
 
 @pytest.mark.parametrize("scope", tokens.SCOPES)
 def test_every_grpc_method_takes_either_scope(server, made, scope, score_body, http):
-    wanted = http.post("/v1/score", json=score_body).json()["reward"]
-    one = to_proto(ScoreRequest.model_validate(score_body))
-    two = {"references": score_body["references"], "model": "tiny"}
+    expected = http.post("/v1/score", json=score_body).json()["reward"]
+    single = to_proto(ScoreRequest.model_validate(score_body))
+    common = {"references": score_body["references"], "model": "tiny"}
     videos = {"video_a": score_body["video"], "video_b": score_body["video"]}
-    pair = to_proto(CompareRequest.model_validate(two | videos))
-    group = to_proto(GroupRequest.model_validate(two | {"videos": [score_body["video"]]}))
+    pair = to_proto(CompareRequest.model_validate(common | videos))
+    group = to_proto(GroupRequest.model_validate(common | {"videos": [score_body["video"]]}))
     pictures = to_proto(ReferenceSet.model_validate({"images": score_body["references"]}))
     with grpc.insecure_channel(server.grpc_target) as channel:
-        given = {"metadata": (("authorization", f"Bearer {made[scope]}"),), "timeout": GENEROUS_S}
+        options = {"metadata": (("authorization", f"Bearer {made[scope]}"),), "timeout": GENEROUS_S}
         stub = RewardServiceStub(channel)
-        rewards = [stub.Score(one, **given).reward, stub.Compare(pair, **given).a.reward]
-        *_, last = stub.ScoreGroup(group, **given)
+        rewards = [stub.Score(single, **options).reward, stub.Compare(pair, **options).a.reward]
+        *_, last = stub.ScoreGroup(group, **options)
         rewards.append(last.group.items[0].scored.reward)
-        rewards.append(stub.ScoreChunked(chunked(one.SerializeToString(), 5000), **given).reward)
-        rewards.append(stub.CompareChunked(chunked(pair.SerializeToString(), 5000), **given).b.reward)
-        *_, last = stub.ScoreGroupChunked(chunked(group.SerializeToString(), 5000), **given)
+        rewards.append(stub.ScoreChunked(chunked(single.SerializeToString(), 5000), **options).reward)
+        rewards.append(stub.CompareChunked(chunked(pair.SerializeToString(), 5000), **options).b.reward)
+        *_, last = stub.ScoreGroupChunked(chunked(group.SerializeToString(), 5000), **options)
         rewards.append(last.group.items[0].scored.reward)
-        assert rewards == [wanted] * 6
-        set_id = stub.PutReferenceSet(pictures, **given).id
-        assert stub.PutReferenceSetChunked(chunked(pictures.SerializeToString(), 5000), **given).id == set_id
-        assert [model.name for model in stub.ListModels(pb2.ListModelsRequest(), **given).models] == ["tiny"]
-        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), **given)
+        assert rewards == [expected] * 6
+        set_id = stub.PutReferenceSet(pictures, **options).id
+        assert stub.PutReferenceSetChunked(chunked(pictures.SerializeToString(), 5000), **options).id == set_id
+        assert [model.name for model in stub.ListModels(pb2.ListModelsRequest(), **options).models] == ["tiny"]
+        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), **options)
         assert health.status == health_pb2.HealthCheckResponse.SERVING
         ask = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo
-        [listed] = ask(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), **given)
+        [listed] = ask(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), **options)
         assert len(listed.list_services_response.service) == 3
 
 
 def test_urls_and_paths_give_the_reward_of_their_bytes(http, host, folder, score_body, reference_jpeg):
-    wanted = http.post("/v1/score", json=score_body).json()["reward"]
+    expected = http.post("/v1/score", json=score_body).json()["reward"]
     for video in (
         {"url": host.url("/clip.mp4")},
         {"url": host.url("/moved.mp4")},
@@ -183,7 +185,7 @@ def test_urls_and_paths_give_the_reward_of_their_bytes(http, host, folder, score
         body = score_body | {"video": video, "references": [{"url": host.url("/person.jpg")}]}
         got = http.post("/v1/score", json=body)
         assert got.status_code == 200, got.text
-        assert got.json()["reward"] == wanted
+        assert got.json()["reward"] == expected
 
 
 @pytest.mark.parametrize(

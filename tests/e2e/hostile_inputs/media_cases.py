@@ -90,7 +90,7 @@ REFERENCES: list[Row] = [
     ("too few raw pixels", {"references": [{"pixels": {"shape": [4, 4, 3], "data": "QQ=="}}]}, REFUSED, "48 bytes"),
     ("raw pixels of four channels", {"references": [{"pixels": {"shape": [1, 1, 4], "data": "QUFBQQ=="}}]}, REFUSED,
      "[H, W, 3]"),
-    ("an id that isn't stored", {"references": "sha256:" + "0" * 64}, (404, "reference_set_not_found"), "put"),
+    ("an id that isn't stored", {"references": "sha256:" + "0" * 64}, (404, "reference_set_not_found"), "PUT its"),
     ("a malformed id", {"references": "sha256:12"}, REFUSED, "references"),
 ]  # fmt: skip
 

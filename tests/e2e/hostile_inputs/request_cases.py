@@ -73,8 +73,8 @@ def floats(dtype: str, size: int) -> dict[str, Any]:
 
 
 RAW: list[Row] = [
-    ("frames of NaN", nan_frames(), REFUSED, "dtype 'F32'; only U8"),
-    *((f"frames of {dtype}", floats(dtype, size), REFUSED, "only U8") for dtype, size in (("BF16", 2), ("I64", 8))),
+    ("frames of NaN", nan_frames(), REFUSED, "dtype 'F32'; it must be U8"),
+    *((f"frames of {dtype}", floats(dtype, size), REFUSED, "must be U8") for dtype, size in (("BF16", 2), ("I64", 8))),
     ("channels first", raw({"video.0": {**V, "shape": [4, 3, 2, 2]}}), REFUSED, "[T, H, W, 3]"),
     ("five dimensions", raw({"video.0": {**V, "shape": [1, 4, 2, 2, 3]}}), REFUSED, "one to four"),
     ("a size of zero", raw({"video.0": {**V, "shape": [0, 2, 2, 3], "data_offsets": [0, 0]}}), REFUSED, "positive"),

@@ -12,6 +12,7 @@ import pytest
 from service.auth import tokens
 from service.http.routes import ROUTES
 from tests.e2e.hostile_inputs import schemathesis_hooks
+from tests.support.waiting import GENEROUS_S
 
 SECONDS = 60
 # no schema says whether bytes are an image, or that one of `data`, `frames`, ... has to be there; and a
@@ -41,6 +42,6 @@ def test_the_answers_keep_to_the_document(serve, tmp_path):
     assert done.returncode == 0, done.stdout
     assert int(re.search(r"Tested: (\d+)", done.stdout)[1]) == len(ROUTES) - 1, "all but the document itself"
     assert int(re.search(r"(\d+) generated", done.stdout)[1]) > 500
-    assert httpx.get(f"{server.url}/readyz", headers=headers).status_code == 200
+    assert httpx.get(f"{server.url}/readyz", headers=headers, timeout=GENEROUS_S).status_code == 200
     assert not [line for line in server.err if "Traceback" in line or "internal error" in line]
     assert server.end() == 0

@@ -56,7 +56,9 @@ async def test_streams_finish_and_new_calls_are_unavailable_until_the_port_close
             accepted = [asyncio.create_task(ask(stub, 50, number % 2 == 0)) for number in range(6)]
             await wait(lambda: metric(server.url, "waiting_tokens") == 900, "all are accepted")
             server.process.send_signal(signal.SIGTERM)
-            await wait(lambda: httpx.get(f"{server.url}/readyz").status_code == 503, "the server drains")
+            await wait(
+                lambda: httpx.get(f"{server.url}/readyz", timeout=GENEROUS_S).status_code == 503, "the server drains"
+            )
             calls = asyncio.create_task(keep_asking())
             await wait(lambda: len(late) >= 3, "new calls are refused")
         assert [await call for call in accepted] == [[50, 51], [50]] * 3

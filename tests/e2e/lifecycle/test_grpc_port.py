@@ -10,6 +10,7 @@ from identity_reward_client.sync import SyncRewardClient
 from identity_reward_client.transports.grpc import GrpcRewardClient
 from identity_reward_client.transports.retry import RetryPolicy
 from tests.support.ports import address_of
+from tests.support.waiting import GENEROUS_S
 
 
 def test_both_ports_are_served_and_both_are_closed(serve):
@@ -20,7 +21,7 @@ def test_both_ports_are_served_and_both_are_closed(serve):
         assert [model.name for model in client.models()] == ["tiny"]
     with grpc.insecure_channel(server.grpc_target) as channel, pytest.raises(grpc.RpcError):
         channel.unary_unary("/identity_reward.v1.RewardService/Score")(b"\xff")
-    text = httpx.get(f"{server.url}/metrics").text
+    text = httpx.get(f"{server.url}/metrics", timeout=GENEROUS_S).text
     routes = 'identity_reward_requests_total{route="/identity_reward.v1.RewardService'
     assert f'{routes}/ListModels",status="OK"}} 1.0' in text
     assert f'{routes}/Score",status="INVALID_ARGUMENT"}} 1.0' in text

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.support.server import ROOT, have_ended
-from tests.support.waiting import wait_until
+from tests.support.waiting import GENEROUS_S, wait_until
 
 ARCFACE = ("--model", "arcface", "--port", "0")
 
@@ -102,7 +102,7 @@ def test_the_default_model_need_not_be_the_first(serve):
     server = serve("--model", "arcface", "--model", "arcface-minimum", "--default", "arcface-minimum", "--port", "0")
     server.wait_ready()
     assert server.out[0].startswith("serving arcface-minimum (default), arcface on http://127.0.0.1:")
-    models = httpx.get(f"{server.url}/v1/models").json()["models"]
+    models = httpx.get(f"{server.url}/v1/models", timeout=GENEROUS_S).json()["models"]
     assert [model["name"] for model in models if model["default"]] == ["arcface-minimum"]
     assert server.end() == 0
 

@@ -53,7 +53,10 @@ def test_a_refusal_comes_before_the_body_is_parsed(client, slow_server):
             calls = [pool.submit(client.post, "/v1/score", json=grey_request(20, n)) for n in range(12)]
             wait_until(lambda: waiting_tokens(slow_server) >= 500, "the server is full")
             malformed = b"{" * 100_000
-            statuses = {httpx.post(f"{slow_server.url}/v1/score", content=malformed).status_code for _ in range(5)}
+            statuses = {
+                httpx.post(f"{slow_server.url}/v1/score", content=malformed, timeout=GENEROUS_S).status_code
+                for _ in range(5)
+            }
         for call in calls:
             call.result()
     assert statuses <= {400, 503}
