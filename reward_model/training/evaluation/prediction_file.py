@@ -20,7 +20,7 @@ _TRANSIENT = "scoring_failed"
 
 
 @dataclass(frozen=True)
-class Scored:
+class VideoScore:
     """The reward of a video, or the code and message of the error in its place."""
 
     reward: float | None
@@ -55,18 +55,18 @@ class PredictionFile:
         self._entries = [(pair, both, self._content(both, digests)) for pair, both in zip(pairs, videos, strict=True)]
         self._written: set[str] = set()
 
-    def read(self) -> dict[PairVideo, Scored]:
+    def read(self) -> dict[PairVideo, VideoScore]:
         """Scores of the videos that the file has for this model. A line that a kill cut short is removed."""
         rows = self._rows()
-        scored: dict[PairVideo, Scored] = {}
+        scored: dict[PairVideo, VideoScore] = {}
         for pair, both, content in self._entries:
             row = rows.get((pair.pair_id, content))
             if row is not None:
                 self._written.add(pair.pair_id)
-                scored |= {video: Scored(**row[side]) for video, side in zip(both, "ab", strict=True)}
+                scored |= {video: VideoScore(**row[side]) for video, side in zip(both, "ab", strict=True)}
         return scored
 
-    def append(self, scored: Mapping[PairVideo, Scored]) -> None:
+    def append(self, scored: Mapping[PairVideo, VideoScore]) -> None:
         """Writes a line for each pair whose videos are both in `scored` and that has none yet."""
         info = self.info
         with self.path.open("a", encoding="utf-8") as lines:

@@ -19,7 +19,7 @@ from reward_model.types import ReferenceSet, Sample
 from ..data.media import read_references, read_video
 from ..data.prefetch import prefetch
 from ..errors import TrainingError
-from .prediction_file import PairVideo, PredictionFile, Scored
+from .prediction_file import PairVideo, PredictionFile, VideoScore
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Prediction:
     """Scores of both videos of a pair."""
 
     pair_id: str
-    a: Scored
-    b: Scored
+    a: VideoScore
+    b: VideoScore
 
     @property
     def difference(self) -> float | None:
@@ -60,7 +60,7 @@ def predict(
     """
     videos = [_videos(pair, scorer.info.prompt_used) for pair in pairs]
     kept = PredictionFile(file, scorer.info, jsonl, pairs, videos) if file is not None else None
-    scored: dict[PairVideo, Scored] = dict(kept.read()) if kept is not None else {}
+    scored: dict[PairVideo, VideoScore] = dict(kept.read()) if kept is not None else {}
     # videos of one set of references are adjacent: a scorer computes shared parts once
     groups: dict[tuple[tuple[str, ...], str | None], list[PairVideo]] = defaultdict(list)
     for video in dict.fromkeys(video for both in videos for video in both if video not in scored):
@@ -114,7 +114,7 @@ def _prepare(scorer: Scorer, jsonl: Path, videos: Sequence[PairVideo]) -> list[t
     return prepared
 
 
-def _score(scorer: Scorer, samples: Sequence[tuple[PairVideo, Any]]) -> dict[PairVideo, Scored]:
+def _score(scorer: Scorer, samples: Sequence[tuple[PairVideo, Any]]) -> dict[PairVideo, VideoScore]:
     """Scores a batch; where its forward pass fails, each sample alone."""
     scored = {video: _failed(sample) for video, sample in samples if isinstance(sample, RewardError)}
     valid = [(video, sample) for video, sample in samples if video not in scored]
@@ -130,11 +130,11 @@ def _score(scorer: Scorer, samples: Sequence[tuple[PairVideo, Any]]) -> dict[Pai
         return scored
     for (video, _), output in zip(valid, outputs, strict=True):
         try:
-            scored[video] = Scored(float(scorer.postprocess(output).reward))
+            scored[video] = VideoScore(float(scorer.postprocess(output).reward))
         except RewardError as error:
             scored[video] = _failed(error)
     return scored
 
 
-def _failed(error: RewardError) -> Scored:
-    return Scored(None, error.code, error.message)
+def _failed(error: RewardError) -> VideoScore:
+    return VideoScore(None, error.code, error.message)

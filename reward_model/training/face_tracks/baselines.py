@@ -18,7 +18,7 @@ from reward_model.faces.arcface import SAMPLING, ArcFaceScorer, bundled_reader
 from reward_model.faces.recognition.matching import VARIANTS
 from reward_model.scorer import ScorerInfo
 
-from ..evaluation.predictions import Prediction, Scored
+from ..evaluation.predictions import Prediction, VideoScore
 from .extract import ClipFiles, clips_of, in_processes, read_clip
 
 
@@ -28,7 +28,7 @@ def arcface_predictions(
     """(info, predictions in the order of `pairs`) of each variant; the faces of a clip are read once for all."""
     clips = [clip for pair in pairs for clip in clips_of(jsonl, pair)]
     unique = list(dict.fromkeys(clips))
-    rewards: dict[ClipFiles, dict[str, Scored]] = {}
+    rewards: dict[ClipFiles, dict[str, VideoScore]] = {}
     with (
         progress("arcface on clips", len(unique)) as steps,
         closing(in_processes(_score, [(clip, folder) for clip in unique], workers)) as results,
@@ -54,19 +54,19 @@ def _scorer() -> ArcFaceScorer:
     return ArcFaceScorer(bundled_reader())
 
 
-def _score(clip: ClipFiles, folder: Path) -> dict[str, Scored]:
+def _score(clip: ClipFiles, folder: Path) -> dict[str, VideoScore]:
     """Variant -> reward or error, from the cache or computed."""
     scorer = _scorer()
     content = [sha256(path.read_bytes()).hexdigest() for path in (clip.video, *clip.references)]
     key = sha256(json.dumps([scorer.info.fingerprint, content, clip.fps]).encode()).hexdigest()
     path = folder / key[:2] / f"{key}.json"
     if path.is_file():
-        return {variant: Scored(**entry) for variant, entry in json.loads(path.read_text()).items()}
+        return {variant: VideoScore(**entry) for variant, entry in json.loads(path.read_text()).items()}
     try:
         raw = scorer.forward([scorer.preprocess(read_clip(clip, SAMPLING))])[0]
-        values = {variant: Scored(value) for variant, value in scorer.postprocess(raw).details["variants"].items()}
+        values = {variant: VideoScore(value) for variant, value in scorer.postprocess(raw).details["variants"].items()}
     except RewardError as error:
-        values = dict.fromkeys(VARIANTS, Scored(None, error.code, error.message))
+        values = dict.fromkeys(VARIANTS, VideoScore(None, error.code, error.message))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(json.dumps({variant: asdict(scored) for variant, scored in values.items()}))

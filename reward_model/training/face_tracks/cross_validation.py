@@ -31,7 +31,7 @@ from ..configs.files import read_config
 from ..data.pairs import read_pair_file
 from ..errors import TrainingError
 from ..evaluation.evaluation import Evaluation
-from ..evaluation.predictions import Prediction, Scored
+from ..evaluation.predictions import Prediction, VideoScore
 from ..evaluation.report import tables
 from .baselines import arcface_predictions
 from .dataset import TrackDataset, load_dataset, load_splits, split_by_people
@@ -71,7 +71,8 @@ def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progr
             a, b = (head(part).tolist() for part in (held_out.a, held_out.b))
         tested += [_in_cluster(pair, f"fold {number}") for pair in held_out.pairs]
         predictions += [
-            Prediction(pair.pair_id, Scored(x), Scored(y)) for pair, x, y in zip(held_out.pairs, a, b, strict=True)
+            Prediction(pair.pair_id, VideoScore(x), VideoScore(y))
+            for pair, x, y in zip(held_out.pairs, a, b, strict=True)
         ]
     if not tested:
         raise TrainingError(f"{people}: none of {folds} folds holds all references of a pair; give fewer folds")

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from identity_reward_client.preference import Preference
 from reward_model.data.records import Votes, read_pairs, resolve, write_pairs
 from reward_model.training.cli_scoring import evaluate_reward, filter_pairs
-from reward_model.training.evaluation.predictions import Prediction, Scored, differences_of
+from reward_model.training.evaluation.predictions import Prediction, VideoScore, differences_of
 from tests.reward_model.training.helpers.pairs import make_data
 
 app = typer.Typer()
@@ -43,7 +43,7 @@ def test_a_video_that_cannot_be_scored_is_counted_and_has_no_number(data, clip, 
     assert (report["num_scored"], report["unscored"]) == (0, {"reference_without_face": 1})
     assert report["overall"]["accuracy_without_ties"] is None
     assert report["nll"] is None
-    assert np.isnan(differences_of([Prediction("x", Scored(None, "code", "why"), Scored(1.0))])).all()
+    assert np.isnan(differences_of([Prediction("x", VideoScore(None, "code", "why"), VideoScore(1.0))])).all()
 
 
 def test_evaluate_reward_writes_numbers_a_plot_and_tables(data, tmp_path):

@@ -1,7 +1,7 @@
 """Pairs and predictions for tests of evaluation."""
 
 from reward_model.data.records import PreferencePair, Reference
-from reward_model.training.evaluation.predictions import Prediction, Scored
+from reward_model.training.evaluation.predictions import Prediction, VideoScore
 from tests.reward_model.training.helpers.pairs import LABELS
 
 
@@ -18,6 +18,6 @@ def made_pairs(labels, modes, clusters):
 
 def predictions_of(differences):
     return [
-        Prediction(str(i), Scored(None, "invalid_media", "") if d is None else Scored(d), Scored(0.0))
+        Prediction(str(i), VideoScore(None, "invalid_media", "") if d is None else VideoScore(d), VideoScore(0.0))
         for i, d in enumerate(differences)
     ]
