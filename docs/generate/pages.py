@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from . import api, commands, model_cards, service_tables
+from . import api, commands, configs, model_cards, service_tables
 
 DOCS = Path(__file__).parent.parent
 REGIONS: dict[str, dict[str, Callable[[], str]]] = {
@@ -23,6 +23,10 @@ REGIONS: dict[str, dict[str, Callable[[], str]]] = {
     },
     "reference/metrics.md": {"metrics": service_tables.metrics},
     "reference/cli.md": {"commands": commands.reference},
+    "reference/training-configs.md": {
+        "shipped": configs.shipped,
+        **{kind: partial(configs.fields, kind) for kind in configs.config_files.KINDS},
+    },
     "explanation/model-cards/face-tracks.md": {
         name: partial(model_cards.card, name) for name in ("face_tracks_rendered", "face_tracks_photos")
     },

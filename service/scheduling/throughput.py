@@ -16,6 +16,7 @@ class Throughput:
 
     @property
     def tokens_per_s(self) -> float:
+        """Current estimate; the initial guess before anything is recorded."""
         return self._tokens / self._seconds
 
     def record(self, tokens: float, seconds: float) -> None:

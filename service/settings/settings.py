@@ -102,12 +102,12 @@ def variable(group: type[SettingsGroup], field: str) -> str:
 
 def _check_spelling() -> None:
     names = {name.removeprefix(PREFIX): name for name in Settings.variables()}
-    for given in os.environ:
-        name = given.removeprefix(PREFIX).upper()
-        if not given.startswith(PREFIX) or name in names:
+    for env_name in os.environ:
+        name = env_name.removeprefix(PREFIX).upper()
+        if not env_name.startswith(PREFIX) or name in names:
             continue
         if matches := get_close_matches(name, names, 1, cutoff=0.8):
-            raise SettingsError(f"{given} is not a setting; did you mean {names[matches[0]]}?")
+            raise SettingsError(f"{env_name} is not a setting; did you mean {names[matches[0]]}?")
 
 
 def _explain(error: ValidationError, groups: dict[str, dict[str, Any]]) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from docs.generate import commands
+from docs.generate import commands, configs
 from docs.generate.markdown import plain, table
 from docs.generate.pages import DOCS, REGIONS, render
 
@@ -31,3 +31,10 @@ def test_every_verb_has_its_options():
     assert "--reference" in options["score",]
     assert "--wait" in options["job", "submit"]
     assert "--grpc-port" in options["serve",]
+
+
+@pytest.mark.parametrize("kind", configs.config_files.KINDS)
+def test_every_field_of_a_training_configuration_is_explained(kind):
+    rows = configs.fields(kind).splitlines()[2:]
+    assert rows
+    assert not [row for row in rows if row.endswith("|  |")]

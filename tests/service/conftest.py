@@ -1,6 +1,8 @@
 """A small model for tests of the engine and the transports: its reward is the mean brightness, between 0 and 1."""
 
+import sys
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -68,9 +70,6 @@ def load(device: str) -> Brightness:
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
-    import sys
-    import types
-
     module = types.ModuleType("brightness_for_tests")
     module.load = load
     monkeypatch.setitem(sys.modules, "brightness_for_tests", module)

@@ -23,7 +23,7 @@ def client():
         yield client
 
 
-def test_it_is_a_reward_client():
+def test_the_local_client_is_a_reward_client():
     assert isinstance(LocalRewardClient(), RewardClient)
 
 
@@ -37,7 +37,7 @@ def test_nothing_is_loaded_before_the_first_call(monkeypatch):
     assert len(loaded) == 1
 
 
-def test_arrays_in_numbers_out(client):
+def test_arrays_are_scored_compared_and_grouped(client):
     assert client.score([REFERENCE], clip(51), fps=8).reward == 0.2
     assert client.compare([REFERENCE], clip(51), clip(102), fps=8).verdict == "B"
     group = client.score_group([REFERENCE], [clip(51), clip(102)], fps=8, matrices=True)
@@ -51,7 +51,7 @@ def test_references_by_id(client):
     assert client.score(identity, clip(51), fps=8).reward == 0.2
 
 
-def test_errors_are_those_of_the_tree(client, tmp_path):
+def test_errors_are_those_of_a_remote_client(client, tmp_path):
     with pytest.raises(MissingFps):
         client.score([REFERENCE], clip(51))
     with pytest.raises(NonFiniteReward):
@@ -64,27 +64,27 @@ def test_errors_are_those_of_the_tree(client, tmp_path):
     assert [item.reward for item in group.items] == [None, 0.2]
 
 
-def test_what_it_can_not_be_made_with():
+def test_bad_devices_and_models_raise():
     with pytest.raises(InvalidRequest, match="device = 'gpu'"):
         LocalRewardClient(device="gpu")
     with pytest.raises(ModelNotFound, match="no model is called 'absent'"):
         asyncio.run(LocalRewardClient(["absent"]).models())
 
 
-def test_one_client_serves_one_event_loop_after_another():
+def test_a_client_works_in_several_event_loops_in_turn():
     client = LocalRewardClient("brightness")
     rewards = [asyncio.run(client.score([REFERENCE], clip(51), fps=8)).reward for _ in range(3)]
     asyncio.run(client.close())
     assert rewards == [0.2] * 3
 
 
-def test_closing_while_models_load_closes_them_too(monkeypatch):
+def test_closing_while_models_load_closes_them(monkeypatch):
     starting, may_start, closed = threading.Event(), threading.Event(), []
 
     class SlowEngine(ScoringEngine):
         def start(self):
             starting.set()
-            assert may_start.wait(5)
+            assert may_start.wait(60)
             super().start()
 
         async def close(self):
@@ -96,7 +96,7 @@ def test_closing_while_models_load_closes_them_too(monkeypatch):
     async def cancelled_call():
         client = LocalRewardClient("brightness")
         call = asyncio.create_task(client.models())
-        await asyncio.to_thread(starting.wait, 5)
+        await asyncio.to_thread(starting.wait, 60)
         call.cancel()
         closing = asyncio.create_task(client.close())
         may_start.set()

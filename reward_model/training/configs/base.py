@@ -52,27 +52,36 @@ class ModelConfig(Section):
     template: str | None = None
     # a checkout of the released Identity-GRPO code, whose templates are read and not run
     upstream: str | None = None
-    # trained in full; the language model too, unless there is LoRA
+    # train the vision tower in full
     train_vision: bool = True
+    # train the language model, in full unless there is LoRA
     train_language: bool = True
+    # train the reward head in full
     train_head: bool = True
     # recompute activations in the backward pass
     gradient_checkpointing: bool = False
-    # name and description of the saved model, and the dtype of its files
+    # name of the saved model, as answers state it
     name: str = "identity-reward"
+    # its version, as answers state it
     version: str = "1"
+    # what it knows, in a word or two: photographs, rendered people
     domain: str = "photographs"
+    # its description in the list of models
     description: str = "Trained with identity-reward train-reward."
+    # data type of the saved weights
     saved_dtype: Literal["bfloat16", "float32"] = "bfloat16"
 
 
 class OptimizerConfig(Section):
     """AdamW and the schedule of learning rates."""
 
+    # decay rates of the two moments
     betas: tuple[NonNegative, NonNegative] = (0.9, 0.999)
+    # added to the root of the second moment
     eps: Positive = 1e-8
-    # of matrices; norms, biases and embeddings have none
+    # weight decay of matrices; norms, biases and embeddings have none
     weight_decay: NonNegative = 0.0
+    # learning rate after the warm-up: constant, or down to 0 by half a cosine
     schedule: Literal["constant_with_warmup", "cosine"] = "constant_with_warmup"
     # share of all steps in which the rates rise from 0
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05

@@ -16,7 +16,9 @@ from .base import Count, NonNegative, Positive, RunConfig, Section, Share, Theta
 class TrackPairs(Section):
     """A JSONL of preference pairs, relative to the working directory of the command, and the weight of its pairs."""
 
+    # the file, relative to the working directory of the command
     path: str
+    # weight of each of its pairs in the loss
     weight: Positive = 1.0
     # pairs added for each cast: a good clip of the cast beside a good clip of other people
     strangers: Annotated[int, Field(ge=0)] = 0
@@ -28,11 +30,13 @@ class TrackAugmentation(Section):
 
     # largest share of frames that are hidden, sampled for each clip
     frame_dropout: Share = 0.4
-    # standard deviations of an offset of all similarities to the references, and of noise of each
+    # standard deviation of an offset of all similarities to the references
     similarity_shift: NonNegative = 0.06
+    # standard deviation of noise of each similarity
     similarity_noise: NonNegative = 0.015
-    # standard deviations of offsets of log sharpness, and of log2 size
+    # standard deviation of an offset of log sharpness
     sharpness_shift: NonNegative = 0.4
+    # standard deviation of an offset of log2 size
     size_shift: NonNegative = 0.7
     # standard deviation of log2 of the factor on motion between frames
     motion_scale: NonNegative = 0.4
@@ -44,6 +48,7 @@ class FaceTracksConfig(RunConfig):
     """Configuration of `kind: face-tracks`."""
 
     kind: Literal["face-tracks"] = "face-tracks"
+    # data sets to train on
     train: tuple[TrackPairs, ...] = ()
     # for early stopping and measurements; empty: about a tenth of `train`, of people whom the rest does not show
     dev: tuple[str, ...] = ()
@@ -53,17 +58,24 @@ class FaceTracksConfig(RunConfig):
     workers: Count = 2
     # networks of different seeds whose rewards are averaged, saved in one file
     members: Count = 4
+    # width of the layers over the frames of a person
     hidden: Count = 24
+    # width of the layer over a person
     person_width: Count = 24
-    # maximum epochs, and epochs without a lower loss on dev after which a member stops
+    # maximum of epochs
     epochs: Count = 80
+    # epochs without a lower loss on dev after which a member stops
     patience: Count = 15
+    # pairs of a step
     batch: Count = 128
     # peak of AdamW's rate, followed by a cosine decay
     learning_rate: Positive = 2e-3
+    # of AdamW
     weight_decay: NonNegative = 0.02
     augmentation: TrackAugmentation = TrackAugmentation()
+    # tie parameter of Bradley-Terry-with-Ties
     theta: Theta = THETA
+    # of all random samples
     seed: int = 0
 
     @classmethod

@@ -35,8 +35,9 @@ class PairDataConfig(Section):
     foreign_references: Annotated[int, Field(ge=0)] = 0
     # folder that caches a frozen vision tower's features of all images and videos
     features: str | None = None
-    # threads that read and decode, and steps that are loaded ahead
+    # threads that read and decode
     workers: Count = 2
+    # steps that are loaded ahead
     prefetch: Count = 2
 
     @model_validator(mode="after")
@@ -49,17 +50,24 @@ class PairDataConfig(Section):
 class LoraConfig(Section):
     """Low-rank updates of q, k, v, o, gate, up and down of the language model, arXiv 2106.09685."""
 
+    # rank
     r: Count = 64
+    # the update is scaled by alpha / r
     alpha: Positive = 128
+    # probability of dropout before the update
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
 
 
 class LearningRates(Section):
     """Peak rates of AdamW by parameter group. A rate of 0 keeps a group's weights constant, but computes gradients."""
 
+    # the language model, or its LoRA
     language: NonNegative = 2e-6
+    # the vision tower
     vision: NonNegative = 2e-6
+    # the projection of vision tokens into the language model
     merger: NonNegative = 2e-6
+    # the reward head
     head: NonNegative = 2e-6
     # the embedding of the reward token with LoRA, all embeddings without
     embedding: NonNegative = 2e-6
@@ -68,8 +76,11 @@ class LearningRates(Section):
 class LossConfig(Section):
     """Preference loss; see preferences.losses."""
 
+    # Bradley-Terry-with-Ties, Bradley-Terry, or Bradley-Terry with a margin
     kind: Literal["btt", "bt", "margin"] = "btt"
+    # tie parameter of btt
     theta: Theta = THETA
+    # margin of kind margin
     margin: NonNegative = MARGIN
 
 
@@ -82,7 +93,7 @@ class SupervisionConfig(Section):
     matching: NonNegative = 1.0
     # severity of every corruption of a clip
     failures: NonNegative = 1.0
-    # of the preference loss itself; 0 turns it off
+    # the preference loss itself; 0 turns it off
     preferences: NonNegative = 1.0
 
 
@@ -92,24 +103,30 @@ class PreferenceTrainingConfig(RunConfig):
     kind: Literal["reward"] = "reward"
     data: PairDataConfig = PairDataConfig()
     model: ModelConfig = ModelConfig()
+    # low-rank updates of the language model; unset: it is trained in full
     lora: LoraConfig | None = None
-    # for pairs in folders that `identity-reward data people` wrote
+    # auxiliary losses, for pairs in folders that `identity-reward data people` wrote
     supervision: SupervisionConfig | None = None
     learning_rates: LearningRates = LearningRates()
     optimizer: OptimizerConfig = OptimizerConfig()
     loss: LossConfig = LossConfig()
-    # pairs of an optimizer step over all processes, and of one forward pass in one process
+    # pairs of an optimizer step, over all processes
     batch: Count = 32
+    # pairs of one forward pass in one process
     micro_batch: Count = 4
-    # exactly one of the two: optimizer steps, or passes over all pairs
+    # optimizer steps; exactly one of steps and epochs is given
     steps: Count | None = None
+    # passes over all pairs
     epochs: Positive | None = None
     # bf16: frozen weights in bfloat16, trained ones in float32, computed under autocast
     precision: Literal["fp32", "bf16"] = "fp32"
+    # of all random samples
     seed: int = 0
-    # steps between measurements on dev, pairs of each measurement, and steps between saved states
+    # steps between measurements on dev
     evaluate_every: Count = 100
+    # pairs of each measurement
     evaluate_pairs: Count = 200
+    # steps between saved states
     save_every: Count = 100
 
     @model_validator(mode="after")
