@@ -1,1 +1,1 @@
-"""gRPC: server, methods, interceptors, TLS."""
+"""The gRPC transport: server, methods, interceptors, TLS."""

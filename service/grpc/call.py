@@ -38,7 +38,7 @@ def peer_address(peer: str) -> str:
 def read_grpc_call(context: Any, client: str | None, identity: str, max_timeout_s: float) -> Call:
     """The Call that the metadata and the deadline describe. Raises InvalidRequest.
 
-    `client` is the name of the authenticated caller; None stands for the peer's address.
+    `client` is the name of the authenticated caller; None means the peer's address.
     """
     remaining_s = context.time_remaining()
     timeout_s = max_timeout_s if remaining_s is None else min(max_timeout_s, max(remaining_s, 0.0))

@@ -1,1 +1,1 @@
-"""HTTP: route table, middleware, request bodies, responses, OpenAPI document, documentation page."""
+"""The HTTP transport: route table, ASGI application, request bodies, responses, OpenAPI document."""

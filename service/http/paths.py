@@ -48,7 +48,7 @@ class PathRoutes:
         return self.routes[method]
 
 
-# stands for every path that is not in the table
+# every path that is not in the table
 UNKNOWN = PathRoutes(OTHER, None, {})
 
 

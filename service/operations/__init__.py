@@ -1,1 +1,1 @@
-"""Supervision, draining, status, metrics and tracing of a server process."""
+"""Operation of a server process: supervision, drain, status, metrics, tracing, logging, hardening of BentoML."""

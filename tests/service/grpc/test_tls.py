@@ -13,7 +13,7 @@ from tests.service.flat_settings import flat_settings
 
 
 class Files:
-    """Paths of PEM files: an authority, a server's certificate for localhost, a client's, and a stranger's."""
+    """PEM files: an authority, its certificates of a server and a client, and one of another authority."""
 
     def __init__(self, folder):
         authority, other = trustme.CA(), trustme.CA()
@@ -22,7 +22,7 @@ class Files:
         self.text.write_text("not a certificate")
         self.server = self._pair(folder, "server", authority.issue_cert("localhost", "127.0.0.1"))
         self.client = self._pair(folder, "client", authority.issue_cert("trainer.example"))
-        self.stranger = self._pair(folder, "stranger", other.issue_cert("trainer.example"))
+        self.untrusted = self._pair(folder, "untrusted", other.issue_cert("trainer.example"))
 
     @staticmethod
     def _pair(folder, name, issued):
@@ -65,7 +65,7 @@ async def test_a_client_that_trusts_the_authority_is_answered(port, files):
 
 async def test_a_client_that_does_not_trust_the_authority_refuses_the_server(port, files):
     assert not await served(f"grpcs://localhost:{port}")
-    assert not await served(f"grpcs://localhost:{port}", ca_path=files.stranger[0])
+    assert not await served(f"grpcs://localhost:{port}", ca_path=files.untrusted[0])
 
 
 async def test_plain_text_is_not_answered(port):
@@ -78,7 +78,7 @@ async def test_mutual_tls_answers_only_callers_with_a_certificate_of_the_authori
     certificate, key = files.client
     assert await served(target, ca_path=files.ca, cert_path=certificate, key_path=key)
     assert not await served(target, ca_path=files.ca)
-    certificate, key = files.stranger
+    certificate, key = files.untrusted
     assert not await served(target, ca_path=files.ca, cert_path=certificate, key_path=key)
 
 

@@ -1,4 +1,4 @@
-"""What a scrape tells of the models' caches, from real scoring."""
+"""Counts of requests, and metrics of the caches after real scoring."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from identity_reward_client.messages import GroupRequest, Image, Pixels, Video
 from service.engine.engine import ScoringEngine
+from service.operations.metrics import Metrics
 from tests.service.flat_settings import flat_settings
 
 
@@ -45,3 +46,18 @@ async def test_a_group_misses_its_prefix_once_and_the_next_request_finds_it(engi
     assert cache_samples(engine)[hits] - after[hits] == 1
     assert after["identity_reward_cache_bytes", "features"] > before["identity_reward_cache_bytes", "features"]
     assert [item.reward for item in first.items] == [item.reward for item in second.items]
+
+
+def test_a_request_is_counted_by_route_status_and_error():
+    metrics = Metrics()
+    metrics.count_request("/v1/score", "200", None, 0.2)
+    metrics.count_request("/v1/score", "503", "overloaded", 0.1)
+    metrics.count_request("/v1/score", "UNIMPLEMENTED", None)
+
+    def value(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(f"identity_reward_{name}", labels)
+
+    for status in ("200", "503", "UNIMPLEMENTED"):
+        assert value("requests_total", route="/v1/score", status=status) == 1
+    assert value("errors_total", code="overloaded") == 1
+    assert value("request_seconds_count", route="/v1/score") == 2
