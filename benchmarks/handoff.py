@@ -1,7 +1,7 @@
 """A finished rollout on its way to the reward: from [33, 240, 416, 3] in the trainer to four frames in the server.
 
 Ours: the client picks the model's frames, the raw group body is encoded and decoded. The peer is what the released
-trainer does: PIL pictures, an H.264 file of the quality that its export writes, and a decoder behind it. Processor
+trainer does: PIL images, an H.264 file of the quality that its export writes, and a decoder behind it. Processor
 seconds of one video; preprocessing and the model are left out of both.
 """
 
@@ -47,13 +47,13 @@ def by_tensor(clips: list[np.ndarray]) -> list[np.ndarray]:
 def by_file(clips: list[np.ndarray], folder: Path) -> list[np.ndarray]:
     received = []
     for number, frames in enumerate(clips):
-        pictures = [Image.fromarray(frame) for frame in frames]
+        images = [Image.fromarray(frame) for frame in frames]
         path = folder / f"{number}.mp4"
         with av.open(str(path), "w") as container:
             stream = container.add_stream("libx264", rate=FPS, options={"crf": CRF})
             stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-            for picture in pictures:
-                container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+            for image in images:
+                container.mux(stream.encode(av.VideoFrame.from_image(image)))
             container.mux(stream.encode())
         received.append(decode_frames(path.read_bytes(), IDENTITY_GRPO.indices(FRAMES, FPS)))
     return received
@@ -61,16 +61,16 @@ def by_file(clips: list[np.ndarray], folder: Path) -> list[np.ndarray]:
 
 def measure(_) -> list[harness.Row]:
     clips = [clip(seed) for seed in range(GROUP)]
-    wanted = [frames[list(IDENTITY_GRPO.indices(FRAMES, FPS))] for frames in clips]
+    expected = [frames[list(IDENTITY_GRPO.indices(FRAMES, FPS))] for frames in clips]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        same = all(np.array_equal(a, b) for a, b in zip(by_tensor(clips), wanted, strict=True))
+        same = all(np.array_equal(a, b) for a, b in zip(by_tensor(clips), expected, strict=True))
         harness.gate(same, "frames changed on the way")
         lossy = by_file(clips, folder)
-        harness.gate([f.shape for f in lossy] == [f.shape for f in wanted], "the file path lost frames")
-        error = float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(lossy, wanted, strict=True)]))
+        harness.gate([f.shape for f in lossy] == [f.shape for f in expected], "the file path lost frames")
+        error = float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(lossy, expected, strict=True)]))
         times = harness.in_turn(lambda: by_tensor(clips), lambda: by_file(clips, folder), clock=process_time)
-        sizes = {"bytes_by_tensor": sum(f.nbytes for f in wanted), "peer_mean_error_levels": round(error, 2)}
+        sizes = {"bytes_by_tensor": sum(f.nbytes for f in expected), "peer_mean_error_levels": round(error, 2)}
     return [harness.row("group of 8, 33x240x416", "ms", "PIL, mp4, file, decode", *times, scale=1e3, goal=10, **sizes)]
 
 

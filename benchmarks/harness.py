@@ -62,12 +62,12 @@ def row(
 ) -> Row:
     """A row of times that were taken in turn (smaller is better), brought from seconds to `unit` by `scale`."""
     ratios = [p / o for o, p in zip(ours, peer, strict=True)]
-    known = {key: more.pop(key) for key in ("goal", "why") if key in more}
+    options = {key: more.pop(key) for key in ("goal", "why") if key in more}
     middle = median(ours), median(peer)
     spread = round(min(ratios), 3), round(max(ratios), 3)
     ratio = round(middle[1] / middle[0], 3)
     ours_, peer_ = (float(f"{x * scale:.4g}") for x in middle)
-    return Row(name, unit, peer_name, ours_, peer_, ratio, spread=spread, more=more, **known)
+    return Row(name, unit, peer_name, ours_, peer_, ratio, spread=spread, more=more, **options)
 
 
 def machine() -> dict[str, str | None]:
@@ -100,8 +100,8 @@ def main(
 
 def report(benchmark: str, rows: list[Row], note: str = "") -> dict[str, Any]:
     """What is written, as JSON has it; `note` is what a reader must know to take all rows rightly."""
-    found = {"benchmark": benchmark, "machine": machine(), "commit": commit(), "rows": [_plain(row) for row in rows]}
-    return found | ({"note": note} if note else {})
+    values = {"benchmark": benchmark, "machine": machine(), "commit": commit(), "rows": [_plain(row) for row in rows]}
+    return values | ({"note": note} if note else {})
 
 
 def gate(holds: bool, what: str) -> None:

@@ -99,14 +99,14 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=min(8, os.cpu_count() or 1))
     parser.add_argument("--json", type=Path, metavar="OUT")
     arguments = parser.parse_args()
-    found = []
-    wanted = [(arch, *choice) for arch, choice in product(arguments.arch, choices())]
+    results = []
+    combinations = [(arch, *choice) for arch, choice in product(arguments.arch, choices())]
     with ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(compiled, *choice) for choice in wanted]
-    for (arch, limbs, chunked, dtype), future in zip(wanted, futures, strict=True):
+        futures = [pool.submit(compiled, *choice) for choice in combinations]
+    for (arch, limbs, chunked, dtype), future in zip(combinations, futures, strict=True):
         if error := future.exception():
             sys.exit(f"sm_{arch} {LIMBS[limbs]} chunked={chunked} {dtype}: {type(error).__name__}: {error}")
-        found.append(r := future.result())
+        results.append(r := future.result())
         print(
             f"sm_{r.arch:<4}{r.semantics:7}{'chunked' if r.chunked else '':8}{r.dtype:5}{r.registers:4} registers"
             f"{r.stack_bytes:5} B stack{r.shared_bytes:7} B shared{r.instructions:6} instructions"
@@ -114,7 +114,7 @@ def main() -> None:
             flush=True,
         )
     if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(r) for r in found]))
+        arguments.json.write_text(json.dumps([asdict(r) for r in results]))
 
 
 if __name__ == "__main__":

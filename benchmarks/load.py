@@ -34,7 +34,7 @@ SHARES = (0.5, 0.8, 0.95, 1.5, 3.0)
 COMPARES = 3000
 
 
-def throughput(served: ServiceProcess, requests: list[Encoded], scorer, work, name: str, **known) -> harness.Row:
+def throughput(served: ServiceProcess, requests: list[Encoded], scorer, work, name: str, **options) -> harness.Row:
     """Two at a time: the next group's body is read and prepared while this one is scored."""
 
     def ours() -> None:
@@ -47,7 +47,7 @@ def throughput(served: ServiceProcess, requests: list[Encoded], scorer, work, na
 
     times = harness.in_turn(ours, peer, ROUNDS)
     rate = {"videos_per_s": round(sum(one.items for one in requests) / median(times[0]), 2)}
-    return harness.row(name, "s", "the runner in process", *times, **known, **rate)
+    return harness.row(name, "s", "the runner in process", *times, **options, **rate)
 
 
 def offered(outcomes: Sequence[Outcome], seconds: float, target_s: float) -> dict[str, Any]:
@@ -55,8 +55,10 @@ def offered(outcomes: Sequence[Outcome], seconds: float, target_s: float) -> dic
     answered = [one for one in outcomes if one.status == 200]
     refused = [one for one in outcomes if one.status == 503 and (one.retry_after or "").isdigit()]
     late = [one for one in outcomes if one.status in (0, 504)]
-    known = len(answered) + len(refused) + len(late)
-    harness.gate(known == len(outcomes), f"{len(outcomes) - known} answers are neither rewards nor typed refusals")
+    accounted = len(answered) + len(refused) + len(late)
+    harness.gate(
+        accounted == len(outcomes), f"{len(outcomes) - accounted} answers are neither rewards nor typed refusals"
+    )
     good = sum(one.items for one in answered if one.seconds <= target_s)
     p50, p90, p99 = (round(float(np.percentile([one.seconds for one in answered], p)), 3) for p in (50, 90, 99))
     return {
@@ -69,7 +71,7 @@ def offered(outcomes: Sequence[Outcome], seconds: float, target_s: float) -> dic
 
 def levels(served: ServiceProcess, requests: list[Encoded], capacity: float, target_s: float, seconds: float):
     """A row for each share of the capacity, and the one that compares the last with the best."""
-    rows, found = [], []
+    rows, levels_measured = [], []
     for number, share in enumerate(SHARES):
         before = served.rss_bytes(), served.open_files()
         outcomes = asyncio.run(poisson(served.port, requests, share * capacity, seconds, number))
@@ -78,7 +80,7 @@ def levels(served: ServiceProcess, requests: list[Encoded], capacity: float, tar
         level = offered(outcomes, taken, target_s)
         level["rss_growth_bytes"] = served.rss_bytes() - before[0]
         level["open_files_growth"] = served.open_files() - before[1]
-        found.append(level)
+        levels_measured.append(level)
         rows.append(
             harness.Row(
                 f"offered {share:.0%}".replace("%", " %"), "videos/s", "offered", level["goodput_videos_per_s"],
@@ -87,9 +89,9 @@ def levels(served: ServiceProcess, requests: list[Encoded], capacity: float, tar
             )
         )  # fmt: skip
         print(rows[-1].name, level, flush=True)
-    best = max(level["goodput_videos_per_s"] for level in found)
-    last = found[-1]["goodput_videos_per_s"]
-    more = {"p99_target_s": round(target_s, 3), "timed_out": found[-1]["timed_out"]}
+    best = max(level["goodput_videos_per_s"] for level in levels_measured)
+    last = levels_measured[-1]["goodput_videos_per_s"]
+    more = {"p99_target_s": round(target_s, 3), "timed_out": levels_measured[-1]["timed_out"]}
     ratio = round(last / best, 3)
     gated = harness.Row("goodput at 300 % vs peak", "videos/s", "its peak", last, best, ratio, goal=0.85, more=more)
     return [gated, *rows]
@@ -147,12 +149,12 @@ def measure(given: argparse.Namespace) -> list[harness.Row]:
             str(model), runner=RunnerConfig(prefix_cache_bytes=0, feature_cache_bytes=0, prefix_host_cache_bytes=0)
         )
         begin = time.monotonic()
-        wanted = [in_process(scorer, group) for group in work]
+        expected = [in_process(scorer, group) for group in work]
         target_s = 5 * (time.monotonic() - begin) / len(work)
         with service("--model", str(model), **COLD) as served:
             ids = [put_references(served.url, group) for group in work]
             requests = [request(set_id, group) for set_id, group in zip(ids, work, strict=True)]
-            for one, rewards in zip(requests, wanted, strict=True):
+            for one, rewards in zip(requests, expected, strict=True):
                 head = {"Content-Type": "application/vnd.safetensors"}
                 answer = httpx.post(f"{served.url}/v1/groups:raw", content=one.body, headers=head, timeout=120).json()
                 got = [item["scored"]["reward"] for item in answer["items"]]

@@ -54,22 +54,22 @@ def groups(count: int, seed: int = 0) -> list[Group]:
     for number in range(count):
         draw = np.random.default_rng(seed * 1000 + number)
         coarse = draw.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-        pictures = [one.repeat(32, 0).repeat(32, 1) for one in coarse]
+        images = [one.repeat(32, 0).repeat(32, 1) for one in coarse]
         first = clip(seed * 1000 + number)
-        made.append(Group(pictures, [first ^ np.uint8(9 * v) for v in range(VIDEOS)]))
+        made.append(Group(images, [first ^ np.uint8(9 * v) for v in range(VIDEOS)]))
     return made
 
 
 def faces() -> list[Group]:
     """Two groups of two people's clips, for models of faces: those of the examples, decoded."""
-    pictures = [np.asarray(Image.open(EXAMPLES / f"references/{name}.jpg").convert("RGB")) for name in ("anna", "bea")]
+    images = [np.asarray(Image.open(EXAMPLES / f"references/{name}.jpg").convert("RGB")) for name in ("anna", "bea")]
     clips = []
     for name in ("two_people", "two_people_evening", "two_people_one_missing", "two_people_one_replaced"):
         data = (EXAMPLES / f"clips/{name}.mp4").read_bytes()
         with InProcessDecoder().video(data) as file:
             clips.append(file.frames(range(file.probe.num_frames)))
             fps = file.probe.fps
-    return [Group(pictures, clips[:2], ARCFACE, fps), Group(pictures, clips[2:], ARCFACE, fps)]
+    return [Group(images, clips[:2], ARCFACE, fps), Group(images, clips[2:], ARCFACE, fps)]
 
 
 def write_model(folder: Path) -> Path:

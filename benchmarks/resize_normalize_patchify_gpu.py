@@ -42,10 +42,10 @@ def rows(hugging_face: Callable, tune: bool) -> list[Row]:
         return [Row(name, "us", name.split(" vs ")[1], why="no CUDA device") for name in names]
     from .resize_normalize_patchify_tune import check_everything, sweep
 
-    found = check_everything()
+    checks = check_everything()
     done = sweep() if tune else []
     for batch in BATCHES:
-        done += _rows(batch, hugging_face, found)
+        done += _rows(batch, hugging_face, checks)
     return done
 
 
@@ -144,18 +144,18 @@ def peak_megabytes(call: Callable) -> float:
     return round((torch.cuda.max_memory_allocated() - before) / 1e6, 1)
 
 
-def _rows(batch: tuple[int, int, int, int], hugging_face: Callable, found: dict[str, float]) -> list[Row]:
+def _rows(batch: tuple[int, int, int, int], hugging_face: Callable, checks: dict[str, float]) -> list[Row]:
     name = f"gpu {name_of(batch)} bf16 vs "
     size = smart_resize(*batch[2:], MIN_PIXELS, MAX_PIXELS)
     sets = input_sets(batch)
     clips = sets[0]
     moved = sum(clip.numel() for clip in clips) + ours(clips, size).nbytes
-    known = {"peak_mb": peak_megabytes(lambda: ours(clips, size))}
+    memory = {"peak_mb": peak_megabytes(lambda: ours(clips, size))}
     mine = graph_of(kernel_calls(sets, size))
 
     def kernel_row(peer: str, calls: Sequence[Callable], **more) -> Row:
         us, theirs = replay_seconds([mine, graph_of(calls)], len(sets))
-        more |= known | {"peer_peak_mb": peak_megabytes(calls[0]), "gb_per_s": round(moved / median(us) / 1e9)}
+        more |= memory | {"peer_peak_mb": peak_megabytes(calls[0]), "gb_per_s": round(moved / median(us) / 1e9)}
         return row(name + peer, "us", peer, us, theirs, scale=1e6, **more)
 
     def copy() -> Row:
@@ -168,7 +168,7 @@ def _rows(batch: tuple[int, int, int, int], hugging_face: Callable, found: dict[
 
     constants(clips[0].device)
     compiled = torch.compile(torch_path, dynamic=False)
-    goals = {"goal": 1.0, "goal_us": GOALS_US.get(batch)} | found
+    goals = {"goal": 1.0, "goal_us": GOALS_US.get(batch)} | checks
     makers: dict[str, Callable[[], Row]] = {
         "device copy": copy,
         "torch.compile": lambda: torch_row("torch.compile", compiled, **goals),
@@ -230,14 +230,14 @@ def _call_on_host(name: str, clips: list[torch.Tensor], size: tuple[int, int], h
     """Whole calls, frames on the host and patches on the GPU, against the processor on the host."""
     processor = hugging_face(size={"shortest_edge": MIN_PIXELS, "longest_edge": MAX_PIXELS})
     hosted = [clip.cpu() for clip in clips]
-    pictures = [clip.numpy() for clip in hosted]
+    frames = [clip.numpy() for clip in hosted]
 
     def mine() -> None:
         ours([clip.to("cuda", non_blocking=True) for clip in hosted], size)
         torch.cuda.synchronize()
 
     def peer() -> torch.Tensor:
-        patches = processor(videos=pictures, return_tensors="pt")["pixel_values_videos"].to("cuda", torch.bfloat16)
+        patches = processor(videos=frames, return_tensors="pt")["pixel_values_videos"].to("cuda", torch.bfloat16)
         torch.cuda.synchronize()
         return patches
 

@@ -114,10 +114,12 @@ class Accuracies:
     def order(self, rights: dict[str, np.ndarray], papers: dict[str, float]) -> str:
         """How the order of the rows that are known agrees with the paper's, in words."""
         ranked = sorted(rights, key=lambda name: papers[name], reverse=True)
-        found = {(a, b): self.compare(rights[a], rights[b]) for a, b in combinations(ranked, 2)}
-        against = [f"{b} over {a}" for (a, b), sign in found.items() if sign < 0]
-        counts = [sum(sign == of for sign in found.values()) for of in (1, 0, -1)]
-        text = f"Of {len(found)} pairs of rows {counts[0]} come in the paper's order, {counts[1]} aren't told apart"
+        comparisons = {(a, b): self.compare(rights[a], rights[b]) for a, b in combinations(ranked, 2)}
+        against = [f"{b} over {a}" for (a, b), sign in comparisons.items() if sign < 0]
+        counts = [sum(sign == of for sign in comparisons.values()) for of in (1, 0, -1)]
+        text = (
+            f"Of {len(comparisons)} pairs of rows {counts[0]} come in the paper's order, {counts[1]} aren't told apart"
+        )
         return f"{text}, {counts[2]} come the other way round{': ' * bool(against)}{'; '.join(against)}."
 
 
@@ -133,9 +135,12 @@ class Ablation:
     def right(self, setting: Setting, seed: int) -> np.ndarray:
         """bool [N] of the test's pairs: whether the trained model has the sign of a decided label."""
         scorer = load_scorer(str(self.model(setting, seed)))
-        found = differences_of(predict(scorer, self.test.path, self.test.pairs, RUNS / "predictions.jsonl"))
-        harness.gate(bool(np.isfinite(found).all()), f"{np.isnan(found).sum()} pairs of {setting.name} have no reward")
-        return np.sign(found) == self.labels_N
+        differences_N = differences_of(predict(scorer, self.test.path, self.test.pairs, RUNS / "predictions.jsonl"))
+        harness.gate(
+            bool(np.isfinite(differences_N).all()),
+            f"{np.isnan(differences_N).sum()} pairs of {setting.name} have no reward",
+        )
+        return np.sign(differences_N) == self.labels_N
 
     def model(self, setting: Setting, seed: int) -> Path:
         settings = [f"model.init={self.start}", f"seed={seed}", f"data.sampler={setting.sampler}"]
@@ -152,8 +157,8 @@ class Ablation:
         pool = read_pair_file(self.files["auto"])
         path = RUNS / "auto" / f"filtered-{seed}.jsonl"
         scorer = load_scorer(str(self.model(SETTINGS[0], seed)))
-        found = predict(scorer, pool.path, pool.pairs, RUNS / "predictions.jsonl")
-        kept, report = teacher.filter_pairs(pool.pairs, found)
+        predictions = predict(scorer, pool.path, pool.pairs, RUNS / "predictions.jsonl")
+        kept, report = teacher.filter_pairs(pool.pairs, predictions)
         self.kept[seed] = report.kept_share
         write_pairs(path, kept)
         return path
@@ -161,15 +166,16 @@ class Ablation:
     def row(self, setting: Setting, rights: dict[str, np.ndarray]) -> harness.Row:
         """`rights`: bool [S, N] of the rows that are known; from which of them this one can't be told apart is said."""
         right_SN = rights[setting.name]
-        found = self.accuracies.interval(right_SN)
+        interval = self.accuracies.interval(right_SN)
         more = {"seeds": [round(float(right_N[self.labels_N != 0].mean()), 4) for right_N in right_SN]}
         if setting.auto == "filtered":
             more["kept_shares"] = [round(self.kept[seed], 4) for seed in SEEDS]
         others = [name for name in rights if name != setting.name]
         alike = [name for name in others if self.accuracies.compare(right_SN, rights[name]) == 0]
         return harness.Row(
-            setting.name, "", "the paper", round(found.mean, 4), setting.paper, round(found.mean / setting.paper, 3),
-            spread=(round(found.low, 3), round(found.high, 3)),
+            setting.name, "", "the paper", round(interval.mean, 4), setting.paper,
+            round(interval.mean / setting.paper, 3),
+            spread=(round(interval.low, 3), round(interval.high, 3)),
             why=f"not told apart from {'any other' if alike == others else '; '.join(alike)}" if alike else None,
             more=more,
         )  # fmt: skip

@@ -26,11 +26,11 @@ ROUNDS = 5
 
 def groups(number: int, seed: int) -> list[RolloutGroup]:
     """One coarse moving picture a group; its clips are shifted in colour."""
-    pictures = [np.random.default_rng(person).integers(0, 256, (128, 128, 3), dtype=np.uint8) for person in (0, 1)]
+    images = [np.random.default_rng(person).integers(0, 256, (128, 128, 3), dtype=np.uint8) for person in (0, 1)]
     made = []
     for n in range(number):
         first = clip(seed * number + n)
-        made.append(RolloutGroup(str(n), pictures, [first ^ np.uint8(9 * v) for v in range(VIDEOS)], fps=FPS))
+        made.append(RolloutGroup(str(n), images, [first ^ np.uint8(9 * v) for v in range(VIDEOS)], fps=FPS))
     return made
 
 
@@ -67,11 +67,11 @@ def measure(given: argparse.Namespace) -> list[harness.Row]:
                 for k, play in enumerate((as_they_finish, at_the_end)):
                     step, seed = groups(given.groups, seed), seed + 1
                     begin = time.monotonic()
-                    found = play(reward, step, rollout_s)
+                    overlap = play(reward, step, rollout_s)
                     steps[k].append(time.monotonic() - begin)
-                    waits[k].append(found.waited_s)
+                    waits[k].append(overlap.waited_s)
                     if play is as_they_finish:
-                        hidden.append(found.hidden_s / found.scoring_s)
+                        hidden.append(overlap.hidden_s / overlap.scoring_s)
             name = f"rollout of {rollout_s:g} s, {given.groups} groups"
             share = round(median(hidden), 3)
             rows.append(harness.row(f"{name}: waited", "s", "sent at the end", *waits, hidden_share=share))

@@ -76,18 +76,18 @@ def measure(arguments: argparse.Namespace) -> list[harness.Row]:
                     if shift is not None:
                         moved.append(shift <= tie_band())
                 steps.advance()
-        for what, found in (("a stranger's picture lowers it", lowered), ("the order of pictures leaves it", moved)):
-            rows.append(_row(f"{name}: {what}", found, unscored))
+        for what, outcomes in (("a stranger's picture lowers it", lowered), ("the order of pictures leaves it", moved)):
+            rows.append(_row(f"{name}: {what}", outcomes, unscored))
     return rows
 
 
-def _row(name: str, found: Sequence[bool], unscored: int) -> harness.Row:
+def _row(name: str, outcomes: Sequence[bool], unscored: int) -> harness.Row:
     more = {"casts that can't be scored": unscored}
-    if not found:
+    if not outcomes:
         return harness.Row(name, "of 0", "the goal", goal=1.0, why="no cast that it can be told of", more=more)
-    share = float(np.mean(found))
+    share = float(np.mean(outcomes))
     values = round(share, 4), GOAL, round(share / GOAL, 3), 1.0
-    return harness.Row(name, f"of {len(found)}", "the goal", *values, more=more)
+    return harness.Row(name, f"of {len(outcomes)}", "the goal", *values, more=more)
 
 
 if __name__ == "__main__":
