@@ -3,8 +3,8 @@
 VideoAlign (KwaiVGI/VideoAlign, `data.py`): path_A, path_B, prompt, a label column per dimension (VQ, MQ, TA, ...: A,
 B, same, or anything else for invalid), fps_A, num_frames_A, fps_B, num_frames_B. RewardBench adds A_model, B_model
 and Overall. Neither has references or identities, so those files themselves are refused: to judge identity, add a
-column `ref_paths` (images of the people, separated by semicolons), and choose the label column, `SA` by default. `meta` keeps
-the other columns, so that a file that was read is written back as it was.
+column `ref_paths` (images of the people, separated by semicolons), and choose the label column, `SA` by default. `meta`
+keeps the other columns, so that a file that was read is written back as it was.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def read_csv(
 
 
 def write_csv(path: Path, pairs: Iterable[PreferencePair], label: str = LABEL) -> None:
-    """Votes become their majority, "invalid" where there is none. Columns that a record was read with are written back."""
+    """Votes become their majority, "invalid" where there is none. Columns that were read are written back."""
     rows = [_row(pair, label) for pair in pairs]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     partial = Path(path).with_name(f".{Path(path).name}.writing")
