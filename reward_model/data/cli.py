@@ -1,4 +1,4 @@
-"""`identity-reward data`: look at preference data, and make it."""
+"""`identity-reward data`: checks, converts and generates preference data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, help="Preference data: check it, or render people to learn from.")
 
-SHOWN = 20
+MAX_LISTED = 20
 
 
 @app.command()
@@ -17,7 +17,7 @@ def check(
     pairs: Annotated[list[Path], typer.Argument(help="JSONL files of one data set, such as DATA/*.jsonl.")],
     workers: Annotated[int, typer.Option(min=1, help="Processes that decode.")] = 2,
 ) -> None:
-    """Look for missing and unreadable files, wrong labels, ids that come twice and people who are in two splits.
+    """Look for missing and unreadable files, wrong labels, duplicate ids and people in several splits.
 
     Exit status 1 when there are problems, 2 when a file holds no pairs at all.
     """
@@ -47,10 +47,10 @@ def check(
     kinds: dict[str, int] = {}
     for problem in problems:
         kinds[problem.kind] = kinds.get(problem.kind, 0) + 1
-    for problem in problems[:SHOWN]:
-        typer.echo(f"{problem.kind}: {problem.what}", err=True)
-    if len(problems) > SHOWN:
-        typer.echo(f"... and {len(problems) - SHOWN} more", err=True)
+    for problem in problems[:MAX_LISTED]:
+        typer.echo(f"{problem.kind}: {problem.message}", err=True)
+    if len(problems) > MAX_LISTED:
+        typer.echo(f"... and {len(problems) - MAX_LISTED} more", err=True)
     counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     typer.echo(f"{len(problems)} problems: {counted}", err=True)
     raise typer.Exit(1)
@@ -65,11 +65,11 @@ def convert(
     source: Annotated[
         Literal["human", "vlm", "construction"], typer.Option(help="Who labelled a CSV's pairs.")
     ] = "human",
-    licence: Annotated[str, typer.Option(help="Of a CSV's videos and pictures.")] = "",
+    licence: Annotated[str, typer.Option(help="Of a CSV's videos and images.")] = "",
 ) -> None:
     """Pairs from VideoAlign's or VideoGen-RewardBench's CSV to JSONL and back; paths lead to the same files."""
     from .csv_formats import read_csv, write_csv
-    from .records import RecordError, moved, read_pairs, write_pairs
+    from .records import RecordError, read_pairs, relocate, write_pairs
 
     kinds = (pairs.suffix, out.suffix)
     try:
@@ -78,25 +78,25 @@ def convert(
         if out.exists():
             raise RecordError(f"{out} exists already; give another --out, or remove it")
         if kinds[0] == ".csv":
-            found = read_csv(pairs, label, split=split, source=source, licence=licence)
+            records = read_csv(pairs, label, split=split, source=source, licence=licence)
         else:
-            found = read_pairs(pairs)
+            records = read_pairs(pairs)
     except RecordError as error:
         typer.echo(f"identity-reward data convert: {error}", err=True)
         raise typer.Exit(2) from None
     out.parent.mkdir(parents=True, exist_ok=True)
-    rows = moved(found, pairs, out)
+    rows = relocate(records, pairs, out)
     if kinds[0] == ".csv":
         write_pairs(out, rows)
     else:
         write_csv(out, rows, label)
-    undecided = sum(pair.label is None for pair in found)
-    typer.echo(f"{out}: {len(found)} pairs" + (f", {undecided} without a label" if undecided else ""))
+    undecided = sum(pair.label is None for pair in records)
+    typer.echo(f"{out}: {len(records)} pairs" + (f", {undecided} without a label" if undecided else ""))
 
 
 @app.command()
 def people(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write, or to go on with.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write, or to resume.")],
     pairs: Annotated[int, typer.Option(min=1, help="How many pairs of clips.")],
     seed: Annotated[int, typer.Option(help="The same seed gives the same pixels.")] = 0,
     per_scenario: Annotated[
@@ -115,12 +115,12 @@ def people(
     sampling: Annotated[str, typer.Option(help="A model's frame sampling, in place of the two before.")] = "",
     size: Annotated[str, typer.Option(help="Height x width of clips.")] = "240x416",
     num_frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 33,
-    fps: Annotated[float, typer.Option(help="Frames a second.")] = 16.0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
-    photos: Annotated[bool, typer.Option("--photos", help="The ten people of OpenPeople, in photographs.")] = False,
+    fps: Annotated[float, typer.Option(help="Frames per second.")] = 16.0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
+    photos: Annotated[bool, typer.Option("--photos", help="Photographs of the ten people of OpenPeople.")] = False,
     renderer: Annotated[Literal["auto", "gl", "numpy"], typer.Option(help="gl needs EGL; numpy is slow.")] = "auto",
 ) -> None:
-    """Make clips, references and labelled pairs of people whose identities are known; run it again to go on.
+    """Make clips, references and labelled pairs of people whose identities are known; run it again to resume.
 
     Exit status 2 for arguments that don't go together, 130 when interrupted.
     """

@@ -1,10 +1,10 @@
-"""Preference records from and to VideoAlign's CSV of pairs and VideoGen-RewardBench's.
+"""Conversion of preference records from and to the CSV of VideoAlign and of VideoGen-RewardBench.
 
-VideoAlign (KwaiVGI/VideoAlign, `data.py`): path_A, path_B, prompt, a label column for each dimension (VQ, MQ, TA, ...:
-A, B, same, or anything else for invalid), fps_A, num_frames_A, fps_B, num_frames_B. RewardBench adds A_model, B_model
-and Overall. Neither has references or identities, so that those files themselves are refused: to judge identity, add a
-column `ref_paths` (pictures of the people, separated by semicolons), and choose the label column, `SA` by default.
-`meta` keeps the other columns, so that a file that was read is written back as it was.
+VideoAlign (KwaiVGI/VideoAlign, `data.py`): path_A, path_B, prompt, a label column per dimension (VQ, MQ, TA, ...: A,
+B, same, or anything else for invalid), fps_A, num_frames_A, fps_B, num_frames_B. RewardBench adds A_model, B_model
+and Overall. Neither has references or identities, so those files themselves are refused: to judge identity, add a
+column `ref_paths` (images of the people, separated by semicolons), and choose the label column, `SA` by default. `meta`
+keeps the other columns, so that a file that was read is written back as it was.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ from .records import PreferencePair, RecordError, Reference, Source, Votes, expl
 
 LABEL = "SA"
 _PATHS = ("path_A", "path_B")
-_RATES = ("fps_A", "fps_B")
+_FPS_COLUMNS = ("fps_A", "fps_B")
 _WORDS = {Preference.A: "A", Preference.B: "B", Preference.TIE: "same"}
 _LABELS = {word: label for label, word in _WORDS.items()}
 # columns that a record has a field for
-_OWN = {"path_A", "path_B", "prompt", "ref_paths"}
+_RECORD_COLUMNS = {"path_A", "path_B", "prompt", "ref_paths"}
 
 
 def read_csv(
     path: Path, label: str = LABEL, *, split: str = "train", source: Source = "human", licence: str = ""
 ) -> list[PreferencePair]:
-    """A pair for each row, with one vote for what the column `label` says and none where it says neither A, B nor same.
+    """A pair per row, with one vote as in the column `label`, and none where that is neither A, B nor same.
 
-    A person is named by the path of their picture, from the folder above the file's, so that other folders' pictures
-    are other people's; a pair by the file's name and its row. The pair's rate is the one in fps_A and fps_B; videos of
-    two rates have to state them in their files. RecordError for a file that lacks a column or whose row is no record.
+    A person's name is the path of their image relative to the folder above the file's, so that equal names in different
+    folders are different people. A pair's id is the file's name and the row. The pair's frame rate is that of fps_A and
+    fps_B; videos of two rates have to state them in their files. RecordError for a file that lacks a column, or a row
+    that is no record.
     """
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
@@ -51,32 +52,36 @@ def read_csv(
     if missing:
         raise RecordError(
             f"{path}: no column {', '.join(missing)}; it has {', '.join(columns) or 'none'}. VideoAlign's and "
-            "VideoGen-RewardBench's own files name no pictures of people: add a column ref_paths (paths of reference "
-            "pictures, separated by semicolons). The label column is chosen by name"
+            "VideoGen-RewardBench's own files name no images of people: add a column ref_paths (paths of reference "
+            "images, separated by semicolons). The label column is chosen by name"
         )
     return [_pair(row, Path(path), n, label, split, source, licence) for n, row in enumerate(rows, 1)]
 
 
 def write_csv(path: Path, pairs: Iterable[PreferencePair], label: str = LABEL) -> None:
-    """Votes become their majority, "invalid" where there is none; columns that came with a record come back."""
+    """Votes become their majority, "invalid" where there is none. Columns that were read are written back."""
     rows = [_row(pair, label) for pair in pairs]
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    whole = Path(path).with_name(f".{Path(path).name}.writing")
-    with whole.open("w", encoding="utf-8", newline="") as file:
+    partial = Path(path).with_name(f".{Path(path).name}.writing")
+    with partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(whole, path)
+    os.replace(partial, path)
 
 
-def _pair(row: dict, path: Path, number: int, label: str, split: str, source: Source, licence: str) -> PreferencePair:
-    where, folder = f"{path}, row {number}", path.resolve().parent.name
+def _pair(
+    row: dict[str, str], path: Path, number: int, label: str, split: str, source: Source, licence: str
+) -> PreferencePair:
+    location, folder = f"{path}, row {number}", path.resolve().parent.name
     if None in row or None in row.values():
-        raise RecordError(f"{where}: {len(row)} columns where the header has another number; quote cells with commas")
-    said = _LABELS.get(row[label].strip())
-    votes = Votes(**{said.value: 1}) if said else Votes()
-    rates = {name: _rate(row.get(name, ""), name, where) for name in _RATES}
-    known = {rate for rate in rates.values() if rate}
+        raise RecordError(
+            f"{location}: {len(row)} columns where the header has another number; quote cells with commas"
+        )
+    vote = _LABELS.get(row[label].strip())
+    votes = Votes(**{vote.value: 1}) if vote else Votes()
+    rates = {name: _parse_fps(row.get(name, ""), name, location) for name in _FPS_COLUMNS}
+    distinct = {rate for rate in rates.values() if rate}
     try:
         return PreferencePair(
             pair_id=f"{path.stem}-{number}",
@@ -92,15 +97,15 @@ def _pair(row: dict, path: Path, number: int, label: str, split: str, source: So
             votes=votes,
             source=source,
             split=split,
-            fps=known.pop() if len(known) == 1 else None,
+            fps=distinct.pop() if len(distinct) == 1 else None,
             licence=licence,
-            meta={"columns": {name: cell for name, cell in row.items() if name not in _OWN}},
+            meta={"columns": {name: cell for name, cell in row.items() if name not in _RECORD_COLUMNS}},
         )
     except ValidationError as error:
-        raise RecordError(f"{where}: {explain(error)}") from None
+        raise RecordError(f"{location}: {explain(error)}") from None
 
 
-def _rate(cell: str, column: str, where: str) -> float | None:
+def _parse_fps(cell: str, column: str, location: str) -> float | None:
     if not cell.strip():
         return None
     try:
@@ -108,21 +113,23 @@ def _rate(cell: str, column: str, where: str) -> float | None:
     except ValueError:
         rate = math.nan
     if not 0 < rate < math.inf:
-        raise RecordError(f"{where}: {column} is {cell!r}; frames a second are a positive number, or an empty cell")
+        raise RecordError(
+            f"{location}: {column} is {cell!r}; frames per second are a positive number, or an empty cell"
+        )
     return rate
 
 
 def _row(pair: PreferencePair, label: str) -> dict[str, str]:
-    kept = dict(pair.meta.get("columns", {}))
+    columns = dict(pair.meta.get("columns", {}))
     if pair.fps is not None:
-        for name in _RATES:
-            if not kept.get(name, "").strip():
-                kept[name] = repr(pair.fps)
+        for name in _FPS_COLUMNS:
+            if not columns.get(name, "").strip():
+                columns[name] = repr(pair.fps)
     word = _WORDS[pair.label] if pair.label is not None else "invalid"
-    if label in kept and kept[label].strip() not in _LABELS and pair.label is None:
-        word = kept[label]
+    if label in columns and columns[label].strip() not in _LABELS and pair.label is None:
+        word = columns[label]
     references = ";".join(reference.path for reference in pair.references)
     return {
-        "path_A": pair.video_a, "path_B": pair.video_b, "prompt": pair.prompt, "ref_paths": references, **kept,
+        "path_A": pair.video_a, "path_B": pair.video_b, "prompt": pair.prompt, "ref_paths": references, **columns,
         label: word,
     }  # fmt: skip

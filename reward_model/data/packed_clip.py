@@ -1,7 +1,7 @@
-"""Packed clips: the frames that a frame sampling picked, uncompressed, at the size that a model sees or larger.
+"""Packed clips: the frames of one frame sampling, uncompressed, at the size that a model sees or larger.
 
 A `.safetensors` file with one tensor `frames` [T, H, W, 3] uint8 RGB and, as metadata, `fps` and `num_source_frames`
-of the clip they are from and `frame_indices` (a JSON list of T numbers): where in that clip they stand.
+of the source clip and `frame_indices` (a JSON list of T numbers), the frames' indices in that clip.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ SUFFIX = ".safetensors"
 
 
 def write_packed(path: Path, video: Video) -> None:
-    """The file appears whole or not at all; equal clips give equal bytes. ValueError for frames that are no clip."""
+    """Writes atomically; equal clips give equal bytes. ValueError for frames that are no clip."""
     frames = video.frames_THWC
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
         raise ValueError(f"frames are uint8 [T, H, W, 3] with T >= 1, got {frames.dtype} {frames.shape}")
     if len(video.frame_indices) != len(frames):
         raise ValueError(f"{len(frames)} frames with {len(video.frame_indices)} frame indices")
     path = Path(path)
-    whole = path.with_name(f".{path.name}.writing")
+    partial = path.with_name(f".{path.name}.writing")
     metadata = {
         "fps": repr(float(video.fps)),
         "num_source_frames": str(video.num_source_frames),
         "frame_indices": json.dumps([int(i) for i in video.frame_indices]),
     }
     tensor = {"dtype": "U8", "shape": list(frames.shape), "data_offsets": [0, frames.nbytes]}
-    # not by the library: it writes metadata in another order in each process, and equal clips shall be equal files
+    # not by the library, which writes metadata in another order in each process: equal clips have to be equal files
     header = json.dumps({"__metadata__": metadata, "frames": tensor}, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
-    whole.write_bytes(len(header).to_bytes(8, "little") + header + np.ascontiguousarray(frames).tobytes())
-    os.replace(whole, path)
+    partial.write_bytes(len(header).to_bytes(8, "little") + header + np.ascontiguousarray(frames).tobytes())
+    os.replace(partial, path)
 
 
 def read_packed(path: Path) -> Video:
-    """InvalidMedia for what is no packed clip; FileNotFoundError for no file."""
+    """InvalidMedia for a file that is no packed clip; FileNotFoundError for no file."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no packed clip at {path}")
     try:

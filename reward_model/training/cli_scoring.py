@@ -115,7 +115,7 @@ def filter_pairs(
         raise typer.BadParameter(f"{rule!r} is neither sign nor verdict", param_hint="--rule")
     with _reporting_errors("filter-pairs"):
         from ..data.progress import progress
-        from ..data.records import moved, write_pairs
+        from ..data.records import relocate, write_pairs
         from .data.pairs import read_pair_file
         from .errors import TrainingError
         from .evaluation.predictions import predict
@@ -127,7 +127,7 @@ def filter_pairs(
         file, scorer = read_pair_file(pool), _scorer(model, device, dtype)
         predicted = predict(scorer, pool, file.pairs, predictions, batch=batch, workers=workers, progress=progress)
         kept, report = teacher.filter_pairs(file.pairs, predicted, scorer.info.preference_scale, rule, theta)  # type: ignore[arg-type]
-        write_pairs(out, moved(kept, pool, out))
+        write_pairs(out, relocate(kept, pool, out))
         values = teacher.report_json(report, teacher=scorer.info.name, fingerprint=scorer.info.fingerprint, rule=rule)
         if json_path is not None:
             json_path.write_text(json.dumps(values, indent=1) + "\n")

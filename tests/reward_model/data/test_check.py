@@ -1,4 +1,4 @@
-"""`identity-reward data check` on data sets with one fault planted each."""
+"""`identity-reward data check` on data sets with one fault each."""
 
 import shutil
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from reward_model.data.cli import SHOWN, app
+from reward_model.data.cli import MAX_LISTED, app
 from reward_model.data.packed_clip import write_packed
 from reward_model.data.records import PreferencePair, write_pairs
 from reward_model.types import Video
@@ -46,14 +46,14 @@ def data_set(folder, *pairs, name="train.jsonl"):
     return folder / name
 
 
-def test_a_sound_data_set(folder):
+def test_sound_data_set_has_no_problems(folder):
     votes = {"A": 1, "B": 1, "tie": 1}
     train = data_set(folder, pair("1"), pair("2", votes=votes), pair("3", votes={"tie": 2, "B": 1}))
     Image.new("RGB", (28, 28)).save(folder / "bo.png")
-    done = check(train, data_set(folder, pair("4", "test", "bo", reference="bo.png"), name="test.jsonl"))
-    assert done.exit_code == 0, done.output
-    assert "no problems" in done.stdout
-    header, first, second = (line.split() for line in done.stdout.splitlines()[:3])
+    result = check(train, data_set(folder, pair("4", "test", "bo", reference="bo.png"), name="test.jsonl"))
+    assert result.exit_code == 0, result.output
+    assert "no problems" in result.stdout
+    header, first, second = (line.split() for line in result.stdout.splitlines()[:3])
     assert header == ["file", "splits", "pairs", "A", "B", "tie", "no", "majority", "people"]
     assert first == ["train.jsonl", "train", "3", "1", "0", "1", "1", "1"]
     assert second == ["test.jsonl", "test", "1", "1", "0", "0", "0", "1"]
@@ -74,7 +74,7 @@ def cut_packed(folder, clip):
     return pair("2", b="x.safetensors")
 
 
-def cut_picture(folder, clip):
+def cut_image(folder, clip):
     (folder / "x.png").write_bytes((folder / "anna.png").read_bytes()[:-900])
     return pair("2", reference="x.png")
 
@@ -85,12 +85,12 @@ def equal_bytes(folder, clip):
 
 
 @pytest.mark.parametrize(
-    ("plant", "kind", "said"),
+    ("add_fault", "kind", "message"),
     [
         (cut_video, "unreadable file", "x.mp4 (pair 2): "),
         (text_for_video, "unreadable file", "no video file of a known kind"),
         (cut_packed, "unreadable file", "no whole safetensors file"),
-        (cut_picture, "unreadable file", "x.png (pair 2): the reference"),
+        (cut_image, "unreadable file", "x.png (pair 2): the reference"),
         (equal_bytes, "equal videos", "both videos of pair 2 are the same"),
         (lambda folder, clip: pair("2", b="a.mp4"), "equal videos", "pair 2"),
         (lambda folder, clip: pair("2", a="none.mp4"), "missing file", "none.mp4 (pair 2): no such file"),
@@ -99,60 +99,60 @@ def equal_bytes(folder, clip):
         (lambda folder, clip: pair("2", "test"), "identity leak", "anna is in 2 splits: test (pair 2), train (pair"),
     ],
 )
-def test_a_planted_fault_is_found(folder, clip, plant, kind, said):
-    done = check(data_set(folder, pair("1"), plant(folder, clip)))
-    assert done.exit_code == 1, done.output
-    assert f"{kind}: " in done.stderr
-    assert said in done.stderr
-    assert f"1 problems: 1 {kind}" in done.stderr
+def test_fault_is_reported(folder, clip, add_fault, kind, message):
+    result = check(data_set(folder, pair("1"), add_fault(folder, clip)))
+    assert result.exit_code == 1, result.output
+    assert f"{kind}: " in result.stderr
+    assert message in result.stderr
+    assert f"1 problems: 1 {kind}" in result.stderr
 
 
-def test_one_picture_under_two_names_in_two_splits(folder):
-    """Found by what is in the files, whatever they are called; two names within one split leak nothing."""
+def test_one_image_under_two_names_in_two_splits_is_a_leak(folder):
+    """Found by the files' content; two names within one split leak nothing."""
     shutil.copy(folder / "anna.png", folder / "x.png")
     train = data_set(folder, pair("1"), pair("2", person="anne", reference="x.png"))
     assert check(train).exit_code == 0
-    done = check(train, data_set(folder, pair("3", "test", "bo", reference="x.png"), name="test.jsonl"))
-    assert done.exit_code == 1
-    assert "1 problems: 1 identity leak" in done.stderr
+    result = check(train, data_set(folder, pair("3", "test", "bo", reference="x.png"), name="test.jsonl"))
+    assert result.exit_code == 1
+    assert "1 problems: 1 identity leak" in result.stderr
     assert (
-        "one picture is of bo in test (x.png, pair 3), anna in train (anna.png, pair 1), anne in train (x"
-        in done.stderr
+        "one image is of bo in test (x.png, pair 3), anna in train (anna.png, pair 1), anne in train (x"
+        in result.stderr
     )
 
 
-def test_a_label_against_its_votes(folder):
+def test_label_against_its_votes_is_reported(folder):
     path = data_set(folder, pair("1"), pair("2"))
     path.write_text(path.read_text().replace('"label":"A"', '"label":"B"', 1))
-    done = check(path)
-    assert done.exit_code == 1
-    assert "line 1: the label is B, but the votes (3 A, 0 B, 0 tie) say A" in done.stderr
+    result = check(path)
+    assert result.exit_code == 1
+    assert "line 1: the label is B, but the votes (3 A, 0 B, 0 tie) say A" in result.stderr
 
 
 def test_files_are_checked_together(folder):
     first = data_set(folder, pair("1"))
     second = data_set(folder, pair("1", "dev"), name="dev.jsonl")
     assert check(first).exit_code == check(second).exit_code == 0
-    done = check(first, second)
-    assert done.exit_code == 1
-    assert "identity leak: anna is in 2 splits: dev (pair 1), train (pair 1)" in done.stderr
-    assert "duplicate id" in done.stderr
+    result = check(first, second)
+    assert result.exit_code == 1
+    assert "identity leak: anna is in 2 splits: dev (pair 1), train (pair 1)" in result.stderr
+    assert "duplicate id" in result.stderr
 
 
-def test_many_problems_are_counted(folder):
-    done = check(data_set(folder, *(pair(str(i), a=f"{i}.mp4") for i in range(SHOWN + 5))))
-    assert done.exit_code == 1
-    assert done.stderr.count("no such file") == SHOWN
-    assert "... and 5 more" in done.stderr
-    assert f"{SHOWN + 5} problems: {SHOWN + 5} missing file" in done.stderr
+def test_only_the_first_problems_are_listed(folder):
+    result = check(data_set(folder, *(pair(str(i), a=f"{i}.mp4") for i in range(MAX_LISTED + 5))))
+    assert result.exit_code == 1
+    assert result.stderr.count("no such file") == MAX_LISTED
+    assert "... and 5 more" in result.stderr
+    assert f"{MAX_LISTED + 5} problems: {MAX_LISTED + 5} missing file" in result.stderr
 
 
 @pytest.mark.parametrize("text", [None, "", "\n", "{}\n", "\x00\x01"])
-def test_unusable_input(tmp_path, text):
+def test_unusable_input_is_refused_in_one_line(tmp_path, text):
     path = tmp_path / "pairs.jsonl"
     if text is not None:
         path.write_text(text)
-    done = check(path)
-    assert done.exit_code == 2
-    assert str(path) in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    result = check(path)
+    assert result.exit_code == 2
+    assert str(path) in result.stderr
+    assert len(result.stderr.splitlines()) == 1

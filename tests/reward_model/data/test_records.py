@@ -38,7 +38,7 @@ def file_of(tmp_path, *lines):
     ("votes", "label"),
     [((3, 0, 0), "A"), ((1, 2, 0), "B"), ((0, 1, 2), "tie"), ((1, 1, 1), None), ((0, 0, 0), None), ((2, 2, 0), None)],
 )
-def test_the_label_is_the_majority(tmp_path, votes, label):
+def test_label_is_the_majority(tmp_path, votes, label):
     votes = dict(zip(("A", "B", "tie"), votes, strict=True))
     (pair,) = read_pairs(file_of(tmp_path, {**LINE, "votes": votes}))
     assert pair.label == label
@@ -46,14 +46,14 @@ def test_the_label_is_the_majority(tmp_path, votes, label):
 
 
 @given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5))
-def test_a_majority_is_more_than_half(a, b, tie):
+def test_majority_is_more_than_half(a, b, tie):
     majority = Votes(A=a, B=b, tie=tie).majority
     counts = {"A": a, "B": b, "tie": tie}
     assert (majority is None) == (2 * max(counts.values()) <= a + b + tie)
     assert majority is None or 2 * counts[majority] > a + b + tie
 
 
-def test_written_and_read(tmp_path):
+def test_written_records_are_read_back(tmp_path):
     meta = {"mode": "drift", "cluster": "s1", "a": {"modes": {"drift": 0.5}, "quality": -0.4}}
     pairs = [
         PreferencePair.model_validate({**LINE, "meta": meta, "fps": 16.0}),
@@ -71,7 +71,7 @@ def test_written_and_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ({**LINE, "label": "B"}, r"line 2: the label is B, but the votes \(2 A, 0 B, 1 tie\) say A"),
         ({**LINE, "label": None}, "the label is None, but"),
@@ -87,17 +87,17 @@ def test_written_and_read(tmp_path):
         ("[1]", "line 2: "),
     ],
 )
-def test_what_is_no_record(tmp_path, line, said):
+def test_invalid_line_is_reported_with_the_reason(tmp_path, line, message):
     path = file_of(tmp_path, LINE, line, {**LINE, "pair_id": "8"})
-    with pytest.raises(RecordError, match=said) as error:
+    with pytest.raises(RecordError, match=message) as error:
         read_pairs(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
-    found = list(scan_pairs(path))
-    assert [type(one) for one in found] == [PreferencePair, RecordError, PreferencePair]
+    records = list(scan_pairs(path))
+    assert [type(record) for record in records] == [PreferencePair, RecordError, PreferencePair]
 
 
-def test_files_without_records(tmp_path):
+def test_files_without_records_are_refused(tmp_path):
     with pytest.raises(RecordError, match="no such file"):
         read_pairs(tmp_path / "none.jsonl")
     with pytest.raises(RecordError, match="no pairs in it"):

@@ -1,4 +1,6 @@
-"""A person in words, for prompts."""
+"""Descriptions of people in words, for prompts."""
+
+from __future__ import annotations
 
 import numpy as np
 
@@ -23,6 +25,7 @@ PATTERNS = {"plain": "{}", "stripes": "{} striped", "checks": "{} checked", "dot
 
 
 def colour_name(colour: Rgb, names: dict[str, Rgb] = COLOURS) -> str:
+    """The name of the nearest colour."""
     return min(names, key=lambda name: float(np.square(np.subtract(names[name], colour)).sum()))
 
 

@@ -1,11 +1,14 @@
-"""Who a rendered person is, and what they wear. Colours are sRGB, 0..1."""
+"""Parameters of a rendered person and of their clothes. Colours are sRGB, 0..1."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
 Rgb = tuple[float, float, float]
 
-NUM_SHAPE = 64  # components of the exported basis (assets/basis.npz)
+# shape components of the mesh model (meshes/assets/basis.npz)
+NUM_SHAPE = 64
 
 HairStyle = Literal["bald", "buzz", "short", "parted", "curly", "bob", "long", "bun", "ponytail"]
 HAIR_STYLES: tuple[HairStyle, ...] = ("bald", "buzz", "short", "parted", "curly", "bob", "long", "bun", "ponytail")
@@ -20,7 +23,7 @@ NECKLINES: tuple[Neckline, ...] = ("crew", "v", "turtle", "wide")
 
 @dataclass(frozen=True)
 class Hair:
-    """length and fringe (how far the hair comes down the forehead) 0..1, within the style."""
+    """length and fringe (how far the hair reaches down the forehead): 0..1 within the style."""
 
     style: HairStyle
     length: float
@@ -49,7 +52,7 @@ class Beard:
 class Person:
     """An identity: all that stays when clothes, pose, expression and light change.
 
-    shape: [NUM_SHAPE] standard normal deviates along the components of the head's local changes.
+    shape: [NUM_SHAPE] standard normal deviates along the principal components of faces.
     gender (0 a woman, 1 a man), age (0 about 20 years, 1 about 70) and weight (0 thin, 1 heavy): 0..1.
     brows (thickness), freckles: 0..1.
     """
@@ -75,6 +78,8 @@ class Person:
 
 @dataclass(frozen=True)
 class Clothes:
+    """second: the pattern's other colour."""
+
     colour: Rgb
     second: Rgb
     pattern: Pattern

