@@ -3,18 +3,12 @@
 import warnings
 
 PENDING: dict[str, set[str]] = {
-    "circles between siblings": set(),
     "large folders": {
         "benchmarks",
     },
-    "long files": set(),
     "modules without a test file": {
         "service/app.py",
     },
-    "shared class names": {
-        "Scored",
-    },
-    "test files without a source": set(),
 }
 
 

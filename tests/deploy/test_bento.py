@@ -87,12 +87,14 @@ def test_the_bento_scores_a_clip_with_nothing_of_ours_installed(bento, bare_pyth
 
         def answered() -> httpx.Response | None:
             assert served.poll() is None, log.read_text()
+            if not is_listening(port):
+                return None
             try:
                 return httpx.post(f"http://127.0.0.1:{port}/v1/score", json=body, timeout=GENEROUS_S)
             except httpx.TransportError:
                 return None
 
-        answer = wait_until(lambda: is_listening(port) and answered(), "the Bento answers")
+        answer = wait_until(answered, "the Bento answers")
         assert answer.status_code == 200, answer.text
         assert answer.json()["model"]["name"] == "tiny"
         folders = [Path(process.cwd()) for process in served.children(recursive=True)]
