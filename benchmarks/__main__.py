@@ -18,5 +18,9 @@ NAMES = (
     "reward_overlap",
 )
 
-failed = [name for name in NAMES if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT).returncode]
+failed = [
+    name
+    for name in NAMES
+    if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT, check=False).returncode
+]
 sys.exit(f"failed: {', '.join(failed)}" if failed else 0)

@@ -79,7 +79,7 @@ def commit() -> str | None:
     try:
         git = ["git", "-C", str(ROOT)]
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True).returncode
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True, check=False).returncode
     except (OSError, subprocess.CalledProcessError):
         return os.environ.get("BENCHMARK_COMMIT")
     return head + ("+" if changed else "")

@@ -171,8 +171,7 @@ def measure(given: argparse.Namespace) -> list[harness.Row]:
         people = faces()
         with service("--model", "arcface", **COLD) as served:
             requests = [request(put_references(served.url, group), group) for group in people]
-            name = "throughput vs in-process, arcface"
-            default = throughput(served, requests, load_scorer("arcface"), people, name)
+            default = throughput(served, requests, load_scorer("arcface"), people, "throughput vs in-process, arcface")
         return [first, *rows, both, default, compares(model)]
 
 

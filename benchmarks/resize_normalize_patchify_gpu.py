@@ -14,7 +14,6 @@ from time import perf_counter
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from frame_ops.resize_normalize_patchify.naive import MEAN, STD
 from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
@@ -78,7 +77,7 @@ def torch_path(clip: torch.Tensor, size: tuple[int, int], layout=torch.contiguou
     """The same mathematics in torch's operators; CUDA has no uint8 interpolation, so in float32."""
     mean, std = constants(clip.device)
     x = clip.permute(0, 3, 1, 2).contiguous(memory_format=layout).float()
-    x = F.interpolate(x, size, mode="bicubic", antialias=True).clamp(0, 255).round()
+    x = torch.nn.functional.interpolate(x, size, mode="bicubic", antialias=True).clamp(0, 255).round()
     x = ((x - mean) / std).to(torch.bfloat16)
     if len(x) % 2:
         x = torch.cat([x, x[-1:]])

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import httptools
-import uvicorn.protocols.http.auto as auto
+from uvicorn.protocols.http import auto
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 # request line and headers together; nginx takes 8 KiB a line, and four of them

@@ -45,8 +45,8 @@ def read_manifest(body: bytes, max_items: int, model_name: Callable[[str | None]
     line_of_id: dict[str, int] = {}
     # references as they are stored, by their id
     reference_sets: dict[str, Any] = {}
-    for number, row in enumerate(io.BytesIO(body), 1):
-        row = row.removeprefix(_BOM).strip() if number == 1 else row.strip()
+    for number, line in enumerate(io.BytesIO(body), 1):
+        row = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
         if not row:
             continue
         num_items += 1

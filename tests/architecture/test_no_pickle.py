@@ -49,7 +49,7 @@ def _unpickling_call(node: ast.Call):
         yield "torch.load without weights_only=True"
     if "allow_pickle" in keywords and keywords["allow_pickle"] is not False:
         yield "allow_pickle"
-    if name == "import_module" or name == "__import__":
+    if name in ("import_module", "__import__"):
         yield from (arg.value for arg in node.args if isinstance(arg, ast.Constant) and arg.value in MODULES)
     if (owner, name) in (("yaml", "load"), ("yaml", "unsafe_load"), ("yaml", "full_load")):
         yield "yaml.load"

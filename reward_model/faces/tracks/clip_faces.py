@@ -46,7 +46,7 @@ class ClipFaces:
         return 1 + max((number for numbers in self.tracks for number in numbers), default=-1)
 
     @cached_property
-    def references_PD(self) -> np.ndarray:
+    def references_PD(self) -> np.ndarray:  # noqa: N802  # shape suffix
         """float32 embeddings."""
         return np.stack([reference.face.embedding_D for reference in self.references])
 
@@ -61,7 +61,7 @@ class ClipFaces:
         )
 
     @cached_property
-    def face_of_TP(self) -> np.ndarray:
+    def face_of_TP(self) -> np.ndarray:  # noqa: N802  # shape suffix
         """[T, P] int: the index of each person's face in a frame, -1 for none; one face per person, by similarity."""
         mean_KP = self._track_similarities()
         rows = []

@@ -70,11 +70,13 @@ class FeatureMedia:
             raise TrainingError(f"{path}: {error}; mend it, or remove its pairs") from None
 
     def references(self, paths: Sequence[Path], mirrored: Sequence[bool]) -> list[PreparedMedia]:
+        """Stored features of reference images; TrainingError for mirrored ones."""
         if any(mirrored):
             raise TrainingError("features of a frozen tower can't be mirrored: set data.mirror to false")
         return [self._read(path, None, True) for path in paths]
 
     def video(self, path: Path, fps: float | None, mirrored: bool) -> PreparedMedia:
+        """Stored features of a video; TrainingError if it is to be mirrored."""
         if mirrored:
             raise TrainingError("features of a frozen tower can't be mirrored: set data.mirror to false")
         return self._read(path, fps, False)

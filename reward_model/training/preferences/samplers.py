@@ -25,7 +25,7 @@ Pool = Literal["clean", "auto"]
 # name -> alpha of t / T in [0, 1), [T], given the share of `auto` among all pairs
 SCHEDULES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     # "random sampling": the two pools as one
-    "random": lambda t, share: np.full_like(t, share),
+    "random": np.full_like,
     # "staged sampling": auto in the first half of the steps, clean in the second
     "staged": lambda t, share: (t < 0.5).astype(float),
     # "smooth sampling", equation 5

@@ -34,10 +34,11 @@ def body(tensors, fields, metadata=None):
     """A body by hand: tensors is name -> (dtype, shape, (start, end)) or an array."""
     header, data = {}, b""
     for name, tensor in tensors.items():
+        entry = tensor
         if isinstance(tensor, np.ndarray):
             start, data = len(data), data + tensor.tobytes()
-            tensor = ("U8", list(tensor.shape), [start, len(data)])
-        header[name] = dict(zip(("dtype", "shape", "data_offsets"), tensor, strict=True))
+            entry = ("U8", list(tensor.shape), [start, len(data)])
+        header[name] = dict(zip(("dtype", "shape", "data_offsets"), entry, strict=True))
     header["__metadata__"] = {"request": json.dumps(fields)} if metadata is None else metadata
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + data

@@ -164,7 +164,7 @@ _writer: ScenarioWriter
 
 
 def _start_worker(out: Path, options: PeopleOptions) -> None:
-    global _writer
+    global _writer  # noqa: PLW0603  # concurrent.futures has no other place for a worker's state
     # the parent has warned about a slow renderer already
     warnings.simplefilter("ignore", RuntimeWarning)
     _writer = ScenarioWriter(out, options)
