@@ -52,7 +52,7 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 def _comments(config: type[BaseModel]) -> dict[str, str]:
     """The comment above each field, of the class and of those that it inherits from."""
-    found: dict[str, str] = {}
+    comments: dict[str, str] = {}
     for cls in config.__mro__:
         if cls is BaseModel or not issubclass(cls, BaseModel):
             break
@@ -62,9 +62,9 @@ def _comments(config: type[BaseModel]) -> dict[str, str]:
                 block.append(comment[1])
                 continue
             if field := _FIELD.match(line):
-                found.setdefault(field[1], " ".join(block))
+                comments.setdefault(field[1], " ".join(block))
             block = []
-    return found
+    return comments
 
 
 def _shown(default: Any) -> str:

@@ -41,8 +41,8 @@ def render(name: str, text: str) -> str:
     for region, generate in REGIONS[name].items():
         start, end = f"<!-- {region}:start -->", f"<!-- {region}:end -->"
         before, _, rest = text.partition(start)
-        _, found, after = rest.partition(end)
-        if not found:
+        _, end_mark, after = rest.partition(end)
+        if not end_mark:
             raise ValueError(f"docs/{name} lacks {start} ... {end}")
         text = f"{before}{start}\n\n{generate()}\n\n{end}{after}"
     return text

@@ -64,7 +64,7 @@ class Module:
     @cached_property
     def imports(self) -> list[Import]:
         """Every import: at the top, in functions, under TYPE_CHECKING, and modules that are named in strings."""
-        return [found for node in ast.walk(self.tree) for found in self._imports_of(node)]
+        return [imported for node in ast.walk(self.tree) for imported in self._imports_of(node)]
 
     def _imports_of(self, node: ast.AST) -> Iterator[Import]:
         if isinstance(node, ast.Import):
@@ -92,7 +92,7 @@ class Module:
     @cached_property
     def imported_modules(self) -> set[str]:
         """Modules of this repository that this one imports."""
-        return {target for found in self.imports if (target := module_of(found.target))} - {self.name}
+        return {target for imported in self.imports if (target := module_of(imported.target))} - {self.name}
 
     @cached_property
     def has_logic(self) -> bool:
@@ -113,14 +113,14 @@ def _does_something(node: ast.AST) -> bool:
 @cache
 def modules() -> dict[str, Module]:
     """By dotted name, without what protoc generates."""
-    found = {}
+    by_name = {}
     for package, folder in PACKAGES.items():
         for path in sorted(folder.rglob("*.py")):
             if "_pb2" in path.name:
                 continue
             name = ".".join((package, *path.relative_to(folder).with_suffix("").parts)).removesuffix(".__init__")
-            found[name] = Module(name, path)
-    return found
+            by_name[name] = Module(name, path)
+    return by_name
 
 
 def module_of(name: str) -> str | None:
@@ -158,7 +158,7 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
-    found: list[list[str]] = []
+    components: list[list[str]] = []
 
     def visit(node: str) -> None:
         index[node] = low[node] = len(index)
@@ -173,9 +173,9 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
             component = stack[stack.index(node) :]
             del stack[stack.index(node) :]
             if len(component) > 1:
-                found.append(sorted(component))
+                components.append(sorted(component))
 
     for node in sorted(graph):
         if node not in index:
             visit(node)
-    return found
+    return components

@@ -83,8 +83,8 @@ def mirrored_tests(source: Path, package: str) -> set[Path]:
     folder = source.parent.relative_to(SOURCES[package])
     tests = TEST_HOMES.get(package, ROOT / "tests" / package) / folder
     names = {tests / f"test_{source.stem.strip('_')}.py"}
-    here = source.parent.name
-    return names | {tests / f"test_{here}.py", tests.parent / f"test_{here}.py"}
+    folder_name = source.parent.name
+    return names | {tests / f"test_{folder_name}.py", tests.parent / f"test_{folder_name}.py"}
 
 
 def test_every_module_with_logic_has_tests_at_its_mirrored_path():

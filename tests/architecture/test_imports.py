@@ -45,19 +45,19 @@ ALL = [pytest.param(module, id=name) for name, module in modules().items()]
 @pytest.mark.parametrize("module", ALL)
 def test_packages_import_only_those_below_them(module):
     allowed = ALLOWED[module.package]
-    for found in module.imports:
-        package = found.target.partition(".")[0]
+    for imported in module.imports:
+        package = imported.target.partition(".")[0]
         if package not in PACKAGES or package == module.package:
             continue
-        assert any(found.target == name or found.target.startswith(f"{name}.") for name in allowed), (
-            f"{module.relative_path}:{found.line} imports {found.target}; "
+        assert any(imported.target == name or imported.target.startswith(f"{name}.") for name in allowed), (
+            f"{module.relative_path}:{imported.line} imports {imported.target}; "
             f"{module.package} may import {sorted(allowed) or 'nothing of ours'}"
         )
 
 
 @pytest.mark.parametrize("module", ALL)
 def test_relative_imports_reach_at_most_one_parent(module):
-    too_far = [found for found in module.imports if found.level > MAX_RELATIVE_LEVEL]
+    too_far = [imported for imported in module.imports if imported.level > MAX_RELATIVE_LEVEL]
     assert not too_far, f"{module.relative_path}: import these by their absolute name: {too_far}"
 
 
@@ -71,8 +71,8 @@ def test_exempt_arrows_exist():
 
 
 def test_files_have_no_import_circles():
-    found = circles(without_exempt_arrows(file_graph()))
-    check_pending("circles between files", [" <-> ".join(circle) for circle in found])
+    components = circles(without_exempt_arrows(file_graph()))
+    check_pending("circles between files", [" <-> ".join(circle) for circle in components])
 
 
 def test_sibling_folders_and_files_have_no_import_circles():
@@ -110,7 +110,7 @@ def test_entry_points_name_modules_of_their_own_distribution():
 def test_only_settings_and_device_read_the_environment(module):
     if module.relative_path not in ENVIRONMENT_READERS:
         attributes = {node.attr for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)}
-        names = {found.target for found in module.imports}
+        names = {imported.target for imported in module.imports}
         assert not attributes & {"environ", "getenv"}, f"{module.relative_path} reads the environment"
         assert not names & {"os.environ", "os.getenv"}, f"{module.relative_path} reads the environment"
 
@@ -123,7 +123,9 @@ TORCH_FREE = ("service.app", "service.http", "service.grpc", "service.compat", "
     [pytest.param(m, id=m.name) for m in modules().values() if m.name.startswith(TORCH_FREE)],
 )
 def test_transports_and_client_never_import_torch(module):
-    assert not [found for found in module.imports if found.target.partition(".")[0] in ("torch", "transformers")]
+    assert not [
+        imported for imported in module.imports if imported.target.partition(".")[0] in ("torch", "transformers")
+    ]
 
 
 @pytest.mark.parametrize("module", ALL)

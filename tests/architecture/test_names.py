@@ -15,12 +15,12 @@ WIRE_AND_DECODED = {
 
 def public_classes() -> dict[str, set[str]]:
     """Name -> the modules that define a class of that name at their top."""
-    found: dict[str, set[str]] = defaultdict(set)
+    modules_by_class: dict[str, set[str]] = defaultdict(set)
     for module in modules().values():
         for node in module.tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                found[node.name].add(module.name)
-    return found
+                modules_by_class[node.name].add(module.name)
+    return modules_by_class
 
 
 def test_public_classes_have_names_of_their_own():

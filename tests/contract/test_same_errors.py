@@ -43,7 +43,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_same_error(clients, reference_jpeg, clip_mp4, name):
+def test_every_transport_raises_the_same_error(clients, reference_jpeg, clip_mp4, name):
     code, call = CASES[name]
     errors = []
     for client in clients.values():

@@ -23,7 +23,7 @@ def same(values: list):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_score(clients, reference_jpeg, clip_mp4, model):
+def test_every_transport_scores_a_video_alike(clients, reference_jpeg, clip_mp4, model):
     answers = answers_of(clients, lambda client: client.score([reference_jpeg], clip_mp4, model=model, details=True))
     assert np.isfinite(same([answer.reward for answer in answers]))
     for field in ("frame_indices", "num_source_frames", "fps", "model", "details"):
@@ -31,7 +31,9 @@ def test_score(clients, reference_jpeg, clip_mp4, model):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_groups_of_frames_and_files(clients, reference_jpeg, other_jpeg, clip_frames, other_mp4, model):
+def test_every_transport_scores_groups_of_frames_and_files_alike(
+    clients, reference_jpeg, other_jpeg, clip_frames, other_mp4, model
+):
     videos = [clip_frames, clip_frames[::-1].copy(), other_mp4, b"no video", "gone.mp4"]
     answers = answers_of(
         clients,
@@ -49,7 +51,7 @@ def test_groups_of_frames_and_files(clients, reference_jpeg, other_jpeg, clip_fr
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_compare_by_stored_references(clients, reference_jpeg, clip_mp4, other_mp4, model):
+def test_every_transport_compares_by_stored_references_alike(clients, reference_jpeg, clip_mp4, other_mp4, model):
     same(answers_of(clients, lambda client: client.put_references([reference_jpeg])))
     answers = answers_of(
         clients,
@@ -79,7 +81,7 @@ def test_images_and_arrays_in_every_form(clients, reference_jpeg, clip_frames):
         same([answer.reward for answer in answers])
 
 
-def test_models(clients):
+def test_every_transport_lists_the_same_models(clients):
     assert [model.name for model in same(answers_of(clients, lambda client: client.models()))] == MODELS
 
 

@@ -71,8 +71,8 @@ def test_everything_that_the_wheel_is_made_of_is_copied(dockerfile):
     files = [project["project"]["readme"], *project["project"]["license-files"]]
     assert {name.split("/")[0] for name in [*packages, *files]} <= copied
     (pip,) = [rest for verb, rest in dockerfile if verb == "RUN" and "/pip install" in rest]
-    wanted = re.search(r'"\.\[([\w,]+)\]"', pip)[1].split(",")
-    assert set(wanted) <= set(project["project"]["optional-dependencies"])
+    extras = re.search(r'"\.\[([\w,]+)\]"', pip)[1].split(",")
+    assert set(extras) <= set(project["project"]["optional-dependencies"])
     assert "-c constraints.txt ./clients" in pip
 
 
@@ -101,11 +101,11 @@ def check_options(arguments: list[str]) -> None:
 
 
 def test_settings_are_those_of_the_service(dockerfile):
-    given = dict(word.split("=", 1) for verb, rest in dockerfile if verb == "ENV" for word in shlex.split(rest))
+    environment = dict(word.split("=", 1) for verb, rest in dockerfile if verb == "ENV" for word in shlex.split(rest))
     for replica in ("reward-0", "reward-1"):
-        given |= compose("compose.yaml")["services"][replica]["environment"]
-    given |= compose("compose.cpu.yaml")["services"]["reward-0"]["environment"]
-    ours = {name: value for name, value in given.items() if name.startswith(PREFIX)}
+        environment |= compose("compose.yaml")["services"][replica]["environment"]
+    environment |= compose("compose.cpu.yaml")["services"]["reward-0"]["environment"]
+    ours = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
     assert set(ours) <= set(Settings.variables())
     assert settings_from(ours).auth.open_probes
 

@@ -37,7 +37,7 @@ class Use:
 
 
 def uses(where: str, query: str) -> list[Use]:
-    found: list[Use] = []
+    selectors: list[Use] = []
     kept: list[frozenset[str]] = [frozenset()]
 
     def enter(node) -> None:
@@ -50,14 +50,14 @@ def uses(where: str, query: str) -> list[Use]:
                 if matcher.op == promql.MatchOp.Equal
             )
             names = frozenset(matcher.name for matcher in node.matchers.matchers)
-            found.append(Use(where, node.name, matchers, kept[-1] | names))
+            selectors.append(Use(where, node.name, matchers, kept[-1] | names))
 
     def leave(node) -> None:
         if isinstance(node, promql.AggregateExpr):
             kept.pop()
 
     promql.walk(promql.parse(query), enter, leave)
-    return found
+    return selectors
 
 
 def dashboard() -> list[Use]:
@@ -110,16 +110,16 @@ def samples(replicas) -> dict[str, dict[str, set[str]]]:
         assert client.post("/v1/jobs", **job).status_code == 202
         wait_until(lambda: replicas[0].count('identity_reward_job_items_total{outcome="scored"}'), "the job is done")
         text = client.get("/metrics").text
-    found: dict[str, dict[str, set[str]]] = {}
+    exported: dict[str, dict[str, set[str]]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            labels = found.setdefault(sample.name, {})
+            labels = exported.setdefault(sample.name, {})
             for label, value in sample.labels.items():
                 labels.setdefault(label, set()).add(value)
-    return found
+    return exported
 
 
-KNOWN = {
+LABEL_VALUES = {
     "code": {cls.code for cls in server_errors()},
     "priority": set(PRIORITIES),
     "verdict": {preference.value for preference in Preference},
@@ -129,13 +129,13 @@ KNOWN = {
 
 @pytest.mark.parametrize("read", [dashboard, alerts, autoscaler])
 def test_every_queried_metric_and_label_is_exported(samples, read):
-    found = read()
-    assert found
-    for use in found:
+    queried = read()
+    assert queried
+    for use in queried:
         assert use.metric in samples, use
         assert use.kept <= set(samples[use.metric]) | FROM_PROMETHEUS, use
         for label, value in use.matchers:
-            assert label not in KNOWN or value in KNOWN[label], use
+            assert label not in LABEL_VALUES or value in LABEL_VALUES[label], use
 
 
 def test_the_dashboard_shows_every_metric(samples):
@@ -158,7 +158,7 @@ def test_codes_of_alerts_by_pattern_exist():
     for group in yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"]:
         for rule in group["rules"]:
             for pattern in rule["expr"].split('code=~"')[1:]:
-                assert set(pattern.split('"')[0].split("|")) <= KNOWN["code"], rule["alert"]
+                assert set(pattern.split('"')[0].split("|")) <= LABEL_VALUES["code"], rule["alert"]
 
 
 def test_the_routes_of_alerts_are_those_that_score():
@@ -180,6 +180,8 @@ def test_the_routes_of_alerts_are_those_that_score():
     ],
     ids=" ".join,
 )
-def test_promtool(arguments):
-    done = subprocess.run([tool("promtool"), *arguments], cwd=DEPLOY / "prometheus", capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_promtool_accepts_configuration_and_rules(arguments):
+    completed = subprocess.run(
+        [tool("promtool"), *arguments], cwd=DEPLOY / "prometheus", capture_output=True, text=True
+    )
+    assert completed.returncode == 0, completed.stdout + completed.stderr

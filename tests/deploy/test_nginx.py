@@ -140,7 +140,7 @@ def test_bodies_that_are_refused_unread_leave_the_replica_in_the_upstream(client
         assert (answer.status_code, answer.json()["error"]["retryable"]) == (status, False)
 
 
-def test_a_caller_that_leaves_gives_its_capacity_back(proxy, replicas):
+def test_a_caller_that_disconnects_releases_its_capacity(proxy, replicas):
     def waiting() -> float:
         return total(replicas, 'identity_reward_waiting_tokens{model="slow"')
 
@@ -160,9 +160,9 @@ def test_a_caller_that_leaves_gives_its_capacity_back(proxy, replicas):
 
 
 def test_request_ids_are_kept_or_made_and_logged(client, proxy):
-    given = client.get("/v1/models", headers={"X-Request-Id": "step-7.3"})
+    response = client.get("/v1/models", headers={"X-Request-Id": "step-7.3"})
     made = client.get("/v1/models")
-    assert given.headers["X-Request-Id"] == "step-7.3"
+    assert response.headers["X-Request-Id"] == "step-7.3"
     log = proxy.folder / "access.log"
     wait_until(lambda: made.headers["X-Request-Id"] in log.read_text(), "the request is logged")
     assert re.search(r'"GET /v1/models HTTP/1.1" 200 \d+ [\d.]+ 127.0.0.1:\d+ step-7.3\n', log.read_text())
@@ -215,7 +215,7 @@ def test_calls_of_a_dead_replica_go_to_the_other_until_it_is_back(proxy, replica
     assert requests_during(replicas, "/v1/groups:raw", lambda: scored(3))[replicas.index(home)] == 3
 
 
-def test_callers_are_told_to_come_back_when_no_replica_answers(tmp_path):
+def test_calls_without_an_available_replica_are_retryable(tmp_path):
     nobody = [f"127.0.0.1:{free_port()}" for _ in range(2)]
     proxy = Proxy(tmp_path, nobody, nobody)
     try:

@@ -67,16 +67,16 @@ print(json.dumps({"seconds": seconds, "where": identity_reward_client.__file__})
 """
     runs = []
     for _ in range(3):
-        done = subprocess.run([light, "-I", "-c", program], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        runs.append(json.loads(done.stdout))
+        completed = subprocess.run([light, "-I", "-c", program], capture_output=True, text=True)
+        assert completed.returncode == 0, completed.stderr
+        runs.append(json.loads(completed.stdout))
     assert ".venv/light" in runs[0]["where"]
     assert min(run["seconds"] for run in runs) < 1.0, runs
 
 
 def test_serve_without_the_server_package_says_what_to_install(light):
-    done = subprocess.run([light.parent / "identity-reward", "score", "--local", "--reference", "a.jpg", "b.mp4"],
+    completed = subprocess.run([light.parent / "identity-reward", "score", "--local", "--reference", "a.jpg", "b.mp4"],
                           capture_output=True, text=True)  # fmt: skip
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
-    assert "identity-reward[" in done.stderr, done.stderr
+    assert completed.returncode != 0
+    assert "Traceback" not in completed.stderr
+    assert "identity-reward[" in completed.stderr, completed.stderr

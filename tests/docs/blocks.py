@@ -55,12 +55,12 @@ class Block:
 
 
 def blocks(*languages: str) -> list[Block]:
-    found = [
+    all_blocks = [
         Block(page, page.read_text()[: match.start()].count("\n") + 1, match[2], textwrap.dedent(match[3]))
         for page in PAGES
         for match in _FENCE.finditer(page.read_text())
     ]
-    return [block for block in found if block.language in languages]
+    return [block for block in all_blocks if block.language in languages]
 
 
 def prose(page: Path) -> str:
@@ -70,11 +70,11 @@ def prose(page: Path) -> str:
 
 def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings."""
-    found: set[str] = set()
+    slugs: set[str] = set()
     for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE):
         slug = re.sub(r"[^\w\s-]", "", heading.lower()).strip()
-        found.add(re.sub(r"[\s-]+", "-", slug))
-    return found
+        slugs.add(re.sub(r"[\s-]+", "-", slug))
+    return slugs
 
 
 def links(page: Path) -> Iterator[tuple[str, str]]:

@@ -47,8 +47,8 @@ def test_scripts_fetch_only_what_no_page_asks_for(site):
 
 def test_search_finds_pages(site):
     index = json.loads((site / "search/search_index.json").read_text())
-    found = {entry["location"] for entry in index["docs"] if "IDENTITY_REWARD_MAX_BATCH_TOKENS" in entry["text"]}
-    assert any(location.startswith("reference/settings.html") for location in found)
+    locations = {entry["location"] for entry in index["docs"] if "IDENTITY_REWARD_MAX_BATCH_TOKENS" in entry["text"]}
+    assert any(location.startswith("reference/settings.html") for location in locations)
 
 
 def test_generators_and_data_are_left_out(site):

@@ -52,19 +52,19 @@ def wait_for_job(server: ServeProcess, job: str, condition: Callable[[dict], boo
 
 def results(server: ServeProcess, job: str, limit: int = 1000) -> list[JobResult]:
     """All pages of results, joined."""
-    found: list[JobResult] = []
+    job_results: list[JobResult] = []
     while True:
-        page = {"after": found[-1].number if found else 0, "limit": limit}
+        page = {"after": job_results[-1].number if job_results else 0, "limit": limit}
         answer = httpx.get(f"{server.url}/v1/jobs/{job}/results", params=page, timeout=GENEROUS_S)
         assert answer.headers["content-type"] == "application/x-ndjson"
         lines = [JobResult.model_validate_json(line) for line in answer.text.splitlines()]
-        found += lines
+        job_results += lines
         if not lines:
-            return found
+            return job_results
 
 
-def rewards(found: list[JobResult]) -> list[tuple[str, float]]:
-    return sorted((result.id, result.scored.reward) for result in found)
+def rewards(job_results: list[JobResult]) -> list[tuple[str, float]]:
+    return sorted((result.id, result.scored.reward) for result in job_results)
 
 
 def expected_rewards(levels: list[int]) -> list[tuple[str, float]]:

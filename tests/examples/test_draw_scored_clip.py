@@ -23,7 +23,7 @@ def test_each_person_gets_the_face_whose_similarity_is_in_the_details(script):
     assert script.face_boxes(row, np.zeros_like(frame_HWC), [0.759, 0.215]) == [None, None]
 
 
-def test_the_committed_picture_is_small_and_wide_enough_for_the_page():
+def test_the_committed_image_is_small_and_wide_enough_for_the_page():
     path = DOCS / "images/scored_clip.png"
     assert path.stat().st_size < MAX_BYTES
     assert Image.open(path).width >= 1400

@@ -48,7 +48,7 @@ def test_gaps_of_the_uniform_rule_differ_by_one_at_most(sampling, count, fps):
     ],
     ids=["33 by 4", "all", "5 rounds to 4", "repeats", "120 frames at 2 fps", "3 frames", "1 frame"],
 )
-def test_golden_indices(sampling, count, fps, indices):
+def test_frame_sampling_gives_golden_indices(sampling, count, fps, indices):
     assert sampling.indices(count, fps) == indices
 
 

@@ -46,7 +46,7 @@ def test_arrays_are_scored_compared_and_grouped(client):
     assert [info.name for info in client.models()] == ["brightness"]
 
 
-def test_references_by_id(client):
+def test_stored_references_are_used_by_id(client):
     identity = client.put_references([REFERENCE])
     assert client.score(identity, clip(51), fps=8).reward == 0.2
 

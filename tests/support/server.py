@@ -137,10 +137,10 @@ def _has_ended(process: psutil.Process) -> bool:
 
 def decode_processes(server: ServeProcess) -> list[psutil.Process]:
     """The processes of a server that decode files."""
-    found = []
+    decoders = []
     for process in server.process.children(recursive=True):
         with suppress(psutil.Error):  # it may end meanwhile
             is_decoder = "reward_model.decoding.worker" in " ".join(process.cmdline())
             if is_decoder and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+                decoders.append(process)
+    return decoders

@@ -22,7 +22,7 @@ def advantages_of(advantages, rewards_G, valid_G=None, **options):
     return advantages([rewards_G], None if valid_G is None else [valid_G], **options)
 
 
-def test_equation_7_in_numbers():
+def test_advantages_follow_equation_7():
     # mean 2.5, population standard deviation sqrt(1.25)
     result = advantages_of(group_advantages, [1.0, 2.0, 3.0, 4.0], eps=0.0)
     assert result.advantages_PG[0] == pytest.approx([-1.3416407865, -0.4472135955, 0.4472135955, 1.3416407865])
@@ -41,7 +41,7 @@ def test_equation_7_in_numbers():
     assert released.advantages_PG[0] == pytest.approx(expected, abs=1e-6)
 
 
-def test_win_rates_in_numbers():
+def test_win_rates_match_hand_computed_values():
     # theta 5: equal rewards win 1/6, tie 2/3; a difference of ln 5 wins 1/2, loses 1/26
     assert win_rates([0.0, 0.0]) == pytest.approx([0.5, 0.5])
     assert win_rates([np.log(5), 0.0]) == pytest.approx([0.5 + 6 / 13 / 2, 0.5 - 6 / 13 / 2])

@@ -27,20 +27,20 @@ def call(server, method: str, path: str, **options) -> httpx.Response:
     return httpx.request(method, f"{server.url}{path}", timeout=GENEROUS_S, **options)
 
 
-def test_a_job_that_is_cancelled_in_the_middle(shared):
+def test_cancelling_a_running_job_keeps_its_results(shared):
     with shared.gate.closed():
         job = submit(shared, [10] * 300)["id"]
         shared.gate.let_pass(10)
         wait_for_job(shared, job, lambda state: state["done"] >= 10)
         answer = call(shared, "DELETE", f"/v1/jobs/{job}")
         assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
-        done = answer.json()["done"]
-        assert 10 <= done < 300
+        num_done = answer.json()["done"]
+        assert 10 <= num_done < 300
     assert call(shared, "POST", "/v1/score", json=grey_request(1)).status_code == 200, "what ran before it is over"
-    assert info(shared, job)["done"] == done
-    found = results(shared, job)
-    assert [result.number for result in found] == list(range(1, done + 1))
-    assert {result.scored.reward for result in found} == {10.0}
+    assert info(shared, job)["done"] == num_done
+    job_results = results(shared, job)
+    assert [result.number for result in job_results] == list(range(1, num_done + 1))
+    assert {result.scored.reward for result in job_results} == {10.0}
 
 
 def test_a_running_job_reports_progress_and_other_callers_come_first(shared):
@@ -110,7 +110,7 @@ def test_malformed_page_queries_are_refused(shared, query):
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
 
 
-def test_a_job_that_does_not_exist(shared):
+def test_an_unknown_job_is_not_found(shared):
     for method, tail in (("GET", ""), ("DELETE", ""), ("GET", "/results")):
         answer = call(shared, method, f"/v1/jobs/nothing{tail}")
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
@@ -144,11 +144,11 @@ def test_the_command_sends_files_waits_and_prints_results(shared, tmp_path):
     assert run("status", job).stdout == run("cancel", job).stdout == status
     assert run("list").stdout.startswith(status)
     assert json.loads(run("status", job, "--json").stdout)["total"] == 2
-    found = {result["id"]: result for result in map(json.loads, run("results", job).stdout.splitlines())}
-    assert found["broken"]["error"]["code"] == "invalid_media"
+    job_results = {result["id"]: result for result in map(json.loads, run("results", job).stdout.splitlines())}
+    assert job_results["broken"]["error"]["code"] == "invalid_media"
     files = ["-r", str(tmp_path / "a.jpg"), str(tmp_path / "clip.mp4")]
     single = CliRunner().invoke(app, ["score", *files, "--url", shared.url, "--json"])
-    assert found["clip"]["scored"]["reward"] == json.loads(single.stdout)["reward"]
+    assert job_results["clip"]["scored"]["reward"] == json.loads(single.stdout)["reward"]
     assert run("results", job, "-o", str(tmp_path / "out.jsonl")).exit_code == 0
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
     missing = run("status", "nothing")

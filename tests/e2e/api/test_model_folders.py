@@ -94,14 +94,16 @@ def test_compat_fps_is_refused_by_a_model_without_an_assumed_rate(http, score_bo
 def test_a_folder_that_is_no_model_is_one_line_in_process(folder, tmp_path, verb):
     (tmp_path / "config.json").write_text("{}")
     inputs = ["-r", "a.jpg", "b.mp4"] if verb == "score" else []
-    done = subprocess.run(
+    completed = subprocess.run(
         [COMMAND, verb, *inputs, "--local", "--model", str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=GENEROUS_S,
     )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"error: {tmp_path} can't be served: {tmp_path} lacks model.safetensors, tokenizer.json\n"
+    assert (completed.returncode, completed.stdout) == (1, "")
+    assert (
+        completed.stderr == f"error: {tmp_path} can't be served: {tmp_path} lacks model.safetensors, tokenizer.json\n"
+    )
 
 
 @pytest.mark.parametrize("verb", ["compare", "rank", "models"])

@@ -36,11 +36,11 @@ def test_a_step_has_the_rewards_of_the_local_client(server, local):
     with RemoteReward.http(server.url, model="tiny", max_in_flight=3) as reward:
         for group in step:
             reward.submit(group)
-        found = reward.collect()
+        step = reward.collect()
     expected_PG = np.array([local_rewards(local, group, "tiny") for group in step], dtype=float)
-    assert found.valid_PG.sum() == 26
-    assert [(error.item, error.code) for error in found.errors] == [(("with a bad clip", 1), "invalid_request")]
-    assert found.rewards_PG == pytest.approx(expected_PG, abs=1e-6, nan_ok=True)
+    assert step.valid_PG.sum() == 26
+    assert [(error.item, error.code) for error in step.errors] == [(("with a bad clip", 1), "invalid_request")]
+    assert step.rewards_PG == pytest.approx(expected_PG, abs=1e-6, nan_ok=True)
 
 
 def test_two_models_of_one_service_are_added_to_one_reward(server, local, clip_frames, reference_jpeg):
@@ -51,12 +51,12 @@ def test_two_models_of_one_service_are_added_to_one_reward(server, local, clip_f
     with RemoteReward(sources) as reward:
         reward.submit(with_face)
         reward.submit(without)
-        found = reward.collect()
+        step = reward.collect()
     faces, tiny = (np.array(local_rewards(local, with_face, model)) for model in ("arcface", "tiny"))
-    assert found.rewards_PG[0] == pytest.approx(faces + 0.25 * tiny, abs=1e-6)
-    assert found.valid_PG.tolist() == [[True, True], [False, False]]
-    assert found.error_counts == {"reference_without_face": 1}
-    assert np.isfinite(found.components["tiny"][1, 0]), "kept, though its item is not valid"
+    assert step.rewards_PG[0] == pytest.approx(faces + 0.25 * tiny, abs=1e-6)
+    assert step.valid_PG.tolist() == [[True, True], [False, False]]
+    assert step.error_counts == {"reference_without_face": 1}
+    assert np.isfinite(step.components["tiny"][1, 0]), "kept, though its item is not valid"
 
 
 def test_closing_waits_for_no_score_and_leaves_the_service_idle(slow_server):
@@ -73,9 +73,9 @@ def test_the_example_simulates_a_run(server):
     sizes = {"steps": 2, "groups": 3, "videos": 2, "frames": 9, "height": 48, "width": 64, "rollout-s": 0.5}
     options = [f"--{name}={value}" for name, value in sizes.items()]
     command = [sys.executable, "examples/rollout_rewards.py", "--url", server.url, "--model", "tiny", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=GENEROUS_S)
-    assert done.returncode == 0, done.stderr
-    head, *steps = done.stdout.splitlines()
+    completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=GENEROUS_S)
+    assert completed.returncode == 0, completed.stderr
+    head, *steps = completed.stdout.splitlines()
     assert head.split()[:2] == ["step", "rollout"]
     assert len(steps) == 2
-    assert all(re.search(r" 6/6 .* 6$", line) for line in steps), done.stdout
+    assert all(re.search(r" 6/6 .* 6$", line) for line in steps), completed.stdout

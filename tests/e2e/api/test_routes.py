@@ -40,7 +40,7 @@ def test_score_names_model_sampling_frames_and_time(http, score_body):
     assert body["timing"]["total_ms"] >= body["timing"]["forward_ms"]
 
 
-def test_the_default_model_tells_the_right_person_from_another(http, reference_jpeg, other_jpeg, clip_mp4):
+def test_the_default_model_scores_the_right_person_above_another(http, reference_jpeg, other_jpeg, clip_mp4):
     rewards = [
         http.post("/v1/score", json={"references": [{"data": b64(reference)}], "video": {"data": b64(clip_mp4)}}).json()
         for reference in (reference_jpeg, other_jpeg)
@@ -115,7 +115,7 @@ def test_frames_that_the_sender_chose_score_as_the_whole_clip(http, reference_jp
     assert wrong.json()["error"]["details"]["given"] == [0, 4, 8, 11]
 
 
-def test_a_stored_reference_set_stands_for_its_pictures(http, score_body):
+def test_a_stored_reference_set_replaces_its_images(http, score_body):
     put = http.put("/v1/reference-sets", json={"images": score_body["references"]})
     assert put.status_code == 200, put.text
     identity = put.json()["id"]
@@ -151,7 +151,7 @@ def test_an_offer_of_http_2_does_not_change_the_answer(server, body):
     assert answers[0].startswith(b"HTTP/1.1 400 ")
 
 
-def test_probes_answer(http):
+def test_health_and_readiness_probes_return_200(http):
     assert http.get("/livez").status_code == 200
     assert http.get("/readyz").status_code == 200
 

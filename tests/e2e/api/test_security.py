@@ -66,8 +66,8 @@ def server(serve, folder, host, made, clip_mp4):
 
 @pytest.fixture
 def http(server, made):
-    given = {"Authorization": f"Bearer {made['score']}"}
-    with httpx.Client(base_url=server.url, timeout=GENEROUS_S, headers=given) as client:
+    headers = {"Authorization": f"Bearer {made['score']}"}
+    with httpx.Client(base_url=server.url, timeout=GENEROUS_S, headers=headers) as client:
         yield client
         assert client.get("/readyz").status_code == 200, "the service doesn't answer any more"
 
@@ -99,7 +99,7 @@ def test_unknown_paths_require_a_token_too(server, http, path):
     assert http.get(path).status_code in (403, 404)
 
 
-def test_scopes(server, http, made):
+def test_each_route_requires_the_scope_of_its_token(server, http, made):
     assert http.get("/v1/models").status_code == 200
     assert http.get("/metrics").status_code == 403
     admin = {"Authorization": f"Bearer {made['admin']}"}
@@ -137,12 +137,12 @@ def test_every_grpc_method_requires_a_token(server, made):
     others = ["/grpc.health.v1.Health/Check", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "/a/B"]
     with grpc.insecure_channel(server.grpc_target) as channel:
         for path in [*PATHS, *others]:
-            for given in (None, "", "Bearer", "Bearer wrong", f"Basic {made['admin']}", f"Bearer {made['score']}x"):
-                metadata = () if given is None else (("authorization", given),)
+            for header in (None, "", "Bearer", "Bearer wrong", f"Basic {made['admin']}", f"Bearer {made['score']}x"):
+                metadata = () if header is None else (("authorization", header),)
                 with pytest.raises(grpc.RpcError) as caught:
                     list(channel.stream_stream(path)(iter([b"\xff"]), metadata=metadata, timeout=GENEROUS_S))
                 status, error = status_and_error(caught.value)
-                assert (status, error.code) == (grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"), (path, given)
+                assert (status, error.code) == (grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"), (path, header)
 
 
 @pytest.mark.parametrize("scope", tokens.SCOPES)
@@ -205,7 +205,7 @@ def test_urls_and_paths_outside_the_allow_lists_are_refused(http, host, folder, 
     [b"".join(b"X-%d: y\r\n" % i for i in range(9000)), b"X: " + b"y" * (1 << 20), b"y" * (32 << 20)],
     ids=["9,000 headers", "1 MB", "32 MB"],
 )
-def test_header_floods(connect, http, flood):
+def test_header_floods_are_refused(connect, http, flood):
     connection = connect()
     with suppress(ConnectionError):
         connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n" + flood)
@@ -213,7 +213,7 @@ def test_header_floods(connect, http, flood):
     assert got.startswith(b"HTTP/1.1 431 ") or not got  # a hang-up overtakes the answer while there is more to send
 
 
-def test_long_request_lines(connect, http):
+def test_long_request_lines_are_refused(connect, http):
     connection = connect()
     with suppress(ConnectionError):
         connection.sendall(b"GET /" + b"x" * (1 << 20))

@@ -90,7 +90,7 @@ def test_a_body_that_was_read_leaves_the_connection_open(http, score_body):
     assert "connection" not in http.post("/v1/score", json=score_body | {"model": "gpt"}).headers
 
 
-def test_a_client_that_disconnects_during_its_body_harms_nobody(http, server):
+def test_a_client_that_disconnects_during_its_body_affects_no_other_request(http, server):
     for _ in range(3):
         with open_connection(server.url) as connection:
             head = (

@@ -90,7 +90,7 @@ def with_checksums(png: bytes) -> bytes:
 
 
 @pytest.mark.slow
-def test_a_thousand_broken_files(serve, reference_jpeg, clip_mp4):
+def test_a_thousand_damaged_files_get_an_answer_each(serve, reference_jpeg, clip_mp4):
     # keeps little of the references it has seen, so that what grows is a leak
     server = serve("--model", "arcface", "--port", "0").wait_ready()
     caller = Caller(server.url, reference_jpeg, clip_mp4, "arcface")

@@ -30,7 +30,7 @@ def test_the_answers_keep_to_the_document(serve, tmp_path):
     command = [str(Path(sys.executable).parent / "schemathesis"), "run", f"{server.url}/openapi.json", "--no-color"]
     command += ["--header", f"Authorization: Bearer {token}", "--checks", "all", "--exclude-checks", EXCLUDED_CHECKS]
     command += ["--max-time", str(SECONDS), "--continue-on-failure", "--seed", "1"]
-    done = subprocess.run(
+    completed = subprocess.run(
         command,
         cwd=tmp_path,
         env={**os.environ, "SCHEMATHESIS_HOOKS": schemathesis_hooks.__name__},
@@ -38,10 +38,10 @@ def test_the_answers_keep_to_the_document(serve, tmp_path):
         text=True,
         timeout=SECONDS * 5,
     )
-    print(done.stdout)
-    assert done.returncode == 0, done.stdout
-    assert int(re.search(r"Tested: (\d+)", done.stdout)[1]) == len(ROUTES) - 1, "all but the document itself"
-    assert int(re.search(r"(\d+) generated", done.stdout)[1]) > 500
+    print(completed.stdout)
+    assert completed.returncode == 0, completed.stdout
+    assert int(re.search(r"Tested: (\d+)", completed.stdout)[1]) == len(ROUTES) - 1, "all but the document itself"
+    assert int(re.search(r"(\d+) generated", completed.stdout)[1]) > 500
     assert httpx.get(f"{server.url}/readyz", headers=headers, timeout=GENEROUS_S).status_code == 200
     assert not [line for line in server.err if "Traceback" in line or "internal error" in line]
     assert server.end() == 0

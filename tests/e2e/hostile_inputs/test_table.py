@@ -34,7 +34,7 @@ def server_goes_on(caller):
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_answer(caller, case):
+def test_each_case_gets_its_documented_answer(caller, case):
     answer = case.send(caller)
     assert (answer.status, answer.code) == (case.status, case.code), answer.message
     assert case.says in answer.message

@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 EMPTY_BOX = b"\0\0\0\x08free"
 
 
-def test_a_worker_that_is_killed_costs_the_file_that_it_had(server, http, score_body, clip_mp4, other_mp4):
+def test_a_killed_worker_fails_only_the_file_that_it_decoded(server, http, score_body, clip_mp4, other_mp4):
     def reward(clip: bytes) -> float:
         answer = http.post("/v1/score", json=score_body | {"video": {"data": b64(clip)}})
         assert answer.status_code == 200, answer.text
@@ -53,7 +53,7 @@ def test_a_worker_that_is_killed_costs_the_file_that_it_had(server, http, score_
     wait_until(lambda: len(decode_processes(server)) == 2, "the worker is replaced")
 
 
-def test_idle_workers_that_are_killed_cost_nothing(server, http, score_body, clip_mp4):
+def test_killing_idle_workers_fails_no_request(server, http, score_body, clip_mp4):
     before = http.post("/v1/score", json=score_body).json()["reward"]
     killed = decode_processes(server)
     for worker in killed:

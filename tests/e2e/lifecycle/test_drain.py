@@ -27,7 +27,7 @@ def wait_until_not_ready(server: SlowServer) -> None:
     wait_until(refuses, "the server drains")
 
 
-def test_accepted_requests_are_answered_and_new_ones_told_to_come_back(serve_slow):
+def test_accepted_requests_are_answered_and_new_ones_get_retry_after(serve_slow):
     server = serve_slow(max_batch_tokens=200, result_cache_entries=0).wait_ready()
     statuses: Counter[int] = Counter()
     stopped = threading.Event()

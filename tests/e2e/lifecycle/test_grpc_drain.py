@@ -67,7 +67,7 @@ async def test_streams_finish_and_new_calls_are_unavailable_until_the_port_close
     check_refusals([outcome for outcome in late if outcome not in CLOSED])
 
 
-async def test_calls_that_outlast_the_drain_are_told_to_come_back(serve_slow):
+async def test_calls_that_outlast_the_drain_get_a_retryable_status(serve_slow):
     """Not cut off without an error: a caller can't tell that from a crash."""
     server = serve_slow("--grpc-port", "0", max_batch_tokens=100, drain_timeout_s=0.5, result_cache_entries=0)
     server.wait_ready(lines=2)

@@ -45,9 +45,9 @@ def test_a_job_whose_server_is_killed_loses_no_item_and_scores_none_to_two_resul
     server.gate.open()
     state = wait_for_job(server, job)
     assert (state["done"], state["failed"], state["waiting"]) == (200, 0, 0)
-    found = results(server, job, limit=7)
-    assert [result.number for result in found] == list(range(1, 201))
-    assert rewards(found) == expected_rewards(levels)
+    job_results = results(server, job, limit=7)
+    assert [result.number for result in job_results] == list(range(1, 201))
+    assert rewards(job_results) == expected_rewards(levels)
     server.end()
 
 
@@ -56,13 +56,13 @@ def test_a_job_whose_server_stops_goes_on_in_the_next_server(serve_slow, path):
     server = start(serve_slow, path, gate_closed=True)
     job = submit(server, levels)["id"]
     server.gate.let_pass(20)
-    done = wait_for_job(server, job, lambda state: state["done"] >= 20)["done"]
+    num_done = wait_for_job(server, job, lambda state: state["done"] >= 20)["done"]
     server.process.send_signal(signal.SIGTERM)
     server.gate.open()
     assert server.wait() == 0
     assert "".join(server.err) == ""
     server = start(serve_slow, path, gate_closed=True)
-    assert done <= info(server, job)["done"] < 100, "the drain waits for what runs, not for the job"
+    assert num_done <= info(server, job)["done"] < 100, "the drain waits for what runs, not for the job"
     server.gate.open()
     wait_for_job(server, job)
     assert rewards(results(server, job)) == expected_rewards(levels)
@@ -111,9 +111,9 @@ def test_an_item_that_brings_the_server_down_fails_after_three_servers(serve_slo
     server = serve_slow(**options).wait_ready()
     state = wait_for_job(server, job)
     assert (state["done"], state["failed"]) == (3, 1)
-    found = {result.id: result for result in results(server, job)}
-    assert found["i1"].error.code == "scoring_failed"
-    assert (found["i0"].scored.reward, found["i2"].scored.reward) == (30, 40)
+    job_results = {result.id: result for result in results(server, job)}
+    assert job_results["i1"].error.code == "scoring_failed"
+    assert (job_results["i0"].scored.reward, job_results["i2"].scored.reward) == (30, 40)
     server.end()
 
 

@@ -22,7 +22,7 @@ from tests.support.waiting import wait_until
         ([], "gone", "No such file or directory"),
     ],
 )
-def test_a_start_that_would_let_in_everybody_or_nobody_is_one_line(serve, tmp_path, arguments, lines, says):
+def test_an_open_address_or_an_empty_token_file_ends_the_start_with_one_line(serve, tmp_path, arguments, lines, says):
     file = tmp_path / "tokens"
     if lines and lines != "gone":
         file.write_text(lines)

@@ -63,7 +63,7 @@ def wait_for_body_bytes(server, count: int) -> None:
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("length", ["announced", "chunked"])
 @pytest.mark.parametrize("route", UPLOADS)
-def test_half_an_http_body(slow_server, route, length, how):
+def test_a_client_that_sends_half_a_body_releases_its_capacity(slow_server, route, length, how):
     head = f"{route} HTTP/1.1\r\nHost: x\r\nContent-Type: {UPLOADS[route]}\r\n"
     half = BODY[: len(BODY) // 2]
     if length == "announced":
@@ -81,7 +81,7 @@ def test_half_an_http_body(slow_server, route, length, how):
     wait_for_body_bytes(slow_server, 0)
 
 
-def test_a_grpc_upload_that_is_cancelled_half_way(slow_server, stub):
+def test_a_grpc_upload_cancelled_half_way_releases_its_capacity(slow_server, stub):
     stop = threading.Event()
 
     def parts():
@@ -97,7 +97,7 @@ def test_a_grpc_upload_that_is_cancelled_half_way(slow_server, stub):
     stop.set()
 
 
-def test_a_grpc_upload_whose_process_is_killed(slow_server):
+def test_a_grpc_upload_of_a_killed_process_releases_its_capacity(slow_server):
     uploader = subprocess.Popen([sys.executable, "-c", UPLOADER, slow_server.grpc_target])
     try:
         wait_for_body_bytes(slow_server, 8 << 16)
@@ -108,7 +108,7 @@ def test_a_grpc_upload_whose_process_is_killed(slow_server):
 
 
 @pytest.mark.parametrize("how", ["cancels", "hangs up"])
-def test_a_stream_that_is_left_after_its_first_items(slow_server, how):
+def test_a_stream_that_is_closed_early_cancels_its_videos(slow_server, how):
     """Six videos, two a batch: a caller that leaves after the first two keeps the last two from being scored."""
     gate, url = slow_server.gate, slow_server.url
     items, tokens = metric(url, "items_total"), metric(url, "batch_tokens_total")

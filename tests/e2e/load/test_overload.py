@@ -63,7 +63,7 @@ def test_a_refusal_comes_before_the_body_is_parsed(client, slow_server):
 
 
 @pytest.mark.parametrize("leave", ["close", "reset"])
-def test_a_caller_that_leaves_gives_its_capacity_back(client, slow_server, leave):
+def test_a_caller_that_disconnects_releases_its_capacity(client, slow_server, leave):
     before = scored_tokens(slow_server)
     body = json.dumps(grey_request(50)).encode()
     head = f"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"

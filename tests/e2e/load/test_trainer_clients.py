@@ -131,7 +131,7 @@ def test_trainers_survive_30_seconds_of_overload_and_a_restart(server, local):
 
 
 @pytest.mark.slow
-def test_a_trainer_that_gives_up_after_5_seconds_answers_none(server, local):
+def test_a_trainer_client_that_gives_up_after_5_seconds_returns_none(server, local):
     """OpenRLHF can't outlast an outage of 15 s: it answers None then, and afterwards it is right again."""
     sample = Sample(local, 42)
     server.kill()

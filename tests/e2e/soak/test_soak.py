@@ -70,7 +70,7 @@ def kill_a_decode_worker(server: ServeProcess) -> None:
 
 
 @pytest.mark.slow
-def test_ten_minutes_of_everything(serve_slow):
+def test_ten_minutes_of_mixed_traffic_leave_memory_and_descriptors_flat(serve_slow):
     server = serve_slow("--grpc-port", "0", **SETTINGS).wait_ready(lines=2)
     clip = encode_video(panned_portrait("P001", frames=4, size=64))
     scored = httpx.post(f"{server.url}/v1/score", json=grey_request(0) | {"video": {"data": b64(clip)}}, timeout=20)

@@ -199,8 +199,8 @@ def checked(answer: httpx.Response, rewards: list[float], *also: str) -> str:
     """ "right", or the code of a refusal: `also` names those that this call may get besides the usual ones."""
     body = answer.json()
     if answer.status_code == 200:
-        found = [item["scored"]["reward"] for item in body["items"]] if "items" in body else [body["reward"]]
-        assert found == rewards, f"{found} and not {rewards}"
+        received = [item["scored"]["reward"] for item in body["items"]] if "items" in body else [body["reward"]]
+        assert received == rewards, f"{received} and not {rewards}"
         return "right"
     code = body["error"]["code"]
     assert code in REFUSALS or code in also, f"{answer.status_code} {body}"

@@ -22,9 +22,9 @@ def table(tmp_path_factory):
     out = tmp_path_factory.mktemp("compile") / "resources.json"
     env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     command = [sys.executable, "-m", "benchmarks.kernel_resources", "--json", str(out)]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    print("\n" + done.stdout)
+    completed = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    print("\n" + completed.stdout)
     return json.loads(out.read_text())
 
 

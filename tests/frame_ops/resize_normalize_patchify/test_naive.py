@@ -37,8 +37,8 @@ def in_own_process(*arguments):
         assert not os.environ.get("CI"), message
         pytest.skip(message)
     command = [sys.executable, "-m", "tests.frame_ops.processor", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr
 
 
 @pytest.fixture(scope="module")

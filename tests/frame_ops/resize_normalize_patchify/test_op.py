@@ -124,5 +124,5 @@ except ModuleNotFoundError:
 
 def test_everything_but_the_kernel_runs_without_triton():
     environment = {k: v for k, v in os.environ.items() if k not in ("FRAME_OPS_BACKEND", "TRITON_INTERPRET")}
-    done = subprocess.run([sys.executable, "-c", WITHOUT_TRITON], env=environment, capture_output=True, text=True)
-    assert done.stdout.strip() == "works without", done.stderr
+    completed = subprocess.run([sys.executable, "-c", WITHOUT_TRITON], env=environment, capture_output=True, text=True)
+    assert completed.stdout.strip() == "works without", completed.stderr

@@ -18,8 +18,8 @@ def rewards(tmp_path_factory):
     out = tmp_path_factory.mktemp("scored") / "rewards.json"
     env = os.environ | {"TRITON_INTERPRET": "1"}
     command = [sys.executable, "-m", "tests.frame_ops.scored", str(out)]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    completed = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr
     return json.loads(out.read_text())
 
 

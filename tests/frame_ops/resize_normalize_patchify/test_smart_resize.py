@@ -22,7 +22,7 @@ CAP = 832 * 480
         ((1024, 1024), 3136, 12_845_056, (1036, 1036), 1369),
     ],
 )
-def test_known_sizes(size, least, most, resized, tokens_per_slice):
+def test_smart_resize_gives_golden_sizes(size, least, most, resized, tokens_per_slice):
     assert smart_resize(*size, least, most) == resized
     t, h, w = grid_thw(33, *resized)
     assert t == 17

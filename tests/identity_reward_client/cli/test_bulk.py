@@ -76,8 +76,8 @@ def test_every_item_has_the_reward_of_the_client(manifest, bulk, files, wire):
     result = bulk()
     assert result.exit_code == 0, result.output
     assert "6 scored, 0 failed, 0 done before" in result.stderr
-    asked = [request.headers["x-priority"] for request in wire.requests if request.path == "/v1/score"]
-    assert asked == ["bulk"] * 6, "it gives way to whoever waits for an response"
+    priorities = [request.headers["x-priority"] for request in wire.requests if request.path == "/v1/score"]
+    assert priorities == ["bulk"] * 6, "callers who wait for a response come first"
     by_id = {record["id"]: record for record in records(files)}
     assert sorted(by_id) == [f"item-{i}" for i in range(6)]
     for i in range(6):

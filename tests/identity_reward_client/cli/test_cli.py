@@ -168,7 +168,7 @@ def test_local_and_url_exclude_each_other(run, refs, files):
     assert "exclude" in result.stderr
 
 
-def test_version(run):
+def test_version_option_prints_the_version(run):
     result = run("--version", url=False)
     assert result.exit_code == 0
     assert result.stdout.startswith("identity-reward-client 0.")

@@ -27,12 +27,12 @@ def test_compat_is_the_rate_that_the_model_assumes():
     assert caught.value.details == {"frame_sampling": "plain"}
 
 
-@pytest.mark.parametrize("given", ["fast", "Compat", "", [1], {}], ids=repr)
-def test_other_words_are_refused(given):
+@pytest.mark.parametrize("fps", ["fast", "Compat", "", [1], {}], ids=repr)
+def test_other_words_are_refused(fps):
     with pytest.raises(InvalidRequest, match='number or "compat"'):
-        check_fps(given)
+        check_fps(fps)
     with pytest.raises(ValidationError, match='number or "compat"'):
-        Video(data=b"mp4", fps=given)
+        Video(data=b"mp4", fps=fps)
 
 
 def test_compat_is_sent_as_the_word():

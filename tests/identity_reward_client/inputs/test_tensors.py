@@ -61,7 +61,7 @@ def test_torch_floats_are_taken_with_gradients_attached(dtype):
     assert (frames == 255).all()
 
 
-def test_image_layouts():
+def test_image_layouts_are_converted_to_hwc():
     array = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
     np.testing.assert_array_equal(to_uint8_image(np.moveaxis(array, -1, 0)), array)
     assert np.shares_memory(to_uint8_image(array), array)

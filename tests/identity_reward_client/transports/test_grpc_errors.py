@@ -35,7 +35,9 @@ async def test_error_of_the_server_becomes_the_same_class(grpc_client, grpc_wire
         ("NOT_FOUND", "x", InvalidResponse),
     ],
 )
-async def test_status_without_details_of_this_api(grpc_wire, files, status, text, expected, references):
+async def test_status_without_details_of_this_api_becomes_an_error_by_code(
+    grpc_wire, files, status, text, expected, references
+):
     client = GrpcRewardClient(grpc_wire.target, retry=RetryPolicy(max_attempts=1))
     grpc_wire.script.append((getattr(grpc.StatusCode, status), text))
     with pytest.raises(expected):

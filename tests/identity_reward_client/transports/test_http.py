@@ -68,7 +68,7 @@ async def test_group_of_files_is_json(client, wire, files, references):
     assert len({item.reward for item in answer.items}) == 2
 
 
-async def test_compare(client, wire, clip, image):
+async def test_compare_sends_both_videos_and_returns_probabilities(client, wire, clip, image):
     answer = await client.compare([image], clip, clip + 200, fps=16, theta=1.5)
     assert wire.paths() == ["/v1/models", "/v1/compare"]
     assert answer.p_a_wins + answer.p_tie + answer.p_b_wins == pytest.approx(1)

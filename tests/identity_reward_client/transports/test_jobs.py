@@ -90,7 +90,7 @@ async def test_wait_reports_progress_until_the_job_ends(jobs, wire):
     assert [info.done for info in progress] == [1, 3]
 
 
-async def test_cancel_and_unknown_jobs(jobs, wire):
+async def test_cancel_returns_the_state_and_unknown_jobs_are_not_found(jobs, wire):
     wire.script.extend([answer({**INFO, "state": "cancelled"}), NotFound("no such job")])
     assert (await jobs.cancel("j/1")).state == "cancelled"
     assert wire.requests[0].method == "DELETE"

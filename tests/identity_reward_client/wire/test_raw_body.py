@@ -26,8 +26,8 @@ def clip(seed=0, shape=(2, 4, 6, 3), **fields):
 
 
 def request(**fields):
-    given = {"references": [Image(data=b"jpeg"), Image(pixels=to_pixels(frames(9, (5, 4, 3))))], "videos": [clip()]}
-    return GroupRequest(**{**given, **fields})
+    defaults = {"references": [Image(data=b"jpeg"), Image(pixels=to_pixels(frames(9, (5, 4, 3))))], "videos": [clip()]}
+    return GroupRequest(**{**defaults, **fields})
 
 
 def body(tensors, fields, metadata=None):
@@ -58,15 +58,15 @@ ONE = {"videos": [{"fps": 8}]}
 )
 def test_round_trip_keeps_every_field_and_safetensors_reads_it(shapes, fps, prompt, stored):
     clips = [clip(i, (*shape, 3), fps=fps, num_source_frames=9, frame_indices=[0]) for i, shape in enumerate(shapes)]
-    asked = request(videos=clips, prompt=prompt, matrices=True, theta=3, model="tiny", details=True)
+    group_request = request(videos=clips, prompt=prompt, matrices=True, theta=3, model="tiny", details=True)
     if stored:
-        asked.references = SET_ID
-    encoded = raw_body.encode(asked)
-    assert raw_body.decode(encoded).model_dump() == asked.model_dump()
+        group_request.references = SET_ID
+    encoded = raw_body.encode(group_request)
+    assert raw_body.decode(encoded).model_dump() == group_request.model_dump()
     tensors = safetensors.numpy.load(encoded)
     assert len(tensors) == len(shapes) + (0 if stored else 2)
-    for i, one in enumerate(clips):
-        np.testing.assert_array_equal(tensors[f"video.{i}"], from_pixels(one.frames))
+    for i, video in enumerate(clips):
+        np.testing.assert_array_equal(tensors[f"video.{i}"], from_pixels(video.frames))
     if not stored:
         assert tensors["reference.0"].tobytes() == b"jpeg"
 
@@ -92,10 +92,10 @@ def test_decoded_pixels_are_read_only_views_into_the_body(kind):
 
 
 def test_encode_refuses_files_and_says_where_to_send_them():
-    asked = request(videos=[clip(), Video(data=b"mp4")])
-    assert not raw_body.can_encode(asked)
+    group_request = request(videos=[clip(), Video(data=b"mp4")])
+    assert not raw_body.can_encode(group_request)
     with pytest.raises(InvalidRequest, match="/v1/groups"):
-        raw_body.encode(asked)
+        raw_body.encode(group_request)
 
 
 def test_encode_refuses_an_fps_of_nan():

@@ -31,23 +31,23 @@ def test_finding_has_its_path_and_text():
     ],
     ids=["not base64", "data URL", "empty", "malformed id", "no content"],
 )
-def test_only_the_branch_of_a_union_that_was_meant_is_explained(references, text):
-    found = explained(ScoreRequest, references=references, video=VIDEO)
-    assert found.startswith(text)
-    assert "valid string" not in found
-    assert "valid list" not in found
+def test_only_the_matching_branch_of_a_union_is_explained(references, text):
+    message = explained(ScoreRequest, references=references, video=VIDEO)
+    assert message.startswith(text)
+    assert "valid string" not in message
+    assert "valid list" not in message
 
 
-def test_both_branches_are_explained_if_none_was_meant():
-    found = explained(ScoreRequest, references=5, video=VIDEO)
-    assert "valid list" in found
-    assert "valid string" in found
+def test_both_branches_are_explained_if_the_input_matches_neither():
+    message = explained(ScoreRequest, references=5, video=VIDEO)
+    assert "valid list" in message
+    assert "valid string" in message
 
 
 def test_many_findings_are_counted():
-    found = explained(GroupRequest, references=[{"data": b"jpg"}], videos=[{"fps": 1}] * 5)
-    assert found.count("needs exactly one") == 3
-    assert found.endswith("and 2 more")
+    message = explained(GroupRequest, references=[{"data": b"jpg"}], videos=[{"fps": 1}] * 5)
+    assert message.count("needs exactly one") == 3
+    assert message.endswith("and 2 more")
 
 
 def test_values_of_the_input_are_not_shown():

@@ -57,7 +57,7 @@ def test_admin_implies_score_and_score_is_not_admin(file, authenticator):
         checker.check(f"Bearer {score}", "admin")
 
 
-def test_an_empty_file_allows_nobody(file, authenticator):
+def test_an_empty_token_file_refuses_every_call(file, authenticator):
     file.write_text("# nobody yet\n")
     with pytest.raises(Unauthenticated):
         authenticator().check("Bearer x", "score")

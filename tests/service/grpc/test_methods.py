@@ -116,7 +116,7 @@ async def test_the_servers_own_limit_is_deadline_exceeded_with_details(start, co
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["unary", "stream"])
-async def test_a_cancelled_call_gives_its_capacity_back(server, connect, score_request, reference, video, streams):
+async def test_a_cancelled_call_releases_its_capacity(server, connect, score_request, reference, video, streams):
     scorer = blocked(server)
     stub = RewardServiceStub(connect(server))
     group = to_proto(GroupRequest(references=[reference()], videos=[video(1)]))
@@ -132,7 +132,7 @@ async def test_a_cancelled_call_gives_its_capacity_back(server, connect, score_r
     scorer.open.set()
 
 
-async def test_a_lost_connection_gives_the_capacity_back(server, connect, score_request):
+async def test_a_lost_connection_releases_its_capacity(server, connect, score_request):
     scorer = blocked(server)
     channel = connect(server)
     waiting = asyncio.ensure_future(RewardServiceStub(channel).Score(score_request))

@@ -21,7 +21,7 @@ from tests.service.grpc.conftest import blocked, counted, failure, until
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-async def test_health_and_reflection(server, connect):
+async def test_health_and_reflection_describe_the_service(server, connect):
     channel = connect(server)
     health = health_pb2_grpc.HealthStub(channel)
     for name in ("", SERVICE, "model/brightness"):

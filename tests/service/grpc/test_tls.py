@@ -82,7 +82,7 @@ async def test_mutual_tls_answers_only_callers_with_a_certificate_of_the_authori
     assert not await served(target, ca_path=files.ca, cert_path=certificate, key_path=key)
 
 
-def test_good_files_pass(files):
+def test_valid_files_pass_the_check(files):
     check_tls(Settings())
     certificate, key = files.server
     check_tls(flat_settings(grpc_tls_cert=certificate, grpc_tls_key=key, grpc_tls_client_ca=files.ca))
@@ -105,15 +105,15 @@ def test_unusable_files_are_named(files, certificate, key, client_ca, says):
         "gone": files.gone, "text": files.text, "server": files.server[0], "server_key": files.server[1],
         "client_key": files.client[1],
     }  # fmt: skip
-    given = {"grpc_tls_cert": paths[certificate], "grpc_tls_key": paths[key]}
+    settings = {"grpc_tls_cert": paths[certificate], "grpc_tls_key": paths[key]}
     if client_ca is not None:
-        given["grpc_tls_client_ca"] = paths[client_ca]
+        settings["grpc_tls_client_ca"] = paths[client_ca]
     with pytest.raises(SettingsError, match=says):
-        check_tls(flat_settings(**given))
+        check_tls(flat_settings(**settings))
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("settings", "says"),
     [
         ({"grpc_tls_cert": "a"}, "go together"),
         ({"grpc_tls_key": "a"}, "go together"),
@@ -122,6 +122,6 @@ def test_unusable_files_are_named(files, certificate, key, client_ca, says):
         ({"grpc_keepalive_s": "0"}, "grpc_keepalive_s"),
     ],
 )
-def test_inconsistent_settings_are_refused(given, says):
+def test_inconsistent_settings_are_refused(settings, says):
     with pytest.raises(SettingsError, match=says):
-        flat_settings(**given)
+        flat_settings(**settings)

@@ -58,7 +58,7 @@ def test_401_comes_before_404_and_405(make_guarded, method, path):
     assert make_guarded().request(method, path).status_code == 401
 
 
-def test_a_known_token_gets_404_and_403(make_guarded, token_of):
+def test_a_valid_token_gets_404_and_403(make_guarded, token_of):
     headers = {"Authorization": f"Bearer {token_of['score']}"}
     assert make_guarded().get("/no/such", headers=headers).status_code == 404
     assert make_guarded().delete("/metrics", headers=headers).status_code == 403

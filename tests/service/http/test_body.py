@@ -103,7 +103,7 @@ def test_a_content_length_is_a_number_or_none(text, length):
         (JOBS, None, False),
     ],
 )
-def test_content_types_of_a_route(route, content_type, taken):
+def test_each_route_accepts_its_content_types_only(route, content_type, taken):
     headers = Headers({} if content_type is None else {"content-type": content_type})
     if taken:
         return check_content_type(headers, route)

@@ -20,7 +20,7 @@ def test_the_page_links_only_to_itself():
     assert "<script" not in PAGE
 
 
-def test_a_link_leads_into_the_fold_that_it_opens():
+def test_a_link_to_a_folded_section_opens_it():
     targets = re.findall(r'href="#(\w+)"', PAGE)
     assert targets
     for target in set(targets):

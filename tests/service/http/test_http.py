@@ -40,8 +40,8 @@ async def send(http, method, path, message) -> dict:
 
 async def test_scoring_routes_answer_the_engines_rewards(http, reference, video):
     references = [reference()]
-    one = await send(http, "POST", "/v1/score", ScoreRequest(references=references, video=video(102)))
-    assert one["reward"] == pytest.approx(0.4)
+    scored = await send(http, "POST", "/v1/score", ScoreRequest(references=references, video=video(102)))
+    assert scored["reward"] == pytest.approx(0.4)
     pair = CompareRequest(references=references, video_a=video(102), video_b=video(51))
     assert (await send(http, "POST", "/v1/compare", pair))["verdict"] == "A"
     group = GroupRequest(references=references, videos=[video(51), video(102)])

@@ -18,8 +18,8 @@ PATHS = group_by_path(ROUTES)
     ],
 )
 def test_a_path_has_the_label_of_its_template(path, label, parameters):
-    match, found = find_path(PATHS, path)
-    assert (match.label, found) == (label, parameters)
+    match, path_parameters = find_path(PATHS, path)
+    assert (match.label, path_parameters) == (label, parameters)
 
 
 @pytest.mark.parametrize("path", ["", "/v1", "/v1/score/", "/v1/score\n", "/V1/score", "/v1/models/", "/v1/models/a/b"])

@@ -32,8 +32,10 @@ def supervise(monkeypatch, tmp_path):
     def start(program: str, **settings) -> SupervisedServer:
         popen, command = psutil.Popen, [sys.executable, "-c", PROLOGUE + program]
         monkeypatch.setattr(supervisor.psutil, "Popen", lambda _, **options: popen(command, **options))
-        given = flat_settings(status_path=tmp_path / "status.json", **settings)
-        started.append(SupervisedServer(given, tmp_path, "127.0.0.1", 0, verbose=False, stop_now=threading.Event()))
+        server_settings = flat_settings(status_path=tmp_path / "status.json", **settings)
+        started.append(
+            SupervisedServer(server_settings, tmp_path, "127.0.0.1", 0, verbose=False, stop_now=threading.Event())
+        )
         return started[-1]
 
     yield start

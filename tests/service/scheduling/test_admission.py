@@ -36,7 +36,7 @@ def test_capacity_is_released_after_success_and_after_errors():
 
 
 @pytest.mark.parametrize(("priority", "capacity"), [("rollout", 900), ("interactive", 675), ("bulk", 450)])
-def test_a_single_caller_leaves_capacity_for_a_newcomer(priority, capacity):
+def test_a_single_caller_leaves_capacity_for_another_client(priority, capacity):
     admission = Admission(900)
     with ExitStack() as stack:
         assert fill(stack, admission, call("greedy", priority), 5) == pytest.approx(capacity * 8 / 9, abs=10)

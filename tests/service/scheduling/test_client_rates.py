@@ -16,7 +16,7 @@ def test_each_client_has_a_token_bucket():
     rates.take("a", 8)
 
 
-def test_a_group_over_the_burst_needs_a_full_bucket_and_leaves_a_debt():
+def test_a_group_over_the_burst_needs_a_full_bucket_and_overdraws_it():
     now = [0.0]
     rates = ClientRates(1.0, 10, lambda: now[0])
     rates.take("a", 30)
@@ -34,7 +34,7 @@ def test_full_buckets_are_dropped():
     assert len(rates._buckets) <= 1025
 
 
-def test_a_debt_is_kept_while_other_buckets_are_dropped():
+def test_an_overdrawn_bucket_is_kept_while_full_ones_are_dropped():
     now = [0.0]
     rates = ClientRates(1.0, 10, lambda: now[0])
     rates.take("a", 64)

@@ -103,7 +103,7 @@ def test_state_of_idle_clients_is_dropped():
         max_size=60,
     )
 )
-def test_every_item_comes_out_once(steps):
+def test_every_pushed_item_is_popped_once(steps):
     queue, inside, out = FairQueue(), [], []
     for step in steps:
         if step == "pop" and inside:

@@ -73,9 +73,9 @@ def test_bad_networks_and_roots_are_settings_errors(fields, says):
 
 
 def test_url_settings_reach_a_child_process(monkeypatch):
-    given = flat_settings(
+    parent = flat_settings(
         url_hosts=("a.org", "*.b.org:8443"), url_private_networks=("10.0.0.0/8",), path_roots=("/usr",)
     )
-    for name, value in given.environment().items():
+    for name, value in parent.environment().items():
         monkeypatch.setenv(name, value)
-    assert Settings.load() == given
+    assert Settings.load() == parent

@@ -63,7 +63,7 @@ def test_failed_item_is_missing_and_its_neighbours_are_not():
     assert step.error_counts == {"scoring_failed": 2, "invalid_request": 1}
 
 
-def test_failed_call_costs_its_own_group_only():
+def test_failed_call_fails_only_its_own_group():
     with RemoteReward(FakeRewardClient(fail_calls={0: Overloaded("full")}), max_in_flight=1) as reward:
         reward.submit(make_group("a", 1, 2))
         reward.submit(make_group("b", 3, 4))
