@@ -22,7 +22,7 @@ app.command()(filter_pairs)
 
 
 def invoke(*arguments):
-    return CliRunner().invoke(app, [str(one) for one in arguments], env={"COLUMNS": "200"})
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def data(tmp_path):
     return make_data(tmp_path / "data", ["A", "B", "tie", "A", "B"])
 
 
-def test_a_video_that_cannot_be_scored_is_counted_and_has_no_number(data, clip, tmp_path):
+def test_video_that_cannot_be_scored_is_counted_and_has_no_score(data, clip, tmp_path):
     """`arcface` finds no face in noise."""
     folder = data.parent
     (folder / "clips/pan.mp4").write_bytes(clip())
@@ -66,7 +66,7 @@ def test_evaluate_reward_writes_numbers_a_plot_and_tables(data, tmp_path):
     assert json.loads(out.read_text())["theta"] == 3
 
 
-def test_an_output_that_cannot_be_written_fails_before_anything_is_scored(data, tmp_path):
+def test_unwritable_output_is_an_error_before_scoring(data, tmp_path):
     (tmp_path / "file").write_text("")
     for option in ("--json", "--plot", "--predictions"):
         result = invoke("evaluate-reward", data, "--model", "nope", option, tmp_path / "file/below/out")
@@ -90,7 +90,7 @@ def test_evaluate_reward_refuses_wrong_arguments(data, arguments, message):
     assert message in result.output
 
 
-def test_a_filtered_file_names_the_same_media(data, tmp_path):
+def test_filtered_records_refer_to_the_same_media(data, tmp_path):
     pairs = read_pairs(data)
     flipped = {"A": Preference.B, "B": Preference.A}
     noisy = []
@@ -105,16 +105,16 @@ def test_a_filtered_file_names_the_same_media(data, tmp_path):
     out = tmp_path / "elsewhere/filtered.jsonl"
     result = invoke("filter-pairs", data, "--model", "tiny", "--out", out, "--json", tmp_path / "counts.json")
     assert result.exit_code == 0, result.output
-    kept = read_pairs(out)
+    filtered = read_pairs(out)
     counts = json.loads((tmp_path / "counts.json").read_text())
-    assert f"{len(kept)} of 5 pairs kept" in result.output
-    assert counts["num_kept"] == len(kept)
+    assert f"{len(filtered)} of 5 pairs kept" in result.output
+    assert counts["num_kept"] == len(filtered)
     assert counts["teacher"] == "tiny"
-    for pair in kept:
-        original = next(one for one in noisy if one.pair_id == pair.pair_id)
+    for pair in filtered:
+        original = next(candidate for candidate in noisy if candidate.pair_id == pair.pair_id)
         assert resolve(out, pair.video_a).read_bytes() == resolve(data, original.video_a).read_bytes()
-        with Image.open(resolve(out, pair.references[0].path)) as picture:
-            assert picture.size == (56, 56)
+        with Image.open(resolve(out, pair.references[0].path)) as image:
+            assert image.size == (56, 56)
     resolve(data, noisy[0].video_a).write_bytes(b"no clip")
     result = invoke("filter-pairs", data, "--model", "tiny", "--out", tmp_path / "less.jsonl")
     assert "1 pairs have a video that couldn't be scored" in result.output

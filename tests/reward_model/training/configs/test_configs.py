@@ -8,12 +8,12 @@ from reward_model.training.errors import TrainingError
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_shipped_configs_are_read_and_written_back(name):
+def test_shipped_config_round_trips_through_yaml(name):
     config = read_config(name)
     assert parse_config(yaml.safe_load(config_yaml(config)), "again") == config
 
 
-def test_what_ships():
+def test_release_and_paper_configs_have_the_published_settings():
     assert set(shipped()) >= {"smoke", "compact", "release", "paper"}
     for name, frames in (("release", "identity-grpo"), ("paper", "paper")):
         config = read_config(name)
@@ -39,18 +39,18 @@ def test_what_ships():
         ("batch=[", "'[' is no YAML value"),
     ],
 )
-def test_errors_name_the_field(override, message):
+def test_error_names_the_wrong_field(override, message):
     with pytest.raises(TrainingError) as error:
         read_config("smoke", [override])
     assert message in str(error.value)
 
 
-def test_errors_name_the_field_of_an_entry():
+def test_error_names_the_field_of_a_list_entry():
     with pytest.raises(TrainingError, match=r"train.0.wieght is no field; did you mean weight\?"):
         read_config("face-tracks", ["train=[{path: x.jsonl, wieght: 2}]"])
 
 
-def test_files_that_are_no_config(tmp_path):
+def test_missing_or_invalid_config_file_is_refused_with_the_reason(tmp_path):
     with pytest.raises(
         TrainingError, match="there are compact, compact-heads, compact-language, face-tracks, paper, release, smoke"
     ):
@@ -62,26 +62,26 @@ def test_files_that_are_no_config(tmp_path):
             read_config(str(path))
 
 
-def test_numbers_without_a_point_are_numbers(tmp_path):
+def test_exponents_without_a_decimal_point_are_numbers(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("learning_rates: {vision: 2e-6}\nsteps: 1\n")
     assert read_config(str(path)).learning_rates.vision == 2e-6
     assert read_config(str(path), ["lora=null", "data.clean=x.jsonl"]).data.clean == "x.jsonl"
 
 
-def test_dev_is_not_trained_on():
+def test_dev_file_among_the_training_files_is_refused():
     with pytest.raises(TrainingError, match="trained on too"):
         read_config("smoke", ["data.clean=a.jsonl", "data.dev=a.jsonl"])
 
 
-def test_differences_are_those_that_matter():
+def test_differences_exclude_fields_that_may_change_on_resume():
     old = read_config("smoke")
     assert not differences(old, read_config("smoke", ["data.workers=7", "save_every=3"]))
     assert differences(old, read_config("smoke", ["batch=4", "learning_rates.vision=1"])) == [
         "learning_rates.vision was 0.001 and is 1.0",
         "batch was 8 and is 4",
     ]
-    assert [one.split(" ")[0] for one in differences(old, read_config("smoke", ["lora.r=4"]))] == [
+    assert [difference.split(" ")[0] for difference in differences(old, read_config("smoke", ["lora.r=4"]))] == [
         "lora.r",
         "lora.alpha",
         "lora.dropout",
@@ -90,5 +90,5 @@ def test_differences_are_those_that_matter():
     lora = [read_config("smoke", ["lora.dropout=0.1", f"micro_batch={micro}"]) for micro in (1, 2)]
     assert differences(*lora) == ["micro_batch was 1 and is 2"]
     every_kind = [PreferenceTrainingConfig(steps=1), read_config("compact-heads"), read_config("face-tracks")]
-    known = {key for config in every_kind for key, _ in flat(config.model_dump())}
-    assert known >= FREE_TO_CHANGE
+    fields = {key for config in every_kind for key, _ in flat(config.model_dump())}
+    assert fields >= FREE_TO_CHANGE

@@ -7,27 +7,27 @@ from tests.reward_model.training.helpers.pairs import make_data
 
 @pytest.fixture(scope="module")
 def casts(tmp_path_factory):
-    """Two casts: three videos of the first are in two pairs, the second has one pair."""
+    """Two casts: the first has two pairs of three videos, the second has one pair."""
     jsonl = make_data(tmp_path_factory.mktemp("casts"), ["A", "A", "A"])
-    one, two, other = read_pairs(jsonl)
-    again = one.model_copy(update={"pair_id": "again", "video_b": two.video_b})
-    write_pairs(jsonl, [one, again, other])
+    first, second, other = read_pairs(jsonl)
+    shared = first.model_copy(update={"pair_id": "again", "video_b": second.video_b})
+    write_pairs(jsonl, [first, shared, other])
     return jsonl
 
 
-def test_pairs_of_two_rates_are_two_casts(casts):
+def test_pairs_with_different_frame_rates_are_different_casts(casts):
     pairs = read_pairs(casts)[:2]
     assert [len(group) for group in by_cast([pairs[0], pairs[1].model_copy(update={"fps": 12.0})])] == [1, 1]
 
 
-def test_good_videos_win_never_lose_and_have_no_corruption(tmp_path):
-    won, tied, failing = read_pairs(make_data(tmp_path, ["A", "tie", "A"]))
+def test_good_videos_have_a_win_no_loss_and_no_corruption(tmp_path):
+    won, tied, other = read_pairs(make_data(tmp_path, ["A", "tie", "A"]))
     assert good_videos((tied,)) == []
     assert good_videos((won,)) == [0]
-    loses = won.model_copy(update={"video_a": tied.video_a, "video_b": won.video_a})
-    assert good_videos((won, loses)) == [2]
+    also_lost = won.model_copy(update={"video_a": tied.video_a, "video_b": won.video_a})
+    assert good_videos((won, also_lost)) == [2]
     sides = {"a": {"modes": {"blur": 0.3}}, "b": {"modes": {"blur": 0.9}}}
-    worse_beaten = failing.model_copy(update={"meta": {**failing.meta, **sides}})
-    assert good_videos((worse_beaten,)) == []
-    fine = failing.model_copy(update={"meta": {**sides, "a": {"modes": {}}}})
-    assert good_videos((fine,)) == [0]
+    both_corrupted = other.model_copy(update={"meta": {**other.meta, **sides}})
+    assert good_videos((both_corrupted,)) == []
+    corrupted_loser = other.model_copy(update={"meta": {**sides, "a": {"modes": {}}}})
+    assert good_videos((corrupted_loser,)) == [0]

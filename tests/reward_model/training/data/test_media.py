@@ -11,7 +11,7 @@ from tests.reward_model.training.helpers.pairs import make_data
 from tests.reward_model.training.helpers.runs import run
 
 
-def test_read_video_samples_frames_and_accepts_another_rate(tmp_path, clip):
+def test_read_video_samples_frames_and_rate_can_be_overridden(tmp_path, clip):
     path = tmp_path / "clip.mp4"
     path.write_bytes(clip(frames=30, fps=10))
     video = read_video(path, SAMPLING)
@@ -19,20 +19,20 @@ def test_read_video_samples_frames_and_accepts_another_rate(tmp_path, clip):
     assert read_video(path, SAMPLING, fps=24.0).fps == 24
 
 
-def test_frames_are_selected_from_a_packed_clip_with_more():
+def test_select_frames_takes_the_sampled_frames_of_a_packed_clip():
     frames = np.arange(10, dtype=np.uint8)[:, None, None, None].repeat(3, 3)
     packed = Video(frames, 8.0, 10, tuple(range(10)))
-    picked = select_frames(packed, SAMPLING, "clip")
-    assert picked.frame_indices == (0, 3, 6, 9)
-    assert picked.frames_THWC[:, 0, 0, 0].tolist() == [0, 3, 6, 9]
+    selected = select_frames(packed, SAMPLING, "clip")
+    assert selected.frame_indices == (0, 3, 6, 9)
+    assert selected.frames_THWC[:, 0, 0, 0].tolist() == [0, 3, 6, 9]
     short = Video(frames[:3], 8.0, 3, (0, 1, 2))
-    # three frames, of which one is looked at twice
+    # three frames, one of which is sampled twice
     assert select_frames(short, SAMPLING, "clip").frames_THWC[:, 0, 0, 0].tolist() == list(SAMPLING.indices(3, 8.0))
     with pytest.raises(FrameIndexMismatch, match="pack it with that sampling, or give the video file"):
         select_frames(Video(frames[:2], 8.0, 10, (0, 3)), SAMPLING, "clip")
 
 
-def test_a_training_refuses_a_packed_clip_of_other_frames(tmp_path):
+def test_packed_clip_without_the_sampled_frames_is_refused(tmp_path):
     data = tmp_path / "data"
     jsonl = make_data(data, ["A", "B"])
     clip = resolve(jsonl, read_pairs(jsonl)[0].video_a)
@@ -42,14 +42,14 @@ def test_a_training_refuses_a_packed_clip_of_other_frames(tmp_path):
     assert "holds frames [0, 1, 2] of 30, and frame sampling tiny-uniform-4 looks at [0, 10, 19, 29]" in result.output
 
 
-def test_missing_files_are_listed_before_anything_starts(tmp_path):
+def test_missing_files_are_listed_before_the_run_folder_is_created(tmp_path):
     data = tmp_path / "data"
     jsonl = make_data(data, ["A", "B", "A"])
-    gone = [resolve(jsonl, pair.video_a) for pair in read_pairs(jsonl)[:2]]
-    for path in gone:
+    missing = [resolve(jsonl, pair.video_a) for pair in read_pairs(jsonl)[:2]]
+    for path in missing:
         path.unlink()
     result = run(data, tmp_path / "run")
     assert result.exit_code == 2
     assert "2 files that it names aren't there" in result.output
-    assert all(str(path) in result.output for path in gone)
+    assert all(str(path) in result.output for path in missing)
     assert not (tmp_path / "run").exists()

@@ -5,7 +5,7 @@ from tests.reward_model.training.helpers.pairs import make_data
 from tests.reward_model.training.helpers.runs import run
 
 
-def test_labels_that_teach_nothing(tmp_path):
+def test_pairs_without_usable_labels_are_refused_and_one_sided_labels_warned_about(tmp_path):
     make_data(tmp_path / "ties", ["tie"] * 3)
     result = run(tmp_path / "ties", tmp_path / "run")
     assert result.exit_code == 2
@@ -25,7 +25,7 @@ def test_labels_that_teach_nothing(tmp_path):
     assert "none of its 1 pairs has a majority" in run(tmp_path / "none", tmp_path / "other").output
 
 
-def test_persons_of_dev_may_not_be_in_training(tmp_path):
+def test_persons_in_both_training_and_dev_pairs_are_refused(tmp_path):
     data = tmp_path / "data"
     train = make_data(data, ["A", "B"])
     dev = make_data(data, ["A", "B"], "dev.jsonl", seed=1)

@@ -4,7 +4,7 @@ from reward_model.training.data.prefetch import prefetch
 from reward_model.training.errors import TrainingError
 
 
-def test_prefetch_keeps_the_order_and_raises_an_error_where_it_is_due():
+def test_prefetch_yields_in_order_and_raises_an_error_at_its_item():
     def load(number):
         if number == 7:
             raise TrainingError("seven")

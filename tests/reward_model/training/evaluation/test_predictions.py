@@ -10,8 +10,8 @@ from reward_model.training.evaluation.predictions import predict
 from tests.reward_model.training.helpers.pairs import LABELS, make_data
 
 
-class Counting:
-    """A scorer that counts what it is asked for."""
+class CountingScorer:
+    """A scorer that counts the videos it scores."""
 
     def __init__(self, scorer):
         self._scorer, self.info, self.count = scorer, scorer.info, 0
@@ -32,8 +32,8 @@ def data(tmp_path):
     return make_data(tmp_path / "data", ["A", "B", "tie", "A", "B"])
 
 
-def shared_video(data):
-    """The pairs and one more, which compares two videos of the first pair's references that were in it."""
+def pairs_with_shared_videos(data):
+    """The pairs and one more, which compares the videos of the first pair in the other order."""
     pairs = read_pairs(data)
     first = pairs[0]
     update = {
@@ -48,35 +48,35 @@ def shared_video(data):
 
 
 def test_each_distinct_video_is_scored_once(tiny, data):
-    pairs = shared_video(data)
-    counting = Counting(tiny)
-    found = predict(counting, data, pairs, batch=3)
+    pairs = pairs_with_shared_videos(data)
+    counting = CountingScorer(tiny)
+    predictions = predict(counting, data, pairs, batch=3)
     assert counting.count == 10
-    assert found[-1].difference == -found[0].difference
-    assert [one.pair_id for one in found] == [pair.pair_id for pair in pairs]
+    assert predictions[-1].difference == -predictions[0].difference
+    assert [prediction.pair_id for prediction in predictions] == [pair.pair_id for pair in pairs]
 
 
-def test_a_truncated_file_of_predictions_is_completed(tiny, data, tmp_path):
+def test_truncated_predictions_file_is_completed(tiny, data, tmp_path):
     pairs, file = read_pairs(data), tmp_path / "predictions.jsonl"
     whole = predict(tiny, data, pairs, file)
     lines = file.read_text().splitlines(keepends=True)
     assert len(lines) == 5
     file.write_text("".join(lines[:2]) + lines[2][:30])
-    counting = Counting(tiny)
+    counting = CountingScorer(tiny)
     assert predict(counting, data, pairs, file, batch=2) == whole
     assert counting.count == 6
     assert file.read_text() == "".join(lines)
-    counting = Counting(tiny)
+    counting = CountingScorer(tiny)
     assert predict(counting, data, pairs, file) == whole
     assert counting.count == 0
-    # rewards in bfloat16 are others
-    counting = Counting(tiny)
+    # rewards in another dtype are not reused
+    counting = CountingScorer(tiny)
     counting.info = replace(tiny.info, dtype="bfloat16")
     predict(counting, data, pairs, file)
     assert counting.count == 10
-    # another video under a known name of a pair is another thing
+    # a pair with the same id and other videos is scored again
     swapped = [pair.model_copy(update={"video_a": pair.video_b, "video_b": pair.video_a}) for pair in pairs]
-    counting = Counting(tiny)
+    counting = CountingScorer(tiny)
     predict(counting, data, swapped, file)
     assert counting.count == 10
     file.write_text("{}\n")
@@ -84,17 +84,17 @@ def test_a_truncated_file_of_predictions_is_completed(tiny, data, tmp_path):
         predict(tiny, data, pairs, file)
 
 
-def test_files_of_the_same_name_with_other_content_are_scored(tiny, data, tmp_path):
+def test_cached_predictions_depend_on_the_content_of_files(tiny, data, tmp_path):
     file = tmp_path / "predictions.jsonl"
     predict(tiny, data, read_pairs(data), file)
     other = make_data(tmp_path / "other", ["A", "B", "tie", "A", "B"])
     pairs = read_pairs(other)
-    assert predict(counting := Counting(tiny), other, pairs, file) == predict(tiny, data, read_pairs(data))
+    assert predict(counting := CountingScorer(tiny), other, pairs, file) == predict(tiny, data, read_pairs(data))
     assert counting.count == 0
     for path in (pairs[0].references[0].path, pairs[1].video_b):
         resolve(other, path).write_bytes(resolve(other, pairs[2].references[0].path).read_bytes())
-    changed = predict(counting := Counting(tiny), other, pairs, file)
-    # both videos beside the changed reference, and what of the changed video can be: it is a picture now
+    changed = predict(counting := CountingScorer(tiny), other, pairs, file)
+    # both videos with the changed reference are scored, and one of the pair whose other video is now an image
     assert counting.count == 3
     assert changed[1].b.reward is None
     assert changed[0] != predict(tiny, data, read_pairs(data))[0]

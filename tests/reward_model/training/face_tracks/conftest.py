@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory) -> Path:
-    """Pairs of the example clips: kept against lost, and a tie of two clips that keep their people."""
+    """A folder with pairs of the example clips: three decided pairs and a tie, and the same pairs as dev."""
     folder = tmp_path_factory.mktemp("examples")
     for name in ("clips", "references"):
         (folder / name).symlink_to(EXAMPLES / name)
@@ -31,13 +31,13 @@ def examples(tmp_path_factory) -> Path:
         pair(3, anna, "one_person_switched", "one_person", Preference.B),
     ]
     write_pairs(folder / "pairs.jsonl", pairs)
-    # the same clips, of whom it is said that they are others
-    write_pairs(folder / "dev.jsonl", [one.model_copy(update={"references": renamed(one)}) for one in pairs])
+    # the same clips under other names of persons, as training and dev may not share persons
+    write_pairs(folder / "dev.jsonl", [item.model_copy(update={"references": renamed(item)}) for item in pairs])
     return folder
 
 
 def renamed(pair) -> tuple[Reference, ...]:
-    return tuple(Reference(path=one.path, person=f"{one.person} of dev") for one in pair.references)
+    return tuple(Reference(path=reference.path, person=f"{reference.person} of dev") for reference in pair.references)
 
 
 @pytest.fixture(scope="module")
@@ -50,5 +50,5 @@ def config(examples) -> FaceTracksConfig:
 
 @pytest.fixture(scope="module")
 def trained(config, examples) -> tuple[Path, RecordingProgress]:
-    told = RecordingProgress()
-    return train_face_tracks(config, examples / "run", progress=told), told
+    progress = RecordingProgress()
+    return train_face_tracks(config, examples / "run", progress=progress), progress

@@ -2,11 +2,11 @@ import torch
 
 from reward_model.training.configs.face_tracks import TrackAugmentation
 from reward_model.training.face_tracks.augment import augment
-from tests.reward_model.training.helpers.face_tracks import SIMILARITY, made_up
+from tests.reward_model.training.helpers.face_tracks import SIMILARITY, synthetic_dataset
 
 
-def test_augmentation_keeps_four_frames_and_changes_both_clips_alike():
-    data = made_up(32, 5)
+def test_augmentation_keeps_at_least_four_frames_and_shifts_both_clips_equally():
+    data = synthetic_dataset(32, 5)
     a = data.a
     a2, b2 = augment(a, a, TrackAugmentation(similarity_noise=0, frame_dropout=1), torch.Generator().manual_seed(0))
     seen = ~a2.frames_NPTF.isnan().all(-1)

@@ -4,13 +4,13 @@ from reward_model.training.face_tracks.baselines import arcface_predictions
 from tests.reward_model.training.helpers.face_tracks import RecordingProgress
 
 
-def test_every_variant_is_predicted_and_cached(examples, tmp_path):
+def test_predictions_of_every_arcface_variant_are_cached(examples, tmp_path):
     jsonl = examples / "pairs.jsonl"
     pairs, progress = read_pairs(jsonl)[3:], RecordingProgress()
     first = arcface_predictions(jsonl, pairs, tmp_path, 1, progress)
     assert len(first) == len(VARIANTS)
     assert progress.work == {"arcface on clips": 2}
-    # the person of the first clip is another one after a while
+    # in the first clip another person appears later on
     assert all(predictions[0].difference < 0 for _, predictions in first)
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
     assert len(times) == 2

@@ -11,7 +11,7 @@ from tests.reward_model.training.helpers.face_tracks import RecordingProgress, r
 
 
 @pytest.mark.slow
-def test_each_person_is_tested_by_an_ensemble_that_never_saw_them(examples, config):
+def test_each_person_is_held_out_of_the_ensemble_that_scores_them(examples, config):
     single = {
         "bea": ("two_people", "two_strangers"),
         "carl": ("two_people_evening", "two_people_one_missing"),
@@ -24,8 +24,8 @@ def test_each_person_is_tested_by_an_ensemble_that_never_saw_them(examples, conf
         for person, clips in single.items()
     ]
     write_pairs(examples / "people.jsonl", pairs)
-    own = config.model_copy(update={"train": (), "dev": (), "epochs": 5})
-    evaluation = cross_validate(own, examples / "people.jsonl", 3, RecordingProgress())
+    fold_config = config.model_copy(update={"train": (), "dev": (), "epochs": 5})
+    evaluation = cross_validate(fold_config, examples / "people.jsonl", 3, RecordingProgress())
     assert [report.label for report in evaluation.reports] == [
         "face-tracks", "arcface", "arcface-minimum", "arcface-best-frame",
     ]  # fmt: skip
@@ -33,11 +33,11 @@ def test_each_person_is_tested_by_an_ensemble_that_never_saw_them(examples, conf
     assert all(report.num_scored == 3 for report in evaluation.reports)
     assert sorted(pair.cluster for pair in evaluation.pairs) == ["fold 0", "fold 1", "fold 2"]
     assert evaluation.reports[1].overall["accuracy_without_ties"].mean == 1
-    (examples / "own.yaml").write_text(config_yaml(own))
-    main(examples / "people.jsonl", str(examples / "own.yaml"), None, 3, examples / "told.json")
-    told = json.loads((examples / "told.json").read_text())
-    assert (told["clusters"], told["num_clusters"]) == ("folds of people", 3)
+    (examples / "folds.yaml").write_text(config_yaml(fold_config))
+    main(examples / "people.jsonl", str(examples / "folds.yaml"), None, 3, examples / "values.json")
+    values = json.loads((examples / "values.json").read_text())
+    assert (values["clusters"], values["num_clusters"]) == ("folds of people", 3)
     both = [pair.model_copy(update={"meta": {"people": ["anna", "bea", "carl"]}}) for pair in pairs]
     write_pairs(examples / "everybody.jsonl", both)
     with pytest.raises(TrainingError, match="none of 2 folds"):
-        cross_validate(own, examples / "everybody.jsonl", 2, RecordingProgress())
+        cross_validate(fold_config, examples / "everybody.jsonl", 2, RecordingProgress())

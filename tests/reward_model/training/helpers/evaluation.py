@@ -5,7 +5,7 @@ from reward_model.training.evaluation.predictions import Prediction, VideoScore
 from tests.reward_model.training.helpers.pairs import LABELS
 
 
-def made_pairs(labels, modes, clusters):
+def labelled_pairs(labels, modes, clusters):
     reference = (Reference(path="r.png", person="p"),)
     return [
         PreferencePair(

@@ -1,4 +1,4 @@
-"""Records, features and a recording progress for tests of face-tracks."""
+"""Preference pairs, synthetic features and a progress reporter for tests of face-tracks."""
 
 from contextlib import contextmanager
 
@@ -16,7 +16,7 @@ SIMILARITY = list(FRAME_FEATURES).index("similarity")
 
 
 class RecordingProgress:
-    """Remembers what was to be done."""
+    """A progress reporter that records the total of each kind of work."""
 
     def __init__(self):
         self.work: dict[str, int] = {}
@@ -40,25 +40,25 @@ def record(pair_id: str, label: Preference, persons=("a",), videos=("a.mp4", "b.
     )  # fmt: skip
 
 
-def made_up(num_pairs: int, seed: int) -> TrackDataset:
-    """The better clip has the higher similarity in its worst frame; all else is noise."""
-    draw = np.random.Generator(np.random.Philox(seed))
-    pairs, labels, a_N, b_N = [], [], [], []
+def synthetic_dataset(num_pairs: int, seed: int) -> TrackDataset:
+    """Random features: the better clip has the higher similarity in its worst frame, and all else is noise."""
+    rng = np.random.Generator(np.random.Philox(seed))
+    pairs, labels, clips_a, clips_b = [], [], [], []
     for n in range(num_pairs):
-        label = int(draw.choice([1, 0, -1]))
+        label = int(rng.choice([1, 0, -1]))
         sides = []
         for side in (1, -1):
-            frames = draw.normal(0, 0.3, (2, 8, len(FRAME_FEATURES))).astype(np.float32)
-            frames[..., SIMILARITY] = 0.7 + 0.02 * draw.standard_normal((2, 8))
+            frames = rng.normal(0, 0.3, (2, 8, len(FRAME_FEATURES))).astype(np.float32)
+            frames[..., SIMILARITY] = 0.7 + 0.02 * rng.standard_normal((2, 8))
             if label == -side:
-                frames[draw.integers(2), draw.integers(8), SIMILARITY] = 0.1
+                frames[rng.integers(2), rng.integers(8), SIMILARITY] = 0.1
             frames[..., 0] = 1
-            sides.append(ClipFeatures(frames, draw.normal(size=(2, len(PERSON_FEATURES))).astype(np.float32)))
+            sides.append(ClipFeatures(frames, rng.normal(size=(2, len(PERSON_FEATURES))).astype(np.float32)))
         pairs.append(record(str(n), {1: Preference.A, 0: Preference.TIE, -1: Preference.B}[label], (f"p{n % 40}",)))
         labels.append(label)
-        a_N.append(sides[0])
-        b_N.append(sides[1])
-    batches = FeatureBatch.of(a_N), FeatureBatch.of(b_N)
+        clips_a.append(sides[0])
+        clips_b.append(sides[1])
+    batches = FeatureBatch.of(clips_a), FeatureBatch.of(clips_b)
     return TrackDataset(tuple(pairs), *batches, torch.tensor(labels), torch.ones(num_pairs), 0)
 
 

@@ -10,31 +10,31 @@ from reward_model.types import Video
 LABELS = {"A": Votes(A=3), "B": Votes(B=3), "tie": Votes(tie=3)}
 
 
-def picture(draw, color, height=56, width=56):
-    noise = draw.normal(0, 25, (height, width, 3))
+def noise_image(rng, color, height=56, width=56):
+    noise = rng.normal(0, 25, (height, width, 3))
     return np.clip(np.asarray(color) + noise, 0, 255).astype(np.uint8)
 
 
-def write_clip(path, draw, color, frames=4, fps=8.0):
-    shown = np.stack([picture(draw, color) for _ in range(frames)])
-    write_packed(path, Video(shown, fps, frames, tuple(range(frames))))
+def write_clip(path, rng, color, frames=4, fps=8.0):
+    images = np.stack([noise_image(rng, color) for _ in range(frames)])
+    write_packed(path, Video(images, fps, frames, tuple(range(frames))))
 
 
 def make_data(folder, labels, name="train.jsonl", seed=0, auto_noise=False):
-    """A JSONL of one pair for each label, in `folder`; the path of it."""
-    draw = np.random.default_rng(seed)
+    """Writes a JSONL with one pair for each label into `folder`, with its media, and returns its path."""
+    rng = np.random.default_rng(seed)
     (folder / "references").mkdir(parents=True, exist_ok=True)
     (folder / "clips").mkdir(exist_ok=True)
     pairs = []
     for number, label in enumerate(labels):
         stem = f"{name.removesuffix('.jsonl')}-{seed}-{number}"
-        right, wrong = draw.integers(20, 236, (2, 3))
+        matching, other = rng.integers(20, 236, (2, 3))
         reference = f"references/{stem}.png"
-        Image.fromarray(picture(draw, right)).save(folder / reference)
-        shown = {"A": (right, wrong), "B": (wrong, right), "tie": (right, right)}[label]
-        clips = [f"clips/{stem}-{which}.safetensors" for which in "ab"]
-        for clip, color in zip(clips, shown, strict=True):
-            write_clip(folder / clip, draw, color)
+        Image.fromarray(noise_image(rng, matching)).save(folder / reference)
+        colors = {"A": (matching, other), "B": (other, matching), "tie": (matching, matching)}[label]
+        clips = [f"clips/{stem}-{side}.safetensors" for side in "ab"]
+        for clip, color in zip(clips, colors, strict=True):
+            write_clip(folder / clip, rng, color)
         pairs.append(
             PreferencePair(
                 pair_id=stem,

@@ -1,4 +1,4 @@
-"""Trainings by the function of the command, in this process and in others."""
+"""Runs the training command in this process, in a subprocess, and in two distributed processes."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ QUICK = {
     "batch": 4, "micro_batch": 4, "steps": 6, "save_every": 2, "evaluate_every": 3, "optimizer.warmup": 0,
     "optimizer.schedule": "constant_with_warmup", "model.frame_sampling": "tiny-uniform-4",
 }  # fmt: skip
-# runs the command of its arguments, and kills itself when the step of the first argument begins
+# runs the command of its arguments, and kills itself when the step with the number in the first argument begins
 KILLED = """
 import os, signal, sys
 from reward_model.training.preferences.task import PreferenceTask
@@ -26,12 +26,12 @@ from tests.reward_model.training.helpers.runs import app
 
 step, last = PreferenceTask.step, int(sys.argv.pop(1))
 
-def killed(task, number, batch):
+def step_or_kill(task, number, batch):
     if number == last:
         os.kill(os.getpid(), signal.SIGKILL)
     return step(task, number, batch)
 
-PreferenceTask.step = killed
+PreferenceTask.step = step_or_kill
 app()
 """
 
@@ -57,18 +57,19 @@ def losses(out):
     return [line["loss"] for line in read_metrics(out) if "loss" in line]
 
 
-def two_processes(*given, **fields):
-    process = start_two(*given, **fields)
+def run_two_processes(*args, **fields):
+    """The completed process of a training in two processes, with its stderr."""
+    process = start_two_processes(*args, **fields)
     _, stderr = process.communicate(timeout=600)
     return subprocess.CompletedProcess(process.args, process.returncode, None, stderr)
 
 
-def start_two(*given, **fields):
+def start_two_processes(*args, **fields):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_addr=127.0.0.1",
-        f"--master_port={port}", "-m", "reward_model.training", *arguments(*given, **fields),
+        f"--master_port={port}", "-m", "reward_model.training", *arguments(*args, **fields),
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)

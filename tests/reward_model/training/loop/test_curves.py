@@ -14,19 +14,21 @@ from reward_model.training.loop.journal import METRICS
         [],
     ],
 )
-def test_curves_of_what_was_measured(tmp_path, measured, monkeypatch):
+def test_curves_show_every_measured_value_except_counts_of_not_finite(tmp_path, measured, monkeypatch):
     from matplotlib.axes import Axes
 
-    drawn = []
+    labels = []
     plot = Axes.plot
 
-    def seen(axis, *values, **options):
-        drawn.append(options.get("label"))
-        return plot(axis, *values, **options)
+    def record(axis, *data, **options):
+        labels.append(options.get("label"))
+        return plot(axis, *data, **options)
 
-    monkeypatch.setattr(Axes, "plot", seen)
-    lines = [{"step": n, "loss": 1.0 / (n + 1)} for n in range(30)] + [{"step": 9, "dev": one} for one in measured]
+    monkeypatch.setattr(Axes, "plot", record)
+    lines = [{"step": n, "loss": 1.0 / (n + 1)} for n in range(30)] + [
+        {"step": 9, "dev": result} for result in measured
+    ]
     (tmp_path / METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert draw_curves(tmp_path).read_bytes().startswith(b"\x89PNG")
-    told = {key for one in measured for key, value in one.items() if value is not None and key != "not_finite"}
-    assert set(drawn[2:]) == {f"dev {key.replace('_', ' ')}" for key in told}
+    keys = {key for result in measured for key, metric in result.items() if metric is not None and key != "not_finite"}
+    assert set(labels[2:]) == {f"dev {key.replace('_', ' ')}" for key in keys}

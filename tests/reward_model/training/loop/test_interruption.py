@@ -34,7 +34,7 @@ def test_a_second_signal_ends_the_process():
     assert (process.returncode, process.stdout) == (-signal.SIGTERM, "True\n")
 
 
-def test_sigterm_interrupts_as_ctrl_c_does():
+def test_sigterm_raises_keyboard_interrupt():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), sigterm_as_ctrl_c():
         os.kill(os.getpid(), signal.SIGTERM)

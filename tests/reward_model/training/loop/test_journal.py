@@ -3,7 +3,7 @@ import json
 from reward_model.training.loop.journal import METRICS, Journal, read_metrics
 
 
-def test_a_resumed_journal_drops_the_steps_that_come_again(tmp_path):
+def test_resumed_journal_drops_lines_from_its_first_step_on(tmp_path):
     first = Journal(tmp_path, 0, 4)
     for step in range(3):
         first.step(step, loss=float(step))
@@ -15,7 +15,7 @@ def test_a_resumed_journal_drops_the_steps_that_come_again(tmp_path):
     assert [(line["step"], line["loss"]) for line in read_metrics(tmp_path)] == [(0, 0.0), (1, 1.0), (2, 7.0)]
 
 
-def test_a_line_that_a_kill_cut_short_is_not_read(tmp_path):
+def test_truncated_last_line_is_ignored(tmp_path):
     (tmp_path / METRICS).write_text(json.dumps({"step": 0, "loss": 1.0}) + '\n{"step": 1, "lo')
     assert read_metrics(tmp_path) == [{"step": 0, "loss": 1.0}]
     assert read_metrics(tmp_path / "nowhere") == []

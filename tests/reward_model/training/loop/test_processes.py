@@ -15,20 +15,20 @@ def trained(seed):
     return Trained(module, (optimizer,))
 
 
-def test_without_an_accelerator_there_is_one_process():
+def test_without_accelerate_there_is_one_process():
     processes = Processes()
     assert (processes.is_main, processes.count, processes.index) == (True, 1, 0)
     assert processes.any_of(True, False) == [True, False]
 
 
-def test_a_training_of_one_process_refuses_more(monkeypatch):
+def test_kind_for_one_process_refuses_several_processes(monkeypatch):
     Processes().require_support("heads")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(TrainingError, match="kind heads trains in one process, and 2 were started"):
         Processes().require_support("heads")
 
 
-def test_a_saved_state_is_restored_with_its_moments(tmp_path):
+def test_saved_state_restores_weights_and_optimizer_moments(tmp_path):
     saved, other = trained(0), trained(1)
     for step in (1, 2, 3):
         folder = saved.save(tmp_path, step, {"clean": "hash"})
@@ -42,7 +42,7 @@ def test_a_saved_state_is_restored_with_its_moments(tmp_path):
         wider.restore(folder)
 
 
-def test_a_parameter_that_is_not_finite_is_noticed():
+def test_all_finite_is_false_for_an_infinite_parameter():
     state = trained(0)
     assert state.all_finite()
     state.module.weight.data[0, 0] = torch.inf

@@ -6,7 +6,7 @@ from reward_model.training.loop.result import write_result
 from reward_model.training.models.initial import initial_model
 
 
-def test_the_body_is_saved_in_the_chosen_dtype_and_the_reward_head_in_float32(tmp_path):
+def test_body_is_saved_in_the_chosen_dtype_and_reward_head_in_float32(tmp_path):
     model, tokenizer = initial_model(ModelConfig(), 0)
     write_result(tmp_path / "model", model.config, tokenizer, model.state_dict(), "bfloat16")
     saved = load_model(tmp_path / "model")[0].state_dict()

@@ -12,10 +12,16 @@ from reward_model.data.records import read_pairs, resolve
 from reward_model.training.models.packed import PackedRewards
 from reward_model.training.preferences.task import PreferenceTask
 from tests.reward_model.training.helpers.pairs import make_data
-from tests.reward_model.training.helpers.runs import losses, run, run_killed_in_step, start_two, two_processes
+from tests.reward_model.training.helpers.runs import (
+    losses,
+    run,
+    run_killed_in_step,
+    run_two_processes,
+    start_two_processes,
+)
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_step(four_pairs, tmp_path):
+def test_not_finite_loss_stops_the_run_before_the_step(four_pairs, tmp_path):
     result = run(four_pairs, tmp_path / "run", learning_rates__head=1e36, save_every=1)
     assert result.exit_code == 2
     assert re.search(r"the (loss|norm of the gradient) of step [2-6] is (nan|inf), with pairs train-0-", result.output)
@@ -25,10 +31,12 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(four_pairs, tmp_path):
 
 
 @pytest.mark.parametrize(("evaluate_every", "what"), [(100, "step 3"), (2, "measuring on dev after step 2")])
-def test_too_little_memory_keeps_the_last_state(four_pairs, tmp_path, monkeypatch, evaluate_every, what):
+def test_out_of_memory_error_names_the_step_and_keeps_the_last_state(
+    four_pairs, tmp_path, monkeypatch, evaluate_every, what
+):
     forward, calls = PackedRewards.forward, []
 
-    def too_little_in_the_third(packed, sequences):
+    def out_of_memory_in_third_call(packed, sequences):
         calls.append(1)
         if len(calls) == 3:
             raise torch.OutOfMemoryError
@@ -36,7 +44,7 @@ def test_too_little_memory_keeps_the_last_state(four_pairs, tmp_path, monkeypatc
 
     out, fields = tmp_path / "run", {"save_every": 100, "evaluate_every": evaluate_every}
     with monkeypatch.context() as patch:
-        patch.setattr(PackedRewards, "forward", too_little_in_the_third)
+        patch.setattr(PackedRewards, "forward", out_of_memory_in_third_call)
         result = run(four_pairs, out, **fields)
     assert result.exit_code == 2
     assert f"has too little memory for {what}; lower micro_batch" in result.output
@@ -46,7 +54,7 @@ def test_too_little_memory_keeps_the_last_state(four_pairs, tmp_path, monkeypatc
     assert losses(out) == losses(tmp_path / "whole")
 
 
-def test_an_unreadable_file_is_named_and_keeps_the_last_state(tmp_path):
+def test_error_of_an_unreadable_file_names_it_and_keeps_the_last_state(tmp_path):
     data = tmp_path / "data"
     jsonl = make_data(data, ["A", "B", "A", "B", "A", "B"])
     pair = read_pairs(jsonl)[4]
@@ -65,7 +73,7 @@ def test_an_unreadable_file_is_named_and_keeps_the_last_state(tmp_path):
     assert losses(out) == losses(tmp_path / "whole")
 
 
-def test_an_unreadable_clip_of_dev_keeps_the_last_state(tmp_path):
+def test_error_of_an_unreadable_dev_clip_keeps_the_last_state(tmp_path):
     data = tmp_path / "data"
     make_data(data, ["A", "B", "A", "B"])
     dev = make_data(data, ["A", "B"], "dev.jsonl", seed=1)
@@ -95,7 +103,7 @@ def test_a_killed_run_resumes_to_the_same_weights(four_pairs, tmp_path):
     assert result.exit_code == 0, result.output
     assert losses(cut) == losses(whole)
     assert (cut / "model/model.safetensors").read_bytes() == (whole / "model/model.safetensors").read_bytes()
-    # a finished run is left as it is
+    # resuming a finished run changes nothing
     assert run(four_pairs, cut, "--resume", **fields).exit_code == 0
 
 
@@ -103,12 +111,12 @@ def test_a_killed_run_resumes_to_the_same_weights(four_pairs, tmp_path):
 def test_a_signal_saves_the_state_and_prints_the_command_to_resume(four_pairs, tmp_path, monkeypatch, number):
     out, step = tmp_path / "run", PreferenceTask.step
 
-    def signal_in_the_third(task, index, batch):
+    def signal_in_step_three(task, index, batch):
         if index == 2:
             os.kill(os.getpid(), number)
         return step(task, index, batch)
 
-    monkeypatch.setattr(PreferenceTask, "step", signal_in_the_third)
+    monkeypatch.setattr(PreferenceTask, "step", signal_in_step_three)
     before = signal.getsignal(number)
     result = run(four_pairs, out, steps=1000, save_every=1000)
     assert result.exit_code == 130
@@ -121,12 +129,12 @@ def test_a_signal_saves_the_state_and_prints_the_command_to_resume(four_pairs, t
 def test_a_signal_before_the_first_step_ends_the_run(four_pairs, tmp_path, monkeypatch):
     out, prepare = tmp_path / "run", PreferenceTask.prepare
 
-    def terminated(task, fresh):
+    def terminate_in_prepare(task, fresh):
         os.kill(os.getpid(), signal.SIGTERM)
         return prepare(task, fresh)
 
     with monkeypatch.context() as patch:
-        patch.setattr(PreferenceTask, "prepare", terminated)
+        patch.setattr(PreferenceTask, "prepare", terminate_in_prepare)
         result = run(four_pairs, out)
     assert result.exit_code == 130
     assert "stopped; nothing was trained yet" in result.output
@@ -136,7 +144,7 @@ def test_a_signal_before_the_first_step_ends_the_run(four_pairs, tmp_path, monke
 @pytest.mark.slow
 def test_a_signal_stops_two_processes_together(four_pairs, tmp_path):
     out = tmp_path / "run"
-    process = start_two(four_pairs, out, micro_batch=2, steps=5000, save_every=5000, evaluate_every=5000)
+    process = start_two_processes(four_pairs, out, micro_batch=2, steps=5000, save_every=5000, evaluate_every=5000)
     deadline = time.monotonic() + 100
     while len(losses(out)) < 3:
         assert time.monotonic() < deadline
@@ -149,18 +157,20 @@ def test_a_signal_stops_two_processes_together(four_pairs, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_stop_together_with_their_state(tmp_path):
+def test_error_in_one_process_stops_both_and_keeps_the_last_state(tmp_path):
     data, out = tmp_path / "data", tmp_path / "run"
     make_data(data, ["A", "B", "A", "B"])
     dev = make_data(data, ["A", "B", "A", "B"], "dev.jsonl", seed=1)
     resolve(dev, read_pairs(dev)[1].video_b).write_bytes(b"no clip")
-    done = two_processes(data, out, micro_batch=2, save_every=100)
-    assert done.returncode != 0
-    assert "measuring on dev after step 3: another process could not read its pairs" in done.stderr
+    completed = run_two_processes(data, out, micro_batch=2, save_every=100)
+    assert completed.returncode != 0
+    assert "measuring on dev after step 3: another process could not read its pairs" in completed.stderr
     assert [path.name for path in (out / "state").iterdir()] == ["step-00000003"]
     out = tmp_path / "nan"
-    done = two_processes(data, out, micro_batch=2, save_every=100, evaluate_every=100, learning_rates__head=1e36)
-    assert "with pairs train-0-" in done.stderr
+    completed = run_two_processes(
+        data, out, micro_batch=2, save_every=100, evaluate_every=100, learning_rates__head=1e36
+    )
+    assert "with pairs train-0-" in completed.stderr
     saved = [path.name for path in (out / "state").iterdir()]
     assert saved == ["step-00000001"]
-    assert f"The last state is in {out}/state/{saved[0]}" in done.stderr
+    assert f"The last state is in {out}/state/{saved[0]}" in completed.stderr

@@ -6,7 +6,7 @@ from reward_model.training.loop.schedule import rate_factor
 OPTIONS = OptimizerConfig(schedule="cosine", warmup=0.1)
 
 
-def test_rates_rise_to_the_peak_and_fall_as_a_half_cosine():
+def test_rate_warms_up_linearly_and_decays_as_a_half_cosine():
     path = [rate_factor(step, 100, OPTIONS) for step in range(100)]
     assert path[:10] == pytest.approx([0.1 * i for i in range(1, 11)])
     assert path[10] == 1

@@ -22,14 +22,14 @@ def test_a_state_of_another_format_is_refused(tmp_path, written, kind, message):
     require_format(tmp_path, SavedProgress(1, {}, written), written)
 
 
-def test_a_state_of_shards_is_not_for_one_process(four_pairs, tmp_path):
+def test_sharded_state_is_refused_by_a_single_process(four_pairs, tmp_path):
     out = tmp_path / "run"
     assert run(four_pairs, out, steps=2, micro_batch=4).exit_code == 0
     (out / "model").rename(tmp_path / "model")
-    told = out / "state/step-00000002/state.json"
-    values = json.loads(told.read_text())
+    path = out / "state/step-00000002/state.json"
+    values = json.loads(path.read_text())
     assert values["written"] == "whole"
-    told.write_text(json.dumps({**values, "written": "FSDP"}))
+    path.write_text(json.dumps({**values, "written": "FSDP"}))
     result = run(four_pairs, out, "--resume", steps=2)
     assert result.exit_code == 2
     assert "was written under FSDP; resume with the same accelerate config: accelerate launch" in result.output

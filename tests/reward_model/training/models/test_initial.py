@@ -13,7 +13,7 @@ from tests.reward_model.importing.conftest import Release
 from tests.reward_model.training.helpers.runs import run
 
 
-def test_what_cannot_be_started_from(four_pairs, tmp_path):
+def test_unusable_initial_folder_is_refused_with_the_reason(four_pairs, tmp_path):
     for init, message in (
         ("nowhere", "neither scratch nor a folder"),
         (four_pairs, "lacks config.json, model.safetensors, tokenizer.json"),
@@ -23,13 +23,13 @@ def test_what_cannot_be_started_from(four_pairs, tmp_path):
         assert message in result.output
 
 
-def test_the_same_seed_gives_the_same_weights():
+def test_initial_weights_are_a_function_of_the_seed():
     first, second, other = (initial_model(ModelConfig(), seed)[0].state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["head.weight"], other["head.weight"])
 
 
-def test_a_base_model_is_trained_exported_and_read_back(four_pairs, tmp_path):
+def test_upstream_base_model_is_trained_exported_and_imported_again(four_pairs, tmp_path):
     release = Release(tmp_path)
     _, upstream, base = release.write()
     config = PreferenceTrainingConfig.model_validate({
@@ -51,7 +51,7 @@ def test_a_base_model_is_trained_exported_and_read_back(four_pairs, tmp_path):
     assert all(torch.equal(value, back.state_dict()[name]) for name, value in trained.state_dict().items())
 
 
-def test_a_released_checkpoint_has_to_be_imported(tmp_path):
+def test_released_checkpoint_is_refused_with_the_import_command(tmp_path):
     root, *_ = Release(tmp_path).write()
     with pytest.raises(CheckpointError, match="run `identity-reward import-checkpoint` first"):
         initial_model(ModelConfig(init=str(root)), 0)

@@ -13,7 +13,7 @@ CONFIG = PreferenceTrainingConfig(steps=1, lora=LoraConfig(r=4, alpha=8, dropout
 
 @pytest.fixture
 def adapted():
-    """A model with LoRA whose matrices are all drawn anew, and the number of its reward token."""
+    """A model with random LoRA matrices, and the id of its reward token."""
     tokenizer = tiny_tokenizer()
     model = tiny_model(tiny_config(tokenizer))
     token = tokenizer.special("<|identity_reward|>")
@@ -30,10 +30,10 @@ def test_the_merged_model_gives_the_same_rewards(adapted, noise_sample):
     tokenizer = tiny_tokenizer()
     preprocess = Preprocessor(tiny_config(tokenizer), tokenizer)
     sequences = [preprocess(noise_sample(seed, size=(84, 84), references=((84, 84),))) for seed in range(2)]
-    folded = RewardModel(model.config)
-    folded.load_state_dict(merged_state(model), assign=True)
-    before = tiny_model(model.config)
-    rewards = torch.stack([folded(sequence) for sequence in sequences])
+    merged = RewardModel(model.config)
+    merged.load_state_dict(merged_state(model), assign=True)
+    base = tiny_model(model.config)
+    rewards = torch.stack([merged(sequence) for sequence in sequences])
     with torch.no_grad():
         torch.testing.assert_close(PackedRewards(model)(sequences), rewards, atol=2e-5, rtol=0)
-    assert (rewards - torch.stack([before(sequence) for sequence in sequences])).abs().min() > 1e-3
+    assert (rewards - torch.stack([base(sequence) for sequence in sequences])).abs().min() > 1e-3

@@ -1,4 +1,4 @@
-"""The packed forward is transformers' own forward, sequence by sequence, in values and in gradients."""
+"""The packed forward pass against transformers' forward pass of each sequence, in values and gradients."""
 
 import numpy as np
 import pytest
@@ -13,20 +13,20 @@ from reward_model.types import ReferenceSet, Sample, Video
 @pytest.fixture(scope="module")
 def sequences():
     """Two pairs, one of two references and one of one; the pairs' videos differ in length and size."""
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     tokenizer = tiny_tokenizer()
     preprocess = Preprocessor(tiny_config(tokenizer), tokenizer)
 
-    def picture(height, width):
-        return draw.integers(0, 256, (height, width, 3), np.uint8)
+    def image(height, width):
+        return rng.integers(0, 256, (height, width, 3), np.uint8)
 
-    made = []
+    prepared = []
     for count, sizes in ((2, [(4, 84, 112), (4, 112, 84)]), (1, [(4, 56, 140), (2, 56, 140)])):
-        references = ReferenceSet(tuple(picture(84, 84) for _ in range(count)))
+        references = ReferenceSet(tuple(image(84, 84) for _ in range(count)))
         for frames, height, width in sizes:
-            video = Video(np.stack([picture(height, width) for _ in range(frames)]), 8.0, frames, tuple(range(frames)))
-            made.append(preprocess(Sample(references, video)))
-    return made
+            video = Video(np.stack([image(height, width) for _ in range(frames)]), 8.0, frames, tuple(range(frames)))
+            prepared.append(preprocess(Sample(references, video)))
+    return prepared
 
 
 def fresh_model():
@@ -39,7 +39,7 @@ def one_by_one(model, sequences):
     return torch.stack([type(model).forward.__wrapped__(model, sequence) for sequence in sequences])
 
 
-def test_values_and_gradients_are_those_of_transformers(sequences):
+def test_values_and_gradients_equal_those_of_transformers(sequences):
     weights = torch.tensor([[1.0], [-2.0], [0.5], [3.0]])
     peer = fresh_model()
     expected = one_by_one(peer, sequences)
@@ -49,36 +49,41 @@ def test_values_and_gradients_are_those_of_transformers(sequences):
     (packed * weights).sum().backward()
     assert packed.shape == (4, 1)
     torch.testing.assert_close(packed, expected, atol=2e-5, rtol=0)
-    compared = 0
-    for (name, ours), theirs in zip(model.named_parameters(), peer.parameters(), strict=True):
-        assert (ours.grad is None) == (theirs.grad is None), name
-        if theirs.grad is not None:
-            torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-4 * float(theirs.grad.abs().max()), rtol=1e-3)
-            compared += 1
-    assert compared > 30
+    num_compared = 0
+    for (name, parameter), expected_parameter in zip(model.named_parameters(), peer.parameters(), strict=True):
+        assert (parameter.grad is None) == (expected_parameter.grad is None), name
+        if expected_parameter.grad is not None:
+            torch.testing.assert_close(
+                parameter.grad,
+                expected_parameter.grad,
+                atol=1e-4 * float(expected_parameter.grad.abs().max()),
+                rtol=1e-3,
+            )
+            num_compared += 1
+    assert num_compared > 30
 
 
-def test_a_pair_computes_its_references_once(sequences):
+def test_references_of_a_pair_are_computed_once(sequences):
     model = fresh_model()
     packed = PackedRewards(model)
-    seen = []
-    model.body.visual.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
-    model.body.language_model.layers[0].register_forward_pre_hook(lambda module, args: seen.append(args[0].shape[1]))
+    lengths = []
+    model.body.visual.register_forward_pre_hook(lambda module, args: lengths.append(len(args[0])))
+    model.body.language_model.layers[0].register_forward_pre_hook(lambda module, args: lengths.append(args[0].shape[1]))
     packed(sequences[:2])
-    shared = sequences[0].prefix_length
-    assert seen[0] == sum(clip.grid[0] * clip.grid[1] * clip.grid[2] for clip in sequences[0].clips) + len(
+    num_shared = sequences[0].prefix_length
+    assert lengths[0] == sum(clip.grid[0] * clip.grid[1] * clip.grid[2] for clip in sequences[0].clips) + len(
         sequences[1].clips[-1].patches
     )
-    assert seen[1] == len(sequences[0]) + len(sequences[1]) - shared
+    assert lengths[1] == len(sequences[0]) + len(sequences[1]) - num_shared
 
 
-def test_order_and_company_do_not_change_a_reward(sequences):
+def test_reward_does_not_depend_on_batch_order_or_composition(sequences):
     packed = PackedRewards(fresh_model())
     with torch.no_grad():
         together = packed(sequences)
-        turned = packed(sequences[::-1]).flip(0)
+        reversed_order = packed(sequences[::-1]).flip(0)
         alone = torch.cat([packed([sequence]) for sequence in sequences])
-    torch.testing.assert_close(together, turned, atol=2e-6, rtol=0)
+    torch.testing.assert_close(together, reversed_order, atol=2e-6, rtol=0)
     torch.testing.assert_close(together, alone, atol=2e-6, rtol=0)
 
 
@@ -93,8 +98,8 @@ def test_gradient_checkpointing_gives_the_same_gradients(sequences):
     torch.testing.assert_close(grads[0], grads[1])
 
 
-def test_a_tower_in_bfloat16_is_read_with_and_without_autocast(sequences):
-    """A frozen tower is in bfloat16, and whoever looks at its features alone sets no autocast."""
+def test_bfloat16_tower_gives_the_same_features_with_and_without_autocast(sequences):
+    """A frozen tower is in bfloat16; features are computed without autocast."""
     model = fresh_model()
     PackedRewards(model)
     tower = model.body.visual.bfloat16()

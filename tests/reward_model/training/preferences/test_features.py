@@ -29,31 +29,31 @@ def media_of(seed, folder):
     return model, FileMedia(preprocess), FeatureMedia(preprocess, model, folder)
 
 
-def test_rewards_from_features_are_those_from_files(data, tmp_path):
+def test_rewards_from_cached_features_equal_those_from_files(data, tmp_path):
     run, jsonl = data
     model, files, features = media_of(1, tmp_path / "features")
     features.prepare(run.references, run.videos)
-    kept = sorted(path.stat().st_mtime_ns for path in (tmp_path / "features").glob("*.safetensors"))
-    assert len(kept) == 4 + 8
+    times = sorted(path.stat().st_mtime_ns for path in (tmp_path / "features").glob("*.safetensors"))
+    assert len(times) == 4 + 8
     packed = PackedRewards(model)
-    seen = []
-    model.body.visual.register_forward_pre_hook(lambda module, args: seen.append(1))
+    calls = []
+    model.body.visual.register_forward_pre_hook(lambda module, args: calls.append(1))
     pairs = tuple(read_pairs(jsonl)[:1])
     rewards = [packed(load_group(media, jsonl, pairs).sequences) for media in (files, features)]
     torch.testing.assert_close(rewards[0], rewards[1], atol=1e-5, rtol=0)
-    assert len(seen) == 1
+    assert len(calls) == 1
     features.prepare(run.references, run.videos)
-    assert sorted(path.stat().st_mtime_ns for path in (tmp_path / "features").glob("*.safetensors")) == kept
+    assert sorted(path.stat().st_mtime_ns for path in (tmp_path / "features").glob("*.safetensors")) == times
 
 
-def test_another_tower_has_features_of_its_own(data, tmp_path):
+def test_each_tower_has_its_own_cached_features(data, tmp_path):
     run, _ = data
     for seed in (1, 2):
         media_of(seed, tmp_path / "features")[2].prepare(run.references, run.videos)
     assert len(list((tmp_path / "features").glob("*.safetensors"))) == 2 * (4 + 8)
 
 
-def test_features_are_of_a_rate(tmp_path, clip):
+def test_cached_features_depend_on_the_frame_rate(tmp_path, clip):
     path = tmp_path / "clip.mp4"
     path.write_bytes(clip(frames=30, fps=10))
     _, files, features = media_of(1, tmp_path / "features")
@@ -64,7 +64,7 @@ def test_features_are_of_a_rate(tmp_path, clip):
     assert len(list((tmp_path / "features").glob("*.safetensors"))) == 3
 
 
-def test_what_is_said(data, tmp_path):
+def test_unusable_feature_settings_and_clips_are_refused(data, tmp_path):
     run, _ = data
     _, _, features = media_of(1, tmp_path / "features")
     features.prepare(run.references, run.videos)
@@ -79,24 +79,24 @@ def test_what_is_said(data, tmp_path):
         read_config("smoke", ["data.features=somewhere"])
 
 
-def test_features_are_there_before_the_model_is_shared_out(tmp_path, monkeypatch):
+def test_features_are_computed_before_accelerate_prepares_the_model(tmp_path, monkeypatch):
     jsonl, folder = make_data(tmp_path, ["A", "B"]), tmp_path / "features"
     settings = [
         f"data.clean={jsonl}", "steps=1", "batch=2", "model.train_vision=false", f"data.features={folder}",
         "model.frame_sampling=tiny-uniform-4",
     ]  # fmt: skip
-    prepare, found = Accelerator.prepare, []
+    prepare, counts = Accelerator.prepare, []
 
-    def seen(accelerator, *objects):
-        found.append(len(list(folder.glob("*.safetensors"))))
+    def count_then_prepare(accelerator, *objects):
+        counts.append(len(list(folder.glob("*.safetensors"))))
         return prepare(accelerator, *objects)
 
-    monkeypatch.setattr(Accelerator, "prepare", seen)
+    monkeypatch.setattr(Accelerator, "prepare", count_then_prepare)
     train(read_config("smoke", settings), tmp_path / "run")
-    assert found == [2 + 4]
+    assert counts == [2 + 4]
 
 
-def test_a_training_with_features_leaves_the_tower_alone(tmp_path):
+def test_training_with_cached_features_does_not_change_the_tower(tmp_path):
     jsonl = make_data(tmp_path, ["A", "B", "tie", "A"])
     settings = [
         f"data.clean={jsonl}", "steps=3", "model.train_vision=false", f"data.features={tmp_path / 'features'}",

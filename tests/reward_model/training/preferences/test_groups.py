@@ -20,11 +20,11 @@ def media():
 
 @pytest.fixture(scope="module")
 def casts(tmp_path_factory):
-    """Two casts: three videos of the first are in two pairs, the second has one pair."""
+    """Two casts: the first has two pairs of three videos, the second has one pair."""
     jsonl = make_data(tmp_path_factory.mktemp("casts"), ["A", "A", "A"])
-    one, two, other = read_pairs(jsonl)
-    again = one.model_copy(update={"pair_id": "again", "video_b": two.video_b})
-    write_pairs(jsonl, [one, again, other])
+    first, second, other = read_pairs(jsonl)
+    shared = first.model_copy(update={"pair_id": "again", "video_b": second.video_b})
+    write_pairs(jsonl, [first, shared, other])
     return jsonl
 
 
@@ -36,7 +36,7 @@ def two_people(tmp_path_factory):
     return jsonl, first.model_copy(update={"references": (*first.references, *second.references)})
 
 
-def test_a_pair_shares_its_references_and_nothing_else(media, two_people):
+def test_sequences_of_a_pair_share_only_their_references(media, two_people):
     jsonl, pair = two_people
     group = load_group(media, jsonl, (pair,))
     assert group.comparisons == ((0, 1, 1),)
@@ -49,7 +49,7 @@ def test_a_pair_shares_its_references_and_nothing_else(media, two_people):
     assert not np.array_equal(a.clips[2].patches, b.clips[2].patches)
 
 
-def test_references_are_permuted_by_the_seed(media, two_people):
+def test_order_of_references_is_a_function_of_the_seed(media, two_people):
     jsonl, pair = two_people
 
     def keys(seed, permute=True):
@@ -63,7 +63,7 @@ def test_references_are_permuted_by_the_seed(media, two_people):
     assert keys(3) == orders[3]
 
 
-def test_an_error_names_pair_and_file(media, two_people, tmp_path):
+def test_error_of_an_unreadable_file_names_pair_and_file(media, two_people, tmp_path):
     jsonl, pair = two_people
     broken = resolve(jsonl, "references/broken.png")
     broken.write_bytes(b"no picture")
@@ -86,7 +86,7 @@ def test_a_video_of_several_pairs_is_loaded_once(media, casts):
     assert (a, b, label) == ([0, 0, 3], [1, 2, 4], [1, 1, 1])
 
 
-def test_a_good_video_beside_foreign_references_is_the_worse_one(media, casts):
+def test_good_video_with_foreign_references_loses_against_its_own(media, casts):
     first, second = by_cast(read_pairs(casts))
     group = load_group(media, casts, first, Augmentation(5, foreign=1, others=(casts, second[0])))
     assert len(group.sequences) == 4
@@ -94,20 +94,20 @@ def test_a_good_video_beside_foreign_references_is_the_worse_one(media, casts):
     own, foreign = group.sequences[0], group.sequences[3]
     assert foreign.clips[0].key != own.clips[0].key
     assert foreign.clips[-1].patches is own.clips[-1].patches
-    strangers = load_group(media, casts, second)
-    assert foreign.clips[0].key == strangers.sequences[0].clips[0].key
+    other_group = load_group(media, casts, second)
+    assert foreign.clips[0].key == other_group.sequences[0].clips[0].key
 
 
 def test_the_tower_encodes_a_shared_video_once(media, casts):
     first, second = by_cast(read_pairs(casts))
     group = load_group(media, casts, first, Augmentation(5, foreign=2, others=(casts, second[0])))
     packed = PackedRewards(tiny_model(tiny_config(tiny_tokenizer())))
-    seen = []
-    packed.model.body.visual.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    lengths = []
+    packed.model.body.visual.register_forward_pre_hook(lambda module, args: lengths.append(len(args[0])))
     rewards = packed(group.sequences)[:, 0]
     own, foreign = group.sequences[0], group.sequences[3]
     distinct = [*(s.clips[-1] for s in group.sequences[:3]), own.clips[0], foreign.clips[0]]
-    assert seen == [sum(len(clip.patches) for clip in distinct)]
+    assert lengths == [sum(len(clip.patches) for clip in distinct)]
     alone = packed([foreign])[0, 0]
     assert rewards[3].item() == pytest.approx(alone.item(), abs=2e-6)
     assert rewards[3].item() != pytest.approx(rewards[0].item(), abs=1e-4)
@@ -116,13 +116,13 @@ def test_the_tower_encodes_a_shared_video_once(media, casts):
 def test_images_and_videos_are_mirrored_at_random(media, casts):
     pair = by_cast(read_pairs(casts))[1]
     plain = load_group(media, casts, pair)
-    made = [load_group(media, casts, pair, Augmentation(seed, mirror=True)) for seed in range(8)]
-    keys = {group.sequences[0].clips[0].key for group in made}
+    mirrored = [load_group(media, casts, pair, Augmentation(seed, mirror=True)) for seed in range(8)]
+    keys = {group.sequences[0].clips[0].key for group in mirrored}
     assert len(keys) == 2
     assert plain.sequences[0].clips[0].key in keys
-    videos = [
-        np.array_equal(group.sequences[0].clips[1].patches, plain.sequences[0].clips[1].patches) for group in made
+    unchanged = [
+        np.array_equal(group.sequences[0].clips[1].patches, plain.sequences[0].clips[1].patches) for group in mirrored
     ]
-    assert set(videos) == {True, False}
+    assert set(unchanged) == {True, False}
     again = load_group(media, casts, pair, Augmentation(3, mirror=True))
-    assert np.array_equal(again.sequences[0].clips[1].patches, made[3].sequences[0].clips[1].patches)
+    assert np.array_equal(again.sequences[0].clips[1].patches, mirrored[3].sequences[0].clips[1].patches)

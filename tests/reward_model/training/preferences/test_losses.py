@@ -14,16 +14,16 @@ def test_golden_values_at_equal_rewards():
 
 
 @pytest.mark.parametrize("theta", [1.5, 5.0, 40.0])
-def test_it_is_the_negative_logarithm_of_the_probabilities(theta):
+def test_loss_is_the_negative_log_likelihood(theta):
     d = torch.linspace(-9, 9, 37, dtype=torch.float64)
     loss = BradleyTerryWithTies(theta)
     p_a, p_tie, p_b = probabilities(d.numpy(), theta)
     for label, probability in ((1, p_a), (0, p_tie), (-1, p_b)):
-        got = loss(d, torch.full_like(d, label))
-        np.testing.assert_allclose(np.exp(-got.numpy()), probability, rtol=1e-12)
+        values = loss(d, torch.full_like(d, label))
+        np.testing.assert_allclose(np.exp(-values.numpy()), probability, rtol=1e-12)
 
 
-def test_bt_and_margin_leave_ties_out():
+def test_bt_and_margin_losses_of_ties_are_zero():
     d = torch.tensor([2.0, 2.0, 2.0])
     for kind, margin in (("bt", 0.0), ("margin", 0.57)):
         loss = preference_loss(kind)
@@ -33,7 +33,7 @@ def test_bt_and_margin_leave_ties_out():
 
 
 @pytest.mark.parametrize("kind", ["btt", "bt", "margin"])
-def test_gradients(kind):
+def test_gradients_equal_finite_differences(kind):
     d = torch.tensor([-3.0, -0.4, 0.0, 0.7, 5.0], dtype=torch.float64, requires_grad=True)
     for label in (-1, 0, 1):
         labels = torch.full((5,), label)
@@ -41,18 +41,18 @@ def test_gradients(kind):
 
 
 @pytest.mark.parametrize("kind", ["btt", "bt", "margin"])
-def test_far_rewards_stay_finite(kind):
+def test_losses_and_gradients_of_extreme_differences_are_finite(kind):
     d = torch.tensor([-1e4, 1e4] * 3, requires_grad=True)
     loss = preference_loss(kind)(d, torch.tensor([1, 1, 0, 0, -1, -1]))
     loss.sum().backward()
     assert torch.isfinite(loss).all()
     assert torch.isfinite(d.grad).all()
-    # the wrong verdict of a decided pair is pulled back at full strength
+    # a decided pair with the wrong order has a gradient of magnitude 1
     assert d.grad[0] == pytest.approx(-1)
     assert d.grad[5] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("theta", [1.0, 0.5, float("nan"), float("inf")])
-def test_theta_is_above_one(theta):
+def test_theta_at_most_one_or_not_finite_is_refused(theta):
     with pytest.raises(ValueError, match="above 1"):
         BradleyTerryWithTies(theta)

@@ -11,7 +11,7 @@ CONFIG = PreferenceTrainingConfig(steps=1, lora=LoraConfig(r=4, alpha=8, dropout
 
 @pytest.fixture
 def adapted():
-    """A model with LoRA whose matrices are all drawn anew, and the number of its reward token."""
+    """A model with random LoRA matrices, and the id of its reward token."""
     tokenizer = tiny_tokenizer()
     model = tiny_model(tiny_config(tokenizer))
     token = tokenizer.special("<|identity_reward|>")

@@ -18,32 +18,34 @@ def media():
 
 @pytest.fixture(scope="module")
 def casts(tmp_path_factory):
-    """Two casts: three videos of the first are in two pairs, the second has one pair."""
+    """Two casts: the first has two pairs of three videos, the second has one pair."""
     jsonl = make_data(tmp_path_factory.mktemp("casts"), ["A", "A", "A"])
-    one, two, other = read_pairs(jsonl)
-    again = one.model_copy(update={"pair_id": "again", "video_b": two.video_b})
-    write_pairs(jsonl, [one, again, other])
+    first, second, other = read_pairs(jsonl)
+    shared = first.model_copy(update={"pair_id": "again", "video_b": second.video_b})
+    write_pairs(jsonl, [first, shared, other])
     return jsonl
 
 
-def test_foreign_references_share_nobody_with_the_cast(media, tmp_path):
+def test_foreign_references_share_no_person_with_the_cast(media, tmp_path):
     jsonl = make_data(tmp_path, ["A", "A", "A"])
-    one, two, three = read_pairs(jsonl)
-    shared = two.model_copy(update={"references": (*one.references, *two.references), "meta": {"cluster": "another"}})
+    first, second, third = read_pairs(jsonl)
+    shared = second.model_copy(
+        update={"references": (*first.references, *second.references), "meta": {"cluster": "another"}}
+    )
     settings = ["data.groups=true", "batch=3", "micro_batch=3", "steps=4", f"data.clean={jsonl}"]
-    write_pairs(jsonl, [one, shared])
+    write_pairs(jsonl, [first, shared])
     data = RunData(read_config("smoke", [*settings, "data.foreign_references=1"]), True)
     assert all(len(group.sequences) == 2 for groups in data.steps(media, 0, 0, 1) for group in groups)
-    write_pairs(jsonl, [one, shared, three])
+    write_pairs(jsonl, [first, shared, third])
     data = RunData(read_config("smoke", [*settings, "data.foreign_references=1"]), True)
     draws = [draw for step in range(4) for draw in data.sampler.draws(step)]
     others = [(data.units[draw.pool][draw.index], data._other(draw)) for draw in draws]
-    assert all(persons_of(own).isdisjoint(persons_of(other)) for own, other in others)
+    assert all(persons_of(cast).isdisjoint(persons_of(other)) for cast, other in others)
     assert len({other[0].pair_id for _, other in others}) == 3
 
 
 def test_weight_is_the_number_of_loaded_comparisons(media, casts):
-    """The sum of losses is divided by what `weight` says: it has to be the number of comparisons that are loaded."""
+    """The sum of losses is divided by `weight`, so it must equal the number of loaded comparisons."""
     settings = ["data.groups=true", "batch=2", "micro_batch=2", "steps=6", f"data.clean={casts}"]
     for foreign in (0, 2):
         data = RunData(read_config("smoke", [*settings, f"data.foreign_references={foreign}"]), True)
@@ -51,7 +53,7 @@ def test_weight_is_the_number_of_loaded_comparisons(media, casts):
             assert data.weight(step) == sum(len(group.comparisons) for group in groups) == 3 + 2 * foreign
 
 
-def test_without_another_cast_there_are_no_foreign_references(media, tmp_path):
+def test_single_cast_has_no_foreign_references(media, tmp_path):
     jsonl = make_data(tmp_path, ["A"])
     settings = ["data.groups=true", "batch=1", "micro_batch=1", "steps=2", f"data.clean={jsonl}"]
     data = RunData(read_config("smoke", [*settings, "data.foreign_references=2"]), True)

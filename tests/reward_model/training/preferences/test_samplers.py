@@ -10,61 +10,61 @@ def sampler(schedule="smooth", clean=300, auto=700, seed=3):
     return PairSampler(clean, auto, BATCH, STEPS, schedule, seed)
 
 
-def shares(made, first, last):
-    """The share of `auto` in steps [first, last)."""
-    draws = [draw.pool for step in range(first, last) for draw in made.draws(step)]
+def shares(pair_sampler, first, last):
+    """The share of pairs of pool `auto` in steps [first, last)."""
+    draws = [draw.pool for step in range(first, last) for draw in pair_sampler.draws(step)]
     return draws.count("auto") / len(draws)
 
 
-def test_smooth_goes_down_by_a_half_cosine():
-    made = sampler()
-    assert made.alpha_T[0] == 1
-    assert made.alpha_T[STEPS // 2] == pytest.approx(0.5)
-    assert made.alpha_T[-1] < 1e-4
+def test_smooth_schedule_lowers_the_auto_share_by_a_half_cosine():
+    pair_sampler = sampler()
+    assert pair_sampler.alpha_T[0] == 1
+    assert pair_sampler.alpha_T[STEPS // 2] == pytest.approx(0.5)
+    assert pair_sampler.alpha_T[-1] < 1e-4
     for first in range(0, STEPS, 80):
-        expected = made.alpha_T[first : first + 80].mean()
-        assert shares(made, first, first + 80) == pytest.approx(expected, abs=4 * (0.25 / 80 / BATCH) ** 0.5)
+        expected = pair_sampler.alpha_T[first : first + 80].mean()
+        assert shares(pair_sampler, first, first + 80) == pytest.approx(expected, abs=4 * (0.25 / 80 / BATCH) ** 0.5)
 
 
-def test_staged_is_two_halves():
-    made = sampler("staged")
-    assert shares(made, 0, STEPS // 2) == 1
-    assert shares(made, STEPS // 2, STEPS) == 0
+def test_staged_schedule_switches_from_auto_to_clean_at_half_time():
+    pair_sampler = sampler("staged")
+    assert shares(pair_sampler, 0, STEPS // 2) == 1
+    assert shares(pair_sampler, STEPS // 2, STEPS) == 0
 
 
-def test_random_is_the_two_pools_as_one():
+def test_random_schedule_samples_pools_in_proportion_to_their_sizes():
     assert shares(sampler("random"), 0, STEPS) == pytest.approx(0.7, abs=0.03)
 
 
 @pytest.mark.parametrize(("clean", "auto", "share"), [(40, 0, 0.0), (0, 40, 1.0)])
-def test_one_pool_alone_is_all_there_is(clean, auto, share):
+def test_single_pool_is_used_by_every_schedule(clean, auto, share):
     for schedule in ("random", "staged", "smooth"):
         assert shares(sampler(schedule, clean, auto), 0, STEPS) == share
 
 
-def test_no_pair_comes_twice_before_all_came_once():
-    made = sampler("random", 50, 70)
-    came = {"clean": [], "auto": []}
+def test_every_pair_of_a_pool_is_used_once_per_epoch():
+    pair_sampler = sampler("random", 50, 70)
+    indices = {"clean": [], "auto": []}
     for step in range(STEPS):
-        for draw in made.draws(step):
-            came[draw.pool].append(draw.index)
+        for draw in pair_sampler.draws(step):
+            indices[draw.pool].append(draw.index)
     for pool, size in (("clean", 50), ("auto", 70)):
-        orders = [tuple(came[pool][i : i + size]) for i in range(0, len(came[pool]) - size, size)]
+        orders = [tuple(indices[pool][i : i + size]) for i in range(0, len(indices[pool]) - size, size)]
         assert len(orders) > 10
         assert all(sorted(order) == list(range(size)) for order in orders)
         assert len(set(orders)) == len(orders)
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4])
-def test_any_number_of_processes_sees_the_same_pairs(processes):
-    made, alone = sampler(), sampler()
+def test_processes_together_use_the_same_pairs_as_one_process(processes):
+    pair_sampler, alone = sampler(), sampler()
     for step in (0, 7, STEPS - 1):
         slots = [slot for rank in range(processes) for slot in slots_of(rank, processes, BATCH)]
-        draws = made.draws(step)
+        draws = pair_sampler.draws(step)
         assert [draws[slot] for slot in slots] == alone.draws(step)
 
 
-def test_a_step_is_the_same_whatever_was_asked_before():
+def test_pairs_of_a_step_do_not_depend_on_earlier_calls():
     late, from_start = sampler(), sampler()
     for step in range(200):
         from_start.draws(step)
@@ -72,7 +72,7 @@ def test_a_step_is_the_same_whatever_was_asked_before():
     assert late.draws(200) != sampler(seed=4).draws(200)
 
 
-def test_nothing_to_draw_from_and_batches_that_cannot_be_shared():
+def test_empty_pools_and_indivisible_batches_are_refused():
     with pytest.raises(TrainingError, match="both pools are empty"):
         sampler(clean=0, auto=0)
     with pytest.raises(TrainingError, match="16 pairs can't be shared by 3"):

@@ -1,4 +1,4 @@
-"""Trainings of a toy model, on four pairs and on rendered people."""
+"""Preference training of a toy model on four pairs and on rendered people."""
 
 import numpy as np
 import pytest
@@ -24,12 +24,12 @@ def overfitted(four_pairs, tmp_path_factory):
 
 
 def test_a_tiny_model_overfits_four_pairs(four_pairs, overfitted):
-    path = losses(overfitted)
-    assert path[0] > 0.5
-    assert path[-1] < 0.2
+    loss_curve = losses(overfitted)
+    assert loss_curve[0] > 0.5
+    assert loss_curve[-1] < 0.2
     pairs = read_pairs(four_pairs / "train.jsonl")
     scorer = load_folder(overfitted / "model")
-    differences = [one.difference for one in predict(scorer, four_pairs / "train.jsonl", pairs)]
+    differences = [prediction.difference for prediction in predict(scorer, four_pairs / "train.jsonl", pairs)]
     assert differences[0] > 2
     assert differences[1] < -2
     assert abs(differences[2]) < 1
@@ -48,7 +48,7 @@ def test_files_of_a_finished_run(overfitted):
     assert set(dev[0]) >= {"accuracy_without_ties", "accuracy_with_ties", "loss"}
 
 
-def test_another_micro_batch_learns_the_same(four_pairs, tmp_path):
+def test_losses_do_not_depend_on_micro_batch(four_pairs, tmp_path):
     for micro in (1, 4):
         assert run(four_pairs, tmp_path / str(micro), micro_batch=micro).exit_code == 0
     np.testing.assert_allclose(losses(tmp_path / "1"), losses(tmp_path / "4"), atol=2e-4)
@@ -75,7 +75,7 @@ def test_lora_trains_adapters_vision_head_and_the_reward_token(four_pairs, overf
     assert {"head.weight", "norm.weight", "body.visual.merger.ln_q.weight"} < changed
 
 
-def test_a_batch_without_a_decided_pair_has_no_accuracy(tmp_path):
+def test_step_without_a_decided_pair_has_no_accuracy(tmp_path):
     data, out = tmp_path / "data", tmp_path / "run"
     make_data(data, ["A", "tie", "B", "tie"])
     assert run(data, out, batch=1, steps=8).exit_code == 0
@@ -85,28 +85,28 @@ def test_a_batch_without_a_decided_pair_has_no_accuracy(tmp_path):
 
 
 def settings(people, **more):
-    given = {
+    values = {
         "data.clean": people / "train.jsonl", "data.dev": people / "dev.jsonl", "data.groups": True,
         "data.foreign_references": 1, "data.mirror": True, "batch": 2, "micro_batch": 1, "steps": 8,
         "evaluate_every": 8, "save_every": 4, "supervision": "{attention: 1.0, matching: 1.0}", **more,
     }  # fmt: skip
-    return read_config("smoke", [f"{key}={value}" for key, value in given.items()])
+    return read_config("smoke", [f"{key}={value}" for key, value in values.items()])
 
 
 def test_a_run_with_supervision_resumes_to_the_same_weights(people, tmp_path):
     folder = train(settings(people), tmp_path / "whole")
-    told = [line for line in read_metrics(tmp_path / "whole") if "loss" in line]
-    assert told[-1]["attention"] < told[0]["attention"]
-    assert all(line["matching"] > 0 and line["failures"] > 0 for line in told)
+    lines = [line for line in read_metrics(tmp_path / "whole") if "loss" in line]
+    assert lines[-1]["attention"] < lines[0]["attention"]
+    assert all(line["matching"] > 0 and line["failures"] > 0 for line in lines)
     assert "supervision" not in (folder / "config.json").read_text()
-    for newer in sorted((tmp_path / "whole" / "state").glob("step-*"))[1:]:
-        (newer / "state.json").unlink()
+    for state in sorted((tmp_path / "whole" / "state").glob("step-*"))[1:]:
+        (state / "state.json").unlink()
     (tmp_path / "cut").mkdir()
     for path in (tmp_path / "whole").iterdir():
         if path.name != "model":
             path.rename(tmp_path / "cut" / path.name)
-    again = train(settings(people), tmp_path / "cut", resume=True)
-    assert (again / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    resumed = train(settings(people), tmp_path / "cut", resume=True)
+    assert (resumed / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
 
 
 def test_supervision_needs_rendered_people(people, tmp_path):

@@ -1,4 +1,4 @@
-"""Ground truth of faces against the images of a renderer."""
+"""Ground truth of faces against rendered images."""
 
 import json
 
@@ -32,25 +32,29 @@ def overlap(a, b):
     return inside / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - inside)
 
 
-def test_boxes_overlap_the_rendered_heads(truth):
+def test_face_boxes_overlap_those_of_the_renderer(truth):
     renderer = open_renderer("gl")
     overlaps = []
     for number in range(4):
         scenario = truth.scenario(f"3-{number:06d}")
         for plan in scenario.clips[:2]:
             scene, _ = plan.scene(5)
-            drawn = renderer.render(scene, plan.width, plan.height).face_boxes
+            rendered_boxes = renderer.render(scene, plan.width, plan.height).face_boxes
             faces = truth.faces(scenario, plan.name, (5,))
-            assert len(faces) == len(drawn)
+            assert len(faces) == len(rendered_boxes)
             sides = np.array([plan.width, plan.height] * 2)
-            overlaps += [overlap(face.box * sides, np.array(d)) for face, d in zip(faces, drawn, strict=True) if d]
+            overlaps += [
+                overlap(face.box * sides, np.array(rendered))
+                for face, rendered in zip(faces, rendered_boxes, strict=True)
+                if rendered
+            ]
     renderer.close()
     assert min(overlaps) > 0.55
     assert np.mean(overlaps) > 0.75
 
 
 def test_faces_match_the_reference_of_their_person(truth):
-    """In good clips everybody matches their reference; with wrong persons nobody does."""
+    """In clips without corruption each face matches its reference; with `wrong-person` no face does."""
     modes = set()
     for number in range(30):
         scenario = truth.scenario(f"3-{number:06d}")
@@ -61,7 +65,9 @@ def test_faces_match_the_reference_of_their_person(truth):
                 assert sorted(matches) == list(range(len(references)))
                 codes = [face.code for face in truth.faces(scenario, plan.name, (0, 5))]
                 persons = [references[n].code[:CODE_SIZE] for n in matches]
-                assert all(np.allclose(code[:CODE_SIZE], own) for code, own in zip(codes, persons, strict=True))
+                assert all(
+                    np.allclose(code[:CODE_SIZE], expected) for code, expected in zip(codes, persons, strict=True)
+                )
                 assert not np.stack(codes)[:, -3:].any()
             if set(plan.severities) == {"wrong-person"}:
                 assert set(matches) == {None}
@@ -69,8 +75,8 @@ def test_faces_match_the_reference_of_their_person(truth):
     assert modes
 
 
-def test_codes_have_corruptions_only_while_they_last(truth):
-    """Faces that are blurred or warped in a part of the clip, and whole clips that lost detail."""
+def test_codes_contain_a_corruption_only_in_its_frames(truth):
+    """Codes of faces that are blurred or warped in a part of the clip, and of clips at lower resolution."""
     seen = set()
     for number in range(60):
         scenario = truth.scenario(f"3-{number:06d}")
@@ -92,7 +98,7 @@ def test_codes_have_corruptions_only_while_they_last(truth):
     assert seen == {"detail", "blur", "warp"}
 
 
-def test_codes_have_unit_variance_and_distinguish_look_alikes():
+def test_person_codes_have_about_unit_variance_and_differ_between_look_alikes():
     people = [sample_person(1, f"p{n}") for n in range(200)]
     codes = np.stack([person_code(person) for person in people])
     assert codes.shape == (200, CODE_SIZE)
@@ -108,20 +114,20 @@ def test_scenarios_of_another_data_set_are_refused(truth, name):
         truth.scenario(name)
 
 
-def test_a_clip_without_a_plan_is_refused(truth):
+def test_clip_outside_the_scenario_is_refused(truth):
     with pytest.raises(TrainingError, match=r"scenario 3-000001 has no clip 'other'"):
         truth.faces(truth.scenario("3-000001"), "other", (0,))
 
 
 @pytest.mark.parametrize(("changes", "message"), [({"photos": True}, "photographs"), (None, "has no world.json")])
-def test_folders_of_other_data_are_refused(tmp_path, changes, message):
+def test_folder_without_rendered_people_is_refused(tmp_path, changes, message):
     if changes:
         write_world(tmp_path, **changes)
     with pytest.raises(TrainingError, match=message):
         GroundTruth(tmp_path)
 
 
-def test_a_mirrored_face_has_the_opposite_yaw():
+def test_code_of_a_mirrored_face_has_the_opposite_yaw():
     face = RenderedFace(np.array([0, 0, 1, 1], np.float32), np.arange(FACE_CODE_SIZE, dtype=np.float32), 0)
     changed = np.flatnonzero(face.mirrored_code != face.code)
     assert changed.tolist() == [YAW]

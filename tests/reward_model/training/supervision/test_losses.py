@@ -1,4 +1,4 @@
-"""Losses of supervision, by hand and through the packed forward pass."""
+"""Losses of face supervision against values computed by hand and in the packed forward pass."""
 
 from math import log
 
@@ -22,25 +22,25 @@ from reward_model.training.supervision.losses import UNMATCHED, FaceSupervision,
 
 
 @pytest.fixture(scope="module")
-def started():
+def initial_weights():
     config = read_config("smoke")
     return initial_model(config.model, 0)
 
 
 @pytest.fixture(scope="module")
-def media(started):
-    model, tokenizer = started
+def media(initial_weights):
+    model, tokenizer = initial_weights
     return FileMedia(Preprocessor(model.config, tokenizer))
 
 
 @pytest.fixture(scope="module")
-def find(people, started):
-    return FaceTokenFinder(GroundTruth(people), started[0].config.frame_sampling)
+def find(people, initial_weights):
+    return FaceTokenFinder(GroundTruth(people), initial_weights[0].config.frame_sampling)
 
 
 @pytest.fixture(scope="module")
 def cast(people):
-    """The one with the most people."""
+    """The pairs of the cast with the most people."""
     casts = by_cast(read_pairs(people / "train.jsonl"))
     return max(casts, key=lambda pairs: len(pairs[0].references))
 
@@ -60,48 +60,48 @@ def test_token_rows_include_the_shared_prefix(people, media, cast):
     assert len(token_rows(layout)) == len(sequences)
 
 
-def test_losses_by_hand(people, media, cast):
-    """Equal scores: attention is spread over all that a token sees; every answer of a matching head and of a failure
-    has odds of three to one."""
+def test_losses_equal_values_computed_by_hand(people, media, cast):
+    """With zero queries and keys, attention is uniform over visible tokens; zero weights and a bias of log(3) give
+    every prediction of a match and of a corruption odds of three to one."""
     group = load_group(media, people / "train.jsonl", cast)
     sequence = group.sequences[0]
     layout = lay_out([sequence], set())
-    video, picture = sequence.clips[-1], sequence.clips[0]
+    video, image = sequence.clips[-1], sequence.clips[0]
     per_slice = video.num_tokens // video.grid[0]
     shares = np.zeros((2, per_slice), np.float32)
     shares[0, 3] = shares[1, 1] = 1
     severity = np.zeros(len(CORRUPTION_KINDS), np.float32)
     severity[:2] = 1, 0.5
-    heads = FaceTokens(shares, np.array([0, 1]), np.array([0, -1]), severity)
+    faces = FaceTokens(shares, np.array([0, 1]), np.array([0, -1]), severity)
     supervision = FaceSupervision(8)
-    for answers in (supervision.matched, supervision.failures):
-        torch.nn.init.zeros_(answers.weight)
-        torch.nn.init.constant_(answers.bias, log(3))
+    for classifier in (supervision.matched, supervision.failures):
+        torch.nn.init.zeros_(classifier.weight)
+        torch.nn.init.constant_(classifier.bias, log(3))
     query = key = torch.zeros(2, len(sequence), 4)
     hidden = torch.randn(len(sequence), 8), torch.randn(1, 8)
-    attention, matching, failures = supervision(query, key, *hidden, layout, [sequence], [heads]).tolist()
+    attention, matching, failures = supervision(query, key, *hidden, layout, [sequence], [faces]).tolist()
     visible = [video.start + 3 + 1, video.start + per_slice + 1 + 1]
-    expected = [log(visible[0] / picture.num_tokens), UNMATCHED * log(visible[1])]
+    expected = [log(visible[0] / image.num_tokens), UNMATCHED * log(visible[1])]
     assert attention == pytest.approx(sum(expected) / 2, rel=1e-5)
     assert matching == pytest.approx((-log(3 / 4) - log(1 / 4)) / 2, rel=1e-5)
-    wrong = -1.5 * log(3 / 4) - (len(CORRUPTION_KINDS) - 1.5) * log(1 / 4)
-    assert failures == pytest.approx(wrong / len(CORRUPTION_KINDS), rel=1e-5)
-    nobody = FaceTokens(shares[:0], np.zeros(0, np.int64), np.zeros(0, np.int64), severity)
-    assert supervision(query, key, *hidden, layout, [sequence], [nobody]).tolist() == pytest.approx([0, 0, failures])
+    expected_failures = -1.5 * log(3 / 4) - (len(CORRUPTION_KINDS) - 1.5) * log(1 / 4)
+    assert failures == pytest.approx(expected_failures / len(CORRUPTION_KINDS), rel=1e-5)
+    no_faces = FaceTokens(shares[:0], np.zeros(0, np.int64), np.zeros(0, np.int64), severity)
+    assert supervision(query, key, *hidden, layout, [sequence], [no_faces]).tolist() == pytest.approx([0, 0, failures])
 
 
-def test_supervision_keeps_rewards_and_gives_the_language_model_gradients(people, media, find, started, cast):
-    model, _ = started
+def test_supervision_leaves_rewards_unchanged_and_trains_the_language_model(people, media, find, initial_weights, cast):
+    model, _ = initial_weights
     group = load_group(media, people / "train.jsonl", cast, find_faces=find)
     packed = PackedRewards(model.requires_grad_(True), supervision=FaceSupervision(model.head.weight.shape[1]))
     rewards, losses = packed(group.sequences, group.faces)
     layers = len(model.body.language_model.layers)
     assert torch.equal(rewards, packed(group.sequences))
-    taught_by = ("layers.0.self_attn.k_proj", "layers.0.mlp.up_proj", f"layers.{layers - 1}.mlp.up_proj")
-    for place, taught in enumerate(taught_by):
+    trained_parameters = ("layers.0.self_attn.k_proj", "layers.0.mlp.up_proj", f"layers.{layers - 1}.mlp.up_proj")
+    for index, name in enumerate(trained_parameters):
         packed.zero_grad()
-        losses[place].backward(retain_graph=True)
-        weight = model.body.language_model.get_parameter(f"{taught}.weight")
+        losses[index].backward(retain_graph=True)
+        weight = model.body.language_model.get_parameter(f"{name}.weight")
         assert float(weight.grad.abs().max()) > 0
-        # nothing of the head, which reads rewards
+        # the reward head gets no gradient
         assert model.head.weight.grad is None or not model.head.weight.grad.any()

@@ -26,7 +26,7 @@ def config(people, **settings):
     return read_config("compact-heads", [f"{key}={value}" for key, value in settings.items()])
 
 
-def test_windows_need_frames_of_the_model_s_size(people, tmp_path):
+def test_windows_require_frames_of_the_size_of_the_model(people, tmp_path):
     folder = tmp_path / "data"
     shutil.copytree(people, folder)
     casts = by_cast(read_pairs(folder / "train.jsonl"))[:1]

@@ -1,4 +1,4 @@
-"""What a tower's weights are before the first step."""
+"""Initial weights of a vision tower."""
 
 import numpy as np
 import torch
@@ -7,11 +7,11 @@ from reward_model.training.configs.files import read_config
 from reward_model.training.models.initial import initial_model
 from reward_model.training.vision_pretraining.initialization import DEVIATION, attend_to_neighbours, whiten_patches
 
-# rows and columns of patches
+# rows and columns of the grid of patches
 SIDE = 6
-# patches in the order of the tower: squares of 2x2 after one another
+# (row, column) of patches in the order of the tower: one square of 2x2 patches after another
 SQUARES = [(row, column) for row in range(SIDE // 2) for column in range(SIDE // 2)]
-PLACES = [(2 * row + y, 2 * column + x) for row, column in SQUARES for y in (0, 1) for x in (0, 1)]
+POSITIONS = [(2 * row + y, 2 * column + x) for row, column in SQUARES for y in (0, 1) for x in (0, 1)]
 
 
 def tower(backbone):
@@ -19,28 +19,28 @@ def tower(backbone):
     return model.body.visual
 
 
-def attention(visual, number):
-    """[heads, patches, patches] of a block on noise."""
-    taken = []
+def attention(visual, index):
+    """[attention heads, patches, patches] attention weights of a block for noise."""
+    weights = []
 
-    def keep(module, query, key, value, *rest, **options):
-        taken.append((query[0].float() @ key[0].float().transpose(-1, -2) * module.scaling).softmax(-1))
+    def record(module, query, key, value, *rest, **options):
+        weights.append((query[0].float() @ key[0].float().transpose(-1, -2) * module.scaling).softmax(-1))
         return value.transpose(1, 2), None
 
     from transformers import AttentionInterface
 
-    AttentionInterface.register("kept", keep)
-    visual.config._attn_implementation = "kept"
+    AttentionInterface.register("recording", record)
+    visual.config._attn_implementation = "recording"
     patches = torch.from_numpy(np.random.default_rng(0).standard_normal((SIDE**2, 3 * 2 * 14 * 14), np.float32))
     with torch.no_grad():
         visual(patches, grid_thw=torch.tensor([[1, SIDE, SIDE]]))
-    return taken[number]
+    return weights[index]
 
 
-def test_heads_look_at_each_neighbour():
-    """With two heads left as they were: the small tower has four heads and takes turns."""
-    centre = PLACES.index((2, 2))
-    neighbours = [PLACES.index((2 + y, 2 + x)) for y, x in ((1, 0), (-1, 0), (0, 1), (0, -1))]
+def test_attention_heads_attend_to_adjacent_patches():
+    """Two attention heads stay unchanged, so the two that change in a small tower alternate between its blocks."""
+    centre = POSITIONS.index((2, 2))
+    neighbours = [POSITIONS.index((2 + y, 2 + x)) for y, x in ((1, 0), (-1, 0), (0, 1), (0, -1))]
     visual = tower("compact")
     before = attention(visual, 2)
     attend_to_neighbours(visual)
@@ -49,12 +49,12 @@ def test_heads_look_at_each_neighbour():
     assert before[:4, centre].argmax(-1).tolist() != neighbours
     small = tower("small")
     attend_to_neighbours(small)
-    seen = [attention(small, number)[:2, centre].argmax(-1).tolist() for number in (0, 1)]
-    assert seen == [neighbours[:2], neighbours[2:]]
+    attended = [attention(small, number)[:2, centre].argmax(-1).tolist() for number in (0, 1)]
+    assert attended == [neighbours[:2], neighbours[2:]]
 
 
-def test_whitened_patches_have_one_variance_and_no_covariance():
-    """Of patches as smooth as pictures are, where a random embedding's numbers go together."""
+def test_whitened_embedding_has_equal_variances_and_no_covariance():
+    """Smooth patches, as of images, have correlated values under a random embedding."""
     rng = np.random.default_rng(0)
     smooth = rng.standard_normal((4000, 1176), np.float32).cumsum(1) / 10
     patches = torch.from_numpy(smooth - smooth.mean())

@@ -26,16 +26,16 @@ def config(people, **settings):
     return read_config("compact-heads", [f"{key}={value}" for key, value in settings.items()])
 
 
-def test_matching_by_hand():
-    """Two heads of two references, and a look-alike that nobody's picture shows."""
+def test_matching_loss_equals_the_value_computed_by_hand():
+    """Two faces with a matching reference each, and a third face without one."""
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, -50.0]])
     match = torch.tensor([0, 1, -1])
-    heads = (log(1 + np.exp(-2)) + log(1 + np.exp(-1))) / 2
-    references = (log(np.exp(2) + 1 + np.exp(1)) - 2 + log(1 + np.exp(1)) - 1) / 2
-    assert matching_loss(logits, match).item() == pytest.approx((heads + references) / 2, rel=1e-5)
+    over_references = (log(1 + np.exp(-2)) + log(1 + np.exp(-1))) / 2
+    over_faces = (log(np.exp(2) + 1 + np.exp(1)) - 2 + log(1 + np.exp(1)) - 1) / 2
+    assert matching_loss(logits, match).item() == pytest.approx((over_references + over_faces) / 2, rel=1e-5)
 
 
-def test_several_faces_of_one_reference_all_match_it():
+def test_several_faces_can_match_one_reference():
     logits = torch.tensor([[30.0, 0.0], [30.0, 0.0], [0.0, 30.0]])
     assert matching_loss(logits, torch.tensor([0, 0, 1])).item() == pytest.approx(0, abs=1e-6)
 
@@ -47,8 +47,8 @@ def test_matching_loss_without_a_match_is_zero():
     assert loss.item() == 0
 
 
-def test_attention_of_slices_is_that_of_the_packed_forward(people):
-    """The first layer alone gives the loss of the whole packed forward pass."""
+def test_attention_loss_equals_that_of_the_packed_forward(people):
+    """The loss of the first layer alone equals that of the packed forward pass."""
     model, tokenizer = initial_model(config(people).model, 0)
     preprocess = Preprocessor(model.config, tokenizer)
     casts = by_cast(read_pairs(people / "train.jsonl"))[:2]

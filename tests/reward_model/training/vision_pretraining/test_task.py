@@ -35,7 +35,7 @@ def losses(folder):
     return [line["loss"] for line in read_metrics(folder) if "loss" in line]
 
 
-def test_a_stopped_run_resumes_to_the_same_weights(people, tmp_path, monkeypatch):
+def test_failed_run_resumes_to_the_same_weights(people, tmp_path, monkeypatch):
     whole = pretrain_vision(config(people), tmp_path / "whole")
     assert read_model_config(whole).domain == "photographs"
     whole_losses = losses(tmp_path / "whole")
@@ -49,13 +49,13 @@ def test_a_stopped_run_resumes_to_the_same_weights(people, tmp_path, monkeypatch
 
     step = VisionPretrainingTask.step
 
-    def fail_in_the_fourth(task, number, batch):
+    def fail_in_step_four(task, number, batch):
         if number == 3:
             raise MemoryError
         return step(task, number, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(VisionPretrainingTask, "step", fail_in_the_fourth)
+        patch.setattr(VisionPretrainingTask, "step", fail_in_step_four)
         with pytest.raises(MemoryError):
             pretrain_vision(config(people), tmp_path / "cut")
     pretrain_vision(config(people), tmp_path / "cut", resume=True)
@@ -64,7 +64,7 @@ def test_a_stopped_run_resumes_to_the_same_weights(people, tmp_path, monkeypatch
     assert weights[0] == weights[1]
 
 
-def test_an_unreadable_clip_of_dev_is_named(people, tmp_path):
+def test_error_of_an_unreadable_dev_clip_names_pair_and_file(people, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(people, data)
     pair = read_pairs(data / "dev.jsonl")[0]
@@ -75,7 +75,7 @@ def test_an_unreadable_clip_of_dev_is_named(people, tmp_path):
         pretrain_vision(config(data, **clips), tmp_path / "run")
 
 
-def test_errors_of_wrong_input(people, tmp_path, monkeypatch):
+def test_unusable_configs_and_folders_are_refused_with_the_reason(people, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setenv("WORLD_SIZE", "2")
         with pytest.raises(TrainingError, match="kind heads trains in one process, and 2 were started"):
