@@ -46,7 +46,7 @@ def data_set(folder, *pairs, name="train.jsonl"):
     return folder / name
 
 
-def test_sound_data_set_has_no_problems(folder):
+def test_valid_data_set_has_no_problems(folder):
     votes = {"A": 1, "B": 1, "tie": 1}
     train = data_set(folder, pair("1"), pair("2", votes=votes), pair("3", votes={"tie": 2, "B": 1}))
     Image.new("RGB", (28, 28)).save(folder / "bo.png")
@@ -108,7 +108,7 @@ def test_fault_is_reported(folder, clip, add_fault, kind, message):
 
 
 def test_one_image_under_two_names_in_two_splits_is_a_leak(folder):
-    """Found by the files' content; two names within one split leak nothing."""
+    """Images are compared by content; one image under two names within a split is no leak."""
     shutil.copy(folder / "anna.png", folder / "x.png")
     train = data_set(folder, pair("1"), pair("2", person="anne", reference="x.png"))
     assert check(train).exit_code == 0
@@ -121,7 +121,7 @@ def test_one_image_under_two_names_in_two_splits_is_a_leak(folder):
     )
 
 
-def test_label_against_its_votes_is_reported(folder):
+def test_label_that_contradicts_its_votes_is_reported(folder):
     path = data_set(folder, pair("1"), pair("2"))
     path.write_text(path.read_text().replace('"label":"A"', '"label":"B"', 1))
     result = check(path)
@@ -129,7 +129,7 @@ def test_label_against_its_votes_is_reported(folder):
     assert "line 1: the label is B, but the votes (3 A, 0 B, 0 tie) say A" in result.stderr
 
 
-def test_files_are_checked_together(folder):
+def test_leaks_and_duplicates_across_files_are_reported(folder):
     first = data_set(folder, pair("1"))
     second = data_set(folder, pair("1", "dev"), name="dev.jsonl")
     assert check(first).exit_code == check(second).exit_code == 0

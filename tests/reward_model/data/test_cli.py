@@ -18,7 +18,7 @@ def convert(*arguments):
     return CliRunner().invoke(app, ["convert", *map(str, arguments)])
 
 
-def test_converted_paths_lead_to_the_same_files(tmp_path):
+def test_converted_records_refer_to_the_same_files(tmp_path):
     source, jsonl, back = tmp_path / "a/a.csv", tmp_path / "b/c/a.jsonl", tmp_path / "a/b.csv"
     source.parent.mkdir()
     source.write_text(VIDEOALIGN)
@@ -34,7 +34,7 @@ def test_converted_paths_lead_to_the_same_files(tmp_path):
     assert rows(back)[0]["path_A"] == "v/1.mp4"
 
 
-def test_unusable_files_are_refused(tmp_path):
+def test_unusable_conversions_are_refused_with_the_reason(tmp_path):
     source = tmp_path / "a.csv"
     source.write_text(REWARD_BENCH)
     assert "one of them is a .csv and the other a .jsonl" in convert(source, "--out", tmp_path / "b.csv").output

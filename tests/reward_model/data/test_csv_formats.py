@@ -24,7 +24,7 @@ def rows(path):
 
 
 @pytest.mark.parametrize(("text", "label"), [(VIDEOALIGN, "SA"), (VIDEOALIGN, "MQ"), (REWARD_BENCH, "Overall")])
-def test_csv_survives_a_round_trip_through_records(tmp_path, text, label):
+def test_csv_round_trips_through_records(tmp_path, text, label):
     source, jsonl = tmp_path / "a.csv", tmp_path / "a.jsonl"
     back = tmp_path / "back" / tmp_path.name / "a.csv"
     back.parent.mkdir(parents=True)

@@ -10,7 +10,7 @@ FRAMES = np.random.default_rng(0).integers(0, 256, (4, 28, 56, 3), dtype=np.uint
 METADATA = {"fps": "16.0", "num_source_frames": "33", "frame_indices": "[0, 11, 21, 32]"}
 
 
-def test_written_clip_is_read_back(tmp_path):
+def test_packed_clip_round_trips(tmp_path):
     path = tmp_path / "clip.safetensors"
     write_packed(path, Video(FRAMES[:, ::-1], 30000 / 1001, 33, (0, 11, 21, 32)))
     clip = read_packed(path)
@@ -33,14 +33,14 @@ def test_written_clip_is_read_back(tmp_path):
         ({"frames": FRAMES}, {}, "states fps"),
     ],
 )
-def test_other_files_are_refused_with_the_reason(tmp_path, tensors, metadata, message):
+def test_invalid_tensors_or_metadata_are_refused_with_the_reason(tmp_path, tensors, metadata, message):
     path = tmp_path / "clip.safetensors"
     save_file(tensors, path, metadata)
     with pytest.raises(InvalidMedia, match=message):
         read_packed(path)
 
 
-def test_cut_and_missing_files_are_refused(tmp_path):
+def test_truncated_and_missing_files_are_refused(tmp_path):
     path = tmp_path / "clip.safetensors"
     write_packed(path, Video(FRAMES, 16.0, 33, (0, 11, 21, 32)))
     path.write_bytes(path.read_bytes()[:-10])
@@ -51,7 +51,7 @@ def test_cut_and_missing_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("frames", [FRAMES[0], FRAMES.astype(float), FRAMES[:0], FRAMES[:3]])
-def test_only_clips_are_written(tmp_path, frames):
+def test_invalid_frames_are_not_written(tmp_path, frames):
     with pytest.raises(ValueError, match="frames"):
         write_packed(tmp_path / "clip.safetensors", Video(frames, 16.0, 33, (0, 11, 21, 32)))
     assert not list(tmp_path.iterdir())

@@ -28,7 +28,7 @@ def test_steps_of_an_earlier_run_do_not_count_in_the_estimate(clock, capsys):
     assert capsys.readouterr().err == "clips: 3/4, 20 s, 20 s left\n"
 
 
-def test_unseen_reports_nothing(capsys):
+def test_unseen_progress_prints_nothing(capsys):
     with unseen("clips", 1) as steps:
         steps.begin(0)
         steps.advance()

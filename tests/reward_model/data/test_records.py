@@ -53,7 +53,7 @@ def test_majority_is_more_than_half(a, b, tie):
     assert majority is None or 2 * counts[majority] > a + b + tie
 
 
-def test_written_records_are_read_back(tmp_path):
+def test_records_round_trip(tmp_path):
     meta = {"mode": "drift", "cluster": "s1", "a": {"modes": {"drift": 0.5}, "quality": -0.4}}
     pairs = [
         PreferencePair.model_validate({**LINE, "meta": meta, "fps": 16.0}),

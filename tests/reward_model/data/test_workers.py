@@ -19,13 +19,13 @@ def _exit(number):
     os._exit(1)
 
 
-def test_every_task_has_a_result_of_a_started_process():
+def test_every_task_gets_a_result_from_an_initialized_process():
     tasks = ((n,) for n in range(5))
     with closing(results_of(_work, tasks, 2, _start, ("started",))) as results:
         assert sorted(results) == [((n,), (2 * n, "started")) for n in range(5)]
 
 
-def test_tasks_are_taken_only_as_they_can_start():
+def test_tasks_are_taken_lazily():
     taken = []
     tasks = (taken.append(n) or (n,) for n in range(100))
     with closing(results_of(_work, tasks, 1, _start, ("started",))) as results:
@@ -33,6 +33,6 @@ def test_tasks_are_taken_only_as_they_can_start():
     assert len(taken) <= 3
 
 
-def test_dead_process_is_an_error():
+def test_death_of_a_process_is_an_error():
     with pytest.raises(BrokenProcessPool):
         list(results_of(_exit, [(1,)], 1))

@@ -1,4 +1,4 @@
-"""Pools of real worker processes, which end with the test."""
+"""A factory of pools with real worker processes; pools are closed after the test."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from reward_model.decoding.pool import DecodePool
 
 @pytest.fixture
 def make_pool():
-    made = []
+    pools = []
 
     def make(workers=1, **options) -> DecodePool:
-        made.append(DecodePool(workers, **options))
-        made[-1].start()
-        made[-1].wait_ready()
-        return made[-1]
+        pools.append(DecodePool(workers, **options))
+        pools[-1].start()
+        pools[-1].wait_ready()
+        return pools[-1]
 
     yield make
-    for pool in made:
+    for pool in pools:
         pool.close()

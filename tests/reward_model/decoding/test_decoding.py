@@ -47,10 +47,10 @@ def test_decoders_agree_on_indices_and_pixels(clip, kind):
 def test_seeking_returns_the_frames_of_a_sequential_read(clip):
     for kind in ("short-gops", "open-gops", "mp4", "vp9"):
         data = clip(**KINDS[kind])
-        through = decode_frames(data, range(probe(data).num_frames))
+        sequential = decode_frames(data, range(probe(data).num_frames))
         for i in (0, 5, 6, 7, 11, 12, 13, 25):
-            assert np.array_equal(decode_frames(data, [i])[0], through[i]), (kind, i)
-        assert np.array_equal(decode_frames(data, [0, 13, 29]), through[[0, 13, 29]])
+            assert np.array_equal(decode_frames(data, [i])[0], sequential[i]), (kind, i)
+        assert np.array_equal(decode_frames(data, [0, 13, 29]), sequential[[0, 13, 29]])
 
 
 def test_probe_states_codec_size_rate_and_duration(clip):
@@ -61,8 +61,9 @@ def test_probe_states_codec_size_rate_and_duration(clip):
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_index_of_a_variable_frame_rate_is_a_point_in_time(clip, name):
-    """20 frames in the first second and 10 in the next four: an index is what is shown in its interval's middle."""
+def test_index_in_a_clip_of_variable_frame_rate_means_a_time(clip, name):
+    """20 frames in the first second and 10 in the next four: an index means the frame shown in the middle of its
+    interval."""
     times = [50 * i for i in range(20)] + [1000 + 400 * i for i in range(10)]
     data = clip(times_ms=times)
     properties = decoder(name).probe(data)
@@ -72,7 +73,7 @@ def test_index_of_a_variable_frame_rate_is_a_point_in_time(clip, name):
     shown = decoder("pyav").decode(data, range(30))
     assert np.array_equal(decoder(name).decode(data, range(30)), shown)
     number = [max(n for n, ms in enumerate(times) if ms <= 1000 * (i + 0.5) / properties.fps) for i in range(30)]
-    # neighbours that show the same moment of the slow part are the same frame
+    # adjacent indices in the slow part can mean the same frame
     same = [bool(np.array_equal(a, b)) for a, b in itertools.pairwise(shown)]
     assert same == [a == b for a, b in itertools.pairwise(number)]
     assert 10 < sum(same) < 20
@@ -111,7 +112,7 @@ def test_decord_refuses_unreadable_files(clip, kind):
         decoder("decord").probe(BROKEN[kind][0](clip))
 
 
-def test_file_cut_anywhere_is_an_error(clip):
+def test_truncated_file_is_an_error_at_any_length(clip):
     for name in ("a.mp4", "a.mkv", "a.avi", "a.webm"):
         codec = {"a.avi": "mpeg4", "a.webm": "libvpx-vp9"}.get(name, "libx264")
         data = clip(name=name, codec=codec)
@@ -126,9 +127,9 @@ def test_file_cut_anywhere_is_an_error(clip):
 @pytest.mark.parametrize("name", BOTH)
 def test_damaged_file_never_returns_fewer_frames(clip, name):
     data = bytearray(clip(**FAST_START))
-    draw = np.random.default_rng(3)
-    at = draw.integers(len(data) // 3, len(data) * 2 // 3, 600)
-    for i in at:
+    rng = np.random.default_rng(3)
+    offsets = rng.integers(len(data) // 3, len(data) * 2 // 3, 600)
+    for i in offsets:
         data[i] ^= 0xFF
     try:
         frames = decoder(name).decode(bytes(data), range(30))

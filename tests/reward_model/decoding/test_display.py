@@ -1,4 +1,4 @@
-"""Mirrored, turned and anamorphic files: both decoders show what a player shows."""
+"""Mirrored, rotated and anamorphic files: both decoders return frames as players display them."""
 
 import struct
 from fractions import Fraction
@@ -12,7 +12,7 @@ from reward_model.decoding.display import Orientation, display_size, to_square_p
 from tests.support.video_files import with_display_matrix
 
 ONE = 1 << 16
-# (a, b, c, d) of a display matrix, and the stored frame as it is shown
+# (a, b, c, d) of a display matrix, and the function from a stored to a displayed frame
 SYMMETRIES = {
     "as-stored": ((1, 0, 0, 1), lambda frame: frame),
     "turned-90": ((0, -1, 1, 0), lambda frame: np.rot90(frame, 1)),
@@ -28,11 +28,11 @@ SYMMETRIES = {
 @pytest.mark.parametrize("name", sorted(DECODERS))
 @pytest.mark.parametrize("symmetry", sorted(SYMMETRIES))
 def test_all_eight_display_matrices_are_applied(clip, symmetry, name):
-    matrix, shown = SYMMETRIES[symmetry]
+    matrix, display = SYMMETRIES[symmetry]
     stored = decoder("pyav").decode(clip(), [0, 7])
     data = with_display_matrix(clip(), *matrix)
     frames = decoder(name).decode(data, [0, 7])
-    assert np.array_equal(frames, np.stack([shown(frame) for frame in stored]))
+    assert np.array_equal(frames, np.stack([display(frame) for frame in stored]))
     probe = decoder(name).probe(data)
     assert (probe.height, probe.width) == frames.shape[1:3]
     assert probe.mirrored == ("mirrored" in symmetry or "transposed" in symmetry)
@@ -63,12 +63,12 @@ def test_anamorphic_frames_are_stretched_to_square_pixels(clip, name, aspect, si
 
 
 @pytest.mark.parametrize("aspect", ["404:405", "1:1"])
-def test_almost_square_pixels_are_left_alone(clip, aspect):
+def test_almost_square_pixels_are_not_resampled(clip, aspect):
     data = clip(pixel_aspect=aspect)
     assert np.array_equal(decoder().decode(data, [3]), decoder().decode(clip(), [3]))
 
 
-def test_absurd_pixel_aspects_are_refused_by_name(clip):
+def test_extreme_pixel_aspects_are_refused(clip):
     with pytest.raises(InvalidMedia, match="pixel aspect of 9:1, over 4:1; write it with square pixels"):
         decoder().probe(clip(pixel_aspect="9:1"))
     with pytest.raises(InvalidMedia, match="pixel aspect of 1:9"):

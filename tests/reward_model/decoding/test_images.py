@@ -1,4 +1,4 @@
-"""Decoding of image files by both rules; more of "upright" is tested in tests/service/media."""
+"""Decoding of image files by both rules; further tests of "upright" are in tests/service/media."""
 
 import io
 
@@ -78,7 +78,7 @@ def test_animations_are_refused_by_both_rules(rule):
         ("TIFF", {"compression": "tiff_lzw"}),
     ],
 )
-def test_files_that_are_cut_short_say_so(form, options, rule):
+def test_error_of_a_truncated_file_states_that_it_is_cut_short(form, options, rule):
     file = io.BytesIO()
     Image.effect_noise((200, 120), 80).convert("RGB").save(file, form, **options)
     whole = file.getvalue()

@@ -1,4 +1,4 @@
-"""Files whose packets are not their frames: hidden packets, cut groups of pictures, containers without times."""
+"""Files whose packets differ from their frames: hidden packets, cut groups of pictures, containers without times."""
 
 import numpy as np
 import pytest
@@ -62,14 +62,14 @@ def test_hidden_vp8_packets_are_not_frames(clip, name):
         ("h264", (0, 0), True),
     ],
 )
-def test_headers_of_vp8_and_vp9_say_which_packets_are_shown(codec, content, shown):
+def test_shown_flag_of_vp8_and_vp9_packets_is_parsed(codec, content, shown):
     assert packets._is_shown(bytes(content), codec) == shown
 
 
 @pytest.mark.parametrize("name", BOTH)
 @pytest.mark.parametrize("form", ["matroska", "mp4"])
 @pytest.mark.parametrize("codec", sorted(OPEN_GOPS))
-def test_a_cut_at_an_open_group_of_pictures_has_the_frames_that_players_show(clip, name, form, codec):
+def test_file_cut_at_an_open_group_of_pictures_omits_the_leading_frames(clip, name, form, codec):
     whole = clip(name="a.mkv", codec=codec, options=OPEN_GOPS[codec], frames=40)
     data = remuxed(whole, form, from_second_key_frame)
     count = decoder(name).probe(data).num_frames
@@ -78,7 +78,7 @@ def test_a_cut_at_an_open_group_of_pictures_has_the_frames_that_players_show(cli
     assert np.array_equal(frames, decode_frames(whole, range(40 - count, 40)))
 
 
-def test_a_cut_open_group_of_pictures_that_also_ends_early_is_refused(clip):
+def test_truncated_file_cut_at_an_open_group_of_pictures_is_refused(clip):
     whole = clip(name="a.mkv", codec="libx265", options=OPEN_GOPS["libx265"], frames=40)
     data = remuxed(whole, "matroska", from_second_key_frame)
     for percent in (50, 70, 90):

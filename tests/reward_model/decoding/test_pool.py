@@ -1,4 +1,4 @@
-"""Real worker processes, real clips; what breaks here is broken with signals and files."""
+"""The decode pool with real worker processes and clips; faults are caused by signals and broken files."""
 
 import asyncio
 import gc
@@ -29,11 +29,11 @@ INDICES = [0, 7, 7, 29]
 
 @pytest.fixture(scope="module")
 def pool():
-    with_two = DecodePool(2, timeout_s=20)
-    with_two.start()
-    with_two.wait_ready()
-    yield with_two
-    with_two.close()
+    pool_of_two = DecodePool(2, timeout_s=20)
+    pool_of_two.start()
+    pool_of_two.wait_ready()
+    yield pool_of_two
+    pool_of_two.close()
 
 
 def frames(pool: DecodePool, data: bytes, after_probe=lambda: None) -> np.ndarray:
@@ -56,8 +56,8 @@ def ended(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def gone(pid: int) -> bool:
-    """Not even a zombie is left."""
+def reaped(pid: int) -> bool:
+    """Whether the process has ended and was reaped."""
     return not Path(f"/proc/{pid}").exists()
 
 
@@ -65,10 +65,10 @@ def test_frames_and_probe_equal_those_of_decoding_in_process(pool, clip):
     data = clip()
     with pool.video(data) as opened:
         assert opened.probe == decode.probe(data)
-        got = opened.frames(INDICES)
-    assert np.array_equal(got, decode.decode_frames(data, INDICES))
-    assert got.flags.writeable
-    assert np.array_equal(frames(pool, memoryview(data)), got)
+        decoded = opened.frames(INDICES)
+    assert np.array_equal(decoded, decode.decode_frames(data, INDICES))
+    assert decoded.flags.writeable
+    assert np.array_equal(frames(pool, memoryview(data)), decoded)
 
 
 def test_image_equals_that_of_decoding_in_process(pool):
@@ -134,7 +134,7 @@ def test_worker_that_dies_fails_its_file_and_is_replaced(make_pool, clip, number
     old = pool.pids[0]
     with pytest.raises(InvalidMedia, match=f"the video can't be decoded: its decoder died of signal {number}"):
         frames(pool, clip(), after_probe=lambda: os.kill(old, number))
-    assert gone(old)
+    assert reaped(old)
     assert pool.pids[0] != old
     assert frames(pool, clip()).shape == (4, 240, 416, 3)
 
@@ -147,7 +147,7 @@ def test_worker_that_dies_while_idle_fails_no_file(make_pool, clip):
     wait_until(lambda: all(ended(pid) for pid in old), "both workers are dead")
     assert frames(pool, clip()).shape == (4, 240, 416, 3)
     assert frames(pool, clip()).shape == (4, 240, 416, 3)
-    assert all(gone(pid) for pid in old)
+    assert all(reaped(pid) for pid in old)
 
 
 def test_hanging_worker_is_killed_at_the_deadline(make_pool, clip):
@@ -158,7 +158,7 @@ def test_hanging_worker_is_killed_at_the_deadline(make_pool, clip):
         frames(pool, clip(), after_probe=lambda: os.kill(old, signal.SIGSTOP))
     assert 0.9 < time.monotonic() - started < 20
     assert caught.value.details == {"limit": "decode_timeout_s", "maximum": 1.0}
-    assert gone(old)
+    assert reaped(old)
     assert frames(pool, clip()).shape == (4, 240, 416, 3)
 
 
@@ -230,7 +230,7 @@ def test_close_kills_busy_workers(make_pool, clip):
     closed.set()
     thread.join(10)
     assert len(failed) == 1
-    assert all(gone(pid) for pid in pids)
+    assert all(reaped(pid) for pid in pids)
     with pytest.raises(ScoringFailed, match="closed"):
         image(pool, png(3, 3))
     pool.close()
@@ -243,7 +243,7 @@ def test_processes_end_when_the_pool_is_garbage_collected(make_pool):
     pids = pool.pids
     del pool
     gc.collect()
-    assert all(gone(pid) for pid in pids)
+    assert all(reaped(pid) for pid in pids)
 
 
 @pytest.mark.parametrize("end", ["", "os.kill(os.getpid(), 9)", "raise SystemExit(3)"])
@@ -252,17 +252,17 @@ def test_workers_end_with_the_process_that_owns_them(end):
         "import os\nfrom reward_model.decoding.pool import DecodePool\n"
         f"pool = DecodePool(1); pool.start(); pool.wait_ready(); print(pool.pids[0], flush=True)\n{end}"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    pid = int(done.stdout)
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    pid = int(completed.stdout)
     wait_until(lambda: ended(pid), "the worker ends")
-    assert done.stderr == ""
+    assert completed.stderr == ""
 
 
 def test_worker_is_replaced_after_many_jobs(make_pool, monkeypatch):
     monkeypatch.setattr(decode_pool, "_JOBS_PER_WORKER", 3)
     pool = make_pool()
-    seen = {(image(pool, png(4, 4)).shape, pool.pids[0])[1] for _ in range(9)}
-    assert len(seen) == 4
+    pids = {(image(pool, png(4, 4)).shape, pool.pids[0])[1] for _ in range(9)}
+    assert len(pids) == 4
 
 
 def test_decord_can_be_the_decoder(make_pool, clip):

@@ -16,7 +16,7 @@ INVALID_ANSWERS = {
 
 
 @pytest.mark.parametrize("answer", INVALID_ANSWERS)
-def test_answers_of_a_worker_that_a_file_took_over_are_not_trusted(make_pool, clip, monkeypatch, answer):
+def test_invalid_answer_of_a_compromised_worker_is_an_error(make_pool, clip, monkeypatch, answer):
     script = (
         f"import os; os.write(0, {encode({'missing': []})!r}); os.read(0, 1); os.write(0, {INVALID_ANSWERS[answer]!r})"
     )
@@ -27,6 +27,6 @@ def test_answers_of_a_worker_that_a_file_took_over_are_not_trusted(make_pool, cl
         pass
 
 
-def test_worker_that_cannot_start_reports_why(make_pool):
+def test_error_of_a_worker_that_cannot_start_states_the_reason(make_pool):
     with pytest.raises(ScoringFailed, match=r"did not start: KeyError.*no decoder is called 'gstreamer'"):
         make_pool(decoder="gstreamer")

@@ -30,7 +30,7 @@ def test_frames_of_a_variable_rate_ascend_within_the_clip(gaps):
         assert frame + 1 == len(starts) or middle < starts[frame + 1] + 1e-9
 
 
-def test_times_overrule_a_wrong_rate_in_the_header():
+def test_frame_times_take_precedence_over_a_wrong_header_rate():
     line = timeline([0.1 * i for i in range(30)], 0.1, 1000.0)
     assert line.fps == pytest.approx(10.0)
     assert not line.variable

@@ -1,4 +1,4 @@
-"""The scorer, mostly with a reward head of random weights."""
+"""The face-tracks scorer, mostly with a reward head of random weights."""
 
 import json
 
@@ -16,7 +16,7 @@ from reward_model.types import ReferenceSet, Sample
 
 
 @pytest.fixture(scope="module")
-def head(scorer):
+def reward_head(scorer):
     reader = scorer.reader
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
@@ -29,16 +29,16 @@ def head(scorer):
 
 
 @pytest.fixture(scope="module")
-def tracks(scorer, head):
-    tracks = FaceTracksScorer(scorer.reader, head)
+def tracks(scorer, reward_head):
+    tracks = FaceTracksScorer(scorer.reader, reward_head)
     tracks.warm_up()
     return tracks
 
 
 @pytest.fixture(scope="module")
-def folder(head, tmp_path_factory):
-    path = tmp_path_factory.mktemp("heads") / "head"
-    write_ensemble(path, head)
+def folder(reward_head, tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "model"
+    write_ensemble(path, reward_head)
     return path
 
 
@@ -95,19 +95,19 @@ def test_reward_that_is_not_finite_is_an_error(tracks, sample):
         tracks.postprocess(TrackReward(float("nan"), raw.clip, raw.features))
 
 
-def test_head_is_small_and_is_loaded_as_it_was_saved(folder, head, tracks, sample, score):
+def test_saved_reward_head_is_small_and_gives_the_same_scores_when_loaded(folder, reward_head, tracks, sample, score):
     assert sum(path.stat().st_size for path in folder.iterdir()) < 1 << 20
-    again = load_scorer(str(folder))
-    assert again.info.fingerprint == load_folder(folder).info.fingerprint
+    loaded = load_scorer(str(folder))
+    assert loaded.info.fingerprint == load_folder(folder).info.fingerprint
     clip = sample((1, 5), (1, 5), (1, None))
-    assert score(clip, again) == score(clip, tracks)
-    assert again.info.frame_sampling is SAMPLING
+    assert score(clip, loaded) == score(clip, tracks)
+    assert loaded.info.frame_sampling is SAMPLING
     assert SAMPLING.count(80, 16.0) == 16
 
 
-def test_fingerprint_depends_on_the_weights(folder, head, tmp_path):
-    other = TrackHead(head.config)
-    other.load_state_dict(head.state_dict())
+def test_fingerprint_depends_on_the_weights(folder, reward_head, tmp_path):
+    other = TrackHead(reward_head.config)
+    other.load_state_dict(reward_head.state_dict())
     with torch.no_grad():
         other.members[0].embed.weight[0, 0] += 1e-3
     write_ensemble(tmp_path / "other", other)

@@ -97,8 +97,8 @@ class Release:
         self.A = {n: values(f"A {n}", (RANK, shapes[n][1])) for n in self.lora}
         self.B = {n: values(f"B {n}", (shapes[n][0], RANK), 0.3) for n in self.lora}
 
-    def folded(self):
-        """float32 weights by this project's names."""
+    def merged(self):
+        """float32 weights with LoRA merged, by the names of this project."""
         state = {**self.base, **self.after}
         for name in self.lora:
             state[name] = state[name] + ALPHA / RANK * (self.B[name] @ self.A[name])
@@ -110,7 +110,7 @@ class Release:
         root = self.folder / "checkpoint"
         checkpoint = root / f"checkpoint-{step}"
         checkpoint.mkdir(parents=True, exist_ok=True)
-        full = {rename(n): t for n, t in self.folded().items()}
+        full = {rename(n): t for n, t in self.merged().items()}
         full["lm_head.weight"] = full[rename("body.language_model.embed_tokens.weight")].clone()
         if layout == "lora":
             adapter = {f"{prefix}{rename(n)[:-7]}.lora_A.weight": t for n, t in self.A.items()}

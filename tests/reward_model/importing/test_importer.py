@@ -1,4 +1,4 @@
-"""Scores of the released code, run with its own pins on the checkpoint of this folder's conftest: to a rounding.
+"""Scores against the released code, run with its pinned packages on the checkpoint of this folder's conftest.
 
 The golden file holds its results for images and frames sampled from a seed: tokens, positions, pixels and scores, in
 float32 on a CPU with its processor, its resizes (torchvision, Pillow 10.4) and separate LoRA matrices.
@@ -26,11 +26,11 @@ CASES = GOLDEN["cases"]
 def scorers(release_of, tmp_path_factory):
     release = release_of(tmp_path_factory.mktemp("release"))
     checkpoint, upstream, base = release.write("lora")
-    made = {}
+    loaded = {}
     for sampling in ("identity-grpo", "paper"):
         import_checkpoint(checkpoint, upstream, release.folder / sampling, base, sampling=sampling)
-        made[sampling] = load_folder(release.folder / sampling)
-    return made
+        loaded[sampling] = load_folder(release.folder / sampling)
+    return loaded
 
 
 def short(data):
@@ -38,7 +38,7 @@ def short(data):
 
 
 def bytes_of(clips):
-    """uint8 values back from normalised rows."""
+    """The uint8 pixels that the normalised patches were computed from."""
     rows = np.concatenate([clip.patches.numpy() for clip in clips]).reshape(-1, 3, 392)
     return np.round((rows * np.array(STD)[:, None] + np.array(MEAN)[:, None]) * 255).astype(np.uint8)
 
@@ -47,14 +47,14 @@ def bytes_of(clips):
 def sample(noise_sample):
     def make(case):
         sizes = [tuple(size) for size in case["references"]]
-        made = noise_sample(case["seed"], sizes, case["frames"], tuple(case["size"]), case["fps"], case["source"])
-        return replace(made, video=replace(made.video, frame_indices=tuple(case["indices"])))
+        noise = noise_sample(case["seed"], sizes, case["frames"], tuple(case["size"]), case["fps"], case["source"])
+        return replace(noise, video=replace(noise.video, frame_indices=tuple(case["indices"])))
 
     return make
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"seed-{case['seed']}")
-def test_frames_tokens_positions_and_pixels_equal_the_released_codes(scorers, sample, case):
+def test_frames_tokens_positions_and_pixels_equal_those_of_the_released_code(scorers, sample, case):
     assert list(FRAME_SAMPLINGS[case["sampling"]].indices(case["source"], case["fps"])) == case["indices"]
     sequence = scorers[case["sampling"]].preprocess(sample(case))
     assert len(sequence) == case["tokens"]
@@ -65,14 +65,14 @@ def test_frames_tokens_positions_and_pixels_equal_the_released_codes(scorers, sa
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"seed-{case['seed']}")
-def test_scores_equal_the_released_codes(scorers, sample, case):
+def test_scores_equal_those_of_the_released_code(scorers, sample, case):
     scorer = scorers[case["sampling"]]
     score = scorer.postprocess(scorer.forward([scorer.preprocess(sample(case))])[0]).reward
     assert score == pytest.approx(case["score"], abs=1e-5)
 
 
 def test_alternative_choices_would_change_the_scores(scorers, sample, release_of, tmp_path):
-    """Vision ids, the other position dialect and the other resize are no rounding matters."""
+    """Vision ids and another resize change scores by more than rounding."""
     release = release_of(tmp_path)
     checkpoint, upstream, base = release.write("lora")
     import_checkpoint(checkpoint, upstream, tmp_path / "ids", base, vision_ids=True)
@@ -95,7 +95,7 @@ def test_named_frame_samplings_are_recognised(data, sampling):
     assert frame_sampling({"max_frame_pixels": 399360, **data}) == sampling
 
 
-def test_other_frame_samplings_get_names_of_their_own():
+def test_name_of_another_frame_sampling_states_its_settings():
     assert frame_sampling({"num_frames": 8.0, "max_frame_pixels": 399360}).name == "identity-grpo-8-frames"
     small = frame_sampling({"num_frames": None, "fps": 1.0, "max_frame_pixels": 200704})
     assert small.name == "identity-grpo-1-fps-200704-pixels"

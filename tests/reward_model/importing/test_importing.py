@@ -1,4 +1,4 @@
-"""One checkpoint in every layout gives the same scores, and a defect is an error."""
+"""Imports of one checkpoint in every layout, which all give the same scores, and of defective checkpoints."""
 
 import json
 
@@ -33,10 +33,10 @@ def run(release, layout="lora", names="4.51", out="out", write=None, **options):
 
 @pytest.fixture(scope="module")
 def expected_score(release_of, tmp_path_factory):
-    """Of the weights folded here, put into the model by hand."""
+    """The score of a sample with weights that are merged here and loaded into the model directly."""
     release = release_of(tmp_path_factory.mktemp("expected"))
     scorer = load_folder(run(release))
-    scorer.model.load_state_dict(release.folded())
+    scorer.model.load_state_dict(release.merged())
     return lambda sample: scorer.postprocess(scorer.forward([scorer.preprocess(sample)])[0]).reward
 
 
@@ -47,7 +47,7 @@ def test_every_layout_gives_the_same_weights_and_score(
     release = release_of(tmp_path)
     folder = run(release, layout, names)
     state = load_file(folder / "model.safetensors")
-    expected = release.folded()
+    expected = release.merged()
     assert state.keys() == expected.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(state[name], tensor, rtol=0, atol=1e-6)
@@ -55,7 +55,7 @@ def test_every_layout_gives_the_same_weights_and_score(
     assert score(folder, small) == pytest.approx(expected_score(small), abs=1e-5)
 
 
-def test_config_states_all_that_decides_a_score(release):
+def test_config_contains_the_settings_of_the_checkpoint(release):
     config = read_config(run(release))
     assert config.version == "step-105"
     assert config.frame_sampling == IDENTITY_GRPO
@@ -73,12 +73,12 @@ def test_config_states_all_that_decides_a_score(release):
 
 def test_template_is_copied_literally_and_its_file_is_not_run(release):
     pieces = read_config(run(release)).template.pieces
-    at = [piece.kind for piece in pieces].index("video")
-    assert pieces[at + 1].value == (
+    video_index = [piece.kind for piece in pieces].index("video")
+    assert pieces[video_index + 1].value == (
         "\nDo the faces of the video look like those of the pictures? Bäume – “quoted”   spaces.\n\nLikeness: "
     )
-    assert (pieces[at + 2].kind, pieces[at + 2].value) == ("reward", "<|SA_reward|>")
-    assert pieces[at + 3].value == "\nEND\n"
+    assert (pieces[video_index + 2].kind, pieces[video_index + 2].value) == ("reward", "<|SA_reward|>")
+    assert pieces[video_index + 3].value == "\nEND\n"
 
 
 def test_default_checkpoint_is_the_highest_number(release):
@@ -94,24 +94,26 @@ def test_a_step_can_be_chosen(release):
         run(release, out="other", step=7)
 
 
-def test_numbered_folder_can_be_given_itself(release):
+def test_numbered_checkpoint_folder_can_be_imported_directly(release):
     checkpoint, upstream, base = release.write()
     import_checkpoint(checkpoint / "checkpoint-105", upstream, release.folder / "out", base)
     assert read_config(release.folder / "out").version == "step-105"
 
 
-def test_three_outputs_are_read_by_name_and_normalised(release_of, tmp_path, noise_sample):
+def test_three_outputs_are_named_and_normalised(release_of, tmp_path, noise_sample):
     release = release_of(tmp_path, outputs=3)
-    stated = {f"{name}_{kind}": value for name in ("VQ", "MQ", "TA") for kind, value in (("mean", 1.0), ("std", 2.0))}
-    folder = run(release, write={"settings": {"inference_config": stated}})
+    statistics = {
+        f"{name}_{kind}": value for name in ("VQ", "MQ", "TA") for kind, value in (("mean", 1.0), ("std", 2.0))
+    }
+    folder = run(release, write={"settings": {"inference_config": statistics}})
     scorer = load_folder(folder)
     assert scorer.info.prompt_used
     raw = scorer.forward([scorer.preprocess(noise_sample(prompt="a dance"))])[0]
-    done = scorer.postprocess(raw)
-    assert done.details == {
+    result = scorer.postprocess(raw)
+    assert result.details == {
         name: pytest.approx((value - 1) / 2) for name, value in zip(("VQ", "MQ", "TA"), raw, strict=True)
     }
-    assert done.reward == pytest.approx(sum(done.details.values()))
+    assert result.reward == pytest.approx(sum(result.details.values()))
 
 
 def test_dimension_texts_are_filled_in(release):
@@ -123,13 +125,13 @@ def test_dimension_texts_are_filled_in(release):
 
 def test_bfloat16_base_stays_exact_by_default(release, noise_sample):
     folder = run(release, write={"dtype": torch.bfloat16})
-    kinds = {name: tensor.dtype for name, tensor in load_file(folder / "model.safetensors").items()}
-    assert kinds["body.language_model.layers.0.self_attn.q_proj.weight"] == torch.float32
-    assert kinds["body.language_model.layers.0.input_layernorm.weight"] == torch.bfloat16
+    dtypes = {name: tensor.dtype for name, tensor in load_file(folder / "model.safetensors").items()}
+    assert dtypes["body.language_model.layers.0.self_attn.q_proj.weight"] == torch.float32
+    assert dtypes["body.language_model.layers.0.input_layernorm.weight"] == torch.bfloat16
     small = run(release, out="small", dtype=torch.bfloat16)
-    kinds = {name: tensor.dtype for name, tensor in load_file(small / "model.safetensors").items()}
-    assert {kinds["norm.weight"], kinds["head.weight"]} == {torch.float32}
-    assert kinds["body.language_model.layers.0.self_attn.q_proj.weight"] == torch.bfloat16
+    dtypes = {name: tensor.dtype for name, tensor in load_file(small / "model.safetensors").items()}
+    assert {dtypes["norm.weight"], dtypes["head.weight"]} == {torch.float32}
+    assert dtypes["body.language_model.layers.0.self_attn.q_proj.weight"] == torch.bfloat16
     sample = noise_sample()
     exact = score(folder, sample)
     assert 0 < abs(score(folder, sample, dtype="bfloat16") - exact) < 0.2
@@ -142,11 +144,11 @@ def test_export_and_import_keep_the_fingerprint_and_the_score(release, noise_sam
     state = torch.load(exported / "checkpoint-105/model.pth", weights_only=True)
     assert {"rm_head.weight", "lm_head.weight", "model.norm.weight", "visual.patch_embed.proj.weight"} <= state.keys()
     assert "model.layers.1.mlp.down_proj.weight" in state
-    again = release.folder / "again"
-    import_checkpoint(exported, release.folder / "upstream", again)
-    assert read_config(again).fingerprint == read_config(folder).fingerprint
+    imported = release.folder / "again"
+    import_checkpoint(exported, release.folder / "upstream", imported)
+    assert read_config(imported).fingerprint == read_config(folder).fingerprint
     sample = noise_sample()
-    assert score(again, sample) == score(folder, sample)
+    assert score(imported, sample) == score(folder, sample)
 
 
 def drop(path, key):
@@ -274,8 +276,8 @@ def test_loading_an_upstream_checkpoint_names_the_import_command(release):
 
 
 def test_progress_ends_at_the_total(release):
-    seen = []
-    run(release, progress=lambda done, total: seen.append((done, total)))
-    done = np.array([step for step, _ in seen])
-    assert (np.diff(done) >= 0).all()
-    assert seen[-1][0] == seen[-1][1]
+    calls = []
+    run(release, progress=lambda steps, total: calls.append((steps, total)))
+    steps = np.array([step for step, _ in calls])
+    assert (np.diff(steps) >= 0).all()
+    assert calls[-1][0] == calls[-1][1]

@@ -1,4 +1,4 @@
-"""The model against the released forward, written again with the installed transformers' own modules."""
+"""The model against the released forward pass, reimplemented with modules of the installed transformers."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,8 @@ TOKENIZER = tiny_tokenizer()
 
 
 class ReleasedForward(Qwen2_5_VLForConditionalGeneration):
-    """A head on every position of the whole conversation, picked at the reward token; batches padded on the right."""
+    """The reward head is applied to every position of the whole conversation and read at the reward token; batches are
+    padded on the right."""
 
     def __init__(self, config):
         super().__init__(config)
@@ -26,7 +27,7 @@ class ReleasedForward(Qwen2_5_VLForConditionalGeneration):
 
 
 @pytest.fixture(scope="module")
-def both():
+def models():
     model = tiny_model(tiny_config(TOKENIZER))
     released = ReleasedForward(backbone_config(model.config.backbone)).eval()
     state = {}
@@ -43,7 +44,7 @@ def both():
 
 
 def whole_conversations(sequences, samples):
-    """The inputs of transformers' model, with the tokens after the reward token, padded to one length."""
+    """Inputs of transformers' model, including the tokens after the reward token, padded to one length."""
     tail = [*TOKENIZER.encode("\nEND\n"), TOKENIZER.special("<|im_end|>"), *TOKENIZER.encode("\nassistant\n")]
     rows = [torch.tensor([*sequence.token_ids.tolist(), *tail]) for sequence in sequences]
     ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=TOKENIZER.special("<|endoftext|>"))
@@ -63,8 +64,8 @@ def whole_conversations(sequences, samples):
 
 
 @torch.inference_mode()
-def test_forward_agrees_with_the_released_one_over_the_padded_conversation(both, noise_sample):
-    model, released = both
+def test_rewards_equal_those_of_the_released_forward_pass(models, noise_sample):
+    model, released = models
     samples = [
         noise_sample(0),
         noise_sample(1, references=((90, 200),), size=(480, 200), fps=24.0, source=49),
@@ -78,7 +79,7 @@ def test_forward_agrees_with_the_released_one_over_the_padded_conversation(both,
     assert np.ptp(expected) > 1e-3
 
 
-def test_no_vocabulary_head_is_built(both):
-    model, _ = both
+def test_no_vocabulary_head_is_built(models):
+    model, _ = models
     assert not any("lm_head" in name for name in model.state_dict())
     assert model.head.weight.shape == (1, 64)

@@ -30,8 +30,8 @@ def test_concurrent_requests_for_one_image_prepare_it_once():
     assert prepared == [1]
     assert len({result.data_ptr() for result in results}) == 1
     cache.get("b", prepare(2))
-    cache.get("a", prepare(1))  # used again: b is the older one now
-    cache.get("c", prepare(3))  # 48 bytes: b goes
+    cache.get("a", prepare(1))  # used again: b is now the least recently used
+    cache.get("c", prepare(3))  # 48 bytes: b is evicted
     cache.get("a", prepare(1))
     cache.get("b", prepare(2))
     assert prepared == [1, 2, 3, 2]

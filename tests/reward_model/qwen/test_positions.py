@@ -1,4 +1,4 @@
-"""Position ids: golden values of the released code's run, transformers' own ids, and properties over layouts."""
+"""Position ids against golden values of transformers 4.51.3 and against the installed transformers, and properties."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_temporal_positions_of_four_uniform_frames_follow_the_frame_rate(num_fra
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case["name"])
-def test_dialect_4_51_equals_the_ids_that_transformers_4_51_3_gave(case):
+def test_dialect_4_51_equals_transformers_4_51_3(case):
     spans = [Span(n, tuple(grid) if grid else None, seconds) for n, grid, seconds in case["spans"]]
     positions = position_ids(spans, case["tokens_per_second"], "4.51")
     assert positions[0].tolist() == case["t"]
@@ -71,13 +71,15 @@ def test_dialect_5_equals_the_installed_transformers(body, references, video, fp
 @given(st.lists(grids, max_size=8), clips, st.floats(1, 60), st.integers(1, 2000), st.integers(0, 40))
 def test_dialect_4_51_continues_from_the_largest_position(references, video, fps, num_frames, text):
     second_per_grid = 2 / (2 * video[0] / num_frames * fps)
-    spans, expected, at = [Span(3)], [(i,) * 3 for i in range(3)], 3
+    spans, expected, position = [Span(3)], [(i,) * 3 for i in range(3)], 3
     for grid, seconds in [*((grid, None) for grid in references), (video, second_per_grid)]:
         times = [0] if seconds is None else temporal_positions(grid[0], seconds, 2.0, "4.51").tolist()
-        part = [(at + t, at + y, at + x) for t in times for y in range(grid[1]) for x in range(grid[2])]
-        at = max(map(max, part)) + 1
-        expected += part + [(at + i,) * 3 for i in range(text + 1)]
-        at += text + 1
+        part = [
+            (position + t, position + y, position + x) for t in times for y in range(grid[1]) for x in range(grid[2])
+        ]
+        position = max(map(max, part)) + 1
+        expected += part + [(position + i,) * 3 for i in range(text + 1)]
+        position += text + 1
         spans += [Span(len(part), grid, seconds), Span(text + 1)]
     assert position_ids(spans, 2.0, "4.51").T.tolist() == [list(row) for row in expected]
 
@@ -87,7 +89,7 @@ def test_temporal_positions_are_two_a_second_truncated_to_integers(steps, fps, n
     second_per_grid = 2 / (2 * steps / num_frames * fps)
     exact = np.arange(steps) * second_per_grid * 2
     times = temporal_positions(steps, second_per_grid, 2.0, dialect)
-    # a product within float32's rounding of a whole number may be cut to the one below
+    # a product that float32 rounds below a whole number may be truncated to the next lower one
     assert ((times == np.floor(exact)) | (abs(exact - np.rint(exact)) < 1e-6 * (1 + exact))).all()
     assert (times <= exact * (1 + 1e-6)).all()
     assert (times > exact * (1 - 1e-6) - 1 - 1e-6).all()
@@ -98,11 +100,11 @@ def test_positions_never_decrease(texts, grid, dialect):
     spans = [span for n in texts for span in (Span(n), Span(grid[1] * grid[2], grid))] + [Span(5)]
     ids = position_ids(spans, 2.0, dialect)
     assert ids.shape == (3, sum(span.num_tokens for span in spans))
-    at = previous = 0
+    start = previous = 0
     for span in spans:
-        part = ids[:, at : at + span.num_tokens]
+        part = ids[:, start : start + span.num_tokens]
         assert part.min() >= previous
-        previous, at = int(part.min()), at + span.num_tokens
+        previous, start = int(part.min()), start + span.num_tokens
     assert (ids[:, -5:] == ids[0, -5:]).all()
 
 

@@ -51,12 +51,12 @@ def test_temporal_positions_follow_the_source_frame_rate(noise_sample):
     assert steps == {10.0: [0, 3], 16.0: [0, 2]}
 
 
-def test_references_have_keys_of_content_and_rule_and_videos_none(noise_sample):
-    one, same, other = (preprocessor()(noise_sample(seed)).clips for seed in (0, 0, 1))
-    assert [clip.key for clip in one] == [clip.key for clip in same]
-    assert one[0].key != other[0].key
-    assert one[0].key != preprocessor(FRAME_SAMPLINGS["uniform-4"])(noise_sample(0)).clips[0].key
-    assert one[-1].key is None
+def test_keys_of_references_depend_on_content_and_rule_and_videos_have_none(noise_sample):
+    first, same, other = (preprocessor()(noise_sample(seed)).clips for seed in (0, 0, 1))
+    assert [clip.key for clip in first] == [clip.key for clip in same]
+    assert first[0].key != other[0].key
+    assert first[0].key != preprocessor(FRAME_SAMPLINGS["uniform-4"])(noise_sample(0)).clips[0].key
+    assert first[-1].key is None
 
 
 def test_prompt_is_used_only_where_the_template_contains_it(noise_sample):
@@ -85,9 +85,9 @@ def test_released_sampling_selects_four_frames_of_any_video(count, fps):
 
 @given(st.integers(1, 20_000), st.floats(0.5, 1000))
 def test_sampling_of_the_paper_selects_four_to_ten_frames_in_pairs(count, fps):
-    taken = PAPER.count(count, fps)
-    assert taken % 2 == 0
-    assert min(4, max(count // 2 * 2, 2)) <= taken <= 10
+    selected = PAPER.count(count, fps)
+    assert selected % 2 == 0
+    assert min(4, max(count // 2 * 2, 2)) <= selected <= 10
 
 
 @pytest.mark.parametrize(
@@ -109,12 +109,12 @@ def test_read_only_pixels_are_accepted(noise_sample):
     sample = noise_sample()
     frames = sample.video.frames_THWC.copy()
     frames.flags.writeable = False
-    again = preprocessor()(replace(sample, video=replace(sample.video, frames_THWC=frames)))
-    assert np.array_equal(again.clips[-1].patches, preprocessor()(sample).clips[-1].patches)
+    sequence = preprocessor()(replace(sample, video=replace(sample.video, frames_THWC=frames)))
+    assert np.array_equal(sequence.clips[-1].patches, preprocessor()(sample).clips[-1].patches)
 
 
-def test_patches_made_on_the_device_of_the_model_are_equal(noise_sample):
-    """The route of a model on another device, walked on the CPU."""
+def test_patches_computed_later_on_the_device_are_equal(noise_sample):
+    """Runs the code path of models on another device on the CPU."""
     config = replace(tiny_config(TOKENIZER), frame_sampling=IDENTITY_GRPO)
     samples = [noise_sample(0), noise_sample(1, references=((60, 200),)), noise_sample(0)]
     now = [Preprocessor(config, TOKENIZER)(sample) for sample in samples]
@@ -126,8 +126,8 @@ def test_patches_made_on_the_device_of_the_model_are_equal(noise_sample):
             assert (a.grid, a.start, a.key) == (b.grid, b.start, b.key)
     for dtype in (torch.float32, torch.bfloat16):
         options = {"config": config, "device": torch.device("cpu"), "dtype": dtype}
-        made, given = (
+        from_later, from_now = (
             packed_patches([clip for sequence in sequences for clip in sequence.clips], **options)
             for sequences in (later, now)
         )
-        assert torch.equal(made, given)
+        assert torch.equal(from_later, from_now)

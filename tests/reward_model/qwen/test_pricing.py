@@ -1,4 +1,4 @@
-"""The price is the length of the sequence that preprocessing makes, without making it."""
+"""The price of a sample equals the length of its preprocessed sequence."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def grey(*shape):
 @pytest.mark.parametrize("prompt", [None, "two people walk through a park"])
 def test_price_is_the_length_of_the_sequence(scorer, references, frames, size, prompt):
     video = Video(grey(frames, *size), 8.0, 33, tuple(range(frames)))
-    sample = Sample(ReferenceSet(tuple(grey(*one) for one in references)), video, prompt)
+    sample = Sample(ReferenceSet(tuple(grey(*shape) for shape in references)), video, prompt)
     price = scorer.price(references, frames, size, prompt)
     assert price.shared + price.own == len(scorer.preprocess(sample))
     assert min(price.shared, price.own) >= 0

@@ -14,22 +14,22 @@ def flat(layout):
     return [i for run in layout.runs for i in run.ids]
 
 
-def words(template, references=(2, 3), video=4, prompt=None):
-    """The conversation as text, each run of placeholders as its length."""
+def rendered(template, references=(2, 3), video=4, prompt=None):
+    """The conversation as text, with each run of placeholders as [kind length]."""
     names = {
         TOKENIZER.special(t): t
         for t in ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", REWARD_TOKEN)
     }
-    out = ""
+    text = ""
     for run in token_layout(template, TOKENIZER, references, video, prompt).runs:
-        out += f"[{run.kind} {len(run.ids)}]" if run.kind != "text" else "".join(
+        text += f"[{run.kind} {len(run.ids)}]" if run.kind != "text" else "".join(
             names.get(i) or TOKENIZER.decode([i]) for i in run.ids
         )  # fmt: skip
-    return out
+    return text
 
 
 def test_released_order_is_references_video_instruction_reward_token():
-    text = words(VIDEO_FIRST)
+    text = rendered(VIDEO_FIRST)
     assert text.startswith(
         "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
         "<|vision_start|>[reference 2]<|vision_end|><|vision_start|>[reference 3]<|vision_end|>"
@@ -37,11 +37,11 @@ def test_released_order_is_references_video_instruction_reward_token():
     )
     assert text.endswith("Rating of identity: " + REWARD_TOKEN)
     assert not VIDEO_FIRST.prompt_used
-    assert words(VIDEO_FIRST, prompt="two people dance") == text
+    assert rendered(VIDEO_FIRST, prompt="two people dance") == text
 
 
-def test_identity_first_puts_all_that_a_group_shares_before_the_video():
-    a, b = (words(IDENTITY_FIRST, video=v, prompt="two people dance") for v in (4, 6))
+def test_identity_first_template_puts_shared_content_before_the_video():
+    a, b = (rendered(IDENTITY_FIRST, video=v, prompt="two people dance") for v in (4, 6))
     assert IDENTITY_FIRST.prompt_used
     assert a.endswith("Rating of identity: <|vision_start|>[video 4]<|vision_end|>" + REWARD_TOKEN)
     assert "two people dance" in a
@@ -50,8 +50,8 @@ def test_identity_first_puts_all_that_a_group_shares_before_the_video():
 
 def test_vision_ids_name_each_image():
     named = PromptTemplate("named", VIDEO_FIRST.pieces, vision_ids=True)
-    assert "user\nPicture 1: <|vision_start|>[reference 2]<|vision_end|>Picture 2: " in words(named)
-    assert "<|vision_end|>Video 1: <|vision_start|>[video 4]" in words(named)
+    assert "user\nPicture 1: <|vision_start|>[reference 2]<|vision_end|>Picture 2: " in rendered(named)
+    assert "<|vision_end|>Video 1: <|vision_start|>[video 4]" in rendered(named)
 
 
 def test_tokens_after_the_last_reward_token_are_cut():

@@ -1,4 +1,4 @@
-"""The scorer with toy weights, and groups with prompts in many languages under both templates."""
+"""The scorer with toy weights, and groups with prompts in several languages under both templates."""
 
 from dataclasses import replace
 
@@ -67,12 +67,12 @@ def test_sample_that_does_not_fit_in_memory_fails_alone(tiny, noise_sample, monk
 
     def too_large(batch):
         first, _, last = runner(batch)
-        return [first, OutOfMemory("no room"), last]
+        return [first, OutOfMemory("too large"), last]
 
     monkeypatch.setattr(tiny, "runner", too_large)
     raw = tiny.forward(sequences)
     assert [tiny.postprocess(raw[i]).reward for i in (0, 2)] == [alone[0], alone[2]]
-    with pytest.raises(OutOfMemory, match="no room"):
+    with pytest.raises(OutOfMemory, match="too large"):
         tiny.postprocess(raw[1])
 
 
@@ -133,7 +133,7 @@ def rewards(scorer, samples):
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_group_with_a_prompt_equals_transformers_and_its_videos_alone(scorer, noise_sample, prompt):
+def test_rewards_of_a_group_equal_transformers_and_single_samples(scorer, noise_sample, prompt):
     first = noise_sample(0, references=((60, 80), (90, 60)), size=(64, 96))
     group = [replace(first, prompt=prompt), replace(first, prompt=prompt, video=noise_sample(1, size=(64, 96)).video)]
     scored = rewards(scorer, group)
@@ -157,9 +157,7 @@ def test_prompt_matters_only_where_the_template_contains_it(scorer, noise_sample
     size=st.tuples(st.integers(40, 120), st.integers(40, 120)),
     frames=st.integers(1, 9),
 )
-def test_other_prompts_sizes_and_frames_in_the_batch_change_no_bit(
-    scorer, noise_sample, prompts, references, size, frames
-):
+def test_rewards_are_bit_equal_alone_and_in_a_group(scorer, noise_sample, prompts, references, size, frames):
     samples = [
         noise_sample(n, references=tuple(references), size=size, frames=frames, prompt=prompt)
         for n, prompt in enumerate(prompts)

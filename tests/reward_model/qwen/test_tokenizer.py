@@ -46,10 +46,10 @@ def test_byte_tokenizer_round_trips(text):
 def test_saved_tokenizer_is_equal(tmp_path):
     tokenizer = byte_tokenizer(QWEN_SPECIALS)
     (tmp_path / "tokenizer.json").write_text(tokenizer.to_json())
-    again = load_tokenizer(tmp_path)
-    assert len(again) == len(tokenizer)
-    assert again.encode("hi <|im_end|> ä") == tokenizer.encode("hi <|im_end|> ä")
-    assert again.special("<|im_end|>") == tokenizer.special("<|im_end|>")
+    loaded = load_tokenizer(tmp_path)
+    assert len(loaded) == len(tokenizer)
+    assert loaded.encode("hi <|im_end|> ä") == tokenizer.encode("hi <|im_end|> ä")
+    assert loaded.special("<|im_end|>") == tokenizer.special("<|im_end|>")
 
 
 def test_vocabulary_and_merges_are_read_without_a_tokenizer_json(qwen, tmp_path):
@@ -57,13 +57,13 @@ def test_vocabulary_and_merges_are_read_without_a_tokenizer_json(qwen, tmp_path)
     (tmp_path / "vocab.json").write_text(json.dumps(model["vocab"]))
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
     (tmp_path / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
-    again = load_tokenizer(tmp_path)
+    loaded = load_tokenizer(tmp_path)
     for case in GOLDEN:
-        assert again.encode(case["text"]) == case["ids"]
-    assert again.special("<|video_pad|>") == 151656
+        assert loaded.encode(case["text"]) == case["ids"]
+    assert loaded.special("<|video_pad|>") == 151656
 
 
-def test_missing_file_or_token_is_named(tmp_path):
+def test_error_of_a_missing_file_or_token_states_its_name(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"neither tokenizer\.json nor vocab\.json"):
         load_tokenizer(tmp_path)
     with pytest.raises(KeyError, match=r"no token <\|nothing\|>"):

@@ -1,4 +1,4 @@
-"""Both renderers, opened once; a machine that runs these tests has EGL (apt.txt)."""
+"""Both renderers, opened once per session, and a scene of two people. The tests require EGL (apt.txt)."""
 
 import pytest
 

@@ -11,17 +11,17 @@ def test_rotation_scale_and_shift_are_recovered(degrees, scale):
     angle = np.deg2rad(degrees)
     matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     shift = np.array([40.0, -3.0])
-    got = similarity_transform(TEMPLATE_52, TEMPLATE_52 @ matrix.T + shift)
-    np.testing.assert_allclose(got, np.column_stack([matrix, shift]), atol=1e-9)
+    estimate = similarity_transform(TEMPLATE_52, TEMPLATE_52 @ matrix.T + shift)
+    np.testing.assert_allclose(estimate, np.column_stack([matrix, shift]), atol=1e-9)
 
 
-def test_mirrored_face_is_not_mirrored_back():
+def test_similarity_transform_never_mirrors():
     mirrored_52 = TEMPLATE_52 * [-1, 1]
     assert np.linalg.det(similarity_transform(mirrored_52, TEMPLATE_52)[:, :2]) > 0
 
 
 @pytest.mark.parametrize("size_px", [112, 224])
-def test_landmarks_land_on_the_template(size_px):
+def test_align_moves_landmarks_to_the_template(size_px):
     canvas = np.zeros((600, 800, 3), np.uint8)
     landmarks_52 = TEMPLATE_52 * 3 + [200, 100]
     for x, y in landmarks_52:

@@ -43,7 +43,7 @@ def test_faces_come_largest_first(detector, photograph):
 
 
 @pytest.mark.parametrize("person", [1, 5, 9])
-def test_face_that_more_than_fills_the_image_is_detected_with_a_grey_border(detector, photograph, person):
+def test_face_larger_than_the_image_is_detected_with_a_grey_border(detector, photograph, person):
     portrait = photograph(person, "studio_portrait")
     x, y, width, height = (round(value) for value in detector.detect(portrait)[0].box_xywh)
     tight = portrait[y + height // 5 : y + height, x + width // 8 : x + width - width // 8]
@@ -58,7 +58,7 @@ def test_blank_images_of_any_size_have_no_face(detector, shape):
     assert detector.detect(np.full((*shape, 3), 90, np.uint8)) == []
 
 
-def test_view_with_other_strides_gives_the_same_faces(detector, photograph):
+def test_non_contiguous_image_gives_the_same_faces(detector, photograph):
     image = photograph(3, "amateur_selfie")
     flipped = np.ascontiguousarray(image[:, :, ::-1])[:, :, ::-1]
     assert detector.detect(flipped)[0].box_xywh == detector.detect(image)[0].box_xywh

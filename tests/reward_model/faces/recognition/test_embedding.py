@@ -1,4 +1,4 @@
-"""SFace, and a user's own ONNX, here SFace's network saved in other conventions."""
+"""The bundled SFace network, and ONNX files of users: here SFace exported with other input conventions."""
 
 import numpy as np
 import onnx
@@ -53,7 +53,7 @@ def test_same_people_are_more_similar_than_others(cosines):
     assert same.mean() - other.mean() > 0.4
 
 
-def test_preference_scale_is_the_one_of_highest_likelihood(cosines):
+def test_preference_scale_maximizes_the_likelihood(cosines):
     _, _, all_pairs = cosines
     person = np.arange(40) // 4
     wins, ties = [], []
@@ -80,7 +80,7 @@ def test_embeddings_have_length_one_and_repeat_bit_by_bit(embedder, crops):
     assert (first == second).all()
 
 
-def test_bundled_network_gets_its_own_normalization_and_colour_order(embedder, crops, cosines):
+def test_bundled_network_normalizes_itself_and_expects_rgb(embedder, crops, cosines):
     assert embedder.normalizes_itself
     assert embedder.size_px == 112
     same, _, _ = cosines
@@ -90,7 +90,7 @@ def test_bundled_network_gets_its_own_normalization_and_colour_order(embedder, c
 
 
 def plain_sface() -> onnx.ModelProto:
-    """SFace with float weights and a single input, as a user's own export has."""
+    """SFace with float weights and a single input, as in a typical export."""
     proto = onnx.load(bundled_folder() / SFACE[0])
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
     nodes, floats = [], dict(stored)
@@ -104,31 +104,31 @@ def plain_sface() -> onnx.ModelProto:
             floats[node.output[0]] = floats[node.input[0]].reshape(floats[node.input[1]])
         else:
             nodes.append(node)
-    read = {name for node in nodes for name in node.input}
+    used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(
         nodes, "sface", [value for value in proto.graph.input if value.name == "data"], proto.graph.output,
-        [numpy_helper.from_array(value, name) for name, value in floats.items() if name in read],
+        [numpy_helper.from_array(value, name) for name, value in floats.items() if name in used],
     )  # fmt: skip
     return helper.make_model(graph, opset_imports=proto.opset_import, ir_version=proto.ir_version)
 
 
 @pytest.fixture(scope="module")
-def users_model(tmp_path_factory):
+def user_model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "my_arcface.onnx"
     onnx.save(plain_sface(), path)
     return path
 
 
 @pytest.fixture(scope="module")
-def users_bare_model(users_model, tmp_path_factory):
-    """The same without its Sub and Mul, so that it expects values about -1 to 1, and with height and width free."""
-    proto = onnx.load(users_model)
+def user_model_without_normalization(user_model, tmp_path_factory):
+    """The model without its Sub and Mul nodes: it expects values in -1..1, and its height and width are dynamic."""
+    proto = onnx.load(user_model)
     last = next(node for node in proto.graph.node if node.op_type == "Mul").output[0]
-    kept = [node for node in proto.graph.node if node.op_type not in ("Sub", "Mul")]
-    for node in kept:
+    nodes = [node for node in proto.graph.node if node.op_type not in ("Sub", "Mul")]
+    for node in nodes:
         node.input[:] = ["data" if name == last else name for name in node.input]
     del proto.graph.node[:]
-    proto.graph.node.extend(kept)
+    proto.graph.node.extend(nodes)
     for dim in proto.graph.input[0].type.tensor_type.shape.dim[2:]:
         dim.dim_param = "side"
     path = tmp_path_factory.mktemp("model") / "bare.onnx"
@@ -136,30 +136,30 @@ def users_bare_model(users_model, tmp_path_factory):
     return path
 
 
-def test_users_onnx_that_normalizes_itself_gets_0_to_255(users_model, embedder, crops):
-    own = FaceEmbedder.from_path(users_model)
-    assert own.normalizes_itself
-    assert own.model.sha256 != embedder.model.sha256
+def test_user_onnx_with_normalization_gets_values_0_to_255(user_model, embedder, crops):
+    user_embedder = FaceEmbedder.from_path(user_model)
+    assert user_embedder.normalizes_itself
+    assert user_embedder.model.sha256 != embedder.model.sha256
     for person in crops[:3]:
-        np.testing.assert_allclose(own.embed(person[0]), embedder.embed(person[0]), atol=2e-6)
+        np.testing.assert_allclose(user_embedder.embed(person[0]), embedder.embed(person[0]), atol=2e-6)
 
 
-def test_users_onnx_that_does_not_gets_minus_1_to_1(users_bare_model, embedder, crops):
-    bare = FaceEmbedder.from_path(users_bare_model)
-    assert not bare.normalizes_itself
-    assert bare.size_px == 112
+def test_user_onnx_without_normalization_gets_values_minus_1_to_1(user_model_without_normalization, embedder, crops):
+    user_embedder = FaceEmbedder.from_path(user_model_without_normalization)
+    assert not user_embedder.normalizes_itself
+    assert user_embedder.size_px == 112
     for person in crops[:3]:
-        # SFace divides by 128, ArcFace's convention by 127.5: the same photograph, 0.4 % more contrast
-        assert bare.embed(person[0]) @ embedder.embed(person[0]) > 0.999
+        # SFace divides by 128, the convention of ArcFace by 127.5, which raises contrast by 0.4 %
+        assert user_embedder.embed(person[0]) @ embedder.embed(person[0]) > 0.999
 
 
-def test_users_onnx_scores_under_its_own_name_and_fingerprint(users_model, scorer, sample, score):
-    own = load_scorer(str(users_model))
-    assert own.info.name == "arcface-my_arcface"
-    assert own.info.fingerprint != scorer.info.fingerprint == load().info.fingerprint
-    own.warm_up()
+def test_user_onnx_scorer_has_its_own_name_and_fingerprint(user_model, scorer, sample, score):
+    user_scorer = load_scorer(str(user_model))
+    assert user_scorer.info.name == "arcface-my_arcface"
+    assert user_scorer.info.fingerprint != scorer.info.fingerprint == load().info.fingerprint
+    user_scorer.warm_up()
     pair = sample((1, 5), (1, 5))
-    assert score(pair, own).reward == pytest.approx(score(pair).reward, abs=1e-5)
+    assert score(pair, user_scorer).reward == pytest.approx(score(pair).reward, abs=1e-5)
 
 
 def one_node(shape, op="Flatten", outputs=("y",)):
@@ -183,7 +183,7 @@ def one_node(shape, op="Flatten", outputs=("y",)):
     ],
     ids=["text", "empty", "channels-last", "not-square", "fixed-batch", "unknown-op"],
 )
-def test_other_files_are_refused_with_the_reason(tmp_path, data, message):
+def test_unusable_model_files_are_refused_with_the_reason(tmp_path, data, message):
     (tmp_path / "model.onnx").write_bytes(data)
     with pytest.raises(ModelFileError, match=message):
         FaceEmbedder.from_path(tmp_path / "model.onnx")
@@ -191,8 +191,8 @@ def test_other_files_are_refused_with_the_reason(tmp_path, data, message):
 
 def test_replaced_prelu_keeps_every_bit(embedder, crops, monkeypatch):
     monkeypatch.setattr(embed, "_replace_prelu", lambda proto: None)
-    plain = FaceEmbedder.bundled()
-    assert plain.num_parameters == embedder.num_parameters
+    original = FaceEmbedder.bundled()
+    assert original.num_parameters == embedder.num_parameters
     for person in crops[:3]:
         for crop in person:
-            assert (plain.embed(crop) == embedder.embed(crop)).all()
+            assert (original.embed(crop) == embedder.embed(crop)).all()

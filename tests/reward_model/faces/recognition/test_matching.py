@@ -19,7 +19,7 @@ def test_people_who_change_places_keep_their_faces():
     np.testing.assert_allclose(match_frames(frames, people_PD), 1.0, atol=1e-6)
 
 
-def test_face_is_matched_to_one_person_even_if_it_is_the_nearest_of_two():
+def test_match_maximizes_the_sum_instead_of_matching_greedily():
     similarity_FP = np.array([[0.9, 0.8], [0.5, 0.1]])
     # greedy would take 0.9 + 0.1; the best sum is 0.5 + 0.8
     assert match(similarity_FP).tolist() == [1, 0]
@@ -38,16 +38,16 @@ def test_more_faces_than_people_leave_faces_unmatched():
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**32 - 1))
-def test_no_other_assignment_has_a_larger_sum(num_faces, num_people, seed):
+def test_match_has_the_largest_sum_of_similarities(num_faces, num_people, seed):
     similarity_FP = np.random.default_rng(seed).uniform(-1, 1, (num_faces, num_people))
     face_of_P = match(similarity_FP)
-    taken = [face for face in face_of_P if face >= 0]
-    assert len(taken) == len(set(taken)) == min(num_faces, num_people)
-    got = sum(similarity_FP[face, person] for person, face in enumerate(face_of_P) if face >= 0)
+    matched = [face for face in face_of_P if face >= 0]
+    assert len(matched) == len(set(matched)) == min(num_faces, num_people)
+    total = sum(similarity_FP[face, person] for person, face in enumerate(face_of_P) if face >= 0)
     small, large = sorted((num_faces, num_people))
     wide = similarity_FP if num_faces == small else similarity_FP.T
     best = max(sum(wide[i, j] for i, j in enumerate(chosen)) for chosen in permutations(range(large), small))
-    assert got == pytest.approx(best)
+    assert total == pytest.approx(best)
 
 
 def test_cosines_of_a_face_do_not_depend_on_other_faces():
@@ -57,7 +57,7 @@ def test_cosines_of_a_face_do_not_depend_on_other_faces():
     assert (cosines(faces_FD, people_PD) == alone).all()
 
 
-def test_variants_on_a_worked_example():
+def test_variants_equal_values_computed_by_hand():
     absent = np.nan
     similarity_TP = np.array([[0.8, 0.2], [0.6, absent]])
     assert mean(similarity_TP) == pytest.approx((0.7 + 0.1) / 2)

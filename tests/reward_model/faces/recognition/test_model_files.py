@@ -3,7 +3,7 @@ import pytest
 from reward_model.faces.recognition.model_files import YUNET, ModelFileError, bundled_folder, read_model
 
 
-def test_damaged_model_file_is_named_with_both_hashes(tmp_path):
+def test_error_of_a_damaged_model_file_states_name_and_hashes(tmp_path):
     name, digest = YUNET
     damaged = bytearray((bundled_folder() / name).read_bytes())
     damaged[5000] ^= 1
@@ -12,6 +12,6 @@ def test_damaged_model_file_is_named_with_both_hashes(tmp_path):
         read_model(tmp_path / name, digest)
 
 
-def test_missing_model_file_is_named(tmp_path):
+def test_error_of_a_missing_model_file_states_its_name(tmp_path):
     with pytest.raises(ModelFileError, match=r"no_such\.onnx: No such file"):
         read_model(tmp_path / "no_such.onnx")

@@ -10,11 +10,11 @@ def rotation_of(scorer, image_HWC):
 
 
 @pytest.mark.parametrize("kind", ["studio_portrait", "amateur_selfie"])
-def test_upright_photographs_are_not_suspected(scorer, photograph, kind):
+def test_suspected_rotation_of_upright_photographs_is_zero(scorer, photograph, kind):
     assert {rotation_of(scorer, photograph(person, kind)) for person in range(1, 11)} == {0}
 
 
 @pytest.mark.parametrize("quarter_turns", [1, 2, 3])
-def test_rotation_that_makes_a_rotated_photograph_upright_is_given(scorer, photograph, quarter_turns):
+def test_suspected_rotation_makes_the_photograph_upright(scorer, photograph, quarter_turns):
     rotated = np.ascontiguousarray(np.rot90(photograph(1, "studio_portrait"), quarter_turns))
     assert rotation_of(scorer, rotated) == 90 * quarter_turns

@@ -14,7 +14,7 @@ def test_at_most_max_faces_are_embedded_largest_first(scorer, scene):
     assert [face.box_xywh for face in fewer] == [face.box_xywh for face in faces[:2]]
 
 
-def test_largest_face_comes_with_the_number_of_faces(scorer, scene):
+def test_read_largest_returns_the_largest_face_and_the_number_of_faces(scorer, scene):
     face, count = scorer.reader.read_largest(scene(1, 5))
     assert count == 2
     assert face.box_xywh == scorer.reader.read(scene(1, 5))[0].box_xywh

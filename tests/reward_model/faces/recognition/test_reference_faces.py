@@ -10,7 +10,7 @@ from reward_model.types import ReferenceSet
 
 
 class CountingReader:
-    """Replaces the networks and records which images they would read."""
+    """A face reader without networks that records which images it reads."""
 
     def __init__(self):
         self.reads = []
@@ -31,7 +31,7 @@ def images(*values):
     return ReferenceSet(tuple(np.full((4, 4, 3), value, np.uint8) for value in values))
 
 
-def test_image_is_read_once_in_whatever_set_it_is():
+def test_image_in_several_reference_sets_is_read_once():
     faces = ReferenceFaces(reader := CountingReader())
     faces.read(images(1, 2))
     faces.read(images(2, 3, 1))
@@ -44,9 +44,9 @@ def test_threads_share_one_reading_of_an_image():
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(faces.read, images(7)) for _ in range(4)]
         reader.gate.set()
-        got = {id(future.result(300)[0]) for future in waiting}
+        distinct = {id(future.result(300)[0]) for future in waiting}
     assert reader.reads == [7]
-    assert len(got) == 1
+    assert len(distinct) == 1
 
 
 def test_least_recently_used_image_is_evicted_first():
@@ -56,7 +56,7 @@ def test_least_recently_used_image_is_evicted_first():
     assert reader.reads == [1, 2, 3, 2]
 
 
-def test_failed_reading_is_repeated():
+def test_failed_reading_is_not_cached():
     faces = ReferenceFaces(reader := CountingReader())
     reader.num_failures = 1
     with pytest.raises(MemoryError):

@@ -31,7 +31,7 @@ def test_double_and_drift_are_reported_for_the_person(details_of, sample):
     assert switched["drift"] > good["drift"] + 0.3
 
 
-def test_upright_reference_has_a_sure_face_and_no_rotation(details_of, sample):
+def test_upright_reference_has_a_high_face_score_and_no_rotation(details_of, sample):
     person = details_of(sample((1,), (1,)))["people"][0]
     assert person["reference_face_score"] > 0.9
     assert person["reference_rotation_degrees"] == 0

@@ -1,4 +1,4 @@
-"""Features of clips of photographs: each way to lose a person shows in a feature of its own."""
+"""Features of clips of photographs: each kind of identity error changes a specific feature."""
 
 import cv2
 import numpy as np
@@ -55,30 +55,30 @@ def test_missing_person_is_absent_and_the_other_is_not(features_of, sample):
     assert np.isnan(feature("similarity", 1)[1:]).all()
 
 
-def test_double_shows_in_addition_and_in_place_of_another(features_of, sample):
-    good, three, instead = (features_of(sample((1, 5), people, people)) for people in [(1, 5), (1, 5, 1), (1, 1)])
-    assert three("double", 0).min() > good("double", 0).max() + 0.4
-    assert three("extra_faces", 0).min() == pytest.approx(1, abs=0.3)
-    assert instead("twin", 0).min() > good("twin", 0).max() + 0.4
-    assert instead("margin_references", 1).max() < 0 < good("margin_references", 1).min()
+def test_duplicated_person_is_seen_beside_and_instead_of_another(features_of, sample):
+    good, added, replaced = (features_of(sample((1, 5), people, people)) for people in [(1, 5), (1, 5, 1), (1, 1)])
+    assert added("double", 0).min() > good("double", 0).max() + 0.4
+    assert added("extra_faces", 0).min() == pytest.approx(1, abs=0.3)
+    assert replaced("twin", 0).min() > good("twin", 0).max() + 0.4
+    assert replaced("margin_references", 1).max() < 0 < good("margin_references", 1).min()
 
 
-def test_switch_in_mid_clip_shows_as_distance_from_the_first_frames(features_of, sample):
-    kept, switched = features_of(sample((1,), *[(1,)] * 4)), features_of(sample((1,), (1,), (1,), (8,), (8,)))
-    assert kept("first_similarity").min() > 0.95
+def test_switched_person_has_low_similarity_to_the_first_frames(features_of, sample):
+    unchanged, switched = features_of(sample((1,), *[(1,)] * 4)), features_of(sample((1,), (1,), (1,), (8,), (8,)))
+    assert unchanged("first_similarity").min() > 0.95
     assert switched("first_similarity").min() < 0.6
     assert switched("previous_similarity")[2] < 0.4
     assert switched("below_best").min() < -0.3
 
 
-def test_wrong_person_has_neither_similarity_nor_margin(features_of, sample):
+def test_wrong_person_has_low_similarity_and_margin(features_of, sample):
     feature = features_of(sample((1, 5), (1, 8), (1, 8)))
     assert feature("similarity", 0).min() > 0.6
     assert feature("similarity", 1).max() < 0.4
     assert feature("mean_margin", 1) < 0.25 < feature("mean_margin", 0)
 
 
-def test_blur_shows_against_the_reference_and_against_the_other_frames(features_of, references, scene):
+def test_blur_lowers_sharpness_relative_to_reference_and_other_frames(features_of, references, scene):
     frame = scene(1)
     frames = np.stack([frame, cv2.GaussianBlur(frame, (0, 0), 4), frame, frame])
     feature = features_of(Sample(references(1), Video(frames, 16.0, 4, (0, 1, 2, 3))))

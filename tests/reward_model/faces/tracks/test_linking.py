@@ -1,4 +1,4 @@
-"""Linking of faces that are composed of boxes and embeddings; no network runs."""
+"""Linking of synthetic faces: boxes with random embeddings, without networks."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_frames_without_faces_have_no_tracks():
     assert link([]) == ()
 
 
-def test_nearness_is_in_widths_of_the_face():
+def test_nearness_is_relative_to_the_size_of_the_faces():
     small, large = face(0, 100, side=20), face(0, 200, side=200)
     assert nearness_of(small, small) == pytest.approx(1)
     assert nearness_of(face(0, 0, side=20), face(0, 20, side=20)) == pytest.approx(

@@ -8,7 +8,7 @@ from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, 
 from reward_model.faces.tracks.reward_head import FeatureBatch, TrackHead, TrackHeadConfig
 
 
-def random_head() -> TrackHead:
+def random_reward_head() -> TrackHead:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         return TrackHead(TrackHeadConfig(num_members=2)).eval()
@@ -22,28 +22,28 @@ def random_clip(people: int, frames: int, seed: int) -> ClipFeatures:
 
 
 def test_padding_does_not_change_a_reward():
-    head = random_head()
+    reward_head = random_reward_head()
     clips = [random_clip(1, 5, 1), random_clip(3, 16, 2), random_clip(2, 1, 3)]
-    together = head(FeatureBatch.of(clips))
-    alone = torch.cat([head(FeatureBatch.of([clip])) for clip in clips])
+    together = reward_head(FeatureBatch.of(clips))
+    alone = torch.cat([reward_head(FeatureBatch.of([clip])) for clip in clips])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
 
 
 def test_reward_is_finite_for_undefined_and_for_huge_features():
-    head = random_head()
+    reward_head = random_reward_head()
     clip = random_clip(2, 4, 5)
-    nothing = replace(clip, frames_PTF=np.full_like(clip.frames_PTF, np.nan))
-    far = replace(clip, frames_PTF=clip.frames_PTF * 1e6, person_PC=clip.person_PC * 1e6)
-    assert torch.isfinite(head(FeatureBatch.of([nothing, far]))).all()
+    undefined = replace(clip, frames_PTF=np.full_like(clip.frames_PTF, np.nan))
+    huge = replace(clip, frames_PTF=clip.frames_PTF * 1e6, person_PC=clip.person_PC * 1e6)
+    assert torch.isfinite(reward_head(FeatureBatch.of([undefined, huge]))).all()
 
 
 def test_features_that_are_constant_in_training_are_ignored():
-    head = random_head()
+    reward_head = random_reward_head()
     clips = [random_clip(2, 4, seed) for seed in range(3)]
     for clip in clips:
         clip.frames_PTF[..., 5] = 0.25
-    head.set_statistics(FeatureBatch.of(clips))
+    reward_head.set_statistics(FeatureBatch.of(clips))
     changed = replace(clips[0], frames_PTF=clips[0].frames_PTF.copy())
     changed.frames_PTF[..., 5] = 1.0
-    a, b = head(FeatureBatch.of([clips[0], changed]))
+    a, b = reward_head(FeatureBatch.of([clips[0], changed]))
     assert float(a) == pytest.approx(float(b), abs=1e-3)

@@ -1,4 +1,4 @@
-"""Sequences with the real layout for the toy model, and transformers' own forward as the peer."""
+"""Sequences with the real layout for the toy model, and transformers' forward pass as the reference."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def runner(model):
 
 
 class Maker:
-    """Builds sequences; images and videos are numbered, and equal numbers are equal pixels."""
+    """Builds sequences; images and videos are numbered, and equal numbers have equal pixels."""
 
     def __init__(self, model):
         self.config = model.body.config
@@ -64,7 +64,7 @@ def make(model):
 
 @pytest.fixture(scope="session")
 def peer(model):
-    """transformers' own forward, one sequence at a time: float32 [rewards, hidden] before the final norm."""
+    """transformers' forward pass, one sequence at a time: float32 [rewards, hidden] before the final norm."""
 
     @torch.inference_mode()
     def run(sequence):

@@ -1,4 +1,4 @@
-"""The runner against transformers, and against itself in other batches: zero difference on CPU float32."""
+"""The runner against transformers, and batches against single sequences: zero difference on CPU in float32."""
 
 import random
 
@@ -73,7 +73,7 @@ def pool(make):
     ]
 
 
-def test_sixty_four_random_batches_change_no_bit(model, make):
+def test_rewards_are_bit_equal_in_random_batches(model, make):
     sequences = pool(make)
     alone = [Runner(model.body)([sequence])[0] for sequence in sequences]
     runner, generator = Runner(model.body), random.Random(7)
@@ -88,15 +88,15 @@ def test_sixty_four_random_batches_change_no_bit(model, make):
 
 
 @pytest.mark.parametrize("budget", [1, 150, 400, 100_000])
-def test_token_budget_changes_no_bit(model, make, budget):
+def test_rewards_are_bit_equal_under_every_token_budget(model, make, budget):
     sequences = pool(make)
     expected = Runner(model.body)(sequences)
     hidden = Runner(model.body, RunnerConfig(token_budget=budget))(sequences)
     assert all(torch.equal(a, b) for a, b in zip(hidden, expected, strict=True))
 
 
-class Scarce:
-    """Replaces the language runner by one whose device has memory for `rows` rows."""
+class LimitedMemory:
+    """Replaces the language runner with one that runs out of memory above `rows` rows."""
 
     def __init__(self, runner, rows):
         self.inner, self.rows, self.calls = runner.language, rows, 0
@@ -113,16 +113,16 @@ def test_out_of_memory_halves_the_batch_and_gives_the_same_bits(model, make):
     sequences = [make(video=n) for n in range(6)]
     expected = Runner(model.body)(sequences)
     runner = Runner(model.body)
-    scarce = Scarce(runner, rows=250)
+    limited = LimitedMemory(runner, rows=250)
     assert all(torch.equal(a, b) for a, b in zip(runner(sequences), expected, strict=True))
-    assert scarce.calls == 3
+    assert limited.calls == 3
 
 
 def test_only_sequences_that_do_not_fit_get_an_error(model, make):
     sequences = [make(video=1), make(video=2), make(video=3, text=400), make(video=4, text=401)]
     expected = Runner(model.body)(sequences[:2])
     runner = Runner(model.body)
-    Scarce(runner, rows=250)
+    LimitedMemory(runner, rows=250)
     results = runner(sequences)
     assert all(torch.equal(a, b) for a, b in zip(results[:2], expected, strict=True))
     assert all(isinstance(error, OutOfMemory) for error in results[2:])
@@ -139,7 +139,7 @@ def test_memory_budget_makes_batches_smaller(model, make):
 
 
 def test_forward_does_not_synchronise_with_the_host(model, make):
-    """On CUDA each of these would wait for the device."""
+    """No operation is called that would wait for the device on CUDA."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Forbid(TorchDispatchMode):
@@ -168,7 +168,7 @@ def test_features_of_a_reference_are_computed_once(model, make):
 
 
 @pytest.mark.parametrize("budget", [0, 3000])
-def test_small_caches_change_no_bit(model, make, budget):
+def test_rewards_are_bit_equal_with_small_caches(model, make, budget):
     sequences = [make(images=(p, p + 1), video=n) for p in range(1, 4) for n in range(2)]
     expected = Runner(model.body)(sequences)
     config = RunnerConfig(feature_cache_bytes=budget, prefix_cache_bytes=budget, prefix_host_cache_bytes=budget)

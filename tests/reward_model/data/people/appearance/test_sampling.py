@@ -1,4 +1,4 @@
-"""Random people are functions of seed and name; look-alikes and blends lie where they should."""
+"""Random people as functions of seed and name; distances of look-alikes and blends of two people."""
 
 import subprocess
 import sys
@@ -21,12 +21,13 @@ def test_people_of_other_seeds_or_names_differ():
     assert len({sample_person(s, n).shape for s in range(4) for n in "abcd"}) == 16
 
 
-def test_similar_person_keeps_look_and_takes_another_face():
+def test_similar_person_differs_only_in_the_shape_of_the_face():
     person = sample_person(1, "a")
-    own = np.array(person.shape)
+    original_shape = np.array(person.shape)
     assert similar_person(person, 5, 0.0, person.name) == person
     distances = [
-        float(np.linalg.norm(np.array(similar_person(person, 5, d).shape) - own)) for d in (0.0, 0.3, 0.6, 1.0)
+        float(np.linalg.norm(np.array(similar_person(person, 5, d).shape) - original_shape))
+        for d in (0.0, 0.3, 0.6, 1.0)
     ]
     assert distances == sorted(distances)
     assert distances[-1] > 8  # two unrelated samples of 64 deviates are about 11 apart
@@ -36,7 +37,7 @@ def test_similar_person_keeps_look_and_takes_another_face():
         similar_person(person, 5, 2)
 
 
-def test_blend_ends_at_both_people_and_changes_hair_style_in_the_middle():
+def test_blend_interpolates_people_and_changes_hair_style_at_one_half():
     a, b = sample_person(1, "a"), sample_person(1, "b")
     assert blend_people(a, b, 0.0) == a
     assert blend_people(a, b, 1.0) == b

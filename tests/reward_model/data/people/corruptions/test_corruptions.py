@@ -69,13 +69,13 @@ def test_look_alikes_are_less_similar_at_higher_severity():
     assert distance(0.3) < distance(0.45) < distance(0.6)
 
 
-def test_one_replaced_keeps_the_others():
+def test_one_replaced_changes_exactly_one_person():
     good, bad, _ = corrupted("one-replaced", 0.9, count=3)
     same = [before == after for before, after in zip(people(good, 5), people(bad, 5), strict=True)]
     assert sorted(same) == [False, True, True]
 
 
-def test_exchanged_faces_are_on_each_others_bodies():
+def test_exchanged_swaps_people_and_keeps_clothes_and_bodies():
     good, bad, _ = corrupted("exchanged", 1.0)
     scene, before = bad.scene(3)[0], good.scene(3)[0]
     assert [a.person for a in scene.actors] == [a.person for a in before.actors][::-1]
@@ -93,14 +93,14 @@ def test_missing_and_duplicated_change_the_number_of_people(gl_renderer):
         assert len(gl_renderer.render(bad.scene(8)[0], 208, 120).face_boxes) == count - 1
     good, bad, _ = corrupted("missing", 0.5)
     assert [len(people(bad, frame)) for frame in (0, 15, 17, LAST_FRAME)] == [2, 2, 1, 1]
-    extra = [corrupted("duplicated", 1.0, 2, seed)[1] for seed in range(12)]
-    assert {len(people(plan, 5)) for plan in extra} == {2, 3}
-    for plan in extra:
-        seen = [person.name for person in people(plan, LAST_FRAME)]
-        assert max(seen.count(name) for name in seen) == 2
+    plans = [corrupted("duplicated", 1.0, 2, seed)[1] for seed in range(12)]
+    assert {len(people(plan, 5)) for plan in plans} == {2, 3}
+    for plan in plans:
+        names = [person.name for person in people(plan, LAST_FRAME)]
+        assert max(names.count(name) for name in names) == 2
 
 
-def test_drift_begins_with_the_person_and_ends_with_another():
+def test_drift_blends_smoothly_into_another_person():
     good, bad, cast = corrupted("drift", 1.0, count=1)
     assert people(bad, 0) == people(good, 0) == [cast.portraits[0].person]
     shapes = np.array([people(bad, frame)[0].shape for frame in range(33)])
@@ -113,7 +113,7 @@ def test_drift_begins_with_the_person_and_ends_with_another():
     assert np.linalg.norm(np.subtract(people(mild, LAST_FRAME)[0].shape, shapes[0])) < 0.8 * whole
 
 
-def test_switch_is_one_cut():
+def test_switch_changes_the_person_once():
     good, bad, _ = corrupted("switch", 0.9, count=1)
     names = [people(bad, frame)[0].name for frame in range(33)]
     assert names[0] == people(good, 0)[0].name
@@ -121,15 +121,15 @@ def test_switch_is_one_cut():
     assert sum(a != b for a, b in pairwise(names)) == 1
 
 
-def test_changed_look_keeps_the_face():
-    looks = set()
+def test_look_changed_changes_hair_or_clothes_and_keeps_the_face():
+    changes = set()
     for seed in range(12):
         good, bad, _ = corrupted("look-changed", 0.7, seed=seed)
         before, after = good.scene(0)[0].actors, bad.scene(0)[0].actors
         for old, new in zip(before, after, strict=True):
             assert replace(new.person, hair=old.person.hair) == old.person
-            looks.add((new.person.hair != old.person.hair, new.clothes != old.clothes))
-    assert looks == {(False, False), (True, False), (False, True)}
+            changes.add((new.person.hair != old.person.hair, new.clothes != old.clothes))
+    assert changes == {(False, False), (True, False), (False, True)}
 
 
 def test_frozen_face_has_pose_and_expression_of_the_reference():
@@ -151,7 +151,7 @@ def sharpness(image, box):
     return np.abs(np.diff(grey, axis=1)).mean()
 
 
-def test_damage_covers_faces_in_some_frames(gl_renderer):
+def test_face_damage_changes_faces_in_some_frames_only(gl_renderer):
     kinds = {}
     for seed in range(6):
         good, bad, _ = corrupted("face-damage", 0.7, seed=seed)
@@ -165,21 +165,21 @@ def test_damage_covers_faces_in_some_frames(gl_renderer):
         index = changed.index(True)
         box = gl_renderer.render(good.scene(frames[index])[0], 208, 120).face_boxes[0]
         assert np.abs(clean[index].astype(int) - damaged[index]).max() > 30
-        assert np.array_equal(clean[index][-6:], damaged[index][-6:])  # not the clothes
+        assert np.array_equal(clean[index][-6:], damaged[index][-6:])  # the clothes stay unchanged
     good, bad = kinds["blur"]
     clean, damaged = good.render(gl_renderer, [frames[index]]), bad.render(gl_renderer, [frames[index]])
     assert np.array_equal(clean, damaged) or sharpness(damaged[0], box) < 0.8 * sharpness(clean[0], box)
 
 
-def test_resolution_is_lost_everywhere(gl_renderer):
+def test_resolution_lowers_the_sharpness_of_the_whole_frame(gl_renderer):
     good, bad, _ = corrupted("resolution", 1.0)
     clean, coarse = good.render(gl_renderer, [4])[0], bad.render(gl_renderer, [4])[0]
-    whole = (0, 0, 208, 120)
-    assert sharpness(coarse, whole) < 0.7 * sharpness(clean, whole)
+    frame_box = (0, 0, 208, 120)
+    assert sharpness(coarse, frame_box) < 0.7 * sharpness(clean, frame_box)
     assert abs(coarse.mean() - clean.mean()) < 3
 
 
-def test_several_corruptions_add_up():
+def test_several_corruptions_are_all_applied():
     cast = cast_of(2)
     severities = {"missing": 1.0, "look-changed": 0.9, "face-damage": 0.9, "resolution": 0.5}
     plan = corrupt(original(cast), cast, severities, generator(1))

@@ -22,7 +22,7 @@ def pair(name):
     )
 
 
-def test_complete_scenarios_are_read_again_and_written_in_order(tmp_path):
+def test_complete_scenarios_survive_reopening_and_are_written_in_order(tmp_path):
     folder = DataFolder(tmp_path, OPTIONS)
     folder.add(1, [pair("1")])
     folder.add(0, [pair("0"), pair("0b")])
@@ -34,7 +34,7 @@ def test_complete_scenarios_are_read_again_and_written_in_order(tmp_path):
     assert [record.pair_id for record in read_pairs(tmp_path / "train.jsonl")] == ["0", "0b"]
 
 
-def test_line_that_was_cut_short_is_removed(tmp_path):
+def test_truncated_last_line_is_removed(tmp_path):
     folder = DataFolder(tmp_path, OPTIONS)
     folder.add(0, [pair("0")])
     folder.close()

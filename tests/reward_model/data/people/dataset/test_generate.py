@@ -1,4 +1,4 @@
-"""`identity-reward data people` as a program: the same files from any number of workers and after any interruption."""
+"""`identity-reward data people` as a program: files do not depend on the number of workers or on interruptions."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ PAIRS, SCENARIOS = 23, 4
 LIMIT_S = 600
 
 
-def people(out, *arguments):
+def run_people(out, *arguments):
     """Runs the command to its end."""
     return subprocess.run(
         [*PROGRAM, "people", "--out", str(out), *map(str, arguments)],
@@ -40,7 +40,7 @@ def people(out, *arguments):
 
 
 def content(folder):
-    """{file: hash} of everything that users of the data set read."""
+    """{file: SHA-256} of all files except the lock and the log."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -89,7 +89,7 @@ def test_check_finds_no_problems(written):
 
 
 def test_killed_run_resumes_to_the_same_files(written, tmp_path):
-    """Killed while its workers work, with a line of the log cut short."""
+    """The run is killed while workers are active, and its log ends with a truncated line."""
     out = tmp_path / "data"
     arguments = ["--out", str(out), *SMALL, "--pairs", str(PAIRS), "--workers", "2"]
     process = subprocess.Popen([*PROGRAM, "people", *arguments], stderr=subprocess.PIPE, text=True)
@@ -112,7 +112,7 @@ def test_killed_run_resumes_to_the_same_files(written, tmp_path):
         time.sleep(0.02)
     with log.open("a") as file:
         file.write('{"scenario": 3, "pai')
-    result = people(out, *SMALL, "--pairs", PAIRS, "--workers", 2)
+    result = run_people(out, *SMALL, "--pairs", PAIRS, "--workers", 2)
     assert result.returncode == 0, result.stderr
     assert f"{SCENARIOS - lines} of {SCENARIOS} scenarios" in result.stdout
     assert content(out) == content(written)
@@ -150,28 +150,28 @@ def test_interrupt_stops_all_processes_with_a_hint(tmp_path):
     assert not list(out.rglob(".*.writing"))
 
 
-def test_run_of_other_releases_is_not_resumed_unless_it_is_complete(written, tmp_path):
+def test_incomplete_run_of_other_package_versions_is_not_resumed(written, tmp_path):
     out = tmp_path / "data"
     shutil.copytree(written, out)
     world = json.loads((out / "world.json").read_text())
     world["versions"]["numpy"] = "0.1"
     (out / "world.json").write_text(json.dumps(world))
-    assert people(out, *SMALL, "--pairs", PAIRS).returncode == 0
+    assert run_people(out, *SMALL, "--pairs", PAIRS).returncode == 0
     lines = (out / "scenarios.log").read_text().splitlines(keepends=True)
     (out / "scenarios.log").write_text("".join(lines[:-1]))
-    result = people(out, *SMALL, "--pairs", PAIRS)
+    result = run_people(out, *SMALL, "--pairs", PAIRS)
     assert result.returncode == 2
     assert "was begun by numpy 0.1 (now " in result.stderr
 
 
-def test_folder_of_other_options_is_refused_and_a_complete_one_stays(written):
+def test_folder_of_other_options_is_refused_and_complete_folder_is_not_changed(written):
     before = content(written)
-    result = people(written, *SMALL, "--pairs", PAIRS, "--seed", 3)
+    result = run_people(written, *SMALL, "--pairs", PAIRS, "--seed", 3)
     assert result.returncode == 2
     assert "was begun with seed 2 (now 3)" in result.stderr
-    result = people(written, *SMALL, "--pairs", PAIRS, "--labels", "auto")
+    result = run_people(written, *SMALL, "--pairs", PAIRS, "--labels", "auto")
     assert "labels 'exact' (now 'auto')" in result.stderr
-    result = people(written, *SMALL, "--pairs", PAIRS)
+    result = run_people(written, *SMALL, "--pairs", PAIRS)
     assert result.returncode == 0
     assert f"0 of {SCENARIOS} scenarios" in result.stdout
     assert content(written) == before
@@ -186,7 +186,7 @@ def test_folder_of_other_options_is_refused_and_a_complete_one_stays(written):
     ],
 )
 def test_bad_arguments_are_refused_in_one_line(tmp_path, arguments, message):
-    result = people(tmp_path / "data", "--pairs", 5, *arguments)
+    result = run_people(tmp_path / "data", "--pairs", 5, *arguments)
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
@@ -194,9 +194,11 @@ def test_bad_arguments_are_refused_in_one_line(tmp_path, arguments, message):
 
 
 def test_packed_clips_and_noisy_votes(written, tmp_path):
-    """The same scenarios, stored as the frames that a model sees, with other votes on the same pairs."""
+    """Packed clips have the content of the video files, and automatic labels differ from the truth of some pairs."""
     packed = ["--frames", "packed", "--packed-frames", 4, "--packed-size", "28x56"]
-    result = people(tmp_path, *SMALL, *packed, "--pairs", 12, "--labels", "auto", "--split", "train=1", "--workers", 1)
+    result = run_people(
+        tmp_path, *SMALL, *packed, "--pairs", 12, "--labels", "auto", "--split", "train=1", "--workers", 1
+    )
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["train.jsonl"]
     pairs = read_pairs(tmp_path / "train.jsonl")

@@ -15,13 +15,13 @@ CLIP = RenderableClip(
 )
 
 
-def test_mp4_holds_all_frames(tmp_path):
+def test_mp4_contains_all_frames(tmp_path):
     Mp4Writer(SIZE).write(tmp_path / "clip.mp4", CLIP)
     video = probe((tmp_path / "clip.mp4").read_bytes())
     assert (video.num_frames, video.width, video.height, video.fps) == (9, 84, 48, 16.0)
 
 
-def test_packed_clip_holds_evenly_spaced_frames_of_the_requested_size(tmp_path):
+def test_packed_clip_contains_evenly_spaced_frames_of_the_requested_size(tmp_path):
     PackedWriter(SIZE, PackedOptions(3, 28, 56)).write(tmp_path / "clip.safetensors", CLIP)
     clip = read_packed(tmp_path / "clip.safetensors")
     assert clip.frames_THWC.shape == (3, 28, 56, 3)
@@ -36,7 +36,7 @@ def test_packed_clip_of_a_named_sampling_has_its_frames(tmp_path):
         PackedWriter(SIZE, PackedOptions(sampling="none"))
 
 
-def test_files_appear_whole_under_their_name_only(tmp_path):
+def test_writing_leaves_only_the_named_file(tmp_path):
     write_bytes(tmp_path / "a.bin", b"data")
     write_png(tmp_path / "a.png", np.full((4, 5, 3), 7, np.uint8))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "a.png"]

@@ -30,7 +30,7 @@ def test_pairs_differ_clearly_and_a_quarter_is_tied(sampled_pairs):
     assert kinds.count((True, False)) + kinds.count((False, True)) > 0.3 * len(kinds)
 
 
-def test_every_corruption_decides_pairs(sampled_pairs):
+def test_every_corruption_is_the_deciding_one_of_some_pair(sampled_pairs):
     decided = [deciding_corruption(a, b) for a, b in sampled_pairs]
     assert {*CORRUPTION_KINDS, "nuisance"} == set(decided)
     assert deciding_corruption({}, {}) == "nuisance"

@@ -14,7 +14,7 @@ from reward_model.data.people.meshes.raster import rasterize
 from reward_model.data.people.scenes.scene import Actor, Expression, Pose
 
 
-def test_basis_is_a_head_on_shoulders():
+def test_basis_is_a_valid_mesh_of_head_and_upper_body():
     basis = load_basis()
     points = basis.points[: basis.count]
     assert basis.count < 7000
@@ -31,11 +31,11 @@ def test_basis_is_a_head_on_shoulders():
 def test_shape_moves_the_face_and_not_the_shoulders():
     basis, person = load_basis(), sample_person(1, "a")
     moved = np.linalg.norm(basis.neutral(person) - basis.neutral(sample_person(1, "b")), axis=1)
-    alone = np.linalg.norm(basis.neutral(person) - basis.neutral(replace(person, shape=(0.0,) * 64)), axis=1)
-    still = basis.points[: basis.count, 1] < 0.5
+    moved_by_shape = np.linalg.norm(basis.neutral(person) - basis.neutral(replace(person, shape=(0.0,) * 64)), axis=1)
+    below_face = basis.points[: basis.count, 1] < 0.5
     assert np.median(moved) > 1e-4
-    assert alone[: basis.count][basis.bones[:, 1] > 0.95].mean() > 1e-3
-    assert alone[: basis.count][still].max() < 1e-3
+    assert moved_by_shape[: basis.count][basis.bones[:, 1] > 0.95].mean() > 1e-3
+    assert moved_by_shape[: basis.count][below_face].max() < 1e-3
 
 
 @pytest.mark.parametrize("style", HAIR_STYLES)
@@ -55,12 +55,16 @@ def test_hair_covers_the_crown(style):
 def test_exchanged_face_keeps_the_head_and_takes_the_build():
     basis = load_basis()
     a, b, clothes = sample_person(1, "a"), replace(sample_person(1, "b"), weight=1.0), sample_clothes(1, "a")
-    own, other, both = build_figure(a, clothes, None), build_figure(b, clothes, None), build_figure(a, clothes, b)
+    figure_a, figure_b, combined = (
+        build_figure(a, clothes, None),
+        build_figure(b, clothes, None),
+        build_figure(a, clothes, b),
+    )
     head, trunk = basis.bones[:, 1] > 0.999, basis.bones.sum(1) < 1e-3
     count = basis.count
-    np.testing.assert_allclose(both.points[:count][head], own.points[:count][head], atol=5e-5)
-    shift = both.points[:count][trunk] - other.points[:count][trunk]
-    # the other's trunk under this head; cloth is equally thick in metres, not in head heights
+    np.testing.assert_allclose(combined.points[:count][head], figure_a.points[:count][head], atol=5e-5)
+    shift = combined.points[:count][trunk] - figure_b.points[:count][trunk]
+    # the trunk is that of b, up to a shift; the thickness of cloth is constant in metres, not in head heights
     assert np.ptp(shift, axis=0).max() < 5e-3
 
 

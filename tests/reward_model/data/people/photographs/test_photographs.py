@@ -19,7 +19,7 @@ def source():
     return PhotographedPeople(3, SIZE, 6, {"train": 0.6, "test": 0.4})
 
 
-def test_each_split_has_people_of_its_own(source):
+def test_splits_share_nobody(source):
     assert set(source.people["train"]) | set(source.people["test"]) == set(PEOPLE)
     assert not set(source.people["train"]) & set(source.people["test"])
     for split, people in source.people.items():
@@ -33,7 +33,7 @@ def test_each_split_has_people_of_its_own(source):
                 assert {shot.person for strip in strips for shot in strip.shots} <= set(people)
 
 
-def test_only_corruptions_that_stills_allow_occur(source):
+def test_only_corruptions_possible_with_still_photographs_occur(source):
     names = {name for index in range(60) for clip in source.scenario(index, "train").clips for name in clip.severities}
     assert names == {
         "wrong-person", "one-replaced", "missing", "duplicated", "drift", "switch", "face-damage", "resolution",
@@ -45,7 +45,7 @@ def test_splits_with_too_few_people_are_refused():
         PhotographedPeople(3, SIZE, 6, {"train": 0.8, "dev": 0.1, "test": 0.1})
 
 
-def test_scenario_renders_the_same_pixels_again(source):
+def test_rendering_a_scenario_twice_gives_the_same_pixels(source):
     for index in range(2):
         first, again = (source.scenario(index, "train") for _ in range(2))
         assert first.prompt == again.prompt

@@ -4,7 +4,7 @@ import sys
 from reward_model.data.people.rendering.factory import open_renderer
 
 
-def test_without_egl_auto_falls_back_with_a_warning_and_gl_is_refused(tmp_path):
+def test_without_egl_auto_warns_and_uses_numpy_and_gl_raises(tmp_path):
     code = """
 import warnings
 from reward_model.data.people.rendering.factory import open_renderer

@@ -1,4 +1,4 @@
-"""Mesa's LLVM and triton's in one process: the renderer and a model on torch work in either order."""
+"""The OpenGL renderer and a torch model in one process, in either order: Mesa and triton both bundle LLVM."""
 
 import subprocess
 import sys

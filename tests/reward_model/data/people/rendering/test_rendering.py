@@ -1,4 +1,4 @@
-"""Frames of both renderers."""
+"""Frames of the OpenGL and the numpy renderer."""
 
 import subprocess
 import sys
@@ -42,7 +42,7 @@ def test_gl_and_numpy_agree(gl_renderer, numpy_renderer, two_people):
     assert (difference.max(2) > 24).mean() < 0.002  # a few pixels at edges
 
 
-def test_later_actor_covers_earlier_one_whatever_their_sizes(gl_renderer, two_people):
+def test_later_actor_covers_earlier_actor(gl_renderer, two_people):
     ann, bob = (replace(actor, pose=Pose(size=0.4)) for actor in two_people.actors)
     alone = gl_renderer.render(replace(two_people, actors=(bob,)), 416, 240)
     over = gl_renderer.render(replace(two_people, actors=(ann, bob)), 416, 240)
@@ -81,7 +81,7 @@ def test_background_depends_on_seed_and_follows_the_camera(gl_renderer, kind):
     assert np.abs(first - render(1, Camera(dx=0.15, dy=0.1, zoom=1.2))).mean() > 0.3
 
 
-def test_people_look_different_and_clothes_change_no_face(gl_renderer):
+def test_faces_differ_between_people_and_do_not_depend_on_clothes(gl_renderer):
     def render_face(person, clothes):
         actor = Actor(person, clothes, Pose(size=0.7, y=0.5))
         frame = gl_renderer.render(Scene((actor,), Background("gradient", 1)), 128, 128)

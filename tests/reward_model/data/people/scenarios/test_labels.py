@@ -43,13 +43,13 @@ def test_exact_votes_follow_the_quality(sampled_pairs):
     assert exact_label({"drift": 0.5}, {"drift": 0.5}) == Preference.TIE
 
 
-def test_human_votes_err_a_little(sampled_pairs):
+def test_human_votes_agree_with_most_exact_labels(sampled_pairs):
     share = np.mean([agreement("human", a, b, 3, n) for n, (a, b) in enumerate(sampled_pairs)])
     assert 0.95 < share < 1.0
     assert agreement("human", {}, {"missing": 1.0}) == 1.0
 
 
-def test_automatic_labels_are_right_in_about_two_thirds(sampled_pairs):
+def test_automatic_labels_agree_with_about_two_thirds_of_exact_labels(sampled_pairs):
     assert 0.58 < np.mean([agreement("auto", a, b, 3, n) for n, (a, b) in enumerate(sampled_pairs)]) < 0.70
 
 

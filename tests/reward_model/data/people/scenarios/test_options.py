@@ -10,7 +10,7 @@ from reward_model.data.people.scenarios.options import (
 from reward_model.data.people.scenarios.scenario import ClipSize
 
 
-def test_shares_are_met():
+def test_assignment_meets_the_shares_and_extends_shorter_ones():
     order = assign_by_shares({"train": 0.8, "dev": 0.1, "test": 0.1}, 200)
     assert [order.count(name) for name in ("train", "dev", "test")] == [160, 20, 20]
     assert set(order[:7]) == {"train", "dev", "test"}
@@ -28,7 +28,7 @@ def test_shares_are_met():
         ({"clips_per_scenario": 2}, "three clips"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(options, message):
+def test_invalid_options_are_refused_with_the_reason(options, message):
     with pytest.raises(PeopleError, match=message):
         PeopleOptions(**{"pairs": 5, "seed": 0, **options})
 

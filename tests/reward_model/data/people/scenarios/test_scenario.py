@@ -23,7 +23,7 @@ def test_nobody_is_in_two_scenarios(scenarios):
     assert len(set(shapes)) == len(shapes)
 
 
-def test_casts_and_clips(scenarios):
+def test_casts_have_one_to_three_people_and_two_or_three_uncorrupted_clips(scenarios):
     counts = [len(scenario.portraits) for scenario in scenarios]
     assert {1, 2, 3} == set(counts)
     assert 0.45 < counts.count(2) / len(counts) < 0.75
@@ -33,7 +33,7 @@ def test_casts_and_clips(scenarios):
         assert len(originals) in (2, 3)
         assert any(len(clip.severities) for clip in scenario.clips)
         for clip in originals:
-            # nuisances alone: the people and their clothes are those of the references
+            # without corruption, people and clothes are those of the references
             assert [(part.person, part.clothes) for part in clip.parts] == [
                 (portrait.person, portrait.clothes) for portrait in scenario.portraits
             ]
@@ -43,7 +43,7 @@ def test_casts_and_clips(scenarios):
         assert len({clip.camera for clip in scenario.clips}) == 6
 
 
-def test_prompts_name_positions(scenarios):
+def test_prompts_name_positions_from_left_to_right(scenarios):
     for scenario in scenarios:
         assert ("on the left" in scenario.prompt) == (len(scenario.portraits) > 1)
         assert ("in the middle" in scenario.prompt) == (len(scenario.portraits) == 3)

@@ -35,7 +35,7 @@ def test_takeover_without_duration_is_a_cut():
     assert (cut.share(0.49), cut.share(0.5)) == (0.0, 1.0)
 
 
-def test_people_are_those_who_are_seen_at_any_time(part):
+def test_people_of_a_plan_are_those_shown_in_any_frame(part):
     bob = Takeover(sample_person(1, "bob"), 0.5, 0.5)
     never_shown = replace(part, person=sample_person(1, "cat"), shown=(-1.0, -1.0))
     assert plan_of(replace(part, takeover=bob), never_shown).people == {"ann", "bob"}
@@ -46,7 +46,7 @@ def test_scene_shows_the_parts_within_their_span(part):
     assert [plan.scene(frame)[1] for frame in (0, LAST_FRAME)] == [(0, 1), (0,)]
 
 
-def test_wholly_held_pose_keeps_orientation_and_expression_and_moves_about(part):
+def test_fully_held_pose_fixes_orientation_and_expression_but_not_position(part):
     held = HeldPose(Pose(yaw=12.0), Expression(smile=0.5), 1.0)
     first, last = (plan_of(replace(part, held=held)).scene(frame)[0].actors[0] for frame in (0, LAST_FRAME))
     assert first.pose.yaw == last.pose.yaw == pytest.approx(12.0)

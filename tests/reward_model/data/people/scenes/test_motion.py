@@ -12,13 +12,13 @@ def test_wave_is_smooth_and_stays_near_its_base(seed):
     wave = sample_wave(generator(seed), 3.0, 2.0, rate_hz=0.4)
     values = np.array([wave.at(t) for t in TIMES_S])
     assert np.abs(values - 3.0).max() <= 2.0
-    # no sine of it is faster than 0.4 x 1.6 Hz
+    # the fastest sine of the wave has 0.4 x 1.6 Hz
     assert np.abs(np.diff(values)).max() <= 2.0 * 2 * np.pi * 0.64 / 16
     assert values.std() > 0
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_face_is_turned_otherwise_than_in_the_reference(seed):
+def test_yaw_differs_from_that_of_the_reference(seed):
     motion = sample_person_motion(generator(seed), 0.3, 0.4, 2.0, not_yaw=12.0)
     assert abs(motion.yaw.base - 12.0) >= 14
     poses, expressions = zip(*((motion.pose(t), motion.expression(t)) for t in TIMES_S), strict=True)
@@ -38,7 +38,7 @@ def test_same_generator_gives_same_motion():
     assert first.pose(1.0) != other.pose(1.0)
 
 
-def test_moved_motion_is_shifted():
+def test_moved_to_shifts_the_motion_and_sets_its_size():
     motion = sample_person_motion(generator("a"), 0.3, 0.4, 2.0, 0.0)
     assert motion.moved_to(0.7, 0.3).pose(0.5).x == pytest.approx(motion.pose(0.5).x + 0.4)
     assert motion.moved_to(0.7, 0.3).pose(0.5).size == 0.3

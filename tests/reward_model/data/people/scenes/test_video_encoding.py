@@ -12,7 +12,7 @@ def test_same_frames_give_same_bytes(size):
     frames = np.random.default_rng(0).integers(0, 256, (4, *size, 3), dtype=np.uint8)
     first = encode_mp4(frames, 16.0, 23)
     for n in range(15):
-        # so that the encoder finds other content in the memory that it allocates
+        # fills freed memory, so that bytes which the encoder leaves uninitialized would differ
         junk = [np.full(100_000 + 4096 * n * k, n, np.uint8) for k in range(3)]
         assert encode_mp4(np.array(frames), 16.0, 23) == first
         del junk
