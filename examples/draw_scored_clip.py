@@ -1,7 +1,7 @@
 """Draw what `face-tracks` measured in two example clips: `python examples/draw_scored_clip.py [-o PNG]`.
 
 A row for each clip: the references, four frames with every person's face boxed, and each person's similarity to the
-reference over time. The picture of the README is written by this script. Needs the `serve`, `faces` and `dev` extras.
+reference over time. This script writes the image of the README. Needs the `serve`, `faces` and `dev` extras.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def decode(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
-def picture(name: str) -> np.ndarray:
+def read_image(name: str) -> np.ndarray:
     return np.asarray(Image.open(HERE / f"references/{name}.jpg").convert("RGB"))
 
 
@@ -60,7 +60,7 @@ def face_boxes(row: Row, frame_HWC: np.ndarray, similarities: Sequence[float | N
     faces = reader.read(frame_HWC)
     boxes: list[Any] = []
     for name, similarity in zip(row.references, similarities, strict=True):
-        reference, _ = reader.read_largest(picture(name))
+        reference, _ = reader.read_largest(read_image(name))
         if similarity is None or reference is None or not faces:
             boxes.append(None)
             continue
@@ -73,10 +73,10 @@ def draw_row(cells: Sequence[Any], row: Row, answer: Any) -> None:
     frames_THWC = decode(HERE / f"clips/{row.clip}.mp4")
     people = answer.details["people"]
     shown = np.linspace(0, len(answer.frame_indices) - 1, NUM_SHOWN).round().astype(int)
-    stacked = np.vstack([picture(name) for name in row.references])
+    stacked = np.vstack([read_image(name) for name in row.references])
     cells[0].imshow(stacked)
     for n, name in enumerate(row.references):
-        height, width = picture(name).shape[:2]
+        height, width = read_image(name).shape[:2]
         outline = Rectangle((4, n * height + 4), width - 8, height - 8, fill=False, color=COLORS[n], linewidth=3)
         cells[0].add_patch(outline)
         cells[0].text(16, (n + 1) * height - 24, name, color="white", backgroundcolor=COLORS[n], fontsize=9)

@@ -1,4 +1,4 @@
-"""The inference server."""
+"""The inference server: HTTP and gRPC transports around a batching scoring engine."""
 
 import sys
 from pathlib import Path

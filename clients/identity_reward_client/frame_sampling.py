@@ -42,7 +42,7 @@ class FrameSampling:
     # size of frames and of reference images; None: the model crops and aligns faces by itself
     frame_pixels: PixelRule | None = None
     reference_pixels: PixelRule | None = None
-    # frames per second that fps="compat" stands for; None: "compat" is refused
+    # frames per second of fps="compat"; None: "compat" is refused
     compat_fps: float | None = None
     # how reference files become RGB: "upright" applies the EXIF orientation and puts transparency on white;
     # "as-stored" ignores the orientation and a palette's transparency, as the released Identity-GRPO code does

@@ -71,7 +71,7 @@ class Video(Message):
     """A video: the bytes of a file, raw frames, images in order, or the `id` of a video that was scored before.
 
     `fps` (frames per second of the source) is required for frames and images, and overrides the rate that a file
-    states; "compat" stands for the `compat_fps` of the model's frame sampling.
+    states; "compat" means the `compat_fps` of the model's frame sampling.
     A sender that samples frames states their source: `num_source_frames` and `frame_indices`. The server decodes this
     message to a `reward_model.types.Video`.
     """

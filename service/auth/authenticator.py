@@ -68,7 +68,7 @@ class Authenticator:
         return any(token.name == name and token.scope == "admin" for token in self._tokens)
 
     def _find(self, digest: bytes) -> Token | None:
-        """The token of a digest. All are compared in constant time: the duration tells nothing about the file."""
+        """The token with this digest. Compares all in constant time: the duration reveals nothing about the file."""
         match = None
         for token in self._tokens:
             if hmac.compare_digest(token.sha256, digest):

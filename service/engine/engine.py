@@ -175,7 +175,7 @@ class ScoringEngine:
     async def stream_group(
         self, request: GroupRequest, call: Call | None = None
     ) -> AsyncIterator[Item | GroupResponse]:
-        """Yield each item as soon as it is there, in any order; then the whole response."""
+        """Yield each item as soon as it is scored, in any order; then the whole response."""
         items: asyncio.Queue[Item | None] = asyncio.Queue()
 
         def on_item(index: int, result: ItemResult) -> None:

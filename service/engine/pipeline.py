@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What all requests share. `probes` runs the work that is done before a request is admitted."""
+    """Runs requests on a model. `probes` executes the blocking work before admission, such as probing files."""
 
     limits: MediaSettings
     references: ReferenceStore
@@ -49,10 +49,10 @@ class Pipeline:
     ) -> list[ItemResult]:
         """One result per video, in the request's order. Raises errors of the references or of the whole request.
 
-        `on_item` is called in the caller's event loop with each result as soon as it is there.
+        `on_item` is called in the caller's event loop with each result as soon as it is final.
         """
         results = ResultCollector(resolved, model, self.results, on_item)
-        results.add_known()
+        results.add_available()
         if videos := results.pending():
             preparation = Preparation(model, resolved.request, self.limits, self.references, self.decoder, clock)
             try:
@@ -78,7 +78,7 @@ class Pipeline:
             return preparation.prepare(references, videos[index], results.video_id(index))
 
         def on_result(number: int, result: ItemResult) -> None:
-            with suppress(RuntimeError):  # the caller's loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # the caller's loop is closed: the result is not needed
                 loop.call_soon_threadsafe(results.add, indices[number], result)
 
         task = GroupTask(call, list(prices.values()), load_references, prepare)

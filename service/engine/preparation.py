@@ -20,7 +20,7 @@ from .timing import StageClock
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a request's media become on their way to the model. Its methods block, except `references`."""
+    """Measures, prices, decodes and preprocesses the media of one request. Its methods block, except `references`."""
 
     model: ServedModel
     request: RequestBase

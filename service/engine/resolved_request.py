@@ -41,7 +41,7 @@ class ResolvedRequest:
         return "compare" if isinstance(self.request, CompareRequest) else "score"
 
     def digest(self) -> str:
-        """Equal for requests that ask the same about the same content, theta and other options included.
+        """Equal for requests with the same verb, content and options.
 
         Media count by their ids. What was sent as a link counts by its text: its content may have changed in between.
         """

@@ -30,7 +30,7 @@ from .served_model import ServedModel
 
 @dataclass(frozen=True)
 class ScoredVideos:
-    """Results of a request's videos, in its order, and what its response says beside them."""
+    """Results of a request's videos, in its order, with the other fields of its response."""
 
     call: Call
     model: ServedModel

@@ -17,9 +17,9 @@ OnItem = Callable[[int, ItemResult], None]
 
 
 class ResultCollector:
-    """Distinct videos of a request by index, and the results that are there so far.
+    """Distinct videos of a request by index, with their results so far.
 
-    `on_item` is called once for every position at which a video stands in the request. For one event loop.
+    `on_item` is called once for every position of a video in the request. For one event loop.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class ResultCollector:
 
     @property
     def streams(self) -> bool:
-        """Whether somebody waits for single results."""
+        """Whether results are streamed one by one."""
         return self._on_item is not None
 
-    def add_known(self) -> None:
+    def add_available(self) -> None:
         """Add the errors of videos that could not be read, and cached results."""
         for index, video in enumerate(self._videos):
             if isinstance(video, RewardError):

@@ -40,7 +40,7 @@ class ServedModel:
 
     @cached_property
     def stamp(self) -> ModelStamp:
-        """What responses say about the model."""
+        """Name, version and fingerprint of the model in responses."""
         info = self.scorer.info
         return ModelStamp(
             name=info.name, version=info.version, fingerprint=info.fingerprint, domain=info.domain,

@@ -41,7 +41,7 @@ def by_token(authenticator: Authenticator, open_probes: bool) -> Authenticate:
 
 
 def anyone(path: str, metadata: Mapping[str, str]) -> None:
-    """Lets every caller in under its address."""
+    """Accepts every caller; its address is its name."""
     return None
 
 

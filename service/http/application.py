@@ -33,8 +33,8 @@ T = TypeVar("T")
 class HttpApplication:
     """Answers every HTTP request of the process and closes WebSockets.
 
-    The stages of a request: time limit, token, call fields, route, content type, admission, body, handler. Nothing
-    tells a caller without a token which paths exist, and a body is read only when everything before it is right.
+    The stages of a request: time limit, token, call fields, route, content type, admission, body, handler. A caller
+    without a token cannot find out which paths exist, and a body is read only when every check before it has passed.
     """
 
     def __init__(

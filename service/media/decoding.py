@@ -79,7 +79,7 @@ def measure_video(
 
 
 def decode_video(video: Video, sampling: FrameSampling, limits: MediaSettings, decoder: MediaDecoder) -> types.Video:
-    """The frames that `sampling` selects. What a header or a probe tells is checked before anything is decoded."""
+    """The frames that `sampling` selects. Limits that a header or a probe can check are checked before decoding."""
     fps = _sent_fps(video, sampling)
     if video.data is not None:
         with decoder.video(video.data, limits.max_frame_pixels) as file:

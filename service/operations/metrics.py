@@ -58,7 +58,7 @@ class Metrics:
             "identity_reward_job_items_total", "Items of jobs with a result", ["outcome"], registry=self.registry
         )
         for outcome in ("scored", "failed"):
-            self.job_items.labels(outcome)  # a rate needs its zero
+            self.job_items.labels(outcome)  # created at 0, so that `rate()` includes the first increment
         self.decode_seconds = stage("decode_seconds", "Probing or decoding one video, or decoding a reference set")
         self.preprocess_seconds = stage("preprocess_seconds", "Preparing one sample")
         self.queue_seconds = stage("queue_seconds", "Wait of a request in the queue and for its forward pass")

@@ -20,7 +20,7 @@ class ClientRates:
         self._per_s = per_s
         self._burst = burst
         self._clock = clock
-        # client -> (videos left, at which time)
+        # client -> (videos in the bucket, time of that level)
         self._buckets: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
 

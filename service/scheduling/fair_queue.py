@@ -1,8 +1,8 @@
 """Weighted fair queue over priority classes, and equal shares for the clients of a class.
 
 Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) on two levels. A member that was idle starts at the
-current virtual time: a rare caller is served next, and nobody accumulates credit. Every backlogged class gets its
-share, so none starves. Costs are tokens.
+current virtual time: a rare caller is served next, and idle clients accumulate no credit. Every backlogged class gets
+its share, so none starves. Costs are tokens.
 """
 
 from __future__ import annotations

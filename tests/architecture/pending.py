@@ -1,4 +1,4 @@
-"""What does not hold yet, by check, each with its reason. Nothing else may fail, and the lists only shrink."""
+"""Exceptions from the checks of the architecture, each with its reason. The lists only shrink."""
 
 PENDING: dict[str, dict[str, str]] = {
     "large folders": {
@@ -8,7 +8,7 @@ PENDING: dict[str, dict[str, str]] = {
 
 
 def check_pending(check: str, failing: list[str]) -> None:
-    """Fail for what is not listed, and for what is listed although it holds by now."""
+    """Fail for a violation that is not listed, and for a listed one that no longer exists."""
     listed = set(PENDING.get(check, {}))
     unexpected = sorted(set(failing) - listed)
     assert not unexpected, f"{check}: {unexpected}"

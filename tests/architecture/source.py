@@ -124,7 +124,7 @@ def modules() -> dict[str, Module]:
 
 
 def module_of(name: str) -> str | None:
-    """The module that a dotted name lies in: itself or its longest prefix that is a module; None for other people's."""
+    """The module of a dotted name: itself or its longest prefix that is a module; None for third-party names."""
     while name:
         if name in modules():
             return name

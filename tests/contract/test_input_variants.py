@@ -1,4 +1,4 @@
-"""Files as phones, editors and browsers write them score as their plain twins, or are refused by a plain message.
+"""Files as phones, editors and browsers write them score as their plain twins, or are refused with the reason.
 
 The same over HTTP, over gRPC, in process, and for the command with --local.
 """

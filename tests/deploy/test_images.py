@@ -1,4 +1,4 @@
-"""Dockerfile and Compose files: linted, and held against the tree, the package and the settings that they name."""
+"""Dockerfile and Compose files: linted, and compared with the tree, the package and the settings that they name."""
 
 import fnmatch
 import json

@@ -1,4 +1,4 @@
-"""Plain TCP connections to a server, for callers that keep to no client library's manners."""
+"""Plain TCP connections to a server, for callers that break rules which client libraries keep."""
 
 import socket
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What a running server counts."""
+"""Metrics of a running server."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Rewards of a training step from a service, requested while the caller goes on sampling.
+"""Rewards of a training step from a service, requested while the caller continues sampling.
 
 with RemoteReward.http("http://127.0.0.1:3000") as reward:
     for group in rollout(policy, prompts):   # each finished group is sent at once

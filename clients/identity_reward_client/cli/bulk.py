@@ -16,7 +16,7 @@ from .bulk_run import check_same_model, run_bulk, select_model
 from .manifest import BulkItem, read_manifest
 from .options import Details, Dtype, Local, Model, Target, Token, Url
 
-# nobody waits at the shell: a service that is away or busy for minutes costs no items
+# a batch run is not interactive: it waits for a service that is unavailable or busy for minutes
 _PATIENT = RetryPolicy(max_attempts=40, max_delay_s=30.0, deadline_s=300.0)
 
 

@@ -41,7 +41,7 @@ class BulkItem:
     """An item of a manifest."""
 
     id: str
-    # of the line without its id: tells another item under the same id
+    # hash of the line without its id; detects another item under the same id
     item_sha256: str
     line: ManifestLine
     folder: Path

@@ -66,7 +66,7 @@ Dtype = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")]
 Details = Annotated[bool, typer.Option("--details", help="Also show the explanation of each reward.")]
 
-# somebody waits at the shell: a service that is not there is reported within a second
+# interactive use: an unreachable service is reported within a second
 BRIEF = RetryPolicy(max_attempts=3, base_s=0.2, deadline_s=60.0)
 
 

@@ -1,6 +1,6 @@
-"""Groups of which some videos cannot be sent: each of those gets its error as its item, and the others are scored.
+"""Partial groups: a video that cannot be sent gets an error as its item, and the others are scored.
 
-So a training step keeps its other rewards if one rollout has diverged to NaN frames or a file is missing.
+A training step keeps its other rewards if one rollout has diverged to NaN frames or a file is missing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """PIL images as wire messages, with the pixels that the server decodes from the file that an image was opened from.
 
 A plain image is sent as pixels. One with an EXIF orientation, transparency or 16 bits per channel is sent as a lossless
-PNG file that keeps them, because what they become depends on the model (`FrameSampling.reference_files`).
+PNG file that keeps them, because their conversion to RGB depends on the model (`FrameSampling.reference_files`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Conversion of arrays and tensors to uint8 pixels, without torch and without needless copies.
 
 Input: uint8 or float, [T, H, W, 3] or [T, 3, H, W] (images without T), from numpy, torch (any device, bfloat16 too) or
-anything that numpy can read. The axis of size 3 tells the layout; if both axes have that size, `layout` must.
+anything that numpy can read. The layout is inferred from the axis of size 3; if both axes have that size, `layout` is
+required.
 Floats need their range (`Frames(video, fps=16, value_range=(0, 1))`): x becomes
 `rint((x - low) / (high - low) * 255)`, half to even, in float32. NaN, infinity and values outside the range are
 refused; an overshoot of up to a thousandth of the range, less than half a grey level, is clipped.
@@ -34,7 +35,7 @@ class Frames:
     array: Any
     # frames per second of the clip, or "compat"
     fps: Fps | None = None
-    # None: told from the shape
+    # None: inferred from the shape
     layout: Literal["THWC", "TCHW"] | None = None
     # (black, white), for a float array: (0, 1) or (-1, 1)
     value_range: tuple[float, float] | None = None
@@ -46,7 +47,7 @@ class ImageArray:
 
     # [H, W, 3] or [3, H, W], uint8 or float
     array: Any
-    # None: told from the shape
+    # None: inferred from the shape
     layout: Literal["HWC", "CHW"] | None = None
     # (black, white), for a float array: (0, 1) or (-1, 1)
     value_range: tuple[float, float] | None = None

@@ -97,14 +97,14 @@ class RewardServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ScoreGroup(self, request, context):
-        """Each video's item as soon as it is known, in any order; then the whole answer, all items in it again.
+        """Each video's item as soon as it is scored, in any order; then the whole response, with all items again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PutReferenceSet(self, request, context):
-        """The answered id, a hash of the pictures, stands for them in requests while the server keeps them.
+        """The id in the response, a hash of the images, replaces them in requests while the server keeps them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

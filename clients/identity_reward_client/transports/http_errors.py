@@ -28,7 +28,7 @@ _NOT_TLS = (
 
 
 class GatewayError(InvalidResponse):
-    """502, 503 or 504 from a gateway whose service is away. Retryable."""
+    """502, 503 or 504 from a gateway whose service is unavailable. Retryable."""
 
     retryable = True
 

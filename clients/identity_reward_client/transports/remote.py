@@ -1,4 +1,4 @@
-"""What the clients of a running service share: prepared inputs, recovery from a changed server, checked answers."""
+"""Base of the HTTP and gRPC clients: prepared inputs, recovery from a changed server, checked responses."""
 
 from __future__ import annotations
 

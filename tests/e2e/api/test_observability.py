@@ -1,4 +1,4 @@
-"""What operators see of a running server: spans at a collector, log lines of JSON."""
+"""Observability of a running server: spans at a collector, log lines in JSON."""
 
 import json
 import threading

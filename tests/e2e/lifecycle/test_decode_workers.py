@@ -1,4 +1,4 @@
-"""Decoding processes that are killed under a running server: each costs the file that it had, and nothing else."""
+"""Decoding processes that are killed under a running server: each fails only the file that it was decoding."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

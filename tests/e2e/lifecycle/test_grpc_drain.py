@@ -1,4 +1,4 @@
-"""gRPC when the server is told to stop: running streams finish, new calls are told to come back."""
+"""gRPC during a drain: running streams finish, and new calls get a retryable status."""
 
 import asyncio
 import signal
@@ -68,7 +68,7 @@ async def test_streams_finish_and_new_calls_are_unavailable_until_the_port_close
 
 
 async def test_calls_that_outlast_the_drain_get_a_retryable_status(serve_slow):
-    """Not cut off without an error: a caller can't tell that from a crash."""
+    """Not cut off without an error: a caller could not distinguish that from a crash."""
     server = serve_slow("--grpc-port", "0", max_batch_tokens=100, drain_timeout_s=0.5, result_cache_entries=0)
     server.wait_ready(lines=2)
     server.gate.close()

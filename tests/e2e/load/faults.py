@@ -38,7 +38,7 @@ def noise_clip(seed: int, frames: int = 6, size: int = 56) -> np.ndarray:
 class Crowd:
     """Callers that send full groups of large clips over and over, and ignore Retry-After.
 
-    A trainer that waits as it is told finds capacity all the same: some is kept for rollouts.
+    A trainer that obeys Retry-After still finds capacity: some is reserved for rollouts.
     """
 
     def __init__(self, url: str, callers: int = 6, pause_s: float = 0.05):

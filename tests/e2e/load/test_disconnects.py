@@ -1,4 +1,4 @@
-"""Clients that disconnect during an upload or a stream: what was held for them is freed, and the others go on."""
+"""Clients that disconnect during an upload or a stream: their capacity is released, others are unaffected."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Ten minutes of everything at once: answers stay right, and memory and file descriptors stay where they were."""
+"""Ten minutes of mixed traffic: answers stay right, and memory and file descriptors do not grow."""
 
 import asyncio
 import time

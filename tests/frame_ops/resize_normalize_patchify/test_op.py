@@ -1,4 +1,4 @@
-"""What callers use: the CPU path against the plain op, where it runs, and what it says of wrong arguments."""
+"""The public op: the CPU path against the plain op, the choice of the backend, and errors of wrong arguments."""
 
 import os
 import subprocess

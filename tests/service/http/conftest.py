@@ -36,7 +36,7 @@ def make_client(metrics):
 
 
 async def echo(request):
-    """Everything that a handler gets to know of a request."""
+    """All fields of a request that a handler receives."""
     return JSONResponse({"client": request.call.client, "request": repr(request)})
 
 

@@ -1,7 +1,7 @@
 """A gate in front of the slow model, which lies in a folder that the server process and its test share.
 
-While it is closed, the batch whose turn it is waits in `forward`, and later ones wait for it: a test sets a scene up,
-looks at it as long as it likes, and opens the gate.
+While it is closed, the current batch waits in `forward`, and later ones wait for it: a test arranges requests, checks
+the server's state without a time limit, and opens the gate.
 """
 
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ from identity_reward_client.proto.status import to_status
 
 
 class GrpcWire:
-    """`requests` holds the calls so far; `script` the next answers, in which None stands for the true one.
+    """`requests` holds the calls so far; `script` the next answers, in which None is the answer of the fake client.
 
     A scripted answer is an error of the API, a bare (status, text), or a list of events: bytes, or an error at the end.
     """

@@ -16,7 +16,7 @@ from identity_reward_client.wire.error_bodies import to_body
 
 
 class HttpWire:
-    """`requests` holds the requests so far; `script` the next responses, in which None stands for the true one."""
+    """`requests` holds the requests so far; `script` the next responses: None is that of the fake client."""
 
     def __init__(self) -> None:
         self.fake = FakeRewardClient()
