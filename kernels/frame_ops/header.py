@@ -1,6 +1,6 @@
 """The header of a launch: int64 words that describe every clip, written by `plan.py` and read by the kernel.
 
-It holds NUM_FIELDS words a clip, then for each clip the running total of programs up to its end.
+It holds NUM_FIELDS words per clip, then for each clip the running total of programs up to its end.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Scoring engine: what every transport calls. A request in, a response or a RewardError out.
 
-The life of a request, one module a stage: `validation`, `resolved_request` (media and their ids), `pipeline` (price,
+The life of a request, one module per stage: `validation`, `resolved_request` (media and their ids), `pipeline` (price,
 admit, schedule) with `preparation` (decoding and preprocessing), `responses`.
 """
 

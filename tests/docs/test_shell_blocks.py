@@ -84,5 +84,5 @@ def test_json_blocks_are_json(block):
     try:
         json.loads(block.text)
     except json.JSONDecodeError:
-        for line in block.text.splitlines():  # one value a line
+        for line in block.text.splitlines():  # one value per line
             json.loads(line)

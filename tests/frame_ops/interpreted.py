@@ -2,7 +2,7 @@
 
     TRITON_INTERPRET=1 FRAME_OPS_BACKEND=triton python -m tests.frame_ops.interpreted OUT PART PARTS
 
-The interpreter takes about 60 ms a program of little work, so most cases run in large tiles. Writes how each
+The interpreter takes about 60 ms per program of little work, so most cases run in large tiles. Writes how each
 case of every PARTS-th went; test_launch.py reads that.
 """
 

@@ -1,4 +1,4 @@
-"""The fused kernel: uint8 frames of any sizes and strides to normalised Qwen2.5-VL patches, one launch a batch.
+"""The fused kernel: uint8 frames of any sizes and strides to normalised Qwen2.5-VL patches, one launch per batch.
 
 A program computes one tile of OUT_X by OUT_Y output pixels, for the three channels of FRAMES frames: horizontal pass,
 rounding to uint8, vertical pass, normalisation, store in patch order. Both passes are matrix products with dense bands

@@ -34,7 +34,7 @@ FLOAT_VARIANT = Variant(Tile(out_x=32))
 
 
 # Registers per thread for clips with extreme scales, where a variant names no limit. Without it the compiler aims at
-# three blocks of 128 threads a multiprocessor (168 registers) and spills two of them.
+# three blocks of 128 threads per multiprocessor (168 registers) and spills two of them.
 CHUNKED_REGISTERS = 224
 
 

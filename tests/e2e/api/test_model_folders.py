@@ -55,7 +55,7 @@ def imported(tmp_path_factory):
 
 
 def test_an_imported_checkpoint_scores_the_same_served_and_local(serve, imported, tmp_path, reference_jpeg, clip_mp4):
-    """The file has 12 frames a second; compat scores it at the 10 of trainers' files, which changes the score."""
+    """The file has 12 frames per second; compat scores it at the 10 of trainers' files, which changes the score."""
     (tmp_path / "anna.jpg").write_bytes(reference_jpeg)
     (tmp_path / "clip.mp4").write_bytes(clip_mp4)
     server = serve("--model", str(imported), "--port", "0").wait_ready()

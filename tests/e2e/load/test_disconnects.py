@@ -109,7 +109,7 @@ def test_a_grpc_upload_of_a_killed_process_releases_its_capacity(slow_server):
 
 @pytest.mark.parametrize("how", ["cancels", "hangs up"])
 def test_a_stream_that_is_closed_early_cancels_its_videos(slow_server, how):
-    """Six videos, two a batch: a caller that leaves after the first two keeps the last two from being scored."""
+    """Six videos, two per batch: a caller that leaves after the first two keeps the last two from being scored."""
     gate, url = slow_server.gate, slow_server.url
     items, tokens = metric(url, "items_total"), metric(url, "batch_tokens_total")
     with grpc.insecure_channel(slow_server.grpc_target) as channel:

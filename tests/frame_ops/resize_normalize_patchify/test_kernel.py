@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("triton", reason="the kernel needs triton, which is for Linux")
 
 ROOT = Path(__file__).parents[3]
-# registers a thread: three blocks of 128 threads a multiprocessor for the usual clips, two where scales are extreme
+# registers per thread: three blocks of 128 threads per multiprocessor for the usual clips, two where scales are extreme
 MOST_REGISTERS, MOST_REGISTERS_CHUNKED = 168, 224
 # what every one of these GPUs lets a block have
 MOST_SHARED = 48 << 10
