@@ -1,6 +1,6 @@
 """Groups of settings, by the part of the server that reads them.
 
-A field is read from the environment variable that its group's prefix and its name in capitals make.
+The environment variable of a field is its group's prefix followed by its name in capitals.
 """
 
 from __future__ import annotations
