@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from .harness import ROOT
+from .support.harness import ROOT
 
 NAMES = (
     "resize_normalize_patchify",

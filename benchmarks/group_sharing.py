@@ -7,9 +7,9 @@ import torch
 
 from reward_model.qwen.runner.runner import Runner
 
-from . import harness
-from .peers import padded_batch
-from .workloads import W1_VIDEO, Maker, small_body
+from .support import harness
+from .support.peers import padded_batch
+from .support.workloads import W1_VIDEO, Maker, small_body
 
 
 def normed(model, hidden: list[torch.Tensor]) -> torch.Tensor:

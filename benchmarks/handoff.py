@@ -21,20 +21,12 @@ from identity_reward_client.wire import raw_body
 from reward_model.config import IDENTITY_GRPO
 from reward_model.decoding.decoders import decode_frames
 
-from . import harness
+from .support import harness
+from .support.clips import FPS, FRAMES, HEIGHT, WIDTH, synthetic_clip
 
-FRAMES, HEIGHT, WIDTH, FPS = 33, 240, 416, 10
 GROUP = 8
 # what quality 7.5 of the released trainer's exporter comes to
 CRF = "12"
-
-
-def clip(seed: int) -> np.ndarray:
-    """A moving picture with texture: harder to compress than a flat one, easier than noise."""
-    draw = np.random.default_rng(seed)
-    coarse = Image.fromarray(draw.integers(0, 256, (40, 60, 3), dtype=np.uint8))
-    wide = np.asarray(coarse.resize((WIDTH + FRAMES * 2, HEIGHT + FRAMES), Image.Resampling.BICUBIC))
-    return np.stack([wide[n : n + HEIGHT, 2 * n : 2 * n + WIDTH] for n in range(FRAMES)])
 
 
 def by_tensor(clips: list[np.ndarray]) -> list[np.ndarray]:
@@ -60,7 +52,7 @@ def by_file(clips: list[np.ndarray], folder: Path) -> list[np.ndarray]:
 
 
 def measure(_) -> list[harness.Row]:
-    clips = [clip(seed) for seed in range(GROUP)]
+    clips = [synthetic_clip(seed) for seed in range(GROUP)]
     expected = [frames[list(IDENTITY_GRPO.indices(FRAMES, FPS))] for frames in clips]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

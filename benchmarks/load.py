@@ -24,10 +24,10 @@ import numpy as np
 from reward_model.qwen.runner.config import RunnerConfig
 from reward_model.registry import load_scorer
 
-from . import harness
-from .load_client import Encoded, Outcome, closed_loop, encode, poisson
-from .load_workload import COLD, faces, groups, in_process, put_references, request, write_model
-from .service_process import ServiceProcess, service
+from .support import harness
+from .support.load_client import Encoded, Outcome, closed_loop, encode, poisson
+from .support.load_workload import COLD, faces, groups, in_process, put_references, request, write_model
+from .support.service_process import ServiceProcess, service
 
 GROUPS, ROUNDS = 6, 5
 SHARES = (0.5, 0.8, 0.95, 1.5, 3.0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from reward_model.qwen.runner.config import RunnerConfig
 from reward_model.qwen.runner.runner import Runner
 
-from . import harness
 from .group_sharing import normed
-from .peers import padded_batch
-from .workloads import W1_VIDEO, W2_VIDEO, Maker, small_body
+from .support import harness
+from .support.peers import padded_batch
+from .support.workloads import W1_VIDEO, W2_VIDEO, Maker, small_body
 
 
 def measure(_) -> list[harness.Row]:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .harness import ROOT
+from .support.harness import ROOT
 
 FOLDER, PAGE = ROOT / "docs/benchmarks", ROOT / "docs/explanation/benchmarks.md"
 HEAD = """# Benchmarks

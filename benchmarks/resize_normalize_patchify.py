@@ -19,8 +19,8 @@ from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import smart_resize
 from tests.support.anchors import use_torchvision
 
-from . import resize_normalize_patchify_gpu as gpu
-from .harness import Row, gate, in_turn, main, row
+from .gpu import patchify as gpu
+from .support.harness import Row, gate, in_turn, main, row
 
 MIN_PIXELS, MAX_PIXELS = 3136, 399_360
 CLIPS = ((33, 240, 416), (10, 480, 832))

@@ -32,11 +32,11 @@ from reward_model.training.preferences import teacher
 from reward_model.training.preferences.task import train
 from reward_model.training.vision_pretraining.task import pretrain_vision
 
-from . import harness
+from .support import harness
 
 RUNS = harness.ROOT / "runs/ablation"
 REPORT = harness.ROOT / "docs/benchmarks/reward_ablation.json"
-CONFIG = Path(__file__).with_suffix(".yaml")
+CONFIG = Path(__file__).with_name("support") / "reward_ablation.yaml"
 SEEDS = (0, 1, 2)
 ABOUT = (
     "Accuracy without ties of a small model on rendered people it never saw, the mean of three seeds, beside that of "

@@ -16,9 +16,9 @@ import numpy as np
 from trainer.rewards import RemoteReward
 from trainer.types import RolloutGroup, StepRewards
 
-from . import harness
-from .handoff import FPS, clip
-from .service_process import service
+from .support import harness
+from .support.clips import FPS, synthetic_clip
+from .support.service_process import service
 
 VIDEOS = 8
 ROUNDS = 5
@@ -29,7 +29,7 @@ def groups(number: int, seed: int) -> list[RolloutGroup]:
     images = [np.random.default_rng(person).integers(0, 256, (128, 128, 3), dtype=np.uint8) for person in (0, 1)]
     made = []
     for n in range(number):
-        first = clip(seed * number + n)
+        first = synthetic_clip(seed * number + n)
         made.append(RolloutGroup(str(n), images, [first ^ np.uint8(9 * v) for v in range(VIDEOS)], fps=FPS))
     return made
 

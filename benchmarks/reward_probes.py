@@ -24,7 +24,7 @@ from reward_model.training.data.media import read_references, read_video
 from reward_model.training.data.pairs import read_pair_file
 from reward_model.types import ReferenceSet, Sample, Video
 
-from . import harness
+from .support import harness
 
 GOAL = 0.95
 

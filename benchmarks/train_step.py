@@ -17,9 +17,9 @@ from reward_model.qwen.prompt import VIDEO_FIRST
 from reward_model.qwen.tiny import random_state
 from reward_model.training.models.packed import PackedRewards
 
-from . import harness
-from .peers import padded_rows
-from .workloads import IMAGE_PAD, SMALL_TEXT, SMALL_VISION, VIDEO_PAD, W1_VIDEO, Maker
+from .support import harness
+from .support.peers import padded_rows
+from .support.workloads import IMAGE_PAD, SMALL_TEXT, SMALL_VISION, VIDEO_PAD, W1_VIDEO, Maker
 
 PAIRS = 2
 

@@ -63,7 +63,7 @@ def test_folders_have_few_entries():
 
 def test_every_folder_of_code_is_a_package():
     roots = {ROOT / name for name in ("kernels", "clients")}
-    folders = {path.parent for path in SOURCE_FILES} - roots - {ROOT / "examples", ROOT / "benchmarks"}
+    folders = {path.parent for path in SOURCE_FILES} - roots - {ROOT / "examples"}
     assert not [relative(folder) for folder in folders if not (folder / "__init__.py").exists()]
 
 

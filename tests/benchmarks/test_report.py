@@ -2,10 +2,7 @@
 
 import json
 
-import pytest
-
 from benchmarks import report
-from benchmarks.harness import Row, row
 
 
 def test_the_page_is_current():
@@ -26,15 +23,3 @@ def test_missed_goals_and_unmeasured_rows_are_said_plainly(tmp_path):
     assert "Goals missed: slow (1.50, not 2)." in text
     assert "**Not measured** (no GPU): `absent`." in text
     assert "| fast | 1 ms | 3 ms | theirs | 3.00 |  | 2 |" in text
-
-
-def test_a_row_is_the_medians_and_the_ratio_is_better_when_larger():
-    done = row("x", "ms", "theirs", [0.1, 0.2, 0.3], [0.4, 0.4, 0.9], scale=1e3, goal=3.0, more_ms=7)
-    assert done == Row("x", "ms", "theirs", 200, 400, 2.0, 3.0, (2.0, 4.0), None, {"more_ms": 7})
-
-
-def test_a_gate_that_does_not_hold_ends_the_run():
-    from benchmarks.harness import gate
-
-    with pytest.raises(SystemExit, match="not measured: differs"):
-        gate(False, "differs")

@@ -21,7 +21,7 @@ MOST_SHARED = 48 << 10
 def table(tmp_path_factory):
     out = tmp_path_factory.mktemp("compile") / "resources.json"
     env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    command = [sys.executable, "-m", "benchmarks.kernel_resources", "--json", str(out)]
+    command = [sys.executable, "-m", "benchmarks.gpu.resources", "--json", str(out)]
     completed = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stdout + completed.stderr
     print("\n" + completed.stdout)

@@ -19,9 +19,9 @@ from reward_model.qwen.runner.config import RunnerConfig
 from reward_model.qwen.runner.rows import silu_times
 from reward_model.qwen.runner.runner import Runner
 
-from . import harness
-from .peers import padded_batch
-from .workloads import W1_VIDEO, W2_VIDEO, Maker, flops, full_body
+from ..support import harness
+from ..support.peers import padded_batch
+from ..support.workloads import W1_VIDEO, W2_VIDEO, Maker, flops, full_body
 
 SDPA = "transformers sdpa, padded"
 ROWS = {

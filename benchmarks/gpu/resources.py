@@ -1,6 +1,6 @@
 """What the kernel takes of a GPU, from the compiler alone: no GPU is needed.
 
-    python -m benchmarks.kernel_resources [--arch 80 90 100] [--json OUT]
+    python -m benchmarks.gpu.resources [--arch 80 90 100] [--json OUT]
 
 Compiles every variant of `resize_normalize_patchify` that the op can choose (semantics by their number of weight bytes,
 extreme scales or not, dtype) with the compiler inside Triton's wheel, and prints registers a thread, bytes of stack a

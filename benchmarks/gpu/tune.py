@@ -19,8 +19,8 @@ from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import smart_resize
 from frame_ops.taps import Semantics
 
-from .harness import Row, gate
-from .resize_normalize_patchify_gpu import (
+from ..support.harness import Row, gate
+from .patchify import (
     MAX_PIXELS,
     MIN_PIXELS,
     frames,

@@ -19,7 +19,7 @@ from frame_ops.resize_normalize_patchify.naive import MEAN, STD
 from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import smart_resize
 
-from .harness import Row, in_turn, row
+from ..support.harness import Row, in_turn, row
 
 MIN_PIXELS, MAX_PIXELS = 3136, 602_112
 # clips in the batch, frames, height, width
@@ -39,7 +39,7 @@ def rows(hugging_face: Callable, tune: bool) -> list[Row]:
     if not torch.cuda.is_available():
         names = [f"gpu {name_of(batch)} bf16 vs {peer}" for batch in BATCHES for peer in PEERS]
         return [Row(name, "us", name.split(" vs ")[1], why="no CUDA device") for name in names]
-    from .resize_normalize_patchify_tune import check_everything, sweep
+    from .tune import check_everything, sweep
 
     checks = check_everything()
     done = sweep() if tune else []

@@ -26,11 +26,11 @@ from reward_model.scorer import Scorer
 from reward_model.types import ReferenceSet as References
 from reward_model.types import Sample, Video
 
-from .handoff import FPS, clip
+from .clips import FPS, synthetic_clip
 from .load_client import Encoded, encode
 
 VIDEOS = 8
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 # nothing is found in a cache: groups of a first epoch
 COLD = {
     "result_cache_entries": 0,
@@ -55,7 +55,7 @@ def groups(count: int, seed: int = 0) -> list[Group]:
         draw = np.random.default_rng(seed * 1000 + number)
         coarse = draw.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
         images = [one.repeat(32, 0).repeat(32, 1) for one in coarse]
-        first = clip(seed * 1000 + number)
+        first = synthetic_clip(seed * 1000 + number)
         made.append(Group(images, [first ^ np.uint8(9 * v) for v in range(VIDEOS)]))
     return made
 

@@ -1,0 +1,1 @@
+"""Benchmarks of GPU code; `python -m benchmarks.gpu --json OUT` measures the runner."""
