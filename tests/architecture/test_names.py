@@ -3,7 +3,6 @@
 import ast
 from collections import defaultdict
 
-from tests.architecture.pending import check_pending
 from tests.architecture.source import modules
 
 # a wire message beside the type that it is decoded to; both docstrings say how they relate
@@ -26,7 +25,7 @@ def public_classes() -> dict[str, set[str]]:
 def test_public_classes_have_names_of_their_own():
     shared = {name: homes for name, homes in public_classes().items() if len(homes) > 1}
     unexpected = [name for name, homes in shared.items() if homes != WIRE_AND_DECODED.get(name)]
-    check_pending("shared class names", unexpected)
+    assert not unexpected
 
 
 def test_wire_messages_and_decoded_types_say_how_they_relate():
@@ -37,4 +36,4 @@ def test_wire_messages_and_decoded_types_say_how_they_relate():
             [other] = homes - {home}
             if other.rpartition(".")[2] not in (ast.get_docstring(node) or ""):
                 silent.append(f"{home}.{name}")
-    check_pending("classes that do not name their counterpart", silent)
+    assert not silent
