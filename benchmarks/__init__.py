@@ -1,1 +1,1 @@
-"""One file a benchmark, of an op or of the whole system; each is run as `python -m benchmarks.NAME --json OUT`."""
+"""Benchmarks of single operations and of the whole system; `python -m benchmarks.NAME --json OUT` runs one."""

@@ -1,4 +1,4 @@
-"""`make bench`: every CPU benchmark but the long ones, one process each; exits 1 if a gate fails."""
+"""Run the short CPU benchmarks, each in its own process (`make bench`); exits 1 if a correctness gate fails."""
 
 from __future__ import annotations
 

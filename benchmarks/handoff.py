@@ -1,8 +1,10 @@
-"""A finished rollout on its way to the reward: from [33, 240, 416, 3] in the trainer to four frames in the server.
+"""CPU time of moving a group of 8 rollouts from the trainer to the server: 33x240x416 frames in, four frames out.
 
-Ours: the client picks the model's frames, the raw group body is encoded and decoded. The peer is what the released
-trainer does: PIL images, an H.264 file of the quality that its export writes, and a decoder behind it. Processor
-seconds of one video; preprocessing and the model are left out of both.
+Ours: the client selects the frames that the model uses; the raw group body is encoded and decoded. The peer does what
+the released trainer does: PIL images, an H.264 file of the quality that it exports, and a video decoder. Neither
+includes preprocessing or the model.
+
+Gate: our frames arrive bit-equal; the peer's arrive in the right number and size.
 """
 
 from __future__ import annotations
@@ -25,11 +27,12 @@ from .support import harness
 from .support.clips import FPS, FRAMES, HEIGHT, WIDTH, synthetic_clip
 
 GROUP = 8
-# what quality 7.5 of the released trainer's exporter comes to
+# x264's equivalent of the quality 7.5 that the released trainer exports with
 CRF = "12"
 
 
 def by_tensor(clips: list[np.ndarray]) -> list[np.ndarray]:
+    """The frames that arrive through the raw group body."""
     videos = [to_video(frames, FPS, IDENTITY_GRPO) for frames in clips]
     body = raw_body.encode(GroupRequest(references="sha256:" + "0" * 64, videos=videos))
     received = raw_body.decode(body).videos
@@ -37,6 +40,7 @@ def by_tensor(clips: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def by_file(clips: list[np.ndarray], folder: Path) -> list[np.ndarray]:
+    """The frames that arrive through one MP4 file per clip in `folder`."""
     received = []
     for number, frames in enumerate(clips):
         images = [Image.fromarray(frame) for frame in frames]
@@ -56,8 +60,8 @@ def measure(_) -> list[harness.Row]:
     expected = [frames[list(IDENTITY_GRPO.indices(FRAMES, FPS))] for frames in clips]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        same = all(np.array_equal(a, b) for a, b in zip(by_tensor(clips), expected, strict=True))
-        harness.gate(same, "frames changed on the way")
+        is_equal = all(np.array_equal(a, b) for a, b in zip(by_tensor(clips), expected, strict=True))
+        harness.gate(is_equal, "frames changed on the way")
         lossy = by_file(clips, folder)
         harness.gate([f.shape for f in lossy] == [f.shape for f in expected], "the file path lost frames")
         error = float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(lossy, expected, strict=True)]))

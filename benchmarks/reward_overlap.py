@@ -1,8 +1,11 @@
-"""How much of the reward's time hides behind a rollout: `python -m benchmarks.reward_overlap [--rollout-s 1 4]`.
+"""Share of the scoring time that overlaps with the rollout: `python -m benchmarks.reward_overlap [--rollout-s 1 4]`.
 
-A service process with `tiny` on loopback. The rollout is a wait, as for a policy on its own device, in which groups of
-8 clips of 33x240x416 finish one after the other. Ours sends each as it finishes; the peer sends all of them when the
-rollout is over, as the released trainer does. Both through the same client, new clips each time.
+A service process with the model `tiny` runs on loopback. The rollout is simulated by waiting, as for a policy on its
+own device; groups of 8 clips of 33x240x416 finish one after another. Ours sends each group when it is finished. The
+peer sends all groups after the rollout, as the released trainer does. Both use the same client and new clips in every
+round.
+
+Gate: every video has a reward, and both ways give the same rewards to 1e-6.
 """
 
 from __future__ import annotations
@@ -25,16 +28,17 @@ ROUNDS = 5
 
 
 def groups(number: int, seed: int) -> list[RolloutGroup]:
-    """One coarse moving picture a group; its clips are shifted in colour."""
+    """`number` groups of synthetic clips; the clips of a group differ in colour only."""
     images = [np.random.default_rng(person).integers(0, 256, (128, 128, 3), dtype=np.uint8) for person in (0, 1)]
-    made = []
+    result = []
     for n in range(number):
         first = synthetic_clip(seed * number + n)
-        made.append(RolloutGroup(str(n), images, [first ^ np.uint8(9 * v) for v in range(VIDEOS)], fps=FPS))
-    return made
+        result.append(RolloutGroup(str(n), images, [first ^ np.uint8(9 * v) for v in range(VIDEOS)], fps=FPS))
+    return result
 
 
 def as_they_finish(reward: RemoteReward, step: list[RolloutGroup], rollout_s: float) -> StepRewards:
+    """Send each group when it finishes; the groups finish at equal intervals."""
     begin = time.monotonic()
     for n, group in enumerate(step, 1):
         time.sleep(max(begin + rollout_s * n / len(step) - time.monotonic(), 0))
@@ -43,45 +47,46 @@ def as_they_finish(reward: RemoteReward, step: list[RolloutGroup], rollout_s: fl
 
 
 def at_the_end(reward: RemoteReward, step: list[RolloutGroup], rollout_s: float) -> StepRewards:
+    """Send all groups after the rollout."""
     time.sleep(rollout_s)
     for group in step:
         reward.submit(group)
     return reward.collect()
 
 
-def measure(given: argparse.Namespace) -> list[harness.Row]:
+def measure(arguments: argparse.Namespace) -> list[harness.Row]:
     rows = []
-    with service("--model", "tiny") as served, RemoteReward.http(served.url, max_in_flight=given.groups) as reward:
-        step = groups(given.groups, 0)
+    with service("--model", "tiny") as served, RemoteReward.http(served.url, max_in_flight=arguments.groups) as reward:
+        step = groups(arguments.groups, 0)
         ours, peer = as_they_finish(reward, step, 0.0), at_the_end(reward, step, 0.0)
         harness.gate(bool(ours.valid_PG.all() and peer.valid_PG.all()), "rewards are missing")
-        worst = float(np.abs(ours.rewards_PG - peer.rewards_PG).max())
-        harness.gate(worst <= 1e-6, f"rewards depend on when they were asked for, by {worst:.2g}")
+        difference = float(np.abs(ours.rewards_PG - peer.rewards_PG).max())
+        harness.gate(difference <= 1e-6, f"rewards of the two ways differ by {difference:.2g}, over 1e-6")
         seed = 1
-        for rollout_s in given.rollout_s:
-            # rollout and what was waited for after it, and what was waited alone
+        for rollout_s in arguments.rollout_s:
+            # seconds of the whole step, and seconds of waiting after the rollout; ours and the peer's
             steps: tuple[list[float], list[float]] = ([], [])
             waits: tuple[list[float], list[float]] = ([], [])
             hidden = []
             for _ in range(ROUNDS):
-                for k, play in enumerate((as_they_finish, at_the_end)):
-                    step, seed = groups(given.groups, seed), seed + 1
+                for side, play in enumerate((as_they_finish, at_the_end)):
+                    step, seed = groups(arguments.groups, seed), seed + 1
                     begin = time.monotonic()
-                    overlap = play(reward, step, rollout_s)
-                    steps[k].append(time.monotonic() - begin)
-                    waits[k].append(overlap.waited_s)
+                    rewards = play(reward, step, rollout_s)
+                    steps[side].append(time.monotonic() - begin)
+                    waits[side].append(rewards.waited_s)
                     if play is as_they_finish:
-                        hidden.append(overlap.hidden_s / overlap.scoring_s)
-            name = f"rollout of {rollout_s:g} s, {given.groups} groups"
+                        hidden.append(rewards.hidden_s / rewards.scoring_s)
+            name = f"rollout of {rollout_s:g} s, {arguments.groups} groups"
             share = round(median(hidden), 3)
             rows.append(harness.row(f"{name}: waited", "s", "sent at the end", *waits, hidden_share=share))
             rows.append(harness.row(f"{name}: step", "s", "sent at the end", *steps))
-            print(f"{name}: {share:.0%} of the reward's time is hidden", flush=True)
+            print(f"{name}: {share:.0%} of the reward's time overlaps with the rollout", flush=True)
     return rows
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rollout-s", type=float, nargs="+", default=[1.0, 4.0], help="seconds of sampling a step")
-    parser.add_argument("--groups", type=int, default=8, help=f"of a step, {VIDEOS} clips each")
+    parser.add_argument("--rollout-s", type=float, nargs="+", default=[1.0, 4.0], help="seconds of sampling per step")
+    parser.add_argument("--groups", type=int, default=8, help=f"groups per step, {VIDEOS} clips each")
     harness.main("reward_overlap", measure, parser)

@@ -21,7 +21,7 @@ from reward_model.qwen.runner.runner import Runner
 
 from ..support import harness
 from ..support.peers import padded_batch
-from ..support.workloads import W1_VIDEO, W2_VIDEO, Maker, flops, full_body
+from ..support.workloads import W1_VIDEO, W2_VIDEO, SequenceFactory, flops, full_body
 
 SDPA = "transformers sdpa, padded"
 ROWS = {
@@ -111,7 +111,7 @@ def measure(arguments) -> list[harness.Row]:
     if not torch.cuda.is_available():
         return [harness.Row(name, "s", SDPA, goal=goal, why="no CUDA device") for name, goal in ROWS.items()]
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
-    model, make = full_body("cuda", torch.bfloat16), Maker("cuda", torch.bfloat16)
+    model, make = full_body("cuda", torch.bfloat16), SequenceFactory("cuda", torch.bfloat16)
     largest = differences(model, make)
     print("largest differences:", {k: float(f"{v:.3g}") for k, v in largest.items()}, flush=True)
     harness.gate(largest["ours vs transformers"] < 0.05 * max(1.0, largest["of"]) + 0.2, f"outputs differ: {largest}")

@@ -1,11 +1,11 @@
-"""What every benchmark says, and how: a gate, ours and the peer in turn, a table, a JSON file.
+"""The frame of every benchmark: correctness gate, alternating measurement, table, JSON file.
 
     {"benchmark": "NAME", "machine": {"cpu": "...", "gpu": null, "torch": "...", "triton": "..."}, "commit": "...",
      "rows": [{"name": "...", "unit": "ms", "ours": 1.0, "peer": 3.6, "peer_name": "...", "ratio": 3.6, "goal": 3.3,
                "spread": [3.4, 3.8]}]}
 
-`ratio` is better when larger; `spread` is its range over the rounds. A row that was not measured has `"ratio": null`
-and a `why`. Goals that are missed are printed, never asserted.
+A larger `ratio` is better; `spread` is its range over the rounds. A row that was not measured has `"ratio": null` and
+states the reason in `why`. Missed goals are printed, never asserted.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Row:
+    """One line of the table: our value, the peer's, and their ratio."""
+
     name: str
     unit: str
     peer_name: str
@@ -37,16 +39,22 @@ class Row:
     ratio: float | None = None
     goal: float | None = None
     spread: tuple[float, float] | None = None
-    # why there is no ratio, or what a reader must know to take it rightly
+    # why there is no ratio, or what limits its meaning
     why: str | None = None
-    # further numbers of this row, by name with their unit
+    # additional values; the name ends in the unit
     more: dict[str, Any] = field(default_factory=dict)
 
 
 def in_turn(
     ours: Callable[[], Any], peer: Callable[[], Any], rounds: int = 5, clock: Callable[[], float] = perf_counter
 ) -> tuple[list[float], list[float]]:
-    """Seconds of `ours` and of `peer`, a list each; one call of both first, so that nothing pays for being first."""
+    """Time two functions alternately.
+
+    Both are called once before the first round, so that no time contains a warm-up.
+
+    Returns:
+        The seconds of `ours` and those of `peer`, one value per round.
+    """
     ours(), peer()
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
@@ -60,14 +68,24 @@ def in_turn(
 def row(
     name: str, unit: str, peer_name: str, ours: list[float], peer: list[float], scale: float = 1.0, **more: Any
 ) -> Row:
-    """A row of times that were taken in turn (smaller is better), brought from seconds to `unit` by `scale`."""
+    """Build a row from the times that `in_turn` returns.
+
+    Args:
+        name: name of the row.
+        unit: unit of the printed values.
+        peer_name: short description of the peer.
+        ours: seconds per round; less is better.
+        peer: seconds per round of the peer.
+        scale: factor from seconds to `unit`.
+        more: `goal` and `why` of the row; anything else becomes an additional value.
+    """
     ratios = [p / o for o, p in zip(ours, peer, strict=True)]
     options = {key: more.pop(key) for key in ("goal", "why") if key in more}
-    middle = median(ours), median(peer)
+    medians = median(ours), median(peer)
     spread = round(min(ratios), 3), round(max(ratios), 3)
-    ratio = round(middle[1] / middle[0], 3)
-    ours_, peer_ = (float(f"{x * scale:.4g}") for x in middle)
-    return Row(name, unit, peer_name, ours_, peer_, ratio, spread=spread, more=more, **options)
+    ratio = round(medians[1] / medians[0], 3)
+    our_value, peer_value = (float(f"{seconds * scale:.4g}") for seconds in medians)
+    return Row(name, unit, peer_name, our_value, peer_value, ratio, spread=spread, more=more, **options)
 
 
 def machine() -> dict[str, str | None]:
@@ -75,7 +93,10 @@ def machine() -> dict[str, str | None]:
 
 
 def commit() -> str | None:
-    """The commit that was measured, with a plus sign where tracked files differ from it; None outside a checkout."""
+    """The measured commit, with a plus sign if tracked files differ from it.
+
+    Outside a checkout: the environment variable BENCHMARK_COMMIT, or None.
+    """
     try:
         git = ["git", "-C", str(ROOT)]
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
@@ -88,9 +109,15 @@ def commit() -> str | None:
 def main(
     benchmark: str, measure: Callable[[argparse.Namespace], list[Row]], parser: argparse.ArgumentParser | None = None
 ):
-    """Parses --json OUT and what `parser` adds, measures, prints the table, writes the file."""
+    """Run a benchmark as a command: parse the arguments, measure, print the table, write the file of `--json`.
+
+    Args:
+        benchmark: name of the benchmark in the JSON file.
+        measure: returns the rows for the parsed arguments.
+        parser: declares the options of this benchmark; `--json` is added to it.
+    """
     parser = parser or argparse.ArgumentParser()
-    parser.add_argument("--json", type=Path, metavar="OUT", help="where the numbers go")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="file to write the results to")
     arguments = parser.parse_args()
     rows = measure(arguments)
     print(table(rows), flush=True)
@@ -99,19 +126,19 @@ def main(
 
 
 def report(benchmark: str, rows: list[Row], note: str = "") -> dict[str, Any]:
-    """What is written, as JSON has it; `note` is what a reader must know to take all rows rightly."""
+    """The content of the JSON file; `note` is printed above the table of the page."""
     values = {"benchmark": benchmark, "machine": machine(), "commit": commit(), "rows": [_plain(row) for row in rows]}
     return values | ({"note": note} if note else {})
 
 
-def gate(holds: bool, what: str) -> None:
-    """A benchmark of something wrong is worth nothing: exits 1."""
-    if not holds:
-        sys.exit(f"not measured: {what}")
+def gate(is_correct: bool, error: str) -> None:
+    """Exit with status 1 unless the result is correct: the speed of a wrong result is not reported."""
+    if not is_correct:
+        sys.exit(f"not measured: {error}")
 
 
 def table(rows: list[Row]) -> str:
-    """Columns by name; a missed goal is said so."""
+    """The rows as aligned text; a missed goal is marked."""
     head = ("", "ours", "peer", "peer is", "ratio", "spread", "goal")
     lines = [head, *(_cells(row) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]

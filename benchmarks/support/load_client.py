@@ -1,4 +1,7 @@
-"""Requests that were encoded beforehand, over plain sockets: a generator that leaves the processors to the service."""
+"""A load generator over plain sockets.
+
+Requests are encoded before the measurement, so that sending takes little CPU time from the service.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Outcome:
-    # 0: no answer came (a connection that broke, or nothing within the client's own patience)
+    """The result of one request; times are in seconds."""
+
+    # HTTP status; 0 if the connection broke or the client timed out
     status: int
     started: float
     seconds: float
@@ -23,7 +28,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Encoded:
-    """One request's bytes after the request line's host; `kind` names its class in the results."""
+    """The bytes of one request; `kind` is its priority class, `items` its number of videos."""
 
     head: bytes
     body: bytes
@@ -44,18 +49,18 @@ def encode(path: str, content_type: str, body: bytes, items: int, priority: str 
 
 
 class Connections:
-    """Keep-alive connections to one port; as many as are busy at once."""
+    """Keep-alive connections to one port; a new one is opened when all are busy."""
 
-    def __init__(self, port: int, patience_s: float = 120.0):
+    def __init__(self, port: int, timeout_s: float = 120.0):
         self._port = port
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def send(self, request: Encoded) -> Outcome:
         started = time.monotonic()
         status, retry_after = 0, None
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._timeout_s):
                 status, retry_after = await self._exchange(request)
         except (OSError, EOFError, TimeoutError, ValueError):
             pass
@@ -82,7 +87,7 @@ class Connections:
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while self._idle:
             reader, writer = self._idle.pop()
-            if not reader.at_eof():  # the service closes what was idle for some seconds
+            if not reader.at_eof():  # the service closes idle connections
                 return reader, writer
             writer.close()
         return await asyncio.open_connection("127.0.0.1", self._port)
@@ -93,11 +98,11 @@ class Connections:
 
 
 async def closed_loop(port: int, requests: Sequence[Encoded], concurrency: int) -> list[Outcome]:
-    """Every request once, `concurrency` at a time."""
-    connections, waiting, outcomes = Connections(port), iter(requests), []
+    """Send every request once, at most `concurrency` at a time."""
+    connections, pending, outcomes = Connections(port), iter(requests), []
 
     async def work() -> None:
-        for request in waiting:
+        for request in pending:
             outcomes.append(await connections.send(request))
 
     await asyncio.gather(*(work() for _ in range(concurrency)))
@@ -106,13 +111,21 @@ async def closed_loop(port: int, requests: Sequence[Encoded], concurrency: int) 
 
 
 async def poisson(port: int, requests: Sequence[Encoded], rate: float, seconds: float, seed: int) -> list[Outcome]:
-    """Requests in turn, at exponential distances, `rate` a second, for `seconds`; nobody waits for anybody's answer."""
+    """Send requests with Poisson arrivals; no request waits for the response of another.
+
+    Args:
+        port: port of the service on loopback.
+        requests: sent in this order, again from the first after the last.
+        rate: mean number of requests per second.
+        seconds: length of the arrival period; the call returns after the last response.
+        seed: of the arrival times.
+    """
     connections = Connections(port)
     gaps = np.random.default_rng(seed).exponential(1 / rate, int(rate * seconds * 2) + 10)
-    times = np.cumsum(gaps)
+    arrivals_s = np.cumsum(gaps)
     begin, tasks = time.monotonic(), []
-    for number, at in enumerate(times[times < seconds]):
-        await asyncio.sleep(max(begin + at - time.monotonic(), 0))
+    for number, arrival_s in enumerate(arrivals_s[arrivals_s < seconds]):
+        await asyncio.sleep(max(begin + arrival_s - time.monotonic(), 0))
         tasks.append(asyncio.ensure_future(connections.send(requests[number % len(requests)])))
     outcomes = await asyncio.gather(*tasks)
     connections.close()

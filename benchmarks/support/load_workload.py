@@ -1,7 +1,7 @@
-"""What the load benchmark sends: groups of a GRPO step at the geometry of the runner's benchmark, encoded beforehand.
+"""Requests of the load benchmark: groups of a GRPO step.
 
-`tiny` weights behind the released model's frame sampling: two references of 1024x1024, 8 clips of 33x240x416 of which
-4 frames travel, 5,000 tokens a group. Every group has its own references and clips.
+A group has two reference images of 1024x1024 and 8 clips of 33x240x416, of which 4 frames are sent: 5,000 tokens. No
+two groups share references or clips. The model has the weights of `tiny` and the frame sampling of the released model.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from .load_client import Encoded, encode
 
 VIDEOS = 8
 EXAMPLES = Path(__file__).parents[2] / "examples"
-# nothing is found in a cache: groups of a first epoch
-COLD = {
+# settings under which no result, prefix or feature is reused
+NO_CACHES = {
     "result_cache_entries": 0,
     "prefix_cache_bytes": 0,
     "feature_cache_bytes": 0,
@@ -42,6 +42,8 @@ COLD = {
 
 @dataclass(frozen=True)
 class Group:
+    """One reference set and its clips."""
+
     references: list[np.ndarray]  # uint8 [1024, 1024, 3]
     clips: list[np.ndarray]  # uint8 [33, 240, 416, 3]
     sampling: FrameSampling = IDENTITY_GRPO
@@ -49,19 +51,19 @@ class Group:
 
 
 def groups(count: int, seed: int = 0) -> list[Group]:
-    """Clips of a group differ in colour alone: making them costs little, and no two are equal."""
-    made = []
+    """`count` groups of synthetic clips; the clips of a group differ in colour only, which is fast to generate."""
+    result = []
     for number in range(count):
-        draw = np.random.default_rng(seed * 1000 + number)
-        coarse = draw.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-        images = [one.repeat(32, 0).repeat(32, 1) for one in coarse]
+        rng = np.random.default_rng(seed * 1000 + number)
+        coarse = rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+        images = [image.repeat(32, 0).repeat(32, 1) for image in coarse]
         first = synthetic_clip(seed * 1000 + number)
-        made.append(Group(images, [first ^ np.uint8(9 * v) for v in range(VIDEOS)]))
-    return made
+        result.append(Group(images, [first ^ np.uint8(9 * v) for v in range(VIDEOS)]))
+    return result
 
 
-def faces() -> list[Group]:
-    """Two groups of two people's clips, for models of faces: those of the examples, decoded."""
+def face_groups() -> list[Group]:
+    """Two groups for face models: the example clips of two people, decoded."""
     images = [np.asarray(Image.open(EXAMPLES / f"references/{name}.jpg").convert("RGB")) for name in ("anna", "bea")]
     clips = []
     for name in ("two_people", "two_people_evening", "two_people_one_missing", "two_people_one_replaced"):
@@ -73,6 +75,7 @@ def faces() -> list[Group]:
 
 
 def write_model(folder: Path) -> Path:
+    """Write the checkpoint of the benchmark's model into `folder` and return the folder."""
     tokenizer = tiny.tiny_tokenizer()
     config = tiny.tiny_config(tokenizer)
     model = tiny.tiny_model(config)
@@ -86,20 +89,22 @@ def write_model(folder: Path) -> Path:
 
 
 def put_references(url: str, group: Group) -> str:
-    body = ReferenceSet(images=[to_image(picture) for picture in group.references])
-    answer = httpx.put(f"{url}/v1/reference-sets", content=body.model_dump_json(exclude_none=True), timeout=120)
-    answer.raise_for_status()
-    return answer.json()["id"]
+    """Upload the references of a group and return the id of the reference set."""
+    body = ReferenceSet(images=[to_image(image) for image in group.references])
+    response = httpx.put(f"{url}/v1/reference-sets", content=body.model_dump_json(exclude_none=True), timeout=120)
+    response.raise_for_status()
+    return response.json()["id"]
 
 
-def request(set_id: str, group: Group, **headers: str) -> Encoded:
+def encode_group(set_id: str, group: Group, **headers: str) -> Encoded:
+    """The encoded raw-body request of a group whose references are uploaded."""
     videos = [to_video(frames, group.fps, group.sampling) for frames in group.clips]
     body = raw_body.encode(GroupRequest(references=set_id, videos=videos))
     return encode("/v1/groups:raw", raw_body.CONTENT_TYPE, body, len(videos), **headers)
 
 
 def in_process(scorer: Scorer, group: Group) -> list[float]:
-    """The rewards of a group by the runner itself: preprocessing, one forward, postprocessing."""
+    """The rewards of a group without the service: preprocessing, one forward pass, postprocessing."""
     references = References(tuple(group.references))
     videos = []
     for frames in group.clips:

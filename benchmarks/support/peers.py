@@ -1,4 +1,4 @@
-"""The plain transformers path with the same weights: a right-padded batch, scaled_dot_product_attention."""
+"""The peer of the runner: transformers with the same weights, a right-padded batch and `sdpa` attention."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from reward_model.qwen.runner.sequence import TokenSequence
 
 @torch.inference_mode()
 def padded_batch(model, sequences: list[TokenSequence]) -> torch.Tensor:
-    """[sequences, hidden]: the hidden state at each reward token, after the final norm."""
+    """[sequences, hidden]: hidden states at the reward tokens after the final norm, without gradients."""
     return padded_rows(model, sequences)
 
 
 def padded_rows(model, sequences: list[TokenSequence]) -> torch.Tensor:
-    """The same with gradients where they are asked for."""
+    """[sequences, hidden]: as `padded_batch`, with gradients if they are enabled."""
     device, longest = model.device, max(map(len, sequences))
     ids = torch.zeros(len(sequences), longest, dtype=torch.long)
     mask = torch.zeros(len(sequences), longest, dtype=torch.long)
@@ -24,8 +24,8 @@ def padded_rows(model, sequences: list[TokenSequence]) -> torch.Tensor:
         mask[row, : len(sequence)] = 1
         positions[:, row, : len(sequence)] = torch.from_numpy(sequence.positions)
     media = {}
-    for kind, values, picture in (("image", "pixel_values", True), ("video", "pixel_values_videos", False)):
-        clips = [clip for s in sequences for clip in s.clips if (clip.key is not None) == picture]
+    for kind, values, is_image in (("image", "pixel_values", True), ("video", "pixel_values_videos", False)):
+        clips = [clip for s in sequences for clip in s.clips if (clip.key is not None) == is_image]
         media[values] = torch.cat([clip.patches for clip in clips]).to(device)
         media[f"{kind}_grid_thw"] = torch.tensor([clip.grid for clip in clips], device=device)
     hidden = model(
