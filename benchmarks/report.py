@@ -1,6 +1,6 @@
-"""Writes docs/explanation/benchmarks.md from docs/benchmarks/*.json: `python -m benchmarks.report`.
+"""Write docs/explanation/benchmarks.md from docs/benchmarks/*.json: `python -m benchmarks.report`.
 
-A test fails if the page is old.
+A test fails if the committed page differs from the generated one.
 """
 
 from __future__ import annotations
@@ -14,34 +14,39 @@ from .support.harness import ROOT
 FOLDER, PAGE = ROOT / "docs/benchmarks", ROOT / "docs/explanation/benchmarks.md"
 HEAD = """# Benchmarks
 
-For people who ask how fast it is: what was measured, against which peer, on which machine.
+For readers who compare speed: what was measured, against which peer, and on which machine.
 
-Generated from `docs/benchmarks/*.json` by `python -m benchmarks.report`. Each table is one process run of
-`python -m benchmarks.NAME --json docs/benchmarks/NAME.json`: a correctness gate first, then ours and the peer in turn.
-Times are medians; the ratio is the peer's over ours, so more is better, and its spread is over the rounds. `make bench`
-runs them all.
+`python -m benchmarks.report` generates this page from `docs/benchmarks/*.json`. Each table is one run of
+`python -m benchmarks.NAME --json docs/benchmarks/NAME.json`, where NAME is the heading. A run checks that the results
+are correct and stops if they are not. It times our implementation and the peer alternately.
+
+Times are medians over the rounds. A larger ratio is better: for times it is the peer's time divided by ours. The spread
+is the range of the ratio over the rounds, unless the text above a table says otherwise. `make bench` runs the short CPU
+benchmarks. The docstring of the module `benchmarks.NAME` describes the measurement, the peer and the check.
 """
 COLUMNS = ("", "ours", "peer", "peer is", "ratio", "spread", "goal")
 
 
 def page(folder: Path = FOLDER) -> str:
+    """The Markdown page of all reports in `folder`."""
     reports = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     return "\n".join([HEAD, *map(section, reports)])
 
 
 def section(report: dict[str, Any]) -> str:
+    """One benchmark: machine, note, table of measured rows, missed goals, rows that were not measured."""
     rows = report["rows"]
     measured = [row for row in rows if row["ratio"] is not None]
     missing = [row for row in rows if row["ratio"] is None]
-    lines = [f"## {report['benchmark']}", "", where(report), ""]
+    lines = [f"## {report['benchmark']}", "", machine_and_commit(report), ""]
     if report.get("note"):
         lines += [report["note"], ""]
     if measured:
         lines += [_line(COLUMNS), _line(("---",) * len(COLUMNS)), *(_line(cells(row)) for row in measured), ""]
     missed = [row for row in measured if row.get("goal") and row["ratio"] < row["goal"]]
     if missed:
-        said = "; ".join(f"{row['name']} ({row['ratio']:.2f}, not {row['goal']:g})" for row in missed)
-        lines += [f"Goals missed: {said}.", ""]
+        goals = "; ".join(f"{row['name']} ({row['ratio']:.2f}, not {row['goal']:g})" for row in missed)
+        lines += [f"Goals missed: {goals}.", ""]
     if missing:
         for why in dict.fromkeys(row["why"] for row in missing):
             names = [row["name"] for row in missing if row["why"] == why]
@@ -49,17 +54,19 @@ def section(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def where(report: dict[str, Any]) -> str:
-    """The machine and the commit in a sentence; a plus sign after a commit says that the tree had changes."""
-    about = report["machine"]
-    parts = [about["cpu"], about["gpu"] or "no GPU"]
-    parts += [f"{name} {about[name]}" for name in ("torch", "triton") if about.get(name)]
+def machine_and_commit(report: dict[str, Any]) -> str:
+    """A sentence with the machine and the measured commit; "with changes" if tracked files differed from it."""
+    machine = report["machine"]
+    parts = [machine["cpu"], machine["gpu"] or "no GPU"]
+    parts += [f"{name} {machine[name]}" for name in ("torch", "triton") if machine.get(name)]
     commit = report["commit"]
-    of = f"commit {commit[:10]}" + (" with changes" if commit.endswith("+") else "") if commit else "commit unknown"
-    return f"{', '.join(parts)}; {of}."
+    changes = " with changes" if (commit or "").endswith("+") else ""
+    version = f"commit {commit[:10]}{changes}" if commit else "commit unknown"
+    return f"{', '.join(parts)}; {version}."
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """The cells of one measured row."""
     spread, goal = row.get("spread"), row.get("goal")
     note = f" ({row['why']})" if row.get("why") else ""
     return (

@@ -1,9 +1,12 @@
-"""Frames to patches: ours against the Hugging Face processor on the CPU and, on a GPU, against it and torch.compile.
+"""Time of converting frames to patches: `resize_normalize_patchify` against the Hugging Face video processor.
 
     python -m benchmarks.resize_normalize_patchify --json OUT [--only cpu|gpu] [--gpu-tune]
 
-CPU rows: one thread for both, CPU time, `u8`, at most 399,360 pixels a frame; the processor gives float32 whatever one
-wants, so a bfloat16 row's peer is the same. GPU rows: see resize_normalize_patchify_gpu.py.
+CPU rows: CPU time of one thread, semantics `u8`, at most 399,360 pixels per frame. The processor always returns
+float32, so the bfloat16 rows have the same peer. GPU rows also compare with torch.compile; see
+`benchmarks/gpu/patchify.py`.
+
+Gate: the patches are bit-equal to the processor's, converted to the dtype of the row.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ GOALS = {torch.float32: 2.2, torch.bfloat16: 3.0}
 
 
 def hugging_face(**options):
-    """Qwen2-VL's video processor of transformers on torchvision: what Qwen2.5-VL is fed by."""
+    """The video processor of Qwen2-VL and Qwen2.5-VL in transformers, on torchvision."""
     use_torchvision()
     from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 
@@ -36,6 +39,7 @@ def hugging_face(**options):
 
 
 def cpu_rows() -> list[Row]:
+    """One row per clip shape and dtype."""
     torch.set_num_threads(1)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     processor = hugging_face(size={"shortest_edge": MIN_PIXELS, "longest_edge": MAX_PIXELS})
@@ -51,8 +55,8 @@ def cpu_rows() -> list[Row]:
             def peer(frames=frames):
                 return processor(videos=[frames], return_tensors="pt")["pixel_values_videos"]
 
-            short = "fp32" if dtype == torch.float32 else "bf16"
-            name = f"cpu {'x'.join(map(str, shape))} {short}"
+            dtype_name = "fp32" if dtype == torch.float32 else "bf16"
+            name = f"cpu {'x'.join(map(str, shape))} {dtype_name}"
             gate(torch.equal(ours(), peer().to(dtype)), f"{name}: patches differ from the Hugging Face processor's")
             times = in_turn(ours, peer, rounds=7, clock=process_time)
             rows.append(row(name, "ms", "Hugging Face, CPU", *times, scale=1e3, goal=goal))
@@ -67,7 +71,5 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", choices=("cpu", "gpu"))
-    parser.add_argument(
-        "--gpu-tune", action="store_true", help="time the kernel's variants first, and keep their times"
-    )
+    parser.add_argument("--gpu-tune", action="store_true", help="first time all variants of the kernel and report them")
     main("resize_normalize_patchify", measure, parser)

@@ -1,11 +1,16 @@
-"""Table 2 of Identity-GRPO (arXiv 2510.14256) at a small scale: which labels are learned from, and in what order.
+"""Ablation of label sources and samplers: Table 2 of Identity-GRPO (arXiv 2510.14256) at a small scale.
 
-Rendered people; clean labels are three annotators with little noise, automatic ones a stand-in for a vision-language
-model's. Every run starts from one small model, as the paper's start from Qwen2.5-VL: on other rendered people it was
-told whose head is whose and how clips fail, and no preference. A run trains its language model, always for the same
-number of steps. A row is the mean accuracy without ties of several seeds on pairs of other people; its spread is a 95 %
-interval over casts and seeds, and the peer's column is the paper's accuracy. `make ablation` takes an hour or two on
-two cores, goes on where it was stopped, and writes its file row by row.
+The data are clips of rendered people. Clean labels simulate three annotators with little noise; automatic labels
+simulate a vision-language model. Every run starts from the same small model, as the paper's runs start from Qwen2.5-VL.
+That model was trained on other rendered people to match faces and to detect corruptions, without preferences. A run
+trains the language model only; all runs have the same number of steps.
+
+A row is the accuracy without ties on pairs of people outside the training set, averaged over the seeds. Its spread is a
+95 % interval over casts and seeds; the peer is the accuracy in the paper.
+
+Gate: every pair has a finite reward.
+
+`make ablation` takes one to two hours on two cores, resumes where it was stopped, and rewrites its file after each row.
 """
 
 from __future__ import annotations
@@ -38,20 +43,23 @@ RUNS = harness.ROOT / "runs/ablation"
 REPORT = harness.ROOT / "docs/benchmarks/reward_ablation.json"
 CONFIG = Path(__file__).with_name("support") / "reward_ablation.yaml"
 SEEDS = (0, 1, 2)
-ABOUT = (
-    "Accuracy without ties of a small model on rendered people it never saw, the mean of three seeds, beside that of "
-    "the paper's on its own test set; the ratio is ours over theirs, the spread a 95 % interval over casts and seeds."
+NOTE = (
+    "Accuracy without ties of a small model on rendered people outside its training set, the mean of three seeds. The "
+    "peer is the accuracy of the paper's model on its own test set; the ratio is ours divided by the paper's, and the "
+    "spread is a 95 % interval over casts and seeds."
 )
-# casts of each data set
+# data set -> kind of its labels, seed, number of casts
 CASTS: dict[str, tuple[LabelKind, int, int]] = {
     "clean": ("human", 101, 150), "auto": ("auto", 102, 300), "start": ("exact", 104, 600)
 }  # fmt: skip
 TEST_SEED, TEST_CASTS = 103, 120
-WHY = "not run yet"
+NOT_RUN = "not run yet"
 
 
 @dataclass(frozen=True)
 class Setting:
+    """A row of the table: data sources, sampler, and the accuracy in the paper."""
+
     name: str
     clean: bool
     auto: str | None  # None, "raw" or "filtered"
@@ -71,7 +79,7 @@ SETTINGS = (
 
 
 def people(name: str, labels: LabelKind, seed: int, casts: int) -> Path:
-    """The JSONL of a data set, made where it isn't there."""
+    """Path of the JSONL of a data set, which is generated if it does not exist."""
     split = "test" if name == "test" else "train"
     options = PeopleOptions(6 * casts, seed, labels, {split: 1.0}, PackedOptions())
     with progress(f"people: {name}", options.num_scenarios) as steps:
@@ -79,61 +87,66 @@ def people(name: str, labels: LabelKind, seed: int, casts: int) -> Path:
     return RUNS / name / f"{split}.jsonl"
 
 
-def start(jsonl: Path) -> Path:
-    """The model that every run starts from."""
-    given = [f"data.clean={jsonl}"]
-    heads = ["model.backbone=small", "epochs=12"]
-    tower = pretrain_vision(read_config("compact-heads", [*given, *heads]), RUNS / "heads", resume=True)  # type: ignore[arg-type]
-    taught = "{attention: 1.0, matching: 1.0, failures: 4.0, preferences: 0}"
-    shown = [f"model.init={tower}", f"supervision={taught}", "data.foreign_references=2", "steps=600"]
-    return train(read_config(str(CONFIG), [*given, *shown]), RUNS / "start-model", resume=True)  # type: ignore[arg-type]
+def train_initial_model(jsonl: Path) -> Path:
+    """Train the model that every run starts from: first the vision tower, then matching and corruptions."""
+    data = [f"data.clean={jsonl}"]
+    tower_options = ["model.backbone=small", "epochs=12"]
+    tower = pretrain_vision(read_config("compact-heads", [*data, *tower_options]), RUNS / "heads", resume=True)  # type: ignore[arg-type]
+    supervision = "{attention: 1.0, matching: 1.0, failures: 4.0, preferences: 0}"
+    options = [f"model.init={tower}", f"supervision={supervision}", "data.foreign_references=2", "steps=600"]
+    return train(read_config(str(CONFIG), [*data, *options]), RUNS / "start-model", resume=True)  # type: ignore[arg-type]
 
 
 class Accuracies:
-    """Of rows on one test set, with intervals over casts and seeds. S seeds, N pairs."""
+    """Accuracies on one test set, with intervals over casts and seeds.
+
+    Suffixes of shapes: S seeds, N pairs, D decided pairs, C casts, R resamples of the bootstrap.
+    """
 
     def __init__(self, labels_N: np.ndarray, clusters_N: list[str]):
         self.decided_N, self.bootstrap = labels_N != 0, Bootstrap(clusters_N)
 
     def interval(self, values_SN: np.ndarray) -> Interval:
-        """Of decided pairs: casts are resampled, and seeds, which two rows have in common."""
+        """Mean over decided pairs with a 95 % interval; all rows use the same resamples of casts and seeds."""
         values_SD = np.asarray(values_SN, np.float64)[:, self.decided_N]
         counts_RC, index_D = self.bootstrap.counts_RC, self.bootstrap.index_N[self.decided_N]
         size_C = np.bincount(index_D, minlength=counts_RC.shape[1])
         sum_SC = np.stack([np.bincount(index_D, values_D, len(size_C)) for values_D in values_SD])
         means_RS = counts_RC @ sum_SC.T / (counts_RC @ size_C)[:, None]
-        drawn_RS = generator(0, "seeds").integers(len(values_SD), size=means_RS.shape)
-        low, high = np.quantile(np.take_along_axis(means_RS, drawn_RS, 1).mean(1), [0.025, 0.975])
+        seeds_RS = generator(0, "seeds").integers(len(values_SD), size=means_RS.shape)
+        low, high = np.quantile(np.take_along_axis(means_RS, seeds_RS, 1).mean(1), [0.025, 0.975])
         return Interval(float(values_SD.mean()), float(low), float(high), values_SD.shape[1])
 
-    def compare(self, one_SN: np.ndarray, other_SN: np.ndarray) -> int:
-        """1: one's mean is higher, and the interval of the difference excludes 0; -1: lower; 0: not told apart."""
-        gain = self.interval(one_SN.astype(float) - other_SN)
-        return int(gain.low > 0) - int(gain.high < 0)
+    def compare(self, first_SN: np.ndarray, second_SN: np.ndarray) -> int:
+        """The sign of the difference of two rows, 0 if the 95 % interval of the difference contains 0."""
+        difference = self.interval(first_SN.astype(float) - second_SN)
+        return int(difference.low > 0) - int(difference.high < 0)
 
-    def order(self, rights: dict[str, np.ndarray], papers: dict[str, float]) -> str:
-        """How the order of the rows that are known agrees with the paper's, in words."""
-        ranked = sorted(rights, key=lambda name: papers[name], reverse=True)
-        comparisons = {(a, b): self.compare(rights[a], rights[b]) for a, b in combinations(ranked, 2)}
+    def describe_order(self, correct: dict[str, np.ndarray], papers: dict[str, float]) -> str:
+        """A sentence on how the order of the measured rows agrees with the order in the paper."""
+        ranked = sorted(correct, key=lambda name: papers[name], reverse=True)
+        comparisons = {(a, b): self.compare(correct[a], correct[b]) for a, b in combinations(ranked, 2)}
         against = [f"{b} over {a}" for (a, b), sign in comparisons.items() if sign < 0]
-        counts = [sum(sign == of for sign in comparisons.values()) for of in (1, 0, -1)]
-        text = (
-            f"Of {len(comparisons)} pairs of rows {counts[0]} come in the paper's order, {counts[1]} aren't told apart"
+        counts = [sum(sign == value for sign in comparisons.values()) for value in (1, 0, -1)]
+        return (
+            f"Of {len(comparisons)} pairs of rows, {counts[0]} are in the paper's order, {counts[1]} do not differ "
+            f"significantly, and {counts[2]} are in the opposite order{': ' * bool(against)}{'; '.join(against)}."
         )
-        return f"{text}, {counts[2]} come the other way round{': ' * bool(against)}{'; '.join(against)}."
 
 
 class Ablation:
+    """Data sets, trained models and predictions of the ablation, all under `runs/ablation`."""
+
     def __init__(self):
-        self.files = {name: people(name, *told) for name, told in CASTS.items()}
+        self.files = {name: people(name, *options) for name, options in CASTS.items()}
         self.test = read_pair_file(people("test", "exact", TEST_SEED, TEST_CASTS))
-        self.start = start(self.files["start"])
+        self.initial_model = train_initial_model(self.files["start"])
         self.labels_N = signs_of(self.test.pairs)
         self.accuracies = Accuracies(self.labels_N, [pair.cluster for pair in self.test.pairs])
-        self.kept: dict[int, float] = {}
+        self.kept_shares: dict[int, float] = {}  # by seed
 
-    def right(self, setting: Setting, seed: int) -> np.ndarray:
-        """bool [N] of the test's pairs: whether the trained model has the sign of a decided label."""
+    def correct(self, setting: Setting, seed: int) -> np.ndarray:
+        """bool [N]: whether the reward difference of the trained model has the sign of the label."""
         scorer = load_scorer(str(self.model(setting, seed)))
         differences_N = differences_of(predict(scorer, self.test.path, self.test.pairs, RUNS / "predictions.jsonl"))
         harness.gate(
@@ -143,7 +156,8 @@ class Ablation:
         return np.sign(differences_N) == self.labels_N
 
     def model(self, setting: Setting, seed: int) -> Path:
-        settings = [f"model.init={self.start}", f"seed={seed}", f"data.sampler={setting.sampler}"]
+        """The trained model of a row and a seed."""
+        settings = [f"model.init={self.initial_model}", f"seed={seed}", f"data.sampler={setting.sampler}"]
         if setting.clean:
             settings.append(f"data.clean={self.files['clean']}")
         if setting.auto is not None:
@@ -153,43 +167,49 @@ class Ablation:
         return train(read_config(str(CONFIG), settings), out, resume=True)  # type: ignore[arg-type]
 
     def filtered(self, seed: int) -> Path:
-        """What the clean model of this seed agrees with."""
+        """The automatic pairs whose labels agree with the model trained on clean labels with this seed."""
         pool = read_pair_file(self.files["auto"])
         path = RUNS / "auto" / f"filtered-{seed}.jsonl"
         scorer = load_scorer(str(self.model(SETTINGS[0], seed)))
         predictions = predict(scorer, pool.path, pool.pairs, RUNS / "predictions.jsonl")
         kept, report = teacher.filter_pairs(pool.pairs, predictions)
-        self.kept[seed] = report.kept_share
+        self.kept_shares[seed] = report.kept_share
         write_pairs(path, kept)
         return path
 
-    def row(self, setting: Setting, rights: dict[str, np.ndarray]) -> harness.Row:
-        """`rights`: bool [S, N] of the rows that are known; from which of them this one can't be told apart is said."""
-        right_SN = rights[setting.name]
-        interval = self.accuracies.interval(right_SN)
-        more = {"seeds": [round(float(right_N[self.labels_N != 0].mean()), 4) for right_N in right_SN]}
+    def row(self, setting: Setting, correct: dict[str, np.ndarray]) -> harness.Row:
+        """The row of a setting; it names the rows from which it does not differ significantly.
+
+        Args:
+            setting: the row.
+            correct: row name -> bool [S, N], for the rows measured so far.
+        """
+        correct_SN = correct[setting.name]
+        interval = self.accuracies.interval(correct_SN)
+        more = {"seeds": [round(float(correct_N[self.labels_N != 0].mean()), 4) for correct_N in correct_SN]}
         if setting.auto == "filtered":
-            more["kept_shares"] = [round(self.kept[seed], 4) for seed in SEEDS]
-        others = [name for name in rights if name != setting.name]
-        alike = [name for name in others if self.accuracies.compare(right_SN, rights[name]) == 0]
+            more["kept_shares"] = [round(self.kept_shares[seed], 4) for seed in SEEDS]
+        others = [name for name in correct if name != setting.name]
+        similar = [name for name in others if self.accuracies.compare(correct_SN, correct[name]) == 0]
+        names = "any other" if similar == others else "; ".join(similar)
         return harness.Row(
             setting.name, "", "the paper", round(interval.mean, 4), setting.paper,
             round(interval.mean / setting.paper, 3),
             spread=(round(interval.low, 3), round(interval.high, 3)),
-            why=f"not told apart from {'any other' if alike == others else '; '.join(alike)}" if alike else None,
+            why=f"not significantly different from {names}" if similar else None,
             more=more,
         )  # fmt: skip
 
 
 def measure() -> None:
     ablation = Ablation()
-    rights: dict[str, np.ndarray] = {}
+    correct: dict[str, np.ndarray] = {}
     papers = {setting.name: setting.paper for setting in SETTINGS}
     for setting in SETTINGS:
-        rights[setting.name] = np.stack([ablation.right(setting, seed) for seed in SEEDS])
-        rows = [ablation.row(one, rights) for one in SETTINGS if one.name in rights]
-        rows += [harness.Row(s.name, "", "the paper", why=WHY) for s in SETTINGS if s.name not in rights]
-        note = f"{ABOUT} {ablation.accuracies.order(rights, papers)}"
+        correct[setting.name] = np.stack([ablation.correct(setting, seed) for seed in SEEDS])
+        rows = [ablation.row(s, correct) for s in SETTINGS if s.name in correct]
+        rows += [harness.Row(s.name, "", "the paper", why=NOT_RUN) for s in SETTINGS if s.name not in correct]
+        note = f"{NOTE} {ablation.accuracies.describe_order(correct, papers)}"
         REPORT.write_text(json.dumps(harness.report("reward_ablation", rows, note), indent=1) + "\n")
         print(harness.table(rows), flush=True)
     print(note)

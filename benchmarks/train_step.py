@@ -1,7 +1,7 @@
 """Time of one training step on preference pairs on a CPU: forward, backward, optimizer.
 
 A pair has two GRPO-sized clips and two references; token counts are those of the released model, layers are narrow.
-Ours is one packed forward pass that computes the references of a pair once. The peer is the peer_model loop of reward
+Ours is one packed forward pass that computes the references of a pair once. The peer is the usual loop of reward
 trainers: a padded batch of all A, then one of all B, through transformers.
 
 Gate: losses differ by at most 1e-5, gradients by at most 1e-3 of the largest gradient of the parameter.

@@ -1,1 +1,1 @@
-"""Benchmarks of GPU code; `python -m benchmarks.gpu --json OUT` measures the runner."""
+"""Benchmarks that need a GPU or the GPU compiler; `python -m benchmarks.gpu --json OUT` measures the runner."""

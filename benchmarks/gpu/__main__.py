@@ -1,9 +1,18 @@
-"""The runner at the full 3B shape on a GPU, random weights. Needs torch, transformers and triton, nothing installed:
+"""Time and memory of the runner on a GPU: the 3B shape of the released model in bfloat16, random weights.
 
     PYTHONPATH=kernels:clients python -m benchmarks.gpu --json OUT
 
-G1 is a GRPO update, G3 evaluators' clips (no attention package is installed, so G4 as well), G5 the share of the
-machine's matrix rate, G7 one request, G9 the vision MLP's odd width, G10 the price of unchanging bits, G12 memory.
+It needs torch, transformers and triton; the project need not be installed. The peer is transformers with a padded batch
+and `sdpa` attention, unless stated otherwise:
+
+- G1: a GRPO update of 16 groups of 8 videos. G3: evaluation clips without shared references. G7: one request.
+- G5: share of the matrix rate, which is that of a bfloat16 product of 8192 x 8192 matrices.
+- G9: the MLP of a vision block padded from width 3420 to 3456, against the unpadded one.
+- G10: the deterministic mode against the fast mode.
+- G12: peak memory of 32 videos.
+
+Gate: hidden states at the reward tokens differ from those of transformers by at most 0.2 plus 5 % of their mean
+magnitude (at least 1).
 """
 
 from __future__ import annotations
@@ -36,11 +45,13 @@ ROWS = {
 
 
 def clock() -> float:
+    """Seconds after all work of the GPU is finished."""
     torch.cuda.synchronize()
     return perf_counter()
 
 
-def seconds(call, rounds: int = 5) -> float:
+def median_seconds(call, rounds: int = 5) -> float:
+    """Median time of a call, after one that is not timed."""
     call()
     times = []
     for _ in range(rounds):
@@ -51,55 +62,57 @@ def seconds(call, rounds: int = 5) -> float:
 
 
 def matrix_rate() -> float:
-    """Operations a second of an 8192 x 8192 x 8192 bfloat16 product of random values."""
+    """Operations per second of a bfloat16 product of two random 8192 x 8192 matrices."""
     a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
-    return 2 * 8192**3 / seconds(lambda: a @ b, 20)
+    return 2 * 8192**3 / median_seconds(lambda: a @ b, 20)
 
 
 def peer_in_batches(model, sequences, size: int = 8):
+    """The peer in padded batches of `size` sequences."""
     return torch.cat([padded_batch(model, sequences[i : i + size]) for i in range(0, len(sequences), size)])
 
 
 def cold(runner, sequences):
+    """The runner with empty caches."""
     runner.clear_caches()
     return runner(sequences)
 
 
-def differences(model, make) -> dict[str, float]:
-    """Largest differences of the hidden state after the final norm, whose entries are of the order of one."""
-    group = make.group(4, W1_VIDEO, "gate")
+def differences(model, factory) -> dict[str, float]:
+    """Largest differences of the hidden state after the final norm; `of` is its mean magnitude."""
+    group = factory.group(4, W1_VIDEO, "gate")
     norm = model.language_model.norm
-    fast, exact = Runner(model), Runner(model, RunnerConfig(deterministic=True))
+    fast, deterministic = Runner(model), Runner(model, RunnerConfig(deterministic=True))
     packed = norm(torch.cat(fast(group)))
     alone = norm(torch.cat([cold(fast, [s])[0] for s in group]))
-    exact_packed = torch.cat(cold(exact, group))
-    exact_alone = torch.cat([cold(exact, [s])[0] for s in group])
-    exact_warm = torch.cat(exact(group))
-    theirs = padded_batch(model, group)
-    one_by_one = torch.cat([padded_batch(model, [s]) for s in group])
+    deterministic_packed = torch.cat(cold(deterministic, group))
+    deterministic_alone = torch.cat([cold(deterministic, [s])[0] for s in group])
+    deterministic_warm = torch.cat(deterministic(group))
+    peer = padded_batch(model, group)
+    peer_alone = torch.cat([padded_batch(model, [s]) for s in group])
 
     def largest(a, b):
         return (a.float() - b.float()).abs().max().item()
 
     return {
-        "ours vs transformers": largest(packed, theirs),
+        "ours vs transformers": largest(packed, peer),
         "ours, alone vs packed": largest(alone, packed),
-        "transformers, alone vs batch": largest(one_by_one, theirs),
-        "invariant mode, alone vs packed": largest(exact_alone, exact_packed),
-        "invariant mode, warm vs cold": largest(exact_warm, exact_packed),
+        "transformers, alone vs batch": largest(peer_alone, peer),
+        "invariant mode, alone vs packed": largest(deterministic_alone, deterministic_packed),
+        "invariant mode, warm vs cold": largest(deterministic_warm, deterministic_packed),
         "of": packed.float().abs().mean().item(),
     }
 
 
 def mlp_of_width(width: int):
-    """One vision block's feed-forward part over the patches of four evaluators' clips."""
+    """A call of the MLP of one vision block on the patches of four evaluation clips."""
     hidden = torch.randn(39440, 1280, device="cuda", dtype=torch.bfloat16)
     joint, down = (torch.randn(*s, device="cuda", dtype=torch.bfloat16) for s in ((2 * width, 1280), (1280, width)))
     return lambda: silu_times(*(hidden @ joint.T).split(width, -1)) @ down.T
 
 
-def memory(call) -> float:
-    """GiB at the peak of one call, over what is resident before it, plus what is."""
+def peak_gib(call) -> float:
+    """Peak allocated memory during one call, weights and caches included, in GiB."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     call()
@@ -111,47 +124,47 @@ def measure(arguments) -> list[harness.Row]:
     if not torch.cuda.is_available():
         return [harness.Row(name, "s", SDPA, goal=goal, why="no CUDA device") for name, goal in ROWS.items()]
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
-    model, make = full_body("cuda", torch.bfloat16), SequenceFactory("cuda", torch.bfloat16)
-    largest = differences(model, make)
+    model, factory = full_body("cuda", torch.bfloat16), SequenceFactory("cuda", torch.bfloat16)
+    largest = differences(model, factory)
     print("largest differences:", {k: float(f"{v:.3g}") for k, v in largest.items()}, flush=True)
     harness.gate(largest["ours vs transformers"] < 0.05 * max(1.0, largest["of"]) + 0.2, f"outputs differ: {largest}")
     rate = matrix_rate()
     print(f"matrix rate: {rate / 1e12:.0f} TFLOP/s", flush=True)
     runner = Runner(model, RunnerConfig(token_budget=arguments.token_budget))
-    turns = partial(harness.in_turn, rounds=arguments.rounds, clock=clock)
+    in_turn = partial(harness.in_turn, rounds=arguments.rounds, clock=clock)
     row, rows = harness.row, []
 
-    update = [s for g in range(16) for s in make.group(8, W1_VIDEO, f"g{g}")]
-    times = turns(partial(cold, runner, update), partial(peer_in_batches, model, update))
+    update = [s for g in range(16) for s in factory.group(8, W1_VIDEO, f"g{g}")]
+    times = in_turn(partial(cold, runner, update), partial(peer_in_batches, model, update))
     tflops = flops(model, update, share=True) / median(times[0]) / 1e12
     rows.append(row("G1 128-video update", "s", SDPA, *times, goal=3.0, tflops_per_s=tflops, differences=largest))
     update = None
 
-    clips = [make.group(1, W2_VIDEO, f"c{n}")[0] for n in range(8)]
-    times = turns(lambda: cold(runner, clips), lambda: peer_in_batches(model, clips))
-    mine = median(times[0])
-    rows.append(row("G3 evaluator clips, no sharing", "s", SDPA, *times, goal=1.15, items_per_s=len(clips) / mine))
-    share = flops(model, clips, share=False) / mine / rate
+    clips = [factory.group(1, W2_VIDEO, f"c{n}")[0] for n in range(8)]
+    times = in_turn(lambda: cold(runner, clips), lambda: peer_in_batches(model, clips))
+    ours_s = median(times[0])
+    rows.append(row("G3 evaluator clips, no sharing", "s", SDPA, *times, goal=1.15, items_per_s=len(clips) / ours_s))
+    share = flops(model, clips, share=False) / ours_s / rate
     rates = {"tflops_per_s": share * rate / 1e12, "rate_tflops_per_s": rate / 1e12}
     rows.append(harness.Row("G5 share of the matrix rate", "", "8192^3 product", share, 1.0, share, 0.55, more=rates))
 
-    one = make.group(1, W1_VIDEO, "one")
-    times = turns(lambda: cold(runner, one), lambda: padded_batch(model, one))
+    request = factory.group(1, W1_VIDEO, "one")
+    times = in_turn(lambda: cold(runner, request), lambda: padded_batch(model, request))
     rows.append(row("G7 one request", "ms", SDPA, *times, scale=1e3, goal=2.0))
 
     mlps = {width: mlp_of_width(width) for width in (3420, 3424, 3456, 3584)}
-    others = {f"{width}_ms": seconds(mlps[width]) * 1e3 for width in (3424, 3584)}
-    times = turns(mlps[3456], mlps[3420])
-    rows.append(row("G9 vision MLP 3456 wide", "ms", "3420 wide", *times, scale=1e3, goal=1.1, **others))
+    other_widths = {f"{width}_ms": median_seconds(mlps[width]) * 1e3 for width in (3424, 3584)}
+    times = in_turn(mlps[3456], mlps[3420])
+    rows.append(row("G9 vision MLP 3456 wide", "ms", "3420 wide", *times, scale=1e3, goal=1.1, **other_widths))
 
-    exact = Runner(model, RunnerConfig(token_budget=arguments.token_budget, deterministic=True))
-    group = [s for g in range(4) for s in make.group(8, W1_VIDEO, f"x{g}")]
-    times = turns(partial(cold, exact, group), partial(cold, runner, group))
+    deterministic = Runner(model, RunnerConfig(token_budget=arguments.token_budget, deterministic=True))
+    group = [s for g in range(4) for s in factory.group(8, W1_VIDEO, f"x{g}")]
+    times = in_turn(partial(cold, deterministic, group), partial(cold, runner, group))
     rows.append(row("G10 invariant mode", "s", "ours, fast mode", *times, goal=1 / 1.10))
-    exact = None
+    deterministic = None
 
-    mine, theirs = memory(lambda: cold(runner, group)), memory(lambda: padded_batch(model, group))
-    rows.append(harness.Row("G12 peak memory of 32", "GiB", SDPA, mine, theirs, theirs / mine, 1 / 0.6))
+    ours_gib, peer_gib = peak_gib(lambda: cold(runner, group)), peak_gib(lambda: padded_batch(model, group))
+    rows.append(harness.Row("G12 peak memory of 32", "GiB", SDPA, ours_gib, peer_gib, peer_gib / ours_gib, 1 / 0.6))
     return rows
 
 

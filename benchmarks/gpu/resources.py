@@ -1,10 +1,10 @@
-"""What the kernel takes of a GPU, from the compiler alone: no GPU is needed.
+"""Registers, stack, shared memory and instructions of the `resize_normalize_patchify` kernel; needs no GPU.
 
     python -m benchmarks.gpu.resources [--arch 80 90 100] [--json OUT]
 
-Compiles every variant of `resize_normalize_patchify` that the op can choose (semantics by their number of weight bytes,
-extreme scales or not, dtype) with the compiler inside Triton's wheel, and prints registers a thread, bytes of stack a
-thread (what spills), shared memory, and how many of the instructions work on the matrix units or store.
+The compiler in Triton's wheel compiles every variant that the op can choose (semantics, extreme scales or not, dtype).
+The table lists registers and stack bytes per thread (a stack means spilled registers), shared memory per block, and the
+number of matrix and store instructions. `tests/frame_ops/resize_normalize_patchify/test_kernel.py` checks their limits.
 """
 
 from __future__ import annotations
@@ -32,13 +32,15 @@ from frame_ops.resize_normalize_patchify.launch import FLOAT_VARIANT, VARIANT, V
 
 ARCHS = (80, 90, 100)
 TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
-# bytes of a weight -> the semantics that have such
+# bytes of a weight -> semantics
 LIMBS = {2: "u8", 3: "pillow", 0: "float"}
 DTYPES = {"fp32": "*fp32", "fp16": "*fp16", "bf16": "*bf16"}
 
 
 @dataclass(frozen=True)
 class Resources:
+    """What one compiled variant uses."""
+
     arch: int
     semantics: str
     chunked: bool
@@ -53,19 +55,20 @@ class Resources:
 
 
 def choices() -> Iterator[tuple[int, bool, str]]:
-    """(bytes of a weight, chunked, dtype of the patches)"""
+    """All combinations of (bytes of a weight, chunked, dtype of the patches)."""
     return product(LIMBS, (False, True), DTYPES)
 
 
-def compiled(arch: int, limbs: int, chunked: bool, dtype: str, variant: Variant | None = None) -> Resources:
+def measure_variant(arch: int, limbs: int, chunked: bool, dtype: str, variant: Variant | None = None) -> Resources:
+    """Compile one combination; `variant` replaces the one that the op chooses."""
     variant = variant or (VARIANT if limbs else FLOAT_VARIANT)
     constants = {
         "LIMBS": limbs, "CHUNKED": chunked, "UNIT": variant.unit, "NORM": "divide" if dtype == "fp32" else "multiply",
         "PREFETCH": variant.prefetch, **{name.upper(): size for name, size in variant.tile._asdict().items()},
     }  # fmt: skip
     pointers = {"patches": DTYPES[dtype], "norm": "*fp32", "header": "*i64"}
-    # as the launch finds them: allocations are aligned to 16 bytes
-    aligned = {(at,): [["tt.divisibility", 16]] for at in range(len(pointers))}
+    # allocations are aligned to 16 bytes
+    aligned = {(index,): [["tt.divisibility", 16]] for index in range(len(pointers))}
     source = ASTSource(
         resize_normalize_patchify_kernel,
         pointers | {"clips": "i32"} | dict.fromkeys(constants, "constexpr"),
@@ -73,17 +76,17 @@ def compiled(arch: int, limbs: int, chunked: bool, dtype: str, variant: Variant 
         aligned,
     )
     options = {"num_warps": variant.warps, "maxnreg": register_limit(variant, chunked)}
-    done = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+    kernel = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
     with TemporaryDirectory() as folder:
         cubin = Path(folder) / "kernel.cubin"
-        cubin.write_bytes(done.asm["cubin"])
+        cubin.write_bytes(kernel.asm["cubin"])
         usage = _run("cuobjdump", "--dump-resource-usage", cubin)
         code = re.findall(r"^\s+/\*[0-9a-f]+\*/\s+(.+?);?\s*$", _run("nvdisasm", "-c", cubin), re.MULTILINE)
     opcodes = [re.sub(r"^@!?U?P\w+\s+", "", line).split()[0] for line in code]
     stores = [opcode for opcode in opcodes if opcode.startswith("STG")]
     return Resources(
         arch, LIMBS[limbs], chunked, dtype, int(re.findall(r"REG:(\d+)", usage)[0]),
-        sum(int(n) for n in re.findall(r"(?:STACK|LOCAL):(\d+)", usage)), done.metadata.shared, len(opcodes),
+        sum(int(n) for n in re.findall(r"(?:STACK|LOCAL):(\d+)", usage)), kernel.metadata.shared, len(opcodes),
         sum(bool(re.match(r"(UTC)?[HI]?G?MMA", opcode)) for opcode in opcodes),
         sum(not re.search(r"\.[US](8|16)\b", opcode) for opcode in stores), len(stores),
     )  # fmt: skip
@@ -102,7 +105,7 @@ def main() -> None:
     results = []
     combinations = [(arch, *choice) for arch, choice in product(arguments.arch, choices())]
     with ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(compiled, *choice) for choice in combinations]
+        futures = [pool.submit(measure_variant, *choice) for choice in combinations]
     for (arch, limbs, chunked, dtype), future in zip(combinations, futures, strict=True):
         if error := future.exception():
             sys.exit(f"sm_{arch} {LIMBS[limbs]} chunked={chunked} {dtype}: {type(error).__name__}: {error}")

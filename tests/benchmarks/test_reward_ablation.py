@@ -1,4 +1,4 @@
-"""The ablation's statistics; its trainings are `make ablation`."""
+"""The statistics of the ablation; `make ablation` runs its trainings."""
 
 import numpy as np
 import pytest
@@ -11,38 +11,42 @@ LABELS = np.tile([1, -1, 0, 1], 100)
 ACCURACIES = Accuracies(LABELS, CASTS)
 
 
-def rights(*shares: float) -> np.ndarray:
-    """A row of pairs for each seed, of which that share is right."""
+def correct_with(*shares: float) -> np.ndarray:
+    """bool [S, 400]: for each seed, random pairs of which that share is correct."""
     rng = np.random.default_rng(0)
     return np.stack([rng.random(400) < share for share in shares])
 
 
-def test_one_seed_is_the_bootstrap_over_casts_and_ties_are_left_out():
-    values = rights(0.8)
+def test_interval_of_one_seed_is_the_bootstrap_over_casts_without_ties():
+    values = correct_with(0.8)
     values[:, LABELS == 0] = False
-    ours, plain = ACCURACIES.interval(values), Bootstrap(CASTS).mean(values[0], LABELS != 0)
-    assert (ours.mean, ours.count) == (plain.mean, plain.count) == (pytest.approx(0.8, abs=0.05), 300)
-    assert [ours.low, ours.high] == pytest.approx([plain.low, plain.high])
+    interval, expected = ACCURACIES.interval(values), Bootstrap(CASTS).mean(values[0], LABELS != 0)
+    assert (interval.mean, interval.count) == (expected.mean, expected.count) == (pytest.approx(0.8, abs=0.05), 300)
+    assert [interval.low, interval.high] == pytest.approx([expected.low, expected.high])
 
 
-def test_seeds_that_disagree_widen_the_interval():
-    agree, disagree = ACCURACIES.interval(rights(0.7, 0.7, 0.7)), ACCURACIES.interval(rights(0.5, 0.7, 0.9))
+def test_interval_is_wider_if_seeds_disagree():
+    agree = ACCURACIES.interval(correct_with(0.7, 0.7, 0.7))
+    disagree = ACCURACIES.interval(correct_with(0.5, 0.7, 0.9))
     assert disagree.high - disagree.low > 1.5 * (agree.high - agree.low)
 
 
-def test_rows_are_told_apart_only_where_the_difference_is_clear():
-    low, high, noisy = rights(0.6, 0.6, 0.6), rights(0.8, 0.8, 0.8), rights(0.4, 0.6, 0.9)
+def test_rows_differ_only_if_the_interval_of_the_difference_excludes_zero():
+    low, high, noisy = correct_with(0.6, 0.6, 0.6), correct_with(0.8, 0.8, 0.8), correct_with(0.4, 0.6, 0.9)
     assert (ACCURACIES.compare(high, low), ACCURACIES.compare(low, high)) == (1, -1)
     assert ACCURACIES.compare(low, low) == ACCURACIES.compare(low, noisy) == 0
 
 
-def test_the_order_is_compared_with_the_papers():
-    found = {"best": rights(0.6, 0.6, 0.6), "middle": rights(0.8, 0.8, 0.8), "worst": rights(0.6, 0.6, 0.6)}
-    said = ACCURACIES.order(found, {"best": 0.9, "middle": 0.8, "worst": 0.7})
-    assert said.startswith("Of 3 pairs of rows 1 come in the paper's order, 1 aren't told apart, 1 come the other way")
-    assert said.endswith(": middle over best.")
+def test_order_of_rows_is_compared_with_the_paper():
+    low, high = correct_with(0.6, 0.6, 0.6), correct_with(0.8, 0.8, 0.8)
+    rows = {"best": low, "middle": high, "worst": low}
+    text = ACCURACIES.describe_order(rows, {"best": 0.9, "middle": 0.8, "worst": 0.7})
+    assert text == (
+        "Of 3 pairs of rows, 1 are in the paper's order, 1 do not differ significantly, and 1 are in the opposite "
+        "order: middle over best."
+    )
 
 
-def test_the_rows_are_the_papers_table_2():
+def test_rows_are_those_of_table_2():
     assert sorted(setting.paper for setting in SETTINGS) == [0.664, 0.785, 0.812, 0.824, 0.853, 0.877, 0.890]
     assert {setting.sampler for setting in SETTINGS} == {"random", "staged", "smooth"}
