@@ -22,7 +22,7 @@ from identity_reward_client.messages import (
 from .auth.authenticator import Authenticator
 from .auth.binding import check_address, check_sockets
 from .engine.engine import ScoringEngine
-from .errors import typed
+from .errors import to_reward_error
 from .grpc.interceptors import by_token
 from .grpc.server import GrpcServer
 from .http import protocol
@@ -105,7 +105,7 @@ class IdentityRewardService:
             report(settings, failed=str(error))
             raise
         except Exception as error:
-            report(settings, failed=typed(error).message)
+            report(settings, failed=to_reward_error(error).message)
             raise
         if self.jobs is not None:
             self.jobs.start()

@@ -45,7 +45,7 @@ def serve(
         bool, typer.Option("--deterministic", help="On CUDA, the same bits for a video in any batch.")
     ] = False,
     allow_anonymous: Annotated[
-        bool, typer.Option("--allow-anonymous", help="With another --host than loopback: let everybody in, no tokens.")
+        bool, typer.Option("--allow-anonymous", help="Allow another --host than loopback without tokens.")
     ] = False,
     jobs: Annotated[
         Path | None, typer.Option(help="File to keep bulk jobs in, over restarts; without it none are taken.")
@@ -133,9 +133,9 @@ def _run(settings: Settings, home: Path, host: str, port: int, verbose: bool) ->
         signal.signal(number, on_signal)
     with SupervisedServer(settings, home, host, port, verbose=verbose, stop_now=stop_now) as server:
         if names := server.wait_ready(stop):
-            shown = f"[{host}]" if ":" in host else host
-            typer.echo(f"serving {', '.join([f'{names[0]} (default)', *names[1:]])} on http://{shown}:{port}")
+            displayed_host = f"[{host}]" if ":" in host else host
+            typer.echo(f"serving {', '.join([f'{names[0]} (default)', *names[1:]])} on http://{displayed_host}:{port}")
             if settings.grpc.port is not None:
                 scheme = "grpc" if settings.grpc.tls_cert is None else "grpcs"
-                typer.echo(f"and on {scheme}://{shown}:{settings.grpc.port}")
+                typer.echo(f"and on {scheme}://{displayed_host}:{settings.grpc.port}")
             server.wait(stop)

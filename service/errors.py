@@ -6,12 +6,11 @@ import logging
 from pathlib import Path
 
 from identity_reward_client.errors import InternalError, NotReady, RewardError
-from identity_reward_client.messages import ErrorBody
 
 log = logging.getLogger("identity_reward")
 
 
-def where(error: BaseException, num_frames: int = 3) -> str:
+def error_location(error: BaseException, num_frames: int = 3) -> str:
     """Type and innermost frames without the text: `"ValueError at media.py:41 decode < engine.py:80 _prepare"`."""
     frames = []
     trace = error.__traceback__
@@ -22,19 +21,14 @@ def where(error: BaseException, num_frames: int = 3) -> str:
     return f"{type(error).__name__} at {' < '.join(reversed(frames[-num_frames:]))}"
 
 
-def stopping() -> NotReady:
+def stopping_error() -> NotReady:
     """The error of requests that come while the server stops."""
     return NotReady("the server is stopping; another or the next one takes requests", retry_after_s=5)
 
 
-def typed(error: BaseException) -> RewardError:
+def to_reward_error(error: BaseException) -> RewardError:
     """A RewardError as it is; anything else is logged without its text and becomes InternalError."""
     if isinstance(error, RewardError):
         return error
-    log.error("internal error: %s", where(error))
+    log.error("internal error: %s", error_location(error))
     return InternalError("something failed inside the server; its log says where")
-
-
-def body(error: RewardError) -> ErrorBody:
-    """The error as a message."""
-    return ErrorBody(code=error.code, message=error.message, retryable=error.retryable, details=error.details)

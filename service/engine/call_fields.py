@@ -27,8 +27,8 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 def request_id(fields: Mapping[str, str]) -> str:
     """The caller's request id if it is a valid one, otherwise a new one."""
-    sent = fields.get(REQUEST_ID_HEADER.lower(), "")
-    return sent if REQUEST_ID.fullmatch(sent) else new_id()
+    request_id_field = fields.get(REQUEST_ID_HEADER.lower(), "")
+    return request_id_field if REQUEST_ID.fullmatch(request_id_field) else new_id()
 
 
 def read_call(fields: Mapping[str, str], request_id: str, client: str, max_timeout_s: float) -> Call:

@@ -28,7 +28,7 @@ from identity_reward_client.messages import (
 from identity_reward_client.messages import ReferenceSet as ReferenceSetMessage
 from identity_reward_client.wire.content_ids import reference_set_id
 
-from ..errors import stopping
+from ..errors import stopping_error
 from ..media.decoding import decode_references, make_decoder
 from ..media.images import refuse_duplicates
 from ..media.reference_store import ReferenceStore
@@ -254,7 +254,7 @@ class ScoringEngine:
     def _check_ready(self) -> None:
         self._check_loaded()
         if self._draining:
-            raise stopping()
+            raise stopping_error()
 
     def _lose_device(self, reason: str) -> None:
         self._draining = True

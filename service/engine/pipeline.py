@@ -13,7 +13,7 @@ from identity_reward_client.messages import Video
 from reward_model import types
 from reward_model.decoding.media_decoder import MediaDecoder
 
-from ..errors import typed
+from ..errors import to_reward_error
 from ..media.reference_store import ReferenceStore
 from ..scheduling.call import Call
 from ..scheduling.group_task import GroupTask
@@ -58,7 +58,7 @@ class Pipeline:
             try:
                 await self._score(videos, preparation, call, results)
             except Exception as error:
-                raise typed(error) from None
+                raise to_reward_error(error) from None
         return results.in_order()
 
     async def _score(
@@ -109,7 +109,7 @@ class Pipeline:
         prices: dict[int, types.Price] = {}
         for index, outcome in zip(videos, measured, strict=True):
             if isinstance(outcome, Exception):
-                results.add(index, ItemResult(error=typed(outcome)))
+                results.add(index, ItemResult(error=to_reward_error(outcome)))
             elif isinstance(outcome, BaseException):
                 raise outcome
             else:

@@ -21,8 +21,8 @@ from identity_reward_client.messages import (
     Timing,
 )
 from identity_reward_client.preference import matrices, probabilities, verdict
+from identity_reward_client.wire.error_bodies import to_body
 
-from ..errors import body
 from ..scheduling.call import Call
 from ..scheduling.item_result import ItemResult
 from .served_model import ServedModel
@@ -80,7 +80,7 @@ def item(index: int, result: ItemResult, request: RequestBase) -> Item:
     """The message of one video of a group."""
     scored = _scored(result, request)
     if isinstance(scored, RewardError):
-        return Item(index=index, error=body(scored))
+        return Item(index=index, error=to_body(scored))
     return Item(index=index, scored=scored)
 
 

@@ -32,9 +32,9 @@ def check_num_references(count: int, maximum: int) -> None:
     check_limit("references", count, "max_references", maximum)
 
 
-def check_limit(what: str, count: int, name: str, maximum: int) -> None:
+def check_limit(label: str, count: int, name: str, maximum: int) -> None:
     """Raise LimitExceeded, with the limit's name in the details, if `count` is above `maximum`."""
     if count > maximum:
         raise LimitExceeded(
-            f"{count} {what}; at most {maximum} are allowed", details={"limit": name, "maximum": maximum}
+            f"{count} {label}; at most {maximum} are allowed", details={"limit": name, "maximum": maximum}
         )

@@ -14,7 +14,7 @@ from identity_reward_client.errors import Overloaded
 from identity_reward_client.proto.methods import METHODS, SERVICE
 
 from ..auth.authenticator import Authenticator
-from ..errors import stopping, typed
+from ..errors import stopping_error, to_reward_error
 from ..operations.drain import InFlight
 from ..operations.metrics import OTHER, Metrics
 from .call import refusing_handler, text_metadata
@@ -65,7 +65,7 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
             if details.method.startswith(f"/{SERVICE}/"):
                 self._check_capacity()
         except Exception as failure:
-            error = typed(failure)
+            error = to_reward_error(failure)
             self._metrics.count_request(route_label(details.method), error.grpc_status, error.code)
             return refusing_handler(error, details.method in UPLOAD_PATHS)
         handler = await continuation(details)
@@ -75,7 +75,7 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Around a call, until its answer was sent."""
+        """Counts a call as running until its response is sent."""
         self._running += 1
         self._idle.clear()
         try:
@@ -91,7 +91,7 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
 
     def _check_capacity(self) -> None:
         if self.draining:
-            raise stopping()
+            raise stopping_error()
         if self._running >= self._max_calls:
             raise Overloaded(f"{self._running} calls are under way, no more than {self._max_calls} are taken at a time")
 

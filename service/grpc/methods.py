@@ -32,7 +32,7 @@ from identity_reward_client.proto.methods import (
 
 from ..engine.call_fields import request_id
 from ..engine.engine import ScoringEngine
-from ..errors import typed
+from ..errors import to_reward_error
 from ..operations.logging import current_request_id
 from ..operations.metrics import Metrics
 from ..scheduling.byte_capacity import HeldBytes
@@ -41,7 +41,7 @@ from ..settings.settings import Settings
 from .call import REQUEST_ID_KEY, abort, discard, read_grpc_call, text_metadata
 from .interceptors import UPLOAD_PATHS, GuardInterceptor, caller, route_label
 
-# what a call brings (bytes, or chunks of them) and the holder of its bytes -> the serialized request
+# (payload of a call: bytes, or chunks of them; the holder of its bytes) -> the serialized request
 _ReadBytes = Callable[[Any, HeldBytes], Awaitable[bytes]]
 _Unary = Callable[[Any, Any], Awaitable[bytes]]
 _Stream = Callable[[Any, Any], AsyncIterator[bytes]]
@@ -88,21 +88,21 @@ class RewardServiceMethods:
 
     def _behaviours(self, method: Method, path: str, read_bytes: _ReadBytes) -> tuple[_Unary, _Stream]:
         async def unary(incoming: Any, context: Any) -> bytes:
-            async with self._exchange(method, path, incoming, context) as (call, held):
-                request = await _parse(method, await read_bytes(incoming, held))
+            async with self._exchange(method, path, incoming, context) as (call, held_bytes):
+                request = await _parse(method, await read_bytes(incoming, held_bytes))
                 return to_bytes(await _ENGINE_CALLS[method](self._engine, request, call))
             raise AssertionError("an error has ended the call")
 
         async def stream(incoming: Any, context: Any) -> AsyncIterator[bytes]:
-            async with self._exchange(method, path, incoming, context) as (call, held):
-                request: Any = await _parse(method, await read_bytes(incoming, held))
+            async with self._exchange(method, path, incoming, context) as (call, held_bytes):
+                request: Any = await _parse(method, await read_bytes(incoming, held_bytes))
                 async with aclosing(self._engine.stream_group(request, call)) as answers:  # type: ignore[type-var]
                     async for answer in answers:
                         yield event(answer)
 
         return unary, stream
 
-    async def _read_chunks(self, incoming: AsyncIterator[bytes], held: HeldBytes) -> bytes:
+    async def _read_chunks(self, incoming: AsyncIterator[bytes], held_bytes: HeldBytes) -> bytes:
         max_bytes = self._settings.requests.max_body_bytes
         parts: list[bytes] = []
         size = 0
@@ -114,17 +114,17 @@ class RewardServiceMethods:
                     f"the request is over {max_bytes} bytes; send fewer or smaller videos at a time",
                     details={"limit": "max_body_bytes", "maximum": max_bytes},
                 )
-            held.grow_to(size)
+            held_bytes.grow_to(size)
         return b"".join(parts)
 
     @asynccontextmanager
     async def _exchange(
         self, method: Method, path: str, incoming: Any, context: Any
     ) -> AsyncIterator[tuple[Call, HeldBytes]]:
-        """Around one call: its id, time limit and admission; its error becomes its status; it is counted."""
+        """Context of one call: its id, time limit, admission, the status of its error, and its count in the metrics."""
         started = time.monotonic()
         status, code, call = "OK", None, None
-        held = HeldBytes(self._engine.body_capacity)
+        held_bytes = HeldBytes(self._engine.body_capacity)
         with self._guard.running():  # until the answer was sent
             try:
                 identity = request_id(text_metadata(context.invocation_metadata()))
@@ -134,29 +134,29 @@ class RewardServiceMethods:
                 if issubclass(method.request, RequestBase):
                     self._engine.check_capacity(call)
                 async with self._guard.in_flight.limited(max(call.remaining_s, 0)):
-                    yield call, held
-            except (asyncio.CancelledError, GeneratorExit):  # the caller has gone, or its deadline is over
-                gone = DeadlineExceeded if call is not None and call.remaining_s <= 0 else Cancelled
-                status, code = gone.grpc_status, gone.code
+                    yield call, held_bytes
+            except (asyncio.CancelledError, GeneratorExit):  # the caller disconnected, or its deadline passed
+                cancellation = DeadlineExceeded if call is not None and call.remaining_s <= 0 else Cancelled
+                status, code = cancellation.grpc_status, cancellation.code
                 raise
             except Exception as failure:
                 seconds = time.monotonic() - started
                 error = (
                     DeadlineExceeded(f"not answered within {seconds:.3g} s", retry_after_s=1)
                     if isinstance(failure, TimeoutError)
-                    else typed(failure)
+                    else to_reward_error(failure)
                 )
                 status, code = error.grpc_status, error.code
                 if path in UPLOAD_PATHS and not isinstance(error, DeadlineExceeded):
                     await discard(incoming)
                 await abort(context, error)
             finally:
-                held.release()
+                held_bytes.release()
                 self._metrics.count_request(route_label(path), status, code, time.monotonic() - started)
 
 
-async def _read_whole(incoming: bytes, held: HeldBytes) -> bytes:
-    held.grow_to(len(incoming))
+async def _read_whole(incoming: bytes, held_bytes: HeldBytes) -> bytes:
+    held_bytes.grow_to(len(incoming))
     return incoming
 
 

@@ -55,8 +55,8 @@ class GrpcServer:
     async def start(self) -> str:
         """Listens, and returns the address. Raises InternalError with the reason where it cannot."""
         host = self._settings.grpc.host
-        shown = f"[{host}]" if ":" in host else host
-        address = f"{shown}:{self._settings.grpc.port or 0}"
+        displayed_host = f"[{host}]" if ":" in host else host
+        address = f"{displayed_host}:{self._settings.grpc.port or 0}"
         try:
             keys = credentials(self._settings)
             if keys is None:
@@ -70,7 +70,7 @@ class GrpcServer:
         for name in ("", SERVICE, *(MODEL_HEALTH + model.name for model in self._engine.models())):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         await self._server.start()
-        return f"{shown}:{port}"
+        return f"{displayed_host}:{port}"
 
     async def begin_drain(self, grace_s: float) -> None:
         """Refuses new calls, and returns when the running ones have ended; those that take over `grace_s` are ended.

@@ -16,7 +16,7 @@ from identity_reward_client import errors
 
 from ..auth.authenticator import Authenticator
 from ..engine.call_fields import read_call, read_timeout, request_id
-from ..errors import typed
+from ..errors import to_reward_error
 from ..operations.drain import InFlight
 from ..operations.logging import current_request_id, log_access
 from ..scheduling.call import Call
@@ -76,7 +76,7 @@ class HttpApplication:
             except TimeoutError:
                 error = errors.DeadlineExceeded(f"not answered within {timeout_s:g} s", retry_after_s=1)
             except Exception as failure:
-                error = typed(failure)
+                error = to_reward_error(failure)
             if error is not None:
                 error = error.with_traceback(None)  # its frames hold the request's bytes
                 await writer.send_error(error, path.allow)
@@ -117,21 +117,21 @@ async def _handle(route: Route, request: ApiRequest[object]) -> Response:
     try:
         result = await route.handler(request)
     except TimeoutError as error:  # the handler's own; the request's limit arrives as a cancellation
-        raise typed(error) from None
+        raise to_reward_error(error) from None
     return result if isinstance(result, Response) else json_response(result, route.status)
 
 
 async def _unless_disconnected(work: Awaitable[T], body: RequestBody) -> T:
     """The result of `work`, which is cancelled when the client disconnects; that raises Cancelled."""
-    working = asyncio.ensure_future(work)
-    disconnecting = asyncio.ensure_future(body.wait_disconnected())
+    work_task = asyncio.ensure_future(work)
+    disconnect_task = asyncio.ensure_future(body.wait_disconnected())
     try:
-        await asyncio.wait({working, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
+        await asyncio.wait({work_task, disconnect_task}, return_when=asyncio.FIRST_COMPLETED)
+        if not work_task.done():
             raise errors.Cancelled("the client went away before its answer")
-        return working.result()
+        return work_task.result()
     finally:
-        disconnecting.cancel()
-        if not working.done():
-            working.cancel()
-            await asyncio.wait({working})
+        disconnect_task.cancel()
+        if not work_task.done():
+            work_task.cancel()
+            await asyncio.wait({work_task})

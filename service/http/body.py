@@ -92,7 +92,7 @@ class RequestBody:
                     remaining -= len(await asyncio.wait_for(self._read_chunk(), _DISCARD_PAUSE_S))
 
     async def wait_disconnected(self) -> None:
-        """Returns when the client has gone. Only after the whole body was read."""
+        """Returns when the client has disconnected. May be called after the whole body was read."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 

@@ -9,7 +9,7 @@ import httptools
 from uvicorn.protocols.http import auto
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-# request line and headers together; nginx takes 8 KiB a line, and four of them
+# request line and headers together; nginx takes 8 KiB per line, and four lines
 MAX_HEAD_BYTES = 64 << 10
 MAX_HEADERS = 100
 
@@ -22,7 +22,7 @@ def install() -> None:
 class LimitedProtocol(HttpToolsProtocol):
     """Answers 431 to a head that is too long and 408 to one that takes too long, and then closes the connection.
 
-    Counted are the bytes that arrive while a head, or the trailer of a chunked body, is read: httptools keeps them
+    The limit counts the bytes that arrive while a head, or the trailer of a chunked body, is read: httptools keeps them
     until it is complete.
 
     A request may offer an upgrade that this server does not take, as Java's HttpClient and `curl --http2` offer h2c.

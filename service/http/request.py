@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 from identity_reward_client.errors import InvalidRequest, NotFound
 
 from ..engine.engine import ScoringEngine
-from ..errors import stopping
+from ..errors import stopping_error
 from ..jobs.service import Jobs
 from ..operations.metrics import Metrics
 from ..scheduling.call import Call
@@ -41,7 +41,7 @@ class ApiRequest(Generic[M]):
     @property
     def engine(self) -> ScoringEngine:
         if self.services.engine is None:
-            raise stopping()
+            raise stopping_error()
         return self.services.engine
 
     @property

@@ -11,9 +11,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from identity_reward_client.errors import DeadlineExceeded, RewardError
 from identity_reward_client.messages import ErrorResponse
+from identity_reward_client.wire.error_bodies import to_body
 from identity_reward_client.wire.headers import REQUEST_ID_HEADER
 
-from ..errors import body as error_body
 from .body import RequestBody
 
 
@@ -22,7 +22,7 @@ def json_response(message: BaseModel, status: int = 200) -> Response:
 
 
 def error_response(error: RewardError) -> Response:
-    response = json_response(ErrorResponse(error=error_body(error)), error.http_status)
+    response = json_response(ErrorResponse(error=to_body(error)), error.http_status)
     if error.http_status in (429, 503) or error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or 1)))
     if error.http_status == 401:

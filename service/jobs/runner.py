@@ -14,10 +14,11 @@ from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
 from identity_reward_client.errors import NonFiniteReward, RewardError, ServiceError
 from identity_reward_client.messages import ScoreResponse
+from identity_reward_client.wire.error_bodies import to_body
 from identity_reward_client.wire.job_messages import JobResult
 
 from ..engine.engine import ScoringEngine
-from ..errors import body, typed
+from ..errors import to_reward_error
 from ..operations.metrics import Metrics
 from ..scheduling.call import Call
 from .store import JobStore, WaitingItem
@@ -153,7 +154,7 @@ class JobRunner:
                 request = await self._store.run(self._store.load, item)
                 return await self._engine.score(request, Call(f"{item.job.id}:{item.line}", item.job.client, "bulk"))
             except Exception as raised:
-                error = typed(raised)
+                error = to_reward_error(raised)
             if error.retryable:
                 raise error
             if not isinstance(error, ServiceError) or isinstance(error, NonFiniteReward):
@@ -175,7 +176,7 @@ class JobRunner:
             line=item.line,
             id=item.id,
             scored=None if isinstance(outcome, RewardError) else outcome,
-            error=body(outcome) if isinstance(outcome, RewardError) else None,
+            error=to_body(outcome) if isinstance(outcome, RewardError) else None,
         )
         text = result.model_dump_json(exclude={"number"}, exclude_none=True)
         job = await self._write(item, lambda: self._store.record(*item.key, text, failed))
@@ -198,7 +199,7 @@ class JobRunner:
         """Calls a function until it raises nothing; `on_error` gets each error. Raises _Stopping while it waits."""
 
         def before_sleep(state: RetryCallState) -> None:
-            on_error(typed(_exception(state)))
+            on_error(to_reward_error(_exception(state)))
 
         return AsyncRetrying(wait=_backoff_s, sleep=self._sleep, before_sleep=before_sleep)
 

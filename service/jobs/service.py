@@ -6,10 +6,11 @@ import asyncio
 from datetime import UTC, datetime
 
 from identity_reward_client.errors import InvalidRequest, NotFound
+from identity_reward_client.wire.error_bodies import to_body
 from identity_reward_client.wire.job_messages import JobInfo, JobList
 
 from ..engine.engine import ScoringEngine
-from ..errors import body, stopping
+from ..errors import stopping_error
 from ..operations.metrics import Metrics
 from ..scheduling.call import Call
 from ..settings.settings import Settings
@@ -55,7 +56,7 @@ class Jobs:
     async def submit(self, manifest: bytes, call: Call) -> JobInfo:
         """Store a job; it is on disk when this returns. InvalidRequest names bad lines, and then nothing is stored."""
         if not self._engine.ready:
-            raise stopping()
+            raise stopping_error()
         job = await self._store.run(
             self._store.submit, call.client, call.idempotency_key, manifest, lambda name: self._engine.model(name).name
         )
@@ -109,7 +110,7 @@ class Jobs:
             finished_at=None if job.finished_at is None else _utc(job.finished_at),
             items_per_s=rate,
             eta_s=None if rate is None else waiting / rate,
-            held_up=None if error is None else body(error),
+            held_up=None if error is None else to_body(error),
         )
 
 

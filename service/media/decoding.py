@@ -32,12 +32,12 @@ from .images import decode_image, refuse_links
 MAX_FPS = 1000.0
 
 
-def limit_exceeded(what: str, value: float, name: str, limits: MediaSettings) -> LimitExceeded:
+def limit_exceeded(label: str, value: float, name: str, limits: MediaSettings) -> LimitExceeded:
     """The error for a `value` above the limit of that name."""
     maximum = getattr(limits, name)
     value = min(value, 1e18)  # an integer of JSON may be too large for a float
     return LimitExceeded(
-        f"{what}: {value:.12g}; at most {maximum:.12g} ({name})", details={"limit": name, "maximum": maximum}
+        f"{label}: {value:.12g}; at most {maximum:.12g} ({name})", details={"limit": name, "maximum": maximum}
     )
 
 
@@ -73,9 +73,9 @@ def measure_video(
             return len(indices), (file.probe.height, file.probe.width)
     selection = _select(video, fps, sampling, limits)
     if video.frames is not None:
-        return len(selection.sent), (video.frames.shape[1], video.frames.shape[2])
-    pixels = (video.images or [])[selection.sent[0]].pixels
-    return len(selection.sent), None if pixels is None else (pixels.shape[0], pixels.shape[1])
+        return len(selection.sent_indices), (video.frames.shape[1], video.frames.shape[2])
+    pixels = (video.images or [])[selection.sent_indices[0]].pixels
+    return len(selection.sent_indices), None if pixels is None else (pixels.shape[0], pixels.shape[1])
 
 
 def decode_video(video: Video, sampling: FrameSampling, limits: MediaSettings, decoder: MediaDecoder) -> types.Video:
@@ -87,10 +87,11 @@ def decode_video(video: Video, sampling: FrameSampling, limits: MediaSettings, d
             return types.Video(file.frames(indices), fps, file.probe.num_frames, indices)
     selection = _select(video, fps, sampling, limits)
     if video.frames is None:
-        frames_THWC = _decode_images(video.images or [], selection.sent, limits, decoder)
+        frames_THWC = _decode_images(video.images or [], selection.sent_indices, limits, decoder)
     else:
         # indexing copies: the request's buffer may be read-only, and need not outlive this call
-        frames_THWC = np.frombuffer(video.frames.data, np.uint8).reshape(video.frames.shape)[list(selection.sent)]
+        sent_THWC = np.frombuffer(video.frames.data, np.uint8).reshape(video.frames.shape)
+        frames_THWC = sent_THWC[list(selection.sent_indices)]
     return types.Video(frames_THWC, selection.fps, selection.num_source_frames, selection.indices)
 
 
@@ -107,14 +108,14 @@ def _sent_fps(video: Video, sampling: FrameSampling) -> float | None:
 
 @dataclass(frozen=True)
 class _Selection:
-    """Frames that are sampled from those that were sent as arrays or images."""
+    """Sampled frames of a video that was sent as an array or as images."""
 
     fps: float
     num_source_frames: int
     # indices in the source
     indices: tuple[int, ...]
-    # indices in what was sent
-    sent: Sequence[int]
+    # indices in the sent frames or images
+    sent_indices: Sequence[int]
 
 
 def _select(video: Video, fps: float | None, sampling: FrameSampling, limits: MediaSettings) -> _Selection:
@@ -132,7 +133,7 @@ def _select(video: Video, fps: float | None, sampling: FrameSampling, limits: Me
         indices = _check_indices(video.num_source_frames, video.frame_indices, num_sent, fps, sampling, limits)
         selection = _Selection(fps, video.num_source_frames, indices, range(num_sent))
     if video.frames is not None:
-        _check_frames(video.frames.shape[2], video.frames.shape[1], len(selection.sent), limits)
+        _check_frames(video.frames.shape[2], video.frames.shape[1], len(selection.sent_indices), limits)
     return selection
 
 
@@ -179,8 +180,8 @@ def _check_frames(width: int, height: int, num_frames: int, limits: MediaSetting
         raise limit_exceeded(f"pixels of a {width}x{height} frame", width * height, "max_frame_pixels", limits)
     num_bytes = num_frames * height * width * 3
     if num_bytes > limits.max_decoded_bytes:
-        what = f"bytes of {num_frames} decoded {width}x{height} frames"
-        raise limit_exceeded(what, num_bytes, "max_decoded_bytes", limits)
+        label = f"bytes of {num_frames} decoded {width}x{height} frames"
+        raise limit_exceeded(label, num_bytes, "max_decoded_bytes", limits)
 
 
 def _check_probe(

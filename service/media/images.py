@@ -15,11 +15,11 @@ from reward_model.decoding.media_decoder import MediaDecoder
 from ..settings.groups import MediaSettings
 
 
-def refuse_links(message: Image | Video, what: str) -> None:
-    """Raise InputRefused, whose message starts with `what`, for a URL or path."""
+def refuse_links(message: Image | Video, label: str) -> None:
+    """Raise InputRefused, whose message starts with `label`, for a URL or path."""
     for name in ("url", "path"):
         if getattr(message, name) is not None:
-            raise InputRefused(f"{what} was given as a {name}, which this server doesn't accept; send its bytes")
+            raise InputRefused(f"{label} was given as a {name}, which this server doesn't accept; send its bytes")
 
 
 def refuse_duplicates(references: Sequence[Image]) -> None:
@@ -45,16 +45,16 @@ def _same_bytes(first: bytes | memoryview, second: bytes | memoryview) -> bool:
 
 
 def decode_image(
-    image: Image, limits: MediaSettings, decoder: MediaDecoder, what: str = "the image", rule: ImageRule = "upright"
+    image: Image, limits: MediaSettings, decoder: MediaDecoder, label: str = "the image", rule: ImageRule = "upright"
 ) -> np.ndarray:
-    """uint8 RGB [H, W, 3]. Raises InvalidMedia, LimitExceeded or InputRefused, whose message starts with `what`."""
-    refuse_links(image, what)
+    """uint8 RGB [H, W, 3]. Raises InvalidMedia, LimitExceeded or InputRefused, whose message starts with `label`."""
+    refuse_links(image, label)
     if image.pixels is None:
-        return decoder.image(image.data or b"", what, limits.max_image_pixels, rule)
+        return decoder.image(image.data or b"", label, limits.max_image_pixels, rule)
     height, width, _ = image.pixels.shape
     if width * height > limits.max_image_pixels:
         raise LimitExceeded(
-            f"{what} is {width}x{height}, {width * height} pixels; at most {limits.max_image_pixels} are allowed",
+            f"{label} is {width}x{height}, {width * height} pixels; at most {limits.max_image_pixels} are allowed",
             details={"limit": "max_image_pixels", "maximum": limits.max_image_pixels},
         )
     return np.frombuffer(image.pixels.data, np.uint8).reshape(height, width, 3).copy()

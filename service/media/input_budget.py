@@ -18,20 +18,20 @@ class InputBudget:
         self._used = 0
         self._lock = Lock()
 
-    def check(self, num_bytes: int, what: str) -> None:
-        """Raise LimitExceeded, whose message starts with `what`, if `num_bytes` more would exceed the budget."""
+    def check(self, num_bytes: int, label: str) -> None:
+        """Raise LimitExceeded, whose message starts with `label`, if `num_bytes` more would exceed the budget."""
         with self._lock:
-            self._check(num_bytes, what)
+            self._check(num_bytes, label)
 
-    def use(self, num_bytes: int, what: str) -> None:
+    def use(self, num_bytes: int, label: str) -> None:
         """Take `num_bytes` from the budget; raises as `check` does."""
         with self._lock:
-            self._check(num_bytes, what)
+            self._check(num_bytes, label)
             self._used += num_bytes
 
-    def _check(self, num_bytes: int, what: str) -> None:
+    def _check(self, num_bytes: int, label: str) -> None:
         if self._used + num_bytes > self._max_bytes:
             raise LimitExceeded(
-                f"{what}: the files behind the request's URLs and paths exceed {self._max_bytes} bytes in all",
+                f"{label}: the files behind the request's URLs and paths exceed {self._max_bytes} bytes in all",
                 details={"limit": "max_body_bytes", "maximum": self._max_bytes},
             )

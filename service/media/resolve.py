@@ -13,7 +13,7 @@ from typing import TypeVar
 from identity_reward_client.errors import RewardError
 from identity_reward_client.messages import Image, RequestBase, Video
 
-from ..errors import typed
+from ..errors import to_reward_error
 from ..settings.settings import Settings
 from .decoding import limit_exceeded
 from .images import refuse_links
@@ -56,20 +56,20 @@ class Links:
             request = request.model_copy(update={"references": await self.resolve_images(images, budget)})
         reads = (self._resolve_in_thread(video, "the video", budget) for video in videos)
         outcomes = await asyncio.gather(*reads, return_exceptions=True)
-        return request, [outcome if isinstance(outcome, Video) else typed(outcome) for outcome in outcomes]
+        return request, [outcome if isinstance(outcome, Video) else to_reward_error(outcome) for outcome in outcomes]
 
     async def resolve_images(self, images: Sequence[Image], budget: InputBudget) -> list[Image]:
         """Reference images with their bytes; the first one that can't be read is raised."""
         reads = (self._resolve_in_thread(image, f"reference {i}", budget) for i, image in enumerate(images))
         return await asyncio.gather(*reads)
 
-    async def _resolve_in_thread(self, medium: Medium, what: str, budget: InputBudget) -> Medium:
+    async def _resolve_in_thread(self, medium: Medium, label: str, budget: InputBudget) -> Medium:
         if not has_links(medium):
             return medium
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.pool, self.resolve, medium, what, budget)
+        return await loop.run_in_executor(self.pool, self.resolve, medium, label, budget)
 
-    def resolve(self, medium: Medium, what: str, budget: InputBudget) -> Medium:
+    def resolve(self, medium: Medium, label: str, budget: InputBudget) -> Medium:
         """The message with `data` in the place of its URL or path. Blocks; may be called from several threads.
 
         Raises InputRefused for what the settings don't allow or what can't be read, LimitExceeded for too many bytes.
@@ -81,16 +81,16 @@ class Links:
                 raise limit_exceeded("frames sent for one video", len(images), "max_sent_frames", limits)
             resolved = [self.resolve(image, f"frame {i}", budget) for i, image in enumerate(images)]
             return medium.model_copy(update={"images": resolved})
-        data = self._read(medium, what, budget)
+        data = self._read(medium, label, budget)
         return medium if data is None else medium.model_copy(update={"data": data, "url": None, "path": None})
 
-    def _read(self, medium: Image | Video, what: str, budget: InputBudget) -> bytes | None:
-        """Content of its URL or path; None where it has neither."""
+    def _read(self, medium: Image | Video, label: str, budget: InputBudget) -> bytes | None:
+        """Content of the URL or path of a message; None without either."""
         if medium.url is not None and self._fetcher is not None:
-            return self._fetcher.get(medium.url, what, budget)
+            return self._fetcher.get(medium.url, label, budget)
         if medium.path is not None and self._roots:
-            return read_path(medium.path, self._roots, what, budget)
-        refuse_links(medium, what)
+            return read_path(medium.path, self._roots, label, budget)
+        refuse_links(medium, label)
         return None
 
     def close(self) -> None:

@@ -44,55 +44,57 @@ class Fetcher:
         # name resolution has no timeout of its own; threads are started when needed
         self._resolvers = ThreadPoolExecutor(4, thread_name_prefix="resolve")
 
-    def get(self, url: str, what: str, budget: InputBudget) -> bytes:
-        """The body behind `url`. Raises InputRefused or LimitExceeded, whose messages start with `what`."""
+    def get(self, url: str, label: str, budget: InputBudget) -> bytes:
+        """The body behind `url`. Raises InputRefused or LimitExceeded, whose messages start with `label`."""
         deadline = min(time.monotonic() + self._timeout_s, budget.deadline)
-        target = self._checked(url, what)
+        target = self._checked(url, label)
         for _ in range(MAX_REDIRECTS + 1):
             backend = _PinnedBackend(self._private, self._resolvers, deadline)
             try:
-                response = self._request(target, backend, what, budget)
+                response = self._request(target, backend, label, budget)
             except _AddressForbidden:
                 raise InputRefused(
-                    f"{what}: its URL resolves to an address that this server doesn't connect to"
+                    f"{label}: its URL resolves to an address that this server doesn't connect to"
                 ) from None
             except (httpcore.TimeoutException, FutureTimeout):
                 raise InputRefused(
-                    f"{what} could not be fetched within {self._timeout_s:g} s",
+                    f"{label} could not be fetched within {self._timeout_s:g} s",
                     details={"limit": "url_timeout_s", "maximum": self._timeout_s},
                 ) from None
             except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-                raise InputRefused(f"{what} could not be fetched: {_reason(error)}") from None
+                raise InputRefused(f"{label} could not be fetched: {_reason(error)}") from None
             if isinstance(response, bytes):
                 return response
             try:
-                target = self._checked(str(target.join(response)), f"{what}, after a redirect")
+                target = self._checked(str(target.join(response)), f"{label}, after a redirect")
             except httpx.InvalidURL:
-                raise InputRefused(f"{what}: it was redirected to something that is not a URL") from None
-        raise InputRefused(f"{what}: more than {MAX_REDIRECTS} redirects")
+                raise InputRefused(f"{label}: it was redirected to something that is not a URL") from None
+        raise InputRefused(f"{label}: more than {MAX_REDIRECTS} redirects")
 
     def close(self) -> None:
         """Free the threads."""
         self._resolvers.shutdown(wait=False, cancel_futures=True)
 
-    def _checked(self, text: str, what: str) -> httpx.URL:
+    def _checked(self, text: str, label: str) -> httpx.URL:
         """The parsed URL, if it is allowed. The request is made from it, never from the text."""
         try:
             url = httpx.URL(text if len(text) <= MAX_URL_CHARS else "")
         except httpx.InvalidURL:
-            raise InputRefused(f"{what}: its URL can't be read") from None
+            raise InputRefused(f"{label}: its URL can't be read") from None
         if url.scheme not in self._schemes or not url.host:
             raise InputRefused(
-                f"{what}: URLs must start with {' or '.join(f'{scheme}://' for scheme in self._schemes)}"
+                f"{label}: URLs must start with {' or '.join(f'{scheme}://' for scheme in self._schemes)}"
             )
         if url.userinfo:
-            raise InputRefused(f"{what}: its URL holds a user name or password, which isn't allowed")
+            raise InputRefused(f"{label}: its URL holds a user name or password, which isn't allowed")
         host = url.raw_host.decode("ascii").strip("[]").lower()
         if not any(rule.allows(url.scheme, host, url.port) for rule in self._rules):
-            raise InputRefused(f"{what}: its URL's host and port aren't among those that this server fetches from")
+            raise InputRefused(f"{label}: its URL's host and port aren't among those that this server fetches from")
         return url
 
-    def _request(self, url: httpx.URL, backend: httpcore.NetworkBackend, what: str, budget: InputBudget) -> bytes | str:
+    def _request(
+        self, url: httpx.URL, backend: httpcore.NetworkBackend, label: str, budget: InputBudget
+    ) -> bytes | str:
         """The body, or the target of a redirect as text."""
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         timeout = dict.fromkeys(("connect", "read", "write", "pool"), self._timeout_s)
@@ -104,15 +106,15 @@ class Fetcher:
             if response.status in _REDIRECTS and "location" in headers:
                 return headers["location"]
             if response.status != 200:
-                raise InputRefused(f"{what} could not be fetched: its host responded with status {response.status}")
+                raise InputRefused(f"{label} could not be fetched: its host responded with status {response.status}")
             if headers.get("content-encoding", "identity").lower() != "identity":
-                raise InputRefused(f"{what} could not be fetched: its host sends a compressed body")
+                raise InputRefused(f"{label} could not be fetched: its host sends a compressed body")
             length = headers.get("content-length", "")
             if length.isdecimal():
-                budget.check(int(length[:20]), what)
+                budget.check(int(length[:20]), label)
             chunks = []
             for chunk in response.iter_stream():
-                budget.use(len(chunk), what)
+                budget.use(len(chunk), label)
                 chunks.append(chunk)
             return b"".join(chunks)
 

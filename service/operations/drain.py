@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from ..errors import stopping
+from ..errors import stopping_error
 
 
 class InFlight:
@@ -36,7 +36,7 @@ class InFlight:
                 yield
         except TimeoutError:
             if timer.expired() and loop.time() < ends_at:
-                raise stopping() from None
+                raise stopping_error() from None
             raise
         finally:
             self._timers.discard(timer)

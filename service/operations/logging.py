@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextvars import ContextVar
 
-from ..errors import where
+from ..errors import error_location
 from ..scheduling.call import Call
 
 # id of the request that is being answered; transports set it
@@ -28,7 +28,7 @@ class NoTracebackFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and record.exc_info[1] is not None:
-            record.msg, record.args = f"{record.getMessage()}: {where(record.exc_info[1])}", None
+            record.msg, record.args = f"{record.getMessage()}: {error_location(record.exc_info[1])}", None
             record.exc_info = record.exc_text = None
         return not str(record.msg).startswith("Traceback ")
 

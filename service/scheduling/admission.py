@@ -17,7 +17,7 @@ from .throughput import Throughput
 # Fraction of the capacity that requests of a class may fill: the rest is reserved for more urgent classes.
 _CLASS_SHARES: dict[Priority, float] = {"rollout": 1.0, "interactive": 0.75, "bulk": 0.5}
 # A caller holds at most this multiple of its class's free capacity (dynamic thresholds: Choudhury and Hahne,
-# IEEE/ACM ToN 1998). A caller that is alone gets 8/9 of it, so that a newcomer finds capacity.
+# IEEE/ACM ToN 1998). A caller that is alone gets 8/9 of it, so that another caller finds capacity.
 _ALPHA = 8.0
 _MAX_RETRY_S = 60
 # safety factor of the predicted wait: work that misses its deadline is wasted
@@ -25,7 +25,7 @@ _WAIT_MARGIN = 1.25
 
 
 class Admission:
-    """Capacity of one model's queue in tokens. A request holds its tokens until its results are there."""
+    """Capacity of one model's queue in tokens. A request holds its tokens until its results are complete."""
 
     def __init__(self, max_tokens: int, throughput: Throughput | None = None):
         self._max_tokens = max_tokens

@@ -10,7 +10,7 @@ from typing import Any
 from identity_reward_client.errors import DeviceLost, NonFiniteReward, RewardError, ScoringFailed
 from reward_model.scorer import Scorer
 
-from ..errors import where
+from ..errors import error_location
 from .group_task import GroupTask
 from .item_result import ItemResult
 
@@ -78,5 +78,5 @@ def scoring_error(error: BaseException) -> RewardError:
     """A typed error as it is. Any other is logged without its text, which may quote inputs, as ScoringFailed."""
     if isinstance(error, RewardError):
         return error
-    log.error("scoring failed: %s", where(error))
+    log.error("scoring failed: %s", error_location(error))
     return ScoringFailed("the model failed on this batch; the server's log says where")

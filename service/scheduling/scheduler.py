@@ -13,7 +13,7 @@ from identity_reward_client.errors import InternalError
 from identity_reward_client.wire.headers import PRIORITIES
 from reward_model.scorer import Scorer
 
-from ..errors import stopping, where
+from ..errors import error_location, stopping_error
 from .batch_runner import BatchItem, BatchRunner, scoring_error
 from .fair_queue import FairQueue
 from .group_task import GroupTask
@@ -61,7 +61,7 @@ class Scheduler:
         """Queue a task; cancelling its future removes it unless its batch is running. Raises NotReady if closed."""
         with self._changed:
             if self._closed:
-                raise stopping()
+                raise stopping_error()
             self._waiting.push(task, task.tokens, task.call.priority, task.call.client)
             self._advance()
         # a strong reference would make a cycle that keeps the request's bytes until a full garbage collection
@@ -82,7 +82,7 @@ class Scheduler:
             self._window.clear()
             self._changed.notify_all()
         for task in unscored:
-            task.fail(stopping())
+            task.fail(stopping_error())
         self._thread.join(_CLOSE_S)
 
     @property
@@ -175,7 +175,7 @@ class Scheduler:
         try:
             self._score(batch)
         except BaseException as error:  # the thread must survive, or no later future would be resolved
-            log.error("the scheduler failed: %s", where(error))
+            log.error("the scheduler failed: %s", error_location(error))
         finally:
             for task in batch:
                 task.fail(InternalError("the scheduler failed; the server's log says where"))

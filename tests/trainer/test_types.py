@@ -4,9 +4,9 @@ from trainer.types import RolloutGroup
 
 
 @pytest.mark.parametrize(
-    ("key", "videos", "says"),
+    ("key", "videos", "message"),
     [("", [b"mp4"], "not empty"), (5, [b"mp4"], "str"), ("a", [], "has no videos")],
 )
-def test_invalid_group_is_refused(key, videos, says):
-    with pytest.raises(ValueError, match=says):
+def test_invalid_group_is_refused(key, videos, message):
+    with pytest.raises(ValueError, match=message):
         RolloutGroup(key, [b"anna"], videos)

@@ -16,7 +16,7 @@ try:
 except ImportError:  # Windows, where concurrent runs on one file are not detected
     fcntl = None  # type: ignore[assignment]
 
-_LINE_START = b'{"id": '  # every line begins with it, also one that a kill cut short
+_LINE_START = b'{"id": '  # beginning of every line, by which one that a kill cut short is recognised
 
 
 class BulkOutput:
@@ -45,18 +45,18 @@ class BulkOutput:
 
     def drop_failed(self) -> None:
         """Remove the lines with an error; a kill leaves either the old file or the new one."""
-        kept = {key: record for key, record in self.records.items() if "error" not in record}
-        if len(kept) == len(self.records):
+        scored = {key: record for key, record in self.records.items() if "error" not in record}
+        if len(scored) == len(self.records):
             return
         temporary = self.path.with_name(self.path.name + ".new")
         file = open(temporary, "w+b")  # noqa: SIM115
         _lock(file, temporary)
-        file.writelines(_line(record) for record in kept.values())
+        file.writelines(_line(record) for record in scored.values())
         file.flush()
         os.fsync(file.fileno())
         os.replace(temporary, self.path)
         self._file.close()
-        self._file, self.records = file, kept
+        self._file, self.records = file, scored
 
     def check_same(self, items: list[BulkItem]) -> None:
         """InvalidRequest if the file has a line for another item under the same id."""
@@ -71,9 +71,9 @@ class BulkOutput:
 
     def _read(self) -> dict[str, dict[str, Any]]:
         self._file.seek(0)
-        *whole, last = self._file.read().split(b"\n")
+        *complete_lines, last = self._file.read().split(b"\n")
         records = {}
-        for number, line in enumerate(whole, 1):
+        for number, line in enumerate(complete_lines, 1):
             record = _record(line)
             if record is None:
                 raise self._not_a_result(number)
@@ -85,9 +85,9 @@ class BulkOutput:
                 self._file.write(b"\n")
                 self._file.flush()
             elif last.startswith(_LINE_START) or _LINE_START.startswith(last):
-                self._file.truncate(sum(len(line) + 1 for line in whole))
+                self._file.truncate(sum(len(line) + 1 for line in complete_lines))
             else:
-                raise self._not_a_result(len(whole) + 1)
+                raise self._not_a_result(len(complete_lines) + 1)
         return records
 
     def _not_a_result(self, number: int) -> InvalidRequest:

@@ -55,7 +55,7 @@ Token = Annotated[
     str | None,
     typer.Option(
         envvar="IDENTITY_REWARD_TOKEN",
-        help="For a service that asks for one; the variable keeps it out of process lists and the shell history.",
+        help="For a service that requires one; the variable keeps it out of process lists and the shell history.",
     ),
 ]
 Local = Annotated[bool, typer.Option("--local", help="Score in this process, without a service.")]
@@ -72,7 +72,7 @@ BRIEF = RetryPolicy(max_attempts=3, base_s=0.2, deadline_s=60.0)
 
 @dataclass(frozen=True)
 class Target:
-    """What scores: the service at `url`, or with `local` this process, which then loads `model` alone."""
+    """Where to score: the service at `url`, or with `local` this process, which then loads `model` alone."""
 
     url: str | None
     local: bool

@@ -46,11 +46,11 @@ class PreparedGroup:
         if matrix is None:
             return None
         size = len(self.indices) + len(self.errors)
-        whole: list[list[float | None]] = [[None] * size for _ in range(size)]
+        full_matrix: list[list[float | None]] = [[None] * size for _ in range(size)]
         for i, row in zip(self.indices, matrix, strict=True):
             for j, value in zip(self.indices, row, strict=True):
-                whole[i][j] = value
-        return whole
+                full_matrix[i][j] = value
+        return full_matrix
 
 
 def prepare_group(videos: Sequence[VideoLike], fps: Fps | None, sampling: FrameSampling | None) -> PreparedGroup:

@@ -107,20 +107,22 @@ def to_video(video: VideoLike, fps: Fps | None = None, sampling: FrameSampling |
     return Video(frames=to_pixels(sampled), fps=fps, num_source_frames=count, frame_indices=list(indices))
 
 
-def read_file(path: str | PathLike[str], what: str) -> bytes:
+def read_file(path: str | PathLike[str], label: str) -> bytes:
     """The bytes of a file; InvalidRequest, InputRefused or InvalidMedia with the path if they cannot be read."""
     text = str(fspath(path))
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", text):  # Path makes one slash of two
-        raise InputRefused(f"{text} is a URL; download the {what} first and give its path")
+        raise InputRefused(f"{text} is a URL; download the {label} first and give its path")
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
-        raise InvalidRequest(f"no {what} at {text}") from None
+        raise InvalidRequest(f"no {label} at {text}") from None
     except IsADirectoryError:
-        raise InvalidRequest(f"{text} is a folder, not a {what} file") from None
+        raise InvalidRequest(f"{text} is a folder, not a {label} file") from None
     except (OSError, ValueError) as error:
-        raise InvalidRequest(f"cannot read the {what} at {text}: {getattr(error, 'strerror', None) or error}") from None
-    _check_not_empty(data, f"the {what} at {text}")
+        raise InvalidRequest(
+            f"cannot read the {label} at {text}: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    _check_not_empty(data, f"the {label} at {text}")
     return data
 
 
@@ -148,6 +150,6 @@ def _type(value: Any) -> str:
     return type(value).__name__
 
 
-def _check_not_empty(data: bytes | bytearray | memoryview, what: str) -> None:
+def _check_not_empty(data: bytes | bytearray | memoryview, label: str) -> None:
     if len(data) == 0:
-        raise InvalidMedia(f"{what} is empty")
+        raise InvalidMedia(f"{label} is empty")

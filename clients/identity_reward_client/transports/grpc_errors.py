@@ -25,9 +25,9 @@ _NOT_TLS = "WRONG_VERSION_NUMBER"
 def from_rpc(error: grpc.aio.AioRpcError, target: str, timeout_s: float) -> RewardError:
     """The error for a failed call to `target`."""
     for key, value in error.trailing_metadata() or ():
-        sent = from_details(value) if key == DETAILS_KEY and isinstance(value, bytes) else None
-        if sent is not None:
-            return sent
+        server_error = from_details(value) if key == DETAILS_KEY and isinstance(value, bytes) else None
+        if server_error is not None:
+            return server_error
     code, text = error.code(), (error.details() or "").strip()
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded(f"no answer from {target} within {timeout_s:g} s")

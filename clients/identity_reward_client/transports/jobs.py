@@ -27,12 +27,12 @@ def encode_manifest(items: Iterable[JobItem]) -> bytes:
     manifest = bytearray()
     sent_ids: set[str] = set()
     for item in items:
-        sent = item
+        line_item = item
         if (set_id := references_of(item)) is not None:
             if set_id in sent_ids:
-                sent = item.model_copy(update={"references": set_id})
+                line_item = item.model_copy(update={"references": set_id})
             sent_ids.add(set_id)
-        manifest += sent.model_dump_json(exclude_none=True).encode() + b"\n"
+        manifest += line_item.model_dump_json(exclude_none=True).encode() + b"\n"
     return bytes(manifest)
 
 

@@ -1,4 +1,4 @@
-"""Errors in the shape that they have in a JSON answer."""
+"""Errors as JSON bodies, for the server and for items that a client fails itself."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from ..messages import ErrorBody
 
 
 def to_body(error: RewardError) -> ErrorBody:
-    """The error as it is sent."""
+    """The error as a message."""
     return ErrorBody(code=error.code, message=error.message, retryable=error.retryable, details=error.details)
 
 
 def from_body(body: ErrorBody, retry_after_s: float | None = None) -> RewardError:
-    """The error that was sent; an `UnknownError` where its code is not of this version."""
+    """The error of a message; an `UnknownError` for a code that this version does not have."""
     return from_code(body.code, body.message, body.details, retry_after_s, retryable=body.retryable)

@@ -129,15 +129,15 @@ def _split(view: memoryview) -> tuple[dict[str, Any], memoryview]:
     return _json_object(bytes(view[8 : 8 + length]), "the header"), view[8 + length :]
 
 
-def _json_object(text: bytes | str, what: str) -> dict[str, Any]:
+def _json_object(text: bytes | str, label: str) -> dict[str, Any]:
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
     except RecursionError:
-        _refuse(f"{what} is nested too deeply")
+        _refuse(f"{label} is nested too deeply")
     except ValueError as error:
-        _refuse(f"{what} is not valid JSON: {error}")
+        _refuse(f"{label} is not valid JSON: {error}")
     if not isinstance(value, dict):
-        _refuse(f"{what} must be a JSON object, got {type(value).__name__}")
+        _refuse(f"{label} must be a JSON object, got {type(value).__name__}")
     return value
 
 

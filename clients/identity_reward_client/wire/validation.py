@@ -36,9 +36,9 @@ def explain_findings(findings: Sequence[Mapping[str, Any]], max_findings: int = 
 
 def _without_other_branches(findings: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """Leaves out branches of a union that the input was never meant for, if another branch explains the fault."""
-    kept = [finding for finding in findings if not _is_other_type(finding)]
-    explained = {_union(finding["loc"]) for finding in kept}
-    return [finding for finding in findings if finding in kept or _union(finding["loc"]) not in explained]
+    relevant = [finding for finding in findings if not _is_other_type(finding)]
+    explained = {_union(finding["loc"]) for finding in relevant}
+    return [finding for finding in findings if finding in relevant or _union(finding["loc"]) not in explained]
 
 
 def _union(loc: Sequence[Any]) -> tuple[Any, ...] | None:

@@ -74,7 +74,7 @@ def test_a_repeat_with_its_idempotency_key_is_the_same_job(shared):
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "status", "code", "says"),
+    ("body", "headers", "status", "code", "message"),
     [
         (manifest([1, 2]) + b"\n{}", NDJSON, 400, "invalid_request", "line 3: references: Field required"),
         (manifest([1], model="gone"), NDJSON, 400, "invalid_request", "line 1: "),
@@ -87,11 +87,11 @@ def test_a_repeat_with_its_idempotency_key_is_the_same_job(shared):
     ],
     ids=["a bad line", "no such model", "empty", "too many", "JSON", "no type", "a pickle", "compressed"],
 )
-def test_a_refused_job_is_not_stored(shared, body, headers, status, code, says):
+def test_a_refused_job_is_not_stored(shared, body, headers, status, code, message):
     before = call(shared, "GET", "/v1/jobs").json()["jobs"]
     answer = call(shared, "POST", "/v1/jobs", content=body, headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
-    assert says in answer.json()["error"]["message"]
+    assert message in answer.json()["error"]["message"]
     after = call(shared, "GET", "/v1/jobs").json()["jobs"]
     assert [job["id"] for job in after] == [job["id"] for job in before]
 

@@ -37,16 +37,16 @@ class Answer:
 @dataclass(frozen=True)
 class Case:
     kind: str
-    what: str
+    description: str
     send: Callable[[Caller], Answer]
     status: int
     code: str
-    # in the message
-    says: str
+    # a part of the message
+    message: str
 
     @property
     def name(self) -> str:
-        return f"{self.kind}: {self.what}"
+        return f"{self.kind}: {self.description}"
 
 
 # (description, content as `send` takes it, status and code, a part of the message)
@@ -55,8 +55,8 @@ Row = tuple[str, Any, tuple[int, str], str]
 
 def cases(kind: str, send: Callable[[Caller, Any], Answer], rows: Sequence[Row]) -> list[Case]:
     return [
-        Case(kind, what, lambda caller, content=content: send(caller, content), status, code, says)  # type: ignore[misc]
-        for what, content, (status, code), says in rows
+        Case(kind, text, lambda caller, content=content: send(caller, content), status, code, message)  # type: ignore[misc]
+        for text, content, (status, code), message in rows
     ]
 
 
@@ -140,7 +140,7 @@ def table(cases: Sequence[Case]) -> str:
     for case in cases:
         code = f"`{case.code}`" if case.code else "scored" if case.status == 200 else "plain text of the HTTP parser"
         code += ", for that item" if case.code and case.status == 200 else ""
-        lines.append(f"| {case.kind if case.kind != kind else ''} | {case.what} | {case.status} | {code} |")
+        lines.append(f"| {case.kind if case.kind != kind else ''} | {case.description} | {case.status} | {code} |")
         kind = case.kind
     return "\n".join(lines)
 

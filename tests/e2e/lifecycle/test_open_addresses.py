@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize(
-    ("arguments", "lines", "says"),
+    ("arguments", "lines", "message"),
     [
         (["--host", "0.0.0.0"], None, "0.0.0.0 can be reached from other machines, and there are no tokens"),
         (["--host", "::"], None, ":: can be reached from other machines"),
@@ -22,7 +22,7 @@ from tests.support.waiting import wait_until
         ([], "gone", "No such file or directory"),
     ],
 )
-def test_an_open_address_or_an_empty_token_file_ends_the_start_with_one_line(serve, tmp_path, arguments, lines, says):
+def test_open_address_or_unusable_token_file_ends_the_start(serve, tmp_path, arguments, lines, message):
     file = tmp_path / "tokens"
     if lines and lines != "gone":
         file.write_text(lines)
@@ -30,7 +30,7 @@ def test_an_open_address_or_an_empty_token_file_ends_the_start_with_one_line(ser
     server = serve("--model", "tiny", "--port", "0", *arguments, environment=environment)
     assert server.wait() == 2
     assert len(server.err) == 1
-    assert says in server.err[0]
+    assert message in server.err[0]
 
 
 def test_bentoml_serve_refuses_an_open_address_too(tmp_path):

@@ -72,7 +72,7 @@ def test_a_worker_that_dies_while_it_loads_ends_the_start(serve):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "says"),
+    ("arguments", "environment", "message"),
     [
         (["--model", "gpt"], {}, "no model is called 'gpt'; there are arcface"),
         (["--model", "tests"], {}, "tests lacks config.json"),
@@ -91,11 +91,11 @@ def test_a_worker_that_dies_while_it_loads_ends_the_start(serve):
         ([], {"IDENTITY_REWARD_MAX_WAITING_TOKENS": "0"}, "max_waiting_tokens = '0'"),
     ],
 )
-def test_a_wrong_configuration_is_one_line_before_anything_starts(serve, arguments, environment, says):
+def test_a_wrong_configuration_is_one_line_before_anything_starts(serve, arguments, environment, message):
     server = serve("--port", "0", *arguments, environment=environment)
     assert server.wait() == 2
     assert len(server.err) == 1
-    assert says in server.err[0]
+    assert message in server.err[0]
 
 
 def test_the_default_model_need_not_be_the_first(serve):
@@ -128,7 +128,7 @@ def test_a_port_in_use_is_one_line(serve, option, hint):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "says"),
+    ("arguments", "environment", "message"),
     [
         (["--port", "3987", "--grpc-port", "3987"], {}, "can't share port 3987"),
         (
@@ -139,8 +139,8 @@ def test_a_port_in_use_is_one_line(serve, option, hint):
         (["--port", "0"], {"IDENTITY_REWARD_GRPC_TLS_CERT": "no.pem"}, "go together"),
     ],
 )
-def test_a_wrong_grpc_configuration_is_one_line_before_anything_starts(serve, arguments, environment, says):
+def test_a_wrong_grpc_configuration_is_one_line_before_anything_starts(serve, arguments, environment, message):
     server = serve("--model", "tiny", *arguments, environment=environment)
     assert server.wait() == 2
     assert len(server.err) == 1
-    assert says in server.err[0]
+    assert message in server.err[0]

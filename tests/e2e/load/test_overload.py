@@ -114,7 +114,7 @@ def test_rollouts_overtake_bulk(client, slow_server):
 
 
 @pytest.mark.parametrize(
-    ("headers", "says"),
+    ("headers", "message"),
     [
         ({"X-Priority": "urgent"}, "X-Priority must be one of rollout, interactive, bulk"),
         ({"X-Request-Timeout": "soon"}, "X-Request-Timeout must be a positive number"),
@@ -123,10 +123,10 @@ def test_rollouts_overtake_bulk(client, slow_server):
         ({"Idempotency-Key": "x" * 201}, "Idempotency-Key must be"),
     ],
 )
-def test_malformed_headers_are_refused(client, headers, says):
+def test_malformed_headers_are_refused(client, headers, message):
     answer = client.post("/v1/score", json=grey_request(1), headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
-    assert says in answer.json()["error"]["message"]
+    assert message in answer.json()["error"]["message"]
 
 
 def test_an_idempotency_key_is_scored_once_and_refused_for_other_content(client, slow_server):

@@ -76,7 +76,7 @@ FAR = torch.empty_strided((1, 2, 1, 3), (1, 1 << 31, 1, 1), dtype=torch.uint8, d
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "says"),
+    ("arguments", "error", "message"),
     [
         (([U8.numpy()], [(56, 56)]), TypeError, r"clip 0: frames are a torch tensor, got ndarray; torch.from_numpy"),
         (([U8, U8.float()], [(56, 56)] * 2), TypeError, "clip 1: frames are uint8 in 0..255, got torch.float32"),
@@ -97,8 +97,8 @@ FAR = torch.empty_strided((1, 2, 1, 3), (1, 1 << 31, 1, 1), dtype=torch.uint8, d
         (([U8], [(56, 56)], "u8", torch.float32, torch.empty(16, 2352)[:, ::2]), ValueError, "not contiguous"),
     ],
 )  # fmt: skip
-def test_error_names_the_wrong_argument(arguments, error, says):
-    with pytest.raises(error, match=says):
+def test_error_names_the_wrong_argument(arguments, error, message):
+    with pytest.raises(error, match=message):
         resize_normalize_patchify(*arguments)
 
 

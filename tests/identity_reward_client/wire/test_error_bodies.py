@@ -5,6 +5,8 @@ import pytest
 from identity_reward_client.errors import (
     BY_CODE,
     DeviceLost,
+    InvalidRequest,
+    NotReady,
     OutOfMemory,
     RewardError,
     ScoringFailed,
@@ -22,6 +24,13 @@ def test_error_survives_the_wire(cls):
     assert type(copy) is cls
     assert (copy.message, copy.details, copy.retry_after_s) == ("what was wrong", {"limit": 3}, 2.0)
     assert copy.retryable is cls.retryable
+
+
+@pytest.mark.parametrize("error", [InvalidRequest("bad", details={"field": "fps"}), NotReady("stopping")])
+def test_the_body_of_an_error_holds_its_code_message_and_details(error):
+    message = to_body(error)
+    assert (message.code, message.message, message.retryable) == (error.code, error.message, error.retryable)
+    assert message.details == error.details
 
 
 @pytest.mark.parametrize("cls", [OutOfMemory, DeviceLost])

@@ -24,7 +24,7 @@ def test_create_list_and_revoke(file):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (("create", "an/na", "--file", "tokens"), "a name has 1 to 64 letters"),
         (("create", "anna"), "no file of tokens is given: use --file or IDENTITY_REWARD_TOKENS_PATH"),
@@ -33,11 +33,11 @@ def test_create_list_and_revoke(file):
         (("list", "--file", "gone"), "No such file or directory"),
     ],
 )
-def test_failures_are_one_line(arguments, says, tmp_path, monkeypatch):
+def test_failures_are_one_line(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     failed = run(*arguments)
     assert failed.exit_code == 2
-    assert says in failed.stderr
+    assert message in failed.stderr
     assert len(failed.stderr.splitlines()) == 1
     assert not failed.stdout
 

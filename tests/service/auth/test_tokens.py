@@ -17,7 +17,7 @@ def test_tokens_are_long_and_unique(file):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         (f"# ours\n\nanna score {HASH}\nanna admin {HASH}\n", "line 4: a second token is called 'anna'"),
         ("anna score\n", "line 1: needs NAME SCOPE sha256:HEX, got 2 words"),
@@ -26,11 +26,11 @@ def test_tokens_are_long_and_unique(file):
         (f"an/na score {HASH}\n", "line 1: a name has 1 to 64 letters"),
     ],
 )
-def test_a_bad_line_is_named(file, text, says):
+def test_a_bad_line_is_named(file, text, message):
     file.write_text(text)
     with pytest.raises(TokenFileError) as caught:
         tokens.read(file)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "sha256:0" not in str(caught.value)
 

@@ -89,7 +89,7 @@ def test_valid_files_pass_the_check(files):
 
 
 @pytest.mark.parametrize(
-    ("certificate", "key", "client_ca", "says"),
+    ("certificate", "key", "client_ca", "message"),
     [
         ("gone", "server_key", None, "grpc_tls_cert .*gone.pem can't be read: No such file"),
         ("server", "gone", None, "grpc_tls_key .*gone.pem can't be read"),
@@ -100,7 +100,7 @@ def test_valid_files_pass_the_check(files):
         ("server", "server_key", "text", "grpc_tls_client_ca .*text.pem holds no PEM certificate"),
     ],
 )
-def test_unusable_files_are_named(files, certificate, key, client_ca, says):
+def test_unusable_files_are_named(files, certificate, key, client_ca, message):
     paths = {
         "gone": files.gone, "text": files.text, "server": files.server[0], "server_key": files.server[1],
         "client_key": files.client[1],
@@ -108,12 +108,12 @@ def test_unusable_files_are_named(files, certificate, key, client_ca, says):
     settings = {"grpc_tls_cert": paths[certificate], "grpc_tls_key": paths[key]}
     if client_ca is not None:
         settings["grpc_tls_client_ca"] = paths[client_ca]
-    with pytest.raises(SettingsError, match=says):
+    with pytest.raises(SettingsError, match=message):
         check_tls(flat_settings(**settings))
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "message"),
     [
         ({"grpc_tls_cert": "a"}, "go together"),
         ({"grpc_tls_key": "a"}, "go together"),
@@ -122,6 +122,6 @@ def test_unusable_files_are_named(files, certificate, key, client_ca, says):
         ({"grpc_keepalive_s": "0"}, "grpc_keepalive_s"),
     ],
 )
-def test_inconsistent_settings_are_refused(settings, says):
-    with pytest.raises(SettingsError, match=says):
+def test_inconsistent_settings_are_refused(settings, message):
+    with pytest.raises(SettingsError, match=message):
         flat_settings(**settings)

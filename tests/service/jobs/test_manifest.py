@@ -48,7 +48,7 @@ def test_raw_frames_links_and_ids_are_restored_unchanged(store):
 
 
 @pytest.mark.parametrize(
-    ("bad", "says"),
+    ("bad", "message"),
     [
         (b"{", "Invalid JSON"),
         (b"[1]", "line 2: "),
@@ -65,11 +65,11 @@ def test_raw_frames_links_and_ids_are_restored_unchanged(store):
         (b'{"references": [{"data": {"$media": "x"}}], "video": {"data": "AAAA"}}', "references"),
     ],
 )
-def test_bad_lines_are_named_and_nothing_is_stored(store, bad, says):
+def test_bad_lines_are_named_and_nothing_is_stored(store, bad, message):
     body = manifest(1) + bad + b"\n" + manifest(2).splitlines()[1] + b"\n" + bad
     with pytest.raises(InvalidRequest) as caught:
         store.submit("anna", "k", body, model_name)
-    assert says in caught.value.message
+    assert message in caught.value.message
     assert caught.value.details == {"lines": [2, 4]}
     assert [count(store, table) for table in ("jobs", "items", "media", "uses")] == [0] * 4
     assert store.submit("anna", "k", manifest(1), model_name).total == 1, "the key is free"

@@ -77,7 +77,7 @@ def test_compat_requires_a_sampling_with_a_rate():
 
 
 @pytest.mark.parametrize(
-    ("limit", "says"),
+    ("limit", "message"),
     [
         ({"max_frame_pixels": 1000}, "32x32"),
         ({"max_source_frames": 9}, "frames of the source: 10; at most 9"),
@@ -85,9 +85,9 @@ def test_compat_requires_a_sampling_with_a_rate():
         ({"max_decoded_bytes": 4 * 32 * 32 * 3 - 1}, "bytes of 4 decoded 32x32 frames"),
     ],
 )
-def test_limits_of_a_file_hold_between_probe_and_decode(monkeypatch, limit, says):
+def test_limits_of_a_file_hold_between_probe_and_decode(monkeypatch, limit, message):
     monkeypatch.setattr(ProbedVideo, "frames", lambda *_: pytest.fail("decoded over a limit"))
-    with pytest.raises(LimitExceeded, match=says) as caught:
+    with pytest.raises(LimitExceeded, match=message) as caught:
         decode_video(Video(data=mp4(RAMP)), FOUR, flat_settings(**limit).media, DECODER)
     assert caught.value.details["limit"] == next(iter(limit))
 

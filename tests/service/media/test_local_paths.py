@@ -42,7 +42,7 @@ def test_regular_files_below_a_root_are_read(root):
 
 
 @pytest.mark.parametrize(
-    ("path", "says"),
+    ("path", "message"),
     [
         ("{root}", "isn't under a folder"),
         ("{root}-secret/s", "isn't under a folder"),
@@ -66,10 +66,10 @@ def test_regular_files_below_a_root_are_read(root):
         ("{root}/pipe", "not that of a regular file"),
     ],
 )
-def test_other_paths_are_refused_without_repeating_them(root, path, says):
+def test_other_paths_are_refused_without_repeating_them(root, path, message):
     with pytest.raises(InputRefused) as caught:
         read(path.format(root=root), root)
-    assert says in caught.value.message
+    assert message in caught.value.message
     assert caught.value.message.startswith("the video")
     assert "clips" not in caught.value.message
 

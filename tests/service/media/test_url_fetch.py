@@ -88,7 +88,7 @@ def test_proxies_of_the_environment_are_not_used(fetch, host, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("url", "says"),
+    ("url", "message"),
     [
         ("https://example.org/clip", "aren't among those"),
         ("https://localhost/clip", "aren't among those"),
@@ -114,8 +114,8 @@ def test_proxies_of_the_environment_are_not_used(fetch, host, monkeypatch):
         ("https://localhost:{port}/\r\nX: y", "can't be read"),
     ],
 )
-def test_other_urls_are_refused_before_their_host_is_resolved(fetch, host, url, says):
-    assert says in refused(fetch, url.format(port=host.port))
+def test_other_urls_are_refused_before_their_host_is_resolved(fetch, host, url, message):
+    assert message in refused(fetch, url.format(port=host.port))
     assert host.connections == 0
 
 
@@ -185,7 +185,7 @@ def test_at_most_three_redirects_are_followed(fetch, host):
 
 
 @pytest.mark.parametrize(
-    ("to", "says"),
+    ("to", "message"),
     [
         ("https://example.org/clip", "after a redirect: its URL's host and port aren't among"),
         ("http://localhost:{port}/clip", "after a redirect: URLs must start with https://"),
@@ -196,16 +196,16 @@ def test_at_most_three_redirects_are_followed(fetch, host):
         ("https://rebound.test:{port}/clip", "address that this server doesn't connect to"),
     ],
 )
-def test_redirects_are_checked_like_urls(fetch, host, resolver, to, says):
+def test_redirects_are_checked_like_urls(fetch, host, resolver, to, message):
     resolver("rebound.test", ["169.254.169.254"])
     host.paths["/old"] = redirect(to.format(port=host.port))
     hosts = f"localhost:{host.port},rebound.test:{host.port}"
-    assert says in refused(fetch, host.url("/old"), url_hosts=hosts)
+    assert message in refused(fetch, host.url("/old"), url_hosts=hosts)
     assert host.connections == 1
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "says"),
+    ("behaviour", "message"),
     [
         (respond(SECRET, "404 Not Found"), "its host responded with status 404"),
         (respond(SECRET, "500 Oops"), "its host responded with status 500"),
@@ -220,9 +220,9 @@ def test_redirects_are_checked_like_urls(fetch, host, resolver, to, says):
         (flood(b"HTTP/1.1 200 OK\r\n", b"X-Header: " + b"x" * 1000 + b"\r\n"), "doesn't speak HTTP/1.1"),
     ],
 )
-def test_errors_of_bad_responses_do_not_quote_them(fetch, host, behaviour, says, caplog):
+def test_errors_of_bad_responses_do_not_quote_them(fetch, host, behaviour, message, caplog):
     host.paths["/clip"] = behaviour
-    assert says in refused(fetch, host.url("/clip"))
+    assert message in refused(fetch, host.url("/clip"))
     assert SECRET.decode() not in caplog.text
 
 

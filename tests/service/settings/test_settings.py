@@ -67,7 +67,7 @@ def test_a_child_process_gets_the_settings_of_its_parent(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("variable", "text", "says"),
+    ("variable", "text", "message"),
     [
         ("MAX_BODY_BYTES", "many", "max_body_bytes = 'many': Input should be a valid integer"),
         ("MAX_BODY_BYTES", "-1", "greater than 0 (IDENTITY_REWARD_MAX_BODY_BYTES)"),
@@ -79,11 +79,11 @@ def test_a_child_process_gets_the_settings_of_its_parent(monkeypatch):
         ("GRPC_PORT", "70000", "grpc_port = '70000'"),
     ],
 )
-def test_a_bad_value_is_one_line(variable, text, says, monkeypatch):
+def test_a_bad_value_is_one_line(variable, text, message, monkeypatch):
     monkeypatch.setenv(f"IDENTITY_REWARD_{variable}", text)
     with pytest.raises(SettingsError) as caught:
         Settings.load()
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

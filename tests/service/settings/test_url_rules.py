@@ -58,7 +58,7 @@ def test_a_bad_host_is_a_settings_error(text):
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "message"),
     [
         ({"url_private_networks": "10.0.0.1/8"}, "'10.0.0.1/8' is not a network"),
         ({"url_private_networks": "all"}, "'all' is not a network"),
@@ -67,8 +67,8 @@ def test_a_bad_host_is_a_settings_error(text):
         ({"path_roots": "/usr/.."}, "is not an absolute path of a folder"),
     ],
 )
-def test_bad_networks_and_roots_are_settings_errors(fields, says):
-    with pytest.raises(SettingsError, match=says):
+def test_bad_networks_and_roots_are_settings_errors(fields, message):
+    with pytest.raises(SettingsError, match=message):
         flat_settings(**fields)
 
 

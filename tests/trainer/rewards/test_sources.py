@@ -117,10 +117,10 @@ def test_client_that_raises_anything_is_an_error_of_the_group():
 
 
 @pytest.mark.parametrize(
-    ("weights", "says"),
+    ("weights", "message"),
     [([0.0], "weight other than 0"), ([np.nan], "finite"), ([1.0, np.inf], "finite")],
 )
-def test_impossible_weights_are_refused(weights, says):
+def test_impossible_weights_are_refused(weights, message):
     sources = [RewardSource(f"{n}", FakeRewardClient(), weight=weight) for n, weight in enumerate(weights)]
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         check_sources(sources)
