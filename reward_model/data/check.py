@@ -17,7 +17,7 @@ from .packed_clip import SUFFIX, read_packed
 from .records import PreferencePair, RecordError, resolve, scan_pairs
 
 MAX_PIXELS = 1 << 26
-# decoded of a video; a file that is cut or damaged later shows it in its packets
+# frames that are decoded of a video; truncation or damage further on is detected from its packets
 _FIRST_FRAMES = 4
 
 

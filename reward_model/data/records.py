@@ -23,7 +23,7 @@ _Count = Annotated[int, Field(ge=0)]
 
 
 class RecordError(Exception):
-    """A file or line that is no record. The message is one line: file, line number, the fault, and what would do."""
+    """A file or line that is no record. The message is one line: file, line number, the fault and the remedy."""
 
 
 class _Record(BaseModel):

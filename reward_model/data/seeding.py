@@ -1,4 +1,4 @@
-"""Random draws that depend on names alone: never on what was drawn before, on a process or on a platform."""
+"""Random generators keyed by names: values do not depend on earlier calls, on the process or on the platform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worker processes that ignore Ctrl-C, end with their parent, and get no more tasks than they can start soon."""
+"""Worker processes that ignore Ctrl-C, end with their parent, and take tasks lazily."""
 
 from __future__ import annotations
 

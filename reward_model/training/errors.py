@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class TrainingError(Exception):
-    """One message for the user at the terminal: what was wrong, what was given, what would do."""
+    """One message for the user at the terminal: what was wrong, which value caused it, and what to do instead."""
 
 
 class NotFinite(TrainingError):

@@ -22,7 +22,7 @@ def test_saved_model_has_the_fingerprint_and_rewards_of_the_original(model, tmp_
     assert saved.forward([saved.preprocess(sample)]) == builtin.forward([builtin.preprocess(sample)])
 
 
-def test_weights_are_the_bytes_of_safetensors_own_writer(model, tmp_path):
+def test_weights_file_equals_that_of_the_safetensors_writer(model, tmp_path):
     save(tmp_path / "tiny", model.config, tiny_tokenizer().to_json(), tensor_entries(model.state_dict()))
     save_file(model.state_dict(), tmp_path / "plain.safetensors")
     assert (tmp_path / "tiny/model.safetensors").read_bytes() == (tmp_path / "plain.safetensors").read_bytes()

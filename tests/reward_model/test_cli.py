@@ -35,13 +35,13 @@ def run(tmp_path):
 
 
 def test_import_prints_the_model_and_export_writes_it_back(run):
-    done = run("import-checkpoint", name="likeness", sampling="paper", dtype="bfloat16", positions="5")
-    assert done.exit_code == 0, done.output
+    result = run("import-checkpoint", name="likeness", sampling="paper", dtype="bfloat16", positions="5")
+    assert result.exit_code == 0, result.output
     config = read_config(run.folder / "out")
     assert (config.name, config.frame_sampling.name, config.position_dialect) == ("likeness", "paper", "5")
-    assert f"likeness step-105, frames paper, fingerprint {config.fingerprint[:16]}" in done.stdout
-    done = run("export-checkpoint")
-    assert done.exit_code == 0, done.output
+    assert f"likeness step-105, frames paper, fingerprint {config.fingerprint[:16]}" in result.stdout
+    result = run("export-checkpoint")
+    assert result.exit_code == 0, result.output
     assert (run.folder / "exported/checkpoint-105/model.pth").is_file()
 
 
@@ -56,17 +56,17 @@ def test_import_prints_the_model_and_export_writes_it_back(run):
         ({"upstream": "/nowhere"}, "no prompt_template.py"),
     ],
 )
-def test_errors_are_one_readable_line_and_leave_no_files(run, changes, message):
-    done = run("import-checkpoint", **changes)
-    assert done.exit_code == 2
-    assert message in " ".join(done.stderr.replace("│", " ").split())
-    assert "Traceback" not in done.output
+def test_import_errors_are_readable_and_leave_no_files(run, changes, message):
+    result = run("import-checkpoint", **changes)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+    assert "Traceback" not in result.output
     assert not (run.folder / "out").exists()
 
 
-def test_model_that_the_released_code_cannot_express_is_not_exported(run):
+def test_model_with_a_template_of_its_own_cannot_be_exported(run):
     model = tiny_model(tiny_config(tiny_tokenizer()))
     save(run.folder / "ours", model.config, tiny_tokenizer().to_json(), tensor_entries(model.state_dict()))
-    done = run("export-checkpoint", model=run.folder / "ours")
-    assert done.exit_code == 2
-    assert "'video-first' isn't the released code's" in done.stderr
+    result = run("export-checkpoint", model=run.folder / "ours")
+    assert result.exit_code == 2
+    assert "'video-first' isn't the released code's" in result.stderr

@@ -6,7 +6,7 @@ from reward_model.config import RewardModelConfig
 from reward_model.qwen.tiny import tiny_config, tiny_model, tiny_tokenizer
 
 
-def test_fingerprint_covers_what_decides_a_score():
+def test_fingerprint_changes_with_fields_that_affect_scores():
     config = tiny_model(tiny_config(tiny_tokenizer())).config
     assert replace(config, position_dialect="4.51").fingerprint != config.fingerprint
     assert replace(config, weights_sha256="0").fingerprint != config.fingerprint

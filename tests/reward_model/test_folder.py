@@ -28,11 +28,11 @@ def test_reading_a_config_imports_no_torch(tmp_path):
         "import sys, pathlib; from reward_model.folder import read_config; "
         f"print(read_config(pathlib.Path({str(tmp_path / 'tiny')!r})).name, 'torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "likeness False\n", done.stderr
+    completed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert completed.stdout == "likeness False\n", completed.stderr
 
 
-def test_kind_is_what_the_config_names(tmp_path):
+def test_kind_is_read_from_the_config(tmp_path):
     assert kind_of(tmp_path) is None
     (tmp_path / "config.json").write_text('{"kind": "face-tracks"}')
     assert kind_of(tmp_path) == "face-tracks"

@@ -12,7 +12,7 @@ from reward_model.training.evaluation.evaluation import Evaluation
 from reward_model.training.evaluation.predictions import predict
 
 
-def test_unknown_names_are_key_errors_that_list_the_registered_ones():
+def test_error_of_an_unknown_name_lists_the_registered_names():
     for call in (require_registered, load_scorer):
         with pytest.raises(KeyError, match=r"no model is called 'face-trakcs'; there are arcface, .*, tiny"):
             call("face-trakcs")

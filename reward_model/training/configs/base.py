@@ -60,11 +60,11 @@ class ModelConfig(Section):
     train_head: bool = True
     # recompute activations in the backward pass
     gradient_checkpointing: bool = False
-    # name of the saved model, as answers state it
+    # name of the saved model, as score responses state it
     name: str = "identity-reward"
-    # its version, as answers state it
+    # its version, as score responses state it
     version: str = "1"
-    # what it knows, in a word or two: photographs, rendered people
+    # domain of its training data in a word or two: photographs, rendered people
     domain: str = "photographs"
     # its description in the list of models
     description: str = "Trained with identity-reward train-reward."

@@ -1,1 +1,1 @@
-"""Preference-pair files and the media they name; below every other room of training but configs."""
+"""Preference-pair files and the media that they name. Of the other folders of training only configs is imported."""

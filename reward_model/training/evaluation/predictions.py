@@ -59,8 +59,8 @@ def predict(
     (by fingerprint and dtype) and of these videos (by the content of their files and references) are not scored again.
     """
     videos = [_videos(pair, scorer.info.prompt_used) for pair in pairs]
-    kept = PredictionFile(file, scorer.info, jsonl, pairs, videos) if file is not None else None
-    scored: dict[PairVideo, VideoScore] = dict(kept.read()) if kept is not None else {}
+    cache = PredictionFile(file, scorer.info, jsonl, pairs, videos) if file is not None else None
+    scored: dict[PairVideo, VideoScore] = dict(cache.read()) if cache is not None else {}
     # videos of one set of references are adjacent: a scorer computes shared parts once
     groups: dict[tuple[tuple[str, ...], str | None], list[PairVideo]] = defaultdict(list)
     for video in dict.fromkeys(video for both in videos for video in both if video not in scored):
@@ -70,8 +70,8 @@ def predict(
     with progress(f"{scorer.info.name}: {jsonl.name}", len(pending)) as steps:
         for samples in prefetch(((scorer, jsonl, part) for part in batches), _prepare, workers, workers):
             scored |= _score(scorer, samples)
-            if kept is not None:
-                kept.append(scored)
+            if cache is not None:
+                cache.append(scored)
             steps.advance(len(samples))
     return [Prediction(pair.pair_id, scored[a], scored[b]) for pair, (a, b) in zip(pairs, videos, strict=True)]
 

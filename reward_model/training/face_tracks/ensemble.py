@@ -153,12 +153,12 @@ def train_ensemble(
     training = EnsembleTraining(config, train, dev)
     total = config.members * config.epochs
     with progress("epochs of networks", total) as steps, closing(training.members()) as members:
-        done = 0
+        completed = 0
         for number, member in members:
             member.run_epoch()
-            steps.advance(number + 1 - done)
-            done = number + 1
-        steps.advance(total - done)
+            steps.advance(number + 1 - completed)
+            completed = number + 1
+        steps.advance(total - completed)
     return training.result(), training.epochs
 
 

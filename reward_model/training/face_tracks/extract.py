@@ -1,7 +1,7 @@
 """Face-track features of clips, computed once by worker processes and cached on disk by content.
 
 A cache is a folder of `XX/KEY.safetensors`. KEY hashes the bytes of the video and of the references and everything that
-determines the features, so that an interrupted run continues and a changed file is read anew. Nothing here imports
+determines the features, so that an interrupted run continues and a changed file is read again. Nothing here imports
 torch: worker processes stay small.
 """
 

@@ -106,7 +106,7 @@ def split_people(pairs: Sequence[PreferencePair], share: float, seed: int) -> tu
         casts = sorted({pair.cluster for pair in pairs})
         raise TrainingError(
             f"no people can be held out of {len(pairs)} pairs of {len(casts)} casts ({', '.join(casts[:3])}...): all "
-            "hang together; give a file for dev, or pairs of more people"
+            "are connected by shared people; give a file for dev, or pairs of more people"
         )
     return sorted(rest), sorted(held_out)
 
@@ -142,16 +142,16 @@ def _split_group(
     pairs_of = {name: [n for n, shown in enumerate(people) if name in shown] for name in names}
     sizes = np.array([len(shown) for shown in people])
     best: tuple[list[int], list[int]] = list(range(len(people))), []
-    best_kept = 0
+    best_used = 0
     for _ in range(_ATTEMPTS):
         held_N = np.zeros(len(people), int)
         for index in rng.permutation(len(names)):
             held_N[pairs_of[names[index]]] += 1
             outside, inside = np.flatnonzero(held_N == 0), np.flatnonzero(held_N == sizes)
-            kept = len(outside) + len(inside)
-            if len(inside) >= share * kept:
-                if len(outside) and kept > best_kept:
-                    best, best_kept = (outside.tolist(), inside.tolist()), kept
+            num_used = len(outside) + len(inside)
+            if len(inside) >= share * num_used:
+                if len(outside) and num_used > best_used:
+                    best, best_used = (outside.tolist(), inside.tolist()), num_used
                 break
     return best
 

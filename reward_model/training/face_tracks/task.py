@@ -46,7 +46,7 @@ class FaceTracksTask:
 
     def __init__(self, config: FaceTracksConfig, progress: Progress = shown):
         self.config, self._progress = config, progress
-        self.kept = f"what was read of clips is kept in {config.cache}"
+        self.resume_note = f"features of the clips read so far are kept in {config.cache}"
         self.hashes: dict[str, str] = {}
         self.processes = Processes()
         self.trained: Trained | None = None

@@ -23,9 +23,9 @@ def draw_curves(folder: Path) -> Path:
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     losses, measurements = figure.subplots(1, 2)
     for member in sorted({*member_of.values()} or {0}):
-        own = [line for line in lines if member_of.get(line["step"], member) == member]
+        of_member = [line for line in lines if member_of.get(line["step"], member) == member]
         first = member == min(member_of.values(), default=0)
-        steps = [line for line in own if "loss" in line]
+        steps = [line for line in of_member if "loss" in line]
         x, y = np.array([line["step"] for line in steps]), np.array([line["loss"] for line in steps])
         losses.plot(x, y, color="0.8", linewidth=0.8, label="batch" if first else None)
         window = max(1, len(y) // 20)
@@ -33,7 +33,9 @@ def draw_curves(folder: Path) -> Path:
         losses.plot(x[window - 1 :], means, color="C0", label=f"mean of {window} steps" if first else None)
         for number, key in enumerate(MEASURED):
             # a value is None where dev had no pair for it
-            values = [(line["step"], line["dev"][key]) for line in own if line.get("dev", {}).get(key) is not None]
+            values = [
+                (line["step"], line["dev"][key]) for line in of_member if line.get("dev", {}).get(key) is not None
+            ]
             if values:
                 label = f"dev {key.replace('_', ' ')}" if first else None
                 measurements.plot(*zip(*values, strict=True), marker=".", color=f"C{number}", label=label)

@@ -19,7 +19,7 @@ SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
 
 class Processes:
-    """The processes of a training. Without an accelerator there is this one alone."""
+    """The processes of a training. Without an accelerator the count is one."""
 
     def __init__(self, accelerator: Accelerator | None = None):
         self.accelerator = accelerator
@@ -55,7 +55,7 @@ class Processes:
         return [count > 0 for count in counts.tolist()]
 
     def wait(self) -> None:
-        """Returns when every process has come here."""
+        """Blocks until every process has called it."""
         if self.accelerator is not None:
             self.accelerator.wait_for_everyone()
 

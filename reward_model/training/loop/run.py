@@ -51,15 +51,15 @@ class Task(Protocol[Batch]):
     """A kind of training.
 
     `hashes` identify the inputs (sha256 by field of the configuration); a resumed run must find them again. `trained`
-    is None where a training keeps no state between steps; a resumed run then starts with step 0, and `kept` says what
-    it need not compute again. `memory_advice` says how to use less memory.
+    is None where a training keeps no state between steps; a resumed run then starts with step 0, and
+    `resume_note` says what it need not compute again. `memory_advice` says how to use less memory.
     """
 
     schedule: Schedule
     hashes: dict[str, str]
     processes: Processes
     trained: Trained | None
-    kept: str
+    resume_note: str
     memory_advice: str
 
     @property
@@ -106,7 +106,7 @@ class _Run:
     def __init__(self, task: Task[Any], out: Path):
         self.task, self.out = task, out
         # number of completed steps
-        self.done = 0
+        self.completed = 0
         self.saved: Path | None = None
         self.journal: Journal | None = None
         self._saved_step = -1
@@ -127,18 +127,18 @@ class _Run:
             with sigterm_as_ctrl_c():
                 lines = task.prepare(opened.state is None)
         except KeyboardInterrupt:
-            raise Interrupted(f"stopped; {task.kept}", task.processes.count) from None
+            raise Interrupted(f"stopped; {task.resume_note}", task.processes.count) from None
         if opened.state is not None and task.trained is not None:
-            self.done = task.trained.restore(opened.state)
+            self.completed = task.trained.restore(opened.state)
             self.saved = opened.state
             if main:
                 make_run(self.out, task.config)
         task.processes.wait()
-        self.journal = journal = Journal(self.out, self.done, task.schedule.num_steps, main)
+        self.journal = journal = Journal(self.out, self.completed, task.schedule.num_steps, main)
         try:
             for line in lines:
                 journal.say(line)
-            journal.say(f"steps {self.done} to {task.schedule.num_steps}")
+            journal.say(f"steps {self.completed} to {task.schedule.num_steps}")
             with StopRequest() as stop:
                 self._train(journal, stop)
             return self._finish(journal)
@@ -147,7 +147,7 @@ class _Run:
 
     def _train(self, journal: Journal, stop: StopRequest) -> None:
         task, schedule = self.task, self.task.schedule
-        with closing(task.batches(self.done)) as batches:
+        with closing(task.batches(self.completed)) as batches:
             while True:
                 problem = entry = None
                 try:
@@ -161,11 +161,11 @@ class _Run:
                 number, batch = entry
                 start = monotonic()
                 journal.step(number, **self._step(number, batch), seconds=monotonic() - start)
-                self.done = number + 1
-                last = self.done == schedule.num_steps
-                if self.done % schedule.save_every == 0 or last:
+                self.completed = number + 1
+                last = self.completed == schedule.num_steps
+                if self.completed % schedule.save_every == 0 or last:
                     self._save()
-                if self.done % schedule.evaluate_every == 0 or last:
+                if self.completed % schedule.evaluate_every == 0 or last:
                     self._measure(journal)
 
     def _agree_to_continue(self, problem: TrainingError | None, stop: bool) -> None:
@@ -174,12 +174,12 @@ class _Run:
         if failed or stopped:
             self._save()
         if problem is not None:
-            raise TrainingError(f"step {self.done + 1}: {problem}. {self._last_state()}")
+            raise TrainingError(f"step {self.completed + 1}: {problem}. {self._last_state()}")
         if failed:
             raise TrainingError("another process could not read its pairs")
         if stopped:
-            kept = f"its state is in {self.saved}" if self.task.trained is not None else self.task.kept
-            raise Interrupted(f"stopped after step {self.done}; {kept}", self.task.processes.count)
+            note = f"its state is in {self.saved}" if self.task.trained is not None else self.task.resume_note
+            raise Interrupted(f"stopped after step {self.completed}; {note}", self.task.processes.count)
 
     def _step(self, number: int, batch: Any) -> dict[str, float]:
         trained = self.task.trained
@@ -213,7 +213,7 @@ class _Run:
 
     def _last_state(self) -> str:
         if self.task.trained is None:
-            return f"On --resume, {self.task.kept}"
+            return f"On --resume, {self.task.resume_note}"
         return f"The last state is in {self.saved}" if self.saved else "No state was written yet"
 
     def _measure(self, journal: Journal) -> None:
@@ -221,20 +221,22 @@ class _Run:
             measured = self.task.measure()
         except TrainingError as error:
             self._save()
-            raise TrainingError(f"measuring on dev after step {self.done}: {error}. {self._last_state()}") from None
+            raise TrainingError(
+                f"measuring on dev after step {self.completed}: {error}. {self._last_state()}"
+            ) from None
         except torch.OutOfMemoryError:
-            raise self._too_little_memory(f"measuring on dev after step {self.done}") from None
+            raise self._too_little_memory(f"measuring on dev after step {self.completed}") from None
         if measured is None:
             return
         if measured.dev:
-            journal.record(self.done - 1, **measured.labels, dev=measured.dev)
+            journal.record(self.completed - 1, **measured.labels, dev=measured.dev)
         if measured.summary:
-            journal.say(f"step {self.done}, dev: {measured.summary}")
+            journal.say(f"step {self.completed}, dev: {measured.summary}")
 
     def _save(self) -> None:
-        if self.task.trained is not None and self._saved_step != self.done:
-            self.saved = self.task.trained.save(self.out, self.done, self.task.hashes)
-            self._saved_step = self.done
+        if self.task.trained is not None and self._saved_step != self.completed:
+            self.saved = self.task.trained.save(self.out, self.completed, self.task.hashes)
+            self._saved_step = self.completed
 
     def _finish(self, journal: Journal) -> Path:
         folder = self.out / RESULT

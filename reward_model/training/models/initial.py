@@ -87,10 +87,10 @@ def _from_scratch(config: ModelConfig, seed: int) -> tuple[RewardModel, TextToke
 
 def _from_saved(config: ModelConfig, folder: Path) -> tuple[RewardModel, TextTokenizer]:
     model, tokenizer = load_model(folder, "cpu", torch.float32)
-    own = model.config
+    trained = model.config
     for field, value, trained_with in (
-        ("template", config.template, own.template.name),
-        ("frame_sampling", config.frame_sampling, own.frame_sampling.name),
+        ("template", config.template, trained.template.name),
+        ("frame_sampling", config.frame_sampling, trained.frame_sampling.name),
     ):
         if value is not None and value != trained_with:
             raise TrainingError(
@@ -98,7 +98,7 @@ def _from_saved(config: ModelConfig, folder: Path) -> tuple[RewardModel, TextTok
             )
     # the raw reward is trained, without normalization
     model.config = replace(
-        own, name=config.name, version=config.version, domain=config.domain, description=config.description,
+        trained, name=config.name, version=config.version, domain=config.domain, description=config.description,
         normalization=None,
     )  # fmt: skip
     return model, tokenizer

@@ -166,11 +166,11 @@ class PackedRewards(nn.Module):
             packed=packed_attention(layout.classes, device, embedded_LD.dtype, deterministic=False),
             use_cache=False,
         ).last_hidden_state[0]
-        at, rows = 0, {}
+        offset, rows = 0, {}
         for number in layout.order:
             count = len(sequences[number].reward_indices)
-            rows[number] = layout.reward_rows[at : at + count]
-            at += count
+            rows[number] = layout.reward_rows[offset : offset + count]
+            offset += count
         reward_rows = send(np.stack([rows[number] for number in range(len(sequences))]), device)
         if states is not None:
             states.reward_ND = hidden_LD[reward_rows].mean(1)

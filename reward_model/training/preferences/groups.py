@@ -1,4 +1,4 @@
-"""Groups: the videos of one set of references in one forward pass, and the comparisons that are known of them.
+"""Groups: the videos of one set of references in one forward pass, and their labelled comparisons.
 
 A pair is a group of two videos. With `data.groups` all pairs of a cast are one group, in which every video is computed
 once however many pairs it is in. References are keyed by content, so that all videos of a group share their prefix.
@@ -86,14 +86,14 @@ def load_group(
         sequences = [media.preprocess.assemble(references, clip, prompt) for clip in clips]
         if augmentation.others is not None:
             name, paths = _references(*augmentation.others)
-            strangers = media.references(paths, coins(len(paths)))
+            foreign = media.references(paths, coins(len(paths)))
             for number in rng.choice(good_videos(pairs), augmentation.foreign).tolist():
-                changed = _with_strangers(references, strangers, rng)
+                changed = _with_foreign(references, foreign, rng)
                 compared.append((number, len(sequences), 1))
                 sequences.append(media.preprocess.assemble(changed, clips[number], prompt))
                 if find_faces is not None:
-                    own = [n if a is b else None for n, a, b in zip(order, references, changed, strict=True)]
-                    faces.append(find_faces(pairs[0], videos[number], clips[number].grid, mirrored[number], own))
+                    original = [n if a is b else None for n, a, b in zip(order, references, changed, strict=True)]
+                    faces.append(find_faces(pairs[0], videos[number], clips[number].grid, mirrored[number], original))
     except (RewardError, OSError) as error:
         raise TrainingError(f"pair {pairs[0].pair_id} of {jsonl}: {name}: {error}") from None
     return Group(pairs[0].pair_id, tuple(sequences), tuple(compared), tuple(faces))
@@ -114,14 +114,14 @@ def _references(jsonl: Path, pair: PreferencePair) -> tuple[str, list[Path]]:
     return ", ".join(names), [resolve(jsonl, name) for name in names]
 
 
-def _with_strangers(
-    references: Sequence[PreparedMedia], strangers: Sequence[PreparedMedia], rng: np.random.Generator
+def _with_foreign(
+    references: Sequence[PreparedMedia], foreign: Sequence[PreparedMedia], rng: np.random.Generator
 ) -> list[PreparedMedia]:
-    """References of which one, or as many as there are `strangers`, are replaced by those."""
+    """References with one, or as many as `foreign` has, replaced by those of `foreign` at random indices."""
     changed = list(references)
     indices = rng.permutation(len(changed)).tolist()
     if rng.random() < 0.5:
         indices = indices[:1]
-    for index, stranger in zip(indices, strangers, strict=False):
-        changed[index] = stranger
+    for index, medium in zip(indices, foreign, strict=False):
+        changed[index] = medium
     return changed

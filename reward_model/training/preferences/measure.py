@@ -39,15 +39,15 @@ def measure_dev(
     pairs = [dev.pairs[i] for i in sorted(chosen)]
     rank, processes = accelerator.process_index, accelerator.num_processes
     # equally many for each process: with sharded weights all have to run a forward pass together
-    own = [number % len(pairs) for number in range(rank, -(-len(pairs) // processes) * processes, processes)]
+    assigned = [number % len(pairs) for number in range(rank, -(-len(pairs) // processes) * processes, processes)]
     # sums of differences, and how often each pair was computed
     sums_2N = torch.zeros(2, len(pairs), device=accelerator.device, dtype=torch.float64)
     loaded = prefetch(
-        ((media, dev.path, (pairs[i],)) for i in own), load_group, config.data.workers, 2 * config.micro_batch
+        ((media, dev.path, (pairs[i],)) for i in assigned), load_group, config.data.workers, 2 * config.micro_batch
     )
     with torch.no_grad():
-        for start in range(0, len(own), config.micro_batch):
-            numbers = own[start : start + config.micro_batch]
+        for start in range(0, len(assigned), config.micro_batch):
+            numbers = assigned[start : start + config.micro_batch]
             batch = _next_groups(accelerator, loaded, len(numbers))
             rewards = packed([sequence for group in batch for sequence in group.sequences]).sum(-1).double()
             a, b, _ = comparisons(batch).to(rewards.device)

@@ -50,7 +50,7 @@ def train(config: PreferenceTrainingConfig, out: Path, resume: bool = False, all
 class PreferenceTask:
     """The `Task` of `kind: reward`."""
 
-    kept = "nothing was trained yet"
+    resume_note = "nothing was trained yet"
     memory_advice = "lower micro_batch, or set model.gradient_checkpointing"
 
     def __init__(self, config: PreferenceTrainingConfig):

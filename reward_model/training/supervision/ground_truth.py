@@ -77,7 +77,7 @@ class GroundTruth:
         seed, _, number = name.rpartition("-")
         if seed != str(self.seed) or not number.isdecimal():
             raise TrainingError(
-                f"{self.folder} holds scenarios of seed {self.seed}, and pairs of {name!r} are asked for; give pairs "
+                f"{self.folder} holds scenarios of seed {self.seed}, and pairs of {name!r} are requested; give pairs "
                 "in the folder that they were made in"
             )
         return self._sampled(int(number))
@@ -93,7 +93,9 @@ class GroundTruth:
         """The plan of a clip by its name; TrainingError where the scenario has no such clip."""
         plan = next((plan for plan in scenario.clips if plan.name == clip), None)
         if plan is None:
-            raise TrainingError(f"{self.folder}: scenario {scenario.name} has no clip {clip!r}; make the data set anew")
+            raise TrainingError(
+                f"{self.folder}: scenario {scenario.name} has no clip {clip!r}; generate the data set again"
+            )
         return plan
 
     def faces(self, scenario: Scenario, clip: str, frames: Sequence[int]) -> tuple[RenderedFace, ...]:

@@ -73,10 +73,10 @@ class FaceSupervision(nn.Module):
         for number, (sequence, tokens) in enumerate(zip(sequences, faces, strict=True)):
             if not len(tokens.slice_F):
                 continue
-            own = torch.from_numpy(rows[number]).to(device)
-            attention = attention_loss(query_KLd[:, own], key_KLd[:, own], sequence, tokens)
+            sequence_rows = torch.from_numpy(rows[number]).to(device)
+            attention = attention_loss(query_KLd[:, sequence_rows], key_KLd[:, sequence_rows], sequence, tokens)
             video = sequence.clips[-1]
-            hidden = middle_LD[own[video.start : video.start + video.num_tokens]].float()
+            hidden = middle_LD[sequence_rows[video.start : video.start + video.num_tokens]].float()
             slices, shares = (torch.from_numpy(part).to(device) for part in (tokens.slice_F, tokens.shares_FT))
             mean_FD = torch.einsum("ft,ftd->fd", shares, hidden.unflatten(0, (-1, shares.shape[1]))[slices])
             logits = self.matched(self.norm(mean_FD))[:, 0]
@@ -93,10 +93,10 @@ def token_rows(layout: BatchLayout) -> dict[int, np.ndarray]:
         rows.append(np.arange(row, row + end - start))
         row += end - start
     count = len(layout.new_prefixes)
-    prefixes = {key: own for (key, *_), own in zip(layout.new_prefixes, rows, strict=False)}
+    prefixes = {key: part for (key, *_), part in zip(layout.new_prefixes, rows, strict=False)}
     by_sequence = {}
-    for number, (sequence, start, _), own in zip(layout.order, layout.sources[count:], rows[count:], strict=True):
-        by_sequence[number] = np.concatenate([prefixes[sequence.prefix_key], own]) if start else own
+    for number, (sequence, start, _), part in zip(layout.order, layout.sources[count:], rows[count:], strict=True):
+        by_sequence[number] = np.concatenate([prefixes[sequence.prefix_key], part]) if start else part
     return by_sequence
 
 
@@ -127,15 +127,15 @@ def attention_loss(
     The target is the reference image of the same person, or the first token; L is the sequence's own length. Scalar.
     """
     device = query_KLd.device
-    at_F = sequence.clips[-1].start + faces.slice_F * faces.shares_FT.shape[1] + faces.shares_FT.argmax(1)
-    tokens = torch.from_numpy(at_F).to(device)
+    main_F = sequence.clips[-1].start + faces.slice_F * faces.shares_FT.shape[1] + faces.shares_FT.argmax(1)
+    tokens = torch.from_numpy(main_F).to(device)
     scores_KFL = query_KLd[:, tokens] @ key_KLd.transpose(1, 2) * query_KLd.shape[-1] ** -0.5
     positions = np.arange(len(sequence))
-    target_FL = np.zeros((len(at_F), len(sequence)), bool)
+    target_FL = np.zeros((len(main_F), len(sequence)), bool)
     for row, reference in zip(target_FL, faces.reference_F, strict=True):
         clip = sequence.clips[reference]
         row[slice(clip.start, clip.start + clip.num_tokens) if reference >= 0 else 0] = True
-    later, target = (torch.from_numpy(part).to(device) for part in (positions > at_F[:, None], target_FL))
+    later, target = (torch.from_numpy(part).to(device) for part in (positions > main_F[:, None], target_FL))
     all_KF = scores_KFL.masked_fill(later, -torch.inf).logsumexp(-1)
     target_KF = scores_KFL.masked_fill(~target, -torch.inf).logsumexp(-1)
     weight_F = torch.from_numpy(np.where(faces.reference_F >= 0, 1.0, UNMATCHED)).to(scores_KFL)

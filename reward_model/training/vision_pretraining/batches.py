@@ -106,7 +106,7 @@ class FaceBatchLoader:
     def __call__(self, casts: Sequence[Pairs], rng: np.random.Generator) -> FaceBatch:
         """One slice of up to `clips_per_cast` clips of each cast, each image mirrored with probability 1/2.
 
-        Slices without a face are left out, so that a batch may have none. The TrainingError of an unreadable file names
+        Slices without a face are skipped, so that a batch may be empty. The TrainingError of an unreadable file names
         it.
         """
         rule, reference_rule = self.sampling.frame_pixels, self.sampling.reference_pixels

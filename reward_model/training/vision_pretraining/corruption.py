@@ -1,4 +1,4 @@
-"""Random corruption of windows: few faces of a rendered data set are corrupted, and a tower has to see it in any."""
+"""Random corruption of windows, because only few faces of a rendered data set are corrupted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def corrupt(
     """Blurs or warps one face, or lowers the detail of the whole window, and sets the codes of the faces.
 
     Severities are those of corrupted clips. `source_scale` is the height of a clip's frames over that of the frames
-    that the window was cut from. A window with a corrupted face stays as it is.
+    that the window was cut from. A window with a corrupted face is returned unchanged.
     """
     if any(face.code[CORRUPTION].any() for face in faces):
         return frames_THWC, tuple(faces)

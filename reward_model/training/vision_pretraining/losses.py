@@ -115,8 +115,8 @@ class FaceReadout(nn.Module):
         query, key = first_layer_attention(language, embedded, positions[:, None])
         losses = []
         for view, first in zip(batch.views, starts, strict=True):
-            own = slice(first, first + len(view.sequence))
-            losses.append(attention_loss(query[:, own], key[:, own], view.sequence, view.faces))
+            span = slice(first, first + len(view.sequence))
+            losses.append(attention_loss(query[:, span], key[:, span], view.sequence, view.faces))
         return torch.stack(losses).mean()
 
 

@@ -45,7 +45,7 @@ def pretrain_vision(
 class VisionPretrainingTask:
     """The `Task` of `kind: heads`."""
 
-    kept = "nothing was trained yet"
+    resume_note = "nothing was trained yet"
     memory_advice = "lower `batch`"
 
     def __init__(self, config: VisionPretrainingConfig):

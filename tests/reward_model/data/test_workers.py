@@ -26,11 +26,11 @@ def test_every_task_gets_a_result_from_an_initialized_process():
 
 
 def test_tasks_are_taken_lazily():
-    taken = []
-    tasks = (taken.append(n) or (n,) for n in range(100))
+    yielded = []
+    tasks = (yielded.append(n) or (n,) for n in range(100))
     with closing(results_of(_work, tasks, 1, _start, ("started",))) as results:
         next(results)
-    assert len(taken) <= 3
+    assert len(yielded) <= 3
 
 
 def test_death_of_a_process_is_an_error():

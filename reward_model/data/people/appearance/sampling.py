@@ -124,9 +124,9 @@ def similar_person(person: Person, seed: int, distance: float, name: str | None 
     if not 0 <= distance <= 1:
         raise ValueError(f"distance {distance}; it lies in 0..1")
     rng = generator("similar", seed, person.name)
-    other, own = _sample_shape(rng), np.asarray(person.shape)
+    other, original = _sample_shape(rng), np.asarray(person.shape)
     # on the arc between them, so that the face's deviation from the mean face keeps its size
-    shape = own * np.cos(distance * np.pi / 2) + other * np.sin(distance * np.pi / 2)
+    shape = original * np.cos(distance * np.pi / 2) + other * np.sin(distance * np.pi / 2)
     return replace(person, name=name or f"{person.name}~{seed}", shape=tuple(shape.tolist()))
 
 

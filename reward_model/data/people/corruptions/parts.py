@@ -18,7 +18,7 @@ FULL_CLIP_SEVERITY = 0.8
 class Cast:
     """The people who should be in a clip, from left to right; their portraits are the references.
 
-    `seed`: random draws of their impostors depend on it.
+    `seed`: their random impostors depend on it.
     """
 
     seed: int

@@ -38,7 +38,7 @@ class WrittenDataset:
 def generate(out: Path, options: PeopleOptions, workers: int = 2, steps: Steps | None = None) -> WrittenDataset:
     """Writes the data set, resuming an interrupted run with the same options; KeyboardInterrupt keeps complete files.
 
-    `steps` counts scenarios. PeopleError for what cannot be written.
+    `steps` counts scenarios. PeopleError where files cannot be written.
     """
     options = _resolve_renderer(options)
     folder = DataFolder(out, options)

@@ -64,7 +64,7 @@ class PhotographedPeople:
         return RenderableScenario(name, "+".join(sorted(cast)), _prompt(cast), references, tuple(clips))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """There is nothing to release."""
 
 
 def _prompt(cast: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Opens a renderer: OpenGL through EGL where it works, else the slow one in numpy."""
+"""Opens a renderer: OpenGL through EGL where it works, else the slower renderer in numpy."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class _Target:
 
 @dataclass(frozen=True, eq=False)
 class _CachedTexture:
-    # held so that no other array gets its id
+    # referenced so that no other array gets its id
     pixels: np.ndarray
     texture: Any
 

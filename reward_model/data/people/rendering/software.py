@@ -53,4 +53,4 @@ class NumpyRenderer:
         return Frame((rgb * 255 + 0.5).astype(np.uint8), tuple(boxes))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """There is nothing to release."""

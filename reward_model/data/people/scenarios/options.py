@@ -17,7 +17,7 @@ MIN_SIDE_PX = 32
 
 
 class PeopleError(Exception):
-    """Options that do not go together, or a folder that cannot be resumed. One line that says what would do."""
+    """Options that do not go together, or a folder that cannot be resumed. The message is one line with the remedy."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class PackedOptions:
 
 @dataclass(frozen=True)
 class PeopleOptions:
-    """Checked when made: PeopleError for values that do not go together. The field names are stored in `world.json`."""
+    """Validated on construction: PeopleError for incompatible values. The field names are stored in `world.json`."""
 
     pairs: int
     seed: int

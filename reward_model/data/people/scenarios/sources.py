@@ -21,7 +21,7 @@ class RenderableClip:
     """render: frame indices to uint8 RGB [T, H, W, 3] with even sides, before compression by `crf`.
 
     severities: corruptions that the clip carries.
-    people: everybody who is seen in it; a look-alike has a name of its own.
+    people: everybody who is seen in it; a look-alike has another name.
     """
 
     name: str

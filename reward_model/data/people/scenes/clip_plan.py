@@ -47,7 +47,7 @@ class Takeover:
 
 @dataclass(frozen=True)
 class HeldPose:
-    """A face held in one orientation and expression: wholly for `share` 1, not at all for 0. It still moves about."""
+    """A face held in one orientation and expression, fully for `share` 1 and not for 0; its position still changes."""
 
     pose: Pose
     expression: Expression

@@ -51,9 +51,9 @@ def test_person_hidden_for_a_while_returns_to_their_track():
 
 
 def test_gap_longer_than_the_limit_opens_another_track():
-    seen = [face(0, 100)]
-    within = [seen, *[[]] * 4, seen]
-    beyond = [seen, *[[]] * 5, seen]
+    visible = [face(0, 100)]
+    within = [visible, *[[]] * 4, visible]
+    beyond = [visible, *[[]] * 5, visible]
     assert link(within)[-1] == (0,)
     assert link(beyond)[-1] == (1,)
     assert link(beyond, TrackRule(max_gap_frames=5))[-1] == (0,)

@@ -9,9 +9,9 @@ def test_augmentation_keeps_at_least_four_frames_and_shifts_both_clips_equally()
     data = synthetic_dataset(32, 5)
     a = data.a
     a2, b2 = augment(a, a, TrackAugmentation(similarity_noise=0, frame_dropout=1), torch.Generator().manual_seed(0))
-    seen = ~a2.frames_NPTF.isnan().all(-1)
-    assert (seen.any(1).sum(-1) >= 4).all()
-    assert (seen.any(1).sum(-1) < 8).any()
+    visible = ~a2.frames_NPTF.isnan().all(-1)
+    assert (visible.any(1).sum(-1) >= 4).all()
+    assert (visible.any(1).sum(-1) < 8).any()
     shifts = [(x.frames_NPTF - a.frames_NPTF)[..., SIMILARITY].nanmean((1, 2)) for x in (a2, b2)]
     torch.testing.assert_close(shifts[0], shifts[1])
     same, _ = augment(

@@ -100,7 +100,7 @@ def test_interrupted_run_names_the_cache_and_can_be_resumed(config, tmp_path):
             raise KeyboardInterrupt
 
     fresh = config.model_copy(update={"cache": str(tmp_path / "cache")})
-    with pytest.raises(Interrupted, match=r"stopped; what was read of clips is kept in .*cache"):
+    with pytest.raises(Interrupted, match=r"stopped; features of the clips read so far are kept in .*cache"):
         train_face_tracks(fresh, tmp_path / "run", progress=InterruptedProgress())
     assert read_config(str(tmp_path / "run" / "config.yaml")) == fresh
     with pytest.raises(Interrupted):

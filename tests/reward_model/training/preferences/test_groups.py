@@ -91,9 +91,9 @@ def test_good_video_with_foreign_references_loses_against_its_own(media, casts):
     group = load_group(media, casts, first, Augmentation(5, foreign=1, others=(casts, second[0])))
     assert len(group.sequences) == 4
     assert group.comparisons[-1] == (0, 3, 1)
-    own, foreign = group.sequences[0], group.sequences[3]
-    assert foreign.clips[0].key != own.clips[0].key
-    assert foreign.clips[-1].patches is own.clips[-1].patches
+    matching, foreign = group.sequences[0], group.sequences[3]
+    assert foreign.clips[0].key != matching.clips[0].key
+    assert foreign.clips[-1].patches is matching.clips[-1].patches
     other_group = load_group(media, casts, second)
     assert foreign.clips[0].key == other_group.sequences[0].clips[0].key
 
@@ -105,8 +105,8 @@ def test_the_tower_encodes_a_shared_video_once(media, casts):
     lengths = []
     packed.model.body.visual.register_forward_pre_hook(lambda module, args: lengths.append(len(args[0])))
     rewards = packed(group.sequences)[:, 0]
-    own, foreign = group.sequences[0], group.sequences[3]
-    distinct = [*(s.clips[-1] for s in group.sequences[:3]), own.clips[0], foreign.clips[0]]
+    matching, foreign = group.sequences[0], group.sequences[3]
+    distinct = [*(s.clips[-1] for s in group.sequences[:3]), matching.clips[0], foreign.clips[0]]
     assert lengths == [sum(len(clip.patches) for clip in distinct)]
     alone = packed([foreign])[0, 0]
     assert rewards[3].item() == pytest.approx(alone.item(), abs=2e-6)

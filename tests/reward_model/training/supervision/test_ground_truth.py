@@ -77,7 +77,7 @@ def test_faces_match_the_reference_of_their_person(truth):
 
 def test_codes_contain_a_corruption_only_in_its_frames(truth):
     """Codes of faces that are blurred or warped in a part of the clip, and of clips at lower resolution."""
-    seen = set()
+    kinds = set()
     for number in range(60):
         scenario = truth.scenario(f"3-{number:06d}")
         for plan in scenario.clips:
@@ -88,14 +88,14 @@ def test_codes_contain_a_corruption_only_in_its_frames(truth):
             blur, warp, detail = np.stack(corruptions).T
             if "resolution" in plan.severities:
                 assert detail.min() == pytest.approx(0.6 * 5 * plan.severities["resolution"], rel=1e-5)
-                seen.add("detail")
+                kinds.add("detail")
             for damage in plan.damage:
                 values = blur if damage.kind == "blur" else warp
                 assert values.max() == pytest.approx(4 * damage.strength, rel=1e-5)
                 whole = damage.span[0] <= 0 and damage.span[1] >= 1 and len(plan.damage) == len(plan.parts)
                 assert whole or values.min() == 0
-                seen.add(damage.kind)
-    assert seen == {"detail", "blur", "warp"}
+                kinds.add(damage.kind)
+    assert kinds == {"detail", "blur", "warp"}
 
 
 def test_person_codes_have_about_unit_variance_and_differ_between_look_alikes():

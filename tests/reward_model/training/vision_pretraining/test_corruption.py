@@ -28,7 +28,7 @@ def sharpness(frame, columns):
 
 def test_codes_describe_the_applied_corruption(frames):
     left, right = face(0.1, 0.2, 0.45, 0.8), face(0.55, 0.2, 0.9, 0.8)
-    seen = set()
+    corruptions = set()
     for seed in SEEDS:
         changed, faces = corrupt(frames, (left, right), 240 / 140, np.random.default_rng(seed))
         assert [entry.box.tolist() for entry in faces] == [left.box.tolist(), right.box.tolist()]
@@ -40,7 +40,7 @@ def test_codes_describe_the_applied_corruption(frames):
         if detail.any():
             assert detail[0] == detail[1]
             assert max(sharp) < 0.2
-            seen.add("detail")
+            corruptions.add("detail")
             continue
         number = int((blur + warp).argmax())
         assert (blur + warp)[1 - number] == 0
@@ -48,8 +48,8 @@ def test_codes_describe_the_applied_corruption(frames):
         assert not (changed[0] != frames[0])[20:60, [slice(54, 80), slice(0, 30)][number]].any()
         if blur.any():
             assert sharp[number] < 0.2
-        seen.add(("blur" if blur.any() else "warp", number))
-    assert seen == {"detail", *((kind, number) for kind in ("blur", "warp") for number in (0, 1))}
+        corruptions.add(("blur" if blur.any() else "warp", number))
+    assert corruptions == {"detail", *((kind, number) for kind in ("blur", "warp") for number in (0, 1))}
 
 
 def test_severities_are_in_the_range_of_corrupted_clips(frames):
