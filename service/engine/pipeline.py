@@ -1,4 +1,4 @@
-"""Stages 3 to 5 of a request: price the videos without a cached result, admit them, schedule them."""
+"""Pricing, admission and scheduling of the videos of a request that have no cached result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 2 of a request: its media as bytes, and their ids by content."""
+"""A request with its media as bytes, and their ids by content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 6 of a request: item results as a response message."""
+"""Response messages from item results."""
 
 from __future__ import annotations
 

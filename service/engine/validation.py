@@ -1,4 +1,4 @@
-"""Stage 1 of a request: checks that need nothing but the message and the server's limits."""
+"""Validation of a request: counts and parameters against the limits of the server and of the model."""
 
 from __future__ import annotations
 

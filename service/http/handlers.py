@@ -35,7 +35,7 @@ async def score_group(request: ApiRequest[GroupRequest]) -> GroupResponse:
 
 
 async def put_reference_set(request: ApiRequest[ReferenceSet]) -> ReferenceSetResponse:
-    return await request.engine.put_references(request.message)
+    return await request.engine.put_references(request.message, request.call)
 
 
 async def list_models(request: ApiRequest[None]) -> ModelList:

@@ -23,7 +23,7 @@ def harden_bentoml() -> None:
 
 
 class _NoPropagation(TextMapPropagator):
-    """Every request starts its own trace."""
+    """Propagator of BentoML's spans: ignores the caller's trace context, which `tracing.Tracer` reads itself."""
 
     def extract(self, carrier: Any, context: Context | None = None, getter: Any = None) -> Context:
         return context or Context()

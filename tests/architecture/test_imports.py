@@ -5,8 +5,8 @@ string (scorers of the registry, names that a package loads on first use, `pytho
 
 Circles are searched twice. Between files: no file may reach itself. Between siblings: in every folder the graph over
 its direct children has no circle, where a file is a node and a subfolder as a whole is one node; a folder and the
-files of its ancestors are no siblings, so `jobs/` may import `service/settings.py` and `service/app.py` may import
-`jobs/`, but `settings.py` may then not import `jobs/`.
+files of its ancestors are no siblings, so `jobs/` may import `service/errors.py` and `service/app.py` may import
+`jobs/`, but `errors.py` may then not import `jobs/`.
 """
 
 import ast

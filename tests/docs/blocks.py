@@ -12,7 +12,6 @@ from tests.support.paths import ROOT
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
 _FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _HEREDOC = re.compile(r"<<-?'?(\w+)'?([^\n]*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
-_OPERATORS = {"|", "||", "&&", ";", "&", "(", ")", ">", "<"}
 
 
 def name_of(page: Path) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import grpc
 
 from identity_reward_client.errors import RewardError
-from identity_reward_client.messages import GroupRequest, ReferenceSet, ScoreRequest
+from identity_reward_client.messages import GroupRequest, ScoreRequest
 from identity_reward_client.proto import identity_reward_pb2 as pb2
 from identity_reward_client.proto.codec import to_proto
 from identity_reward_client.proto.methods import METHODS
@@ -23,10 +23,6 @@ def score_request(level: int, nonce: int = 0) -> pb2.ScoreRequest:
 def group_request(*levels: int) -> pb2.GroupRequest:
     videos = [grey_video(level) for level in levels]
     return to_proto(GroupRequest.model_validate({"references": grey_request(0)["references"], "videos": videos}))
-
-
-def reference_set() -> pb2.ReferenceSet:
-    return to_proto(ReferenceSet.model_validate({"images": grey_request(0)["references"]}))
 
 
 def chunked(request: bytes, size: int = 100) -> Iterator[pb2.Chunk]:

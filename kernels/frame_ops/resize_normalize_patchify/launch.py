@@ -1,4 +1,4 @@
-"""Launches the kernel. Only this module, `kernel.py` and `tile.py` import triton."""
+"""Launches the kernel. Only `kernel.py`, which this module imports, and `tile.py` import triton."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def load_dataset(config: FaceTracksConfig, files: Sequence[TrackPairs], progress
             complete.append((pair, weight, a, b))
     if not complete:
         names = ", ".join(file.path for file in files)
-        raise TrainingError(f"{names}: no pair whose references all show a face; give pictures of faces")
+        raise TrainingError(f"{names}: no pair whose references all show a face; give reference images that show faces")
     if without_face := len(rows) - len(complete):
         _warn(f"{without_face} of {len(rows)} pairs are left out: a reference of theirs shows no face")
     pairs, weights, a_N, b_N = zip(*complete, strict=True)

@@ -60,7 +60,7 @@ class Traffic:
     def _stub(self) -> RewardServiceStub:
         return RewardServiceStub(self._channel)
 
-    def _some(self) -> tuple[int, int]:
+    def _random_video(self) -> tuple[int, int]:
         """Level and nonce of a video."""
         return self._random.randint(*LEVELS), self._random.randrange(128)
 

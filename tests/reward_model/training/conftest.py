@@ -3,6 +3,7 @@ import torch
 
 from reward_model.data.people.dataset.generate import generate
 from reward_model.data.people.scenarios.options import PackedOptions, PeopleOptions
+from tests.reward_model.training.helpers.lora import adapted_model
 from tests.reward_model.training.helpers.pairs import make_data
 
 
@@ -30,3 +31,9 @@ def people(tmp_path_factory):
     packed = PackedOptions(num_frames=8, height=56, width=84)
     generate(out, PeopleOptions(pairs=24, seed=5, packed=packed, splits={"train": 0.75, "dev": 0.25}), workers=2)
     return out
+
+
+@pytest.fixture
+def adapted():
+    """A model with random LoRA matrices, and the id of its reward token."""
+    return adapted_model()

@@ -32,6 +32,7 @@ REGION_MARGIN = 0.02
 
 
 def f32(values: ArrayLike) -> np.ndarray:
+    """The values as a float32 array."""
     return np.asarray(values, np.float32)
 
 

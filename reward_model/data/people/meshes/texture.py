@@ -21,7 +21,7 @@ SKIN_GLOSS, HAIR_GLOSS, EYE_GLOSS = 0.18, 0.28, 0.9
 BODY_UV = (FRONT_UV[0], FRONT_UV[1], BACK_UV[2], BACK_UV[3])
 
 
-def smooth_step(low: float, high: float, value: np.ndarray) -> np.ndarray:
+def smooth_step(low: float | np.ndarray, high: float | np.ndarray, value: np.ndarray) -> np.ndarray:
     """0 at `low`, 1 at `high` (which may be the smaller one), with zero slope at both."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)

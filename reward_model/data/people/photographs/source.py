@@ -25,7 +25,7 @@ FACE_SIZES = ((0.42, 0.6), (0.34, 0.46))
 
 
 class PhotographedPeople:
-    """A ScenarioSource."""
+    """ScenarioSource of clips that are composed of photographs."""
 
     licence = "MIT"
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from reward_model.data.seeding import generator
 
+from ..meshes.texture import smooth_step
 from ..scenes.scene import Background, BackgroundKind
 
 # of the frame's width and height, on every side
@@ -19,11 +20,6 @@ MARGIN = 0.25
 # share of the camera's movement that the background follows
 PARALLAX = 0.6
 Painter = Callable[[np.random.Generator, np.ndarray, np.ndarray], np.ndarray]
-
-
-def _smooth_step(low: float | np.ndarray, high: float | np.ndarray, value: np.ndarray) -> np.ndarray:
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def _noise(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, cell: float) -> np.ndarray:
@@ -51,7 +47,7 @@ def _sample_muted_colour(rng: np.random.Generator, low: float, high: float) -> n
 
 def _gradient(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     angle = rng.uniform(0, 2 * np.pi)
-    share = _smooth_step(-0.7, 0.7, (x - 0.8) * np.cos(angle) + (y - 0.5) * np.sin(angle))
+    share = smooth_step(-0.7, 0.7, (x - 0.8) * np.cos(angle) + (y - 0.5) * np.sin(angle))
     out = _mix(
         np.broadcast_to(_sample_muted_colour(rng, 0.25, 0.6), (*x.shape, 3)),
         _sample_muted_colour(rng, 0.45, 0.85),
@@ -62,24 +58,24 @@ def _gradient(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndar
 
 def _window(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     wall = _sample_muted_colour(rng, 0.45, 0.75)
-    out = wall * (1 + 0.05 * _noise(rng, x, y, 0.3) - 0.15 * _smooth_step(0.2, 1.1, y))[..., None]
+    out = wall * (1 + 0.05 * _noise(rng, x, y, 0.3) - 0.15 * smooth_step(0.2, 1.1, y))[..., None]
     left, top, wide, high = rng.uniform(-0.1, 1.2), rng.uniform(-0.2, 0.1), rng.uniform(0.4, 0.6), rng.uniform(0.5, 0.7)
     u, v = (x - left) / wide, (y - top) / high
-    inside = _smooth_step(0, 0.03, u) * _smooth_step(1, 0.97, u) * _smooth_step(0, 0.03, v) * _smooth_step(1, 0.97, v)
-    sky = _mix(np.broadcast_to([0.93, 0.95, 0.97], out.shape), np.array([0.6, 0.72, 0.62]), _smooth_step(0.55, 0.8, v))
-    bars = np.maximum(_smooth_step(0.03, 0.015, np.abs(u - 0.5)), _smooth_step(0.025, 0.012, np.abs(v - 0.45)))
+    inside = smooth_step(0, 0.03, u) * smooth_step(1, 0.97, u) * smooth_step(0, 0.03, v) * smooth_step(1, 0.97, v)
+    sky = _mix(np.broadcast_to([0.93, 0.95, 0.97], out.shape), np.array([0.6, 0.72, 0.62]), smooth_step(0.55, 0.8, v))
+    bars = np.maximum(smooth_step(0.03, 0.015, np.abs(u - 0.5)), smooth_step(0.025, 0.012, np.abs(v - 0.45)))
     out = _mix(
         out,
         np.array([0.9, 0.89, 0.86]),
-        _smooth_step(-0.07, -0.05, u)
-        * _smooth_step(1.07, 1.05, u)
-        * _smooth_step(-0.07, -0.05, v)
-        * _smooth_step(1.07, 1.05, v),
+        smooth_step(-0.07, -0.05, u)
+        * smooth_step(1.07, 1.05, u)
+        * smooth_step(-0.07, -0.05, v)
+        * smooth_step(1.07, 1.05, v),
     )
     out = _mix(out, sky, inside)
     out = _mix(out, np.array([0.88, 0.87, 0.84]), inside * bars)
     board = rng.uniform(0.8, 0.95)
-    return _mix(out, _sample_muted_colour(rng, 0.25, 0.45), _smooth_step(board, board + 0.015, y))
+    return _mix(out, _sample_muted_colour(rng, 0.25, 0.45), smooth_step(board, board + 0.015, y))
 
 
 def _bricks(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -89,8 +85,8 @@ def _bricks(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarra
     column = np.floor(along)
     tint = rng.uniform(-1, 1, (97,))[(row * 31 + column * 17).astype(int) % 97]
     joint = np.minimum(
-        _smooth_step(0.0, 0.1, np.minimum(y / high - row, row + 1 - y / high)),
-        _smooth_step(0.0, 0.05, np.minimum(along - column, column + 1 - along)),
+        smooth_step(0.0, 0.1, np.minimum(y / high - row, row + 1 - y / high)),
+        smooth_step(0.0, 0.05, np.minimum(along - column, column + 1 - along)),
     )
     brick = np.clip(np.array([0.58, 0.33, 0.26]) + rng.normal(size=3) * 0.06, 0.1, 0.9) * (1 + 0.12 * tint)[..., None]
     out = _mix(np.broadcast_to(_sample_muted_colour(rng, 0.6, 0.7), brick.shape), brick, joint)
@@ -103,7 +99,7 @@ def _stripes(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarr
     return _mix(
         np.broadcast_to(_sample_muted_colour(rng, 0.3, 0.6), (*x.shape, 3)),
         _sample_muted_colour(rng, 0.5, 0.85),
-        _smooth_step(-0.1, 0.1, wave),
+        smooth_step(-0.1, 0.1, wave),
     )
 
 
@@ -115,24 +111,24 @@ def _bokeh(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray
         rows = slice(*np.searchsorted(y[:, 0], [cy - r, cy + r]))
         columns = slice(*np.searchsorted(x[0], [cx - r, cx + r]))
         near = rows, columns
-        disc = _smooth_step(r, r * 0.85, np.hypot(x[near] - cx, y[near] - cy)) * rng.uniform(0.12, 0.5)
+        disc = smooth_step(r, r * 0.85, np.hypot(x[near] - cx, y[near] - cy)) * rng.uniform(0.12, 0.5)
         out[near] = _mix(out[near], warm[int(rng.integers(4))], disc)
     return out
 
 
 def _outdoors(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     sky = _mix(
-        np.broadcast_to([0.52, 0.7, 0.92], (*x.shape, 3)), np.array([0.88, 0.92, 0.96]), _smooth_step(-0.3, 0.6, y)
+        np.broadcast_to([0.52, 0.7, 0.92], (*x.shape, 3)), np.array([0.88, 0.92, 0.96]), smooth_step(-0.3, 0.6, y)
     )
     cloud = _noise(rng, x, y * 2, 0.25) + 0.5 * _noise(rng, x, y * 2, 0.1)
-    out = _mix(sky, np.array([0.97, 0.97, 0.98]), 0.8 * _smooth_step(0.1, 0.8, cloud))
+    out = _mix(sky, np.array([0.97, 0.97, 0.98]), 0.8 * smooth_step(0.1, 0.8, cloud))
     hill = 0.5 + 0.08 * _noise(rng, x, 0 * y, 0.5)
-    out = _mix(out, np.array([0.45, 0.55, 0.5]), _smooth_step(hill, hill + 0.02, y))
+    out = _mix(out, np.array([0.45, 0.55, 0.5]), smooth_step(hill, hill + 0.02, y))
     tree = 0.6 + 0.09 * _noise(rng, x, 0 * y, 0.17) + 0.03 * _noise(rng, x, y, 0.04)
     leaves = np.array([0.2, 0.36, 0.16]) * (1 + 0.35 * _noise(rng, x, y, 0.025))[..., None]
-    out = _mix(out, leaves, _smooth_step(tree, tree + 0.02, y))
+    out = _mix(out, leaves, smooth_step(tree, tree + 0.02, y))
     grass = np.array([0.4, 0.55, 0.25]) * (1 + 0.12 * _noise(rng, x, y, 0.02))[..., None]
-    return _mix(out, grass, _smooth_step(0.84, 0.87, y))
+    return _mix(out, grass, smooth_step(0.84, 0.87, y))
 
 
 PAINTERS: dict[BackgroundKind, Painter] = {

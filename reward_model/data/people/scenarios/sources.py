@@ -62,7 +62,7 @@ class ScenarioSource(Protocol):
 
 
 class RenderedPeople:
-    """A ScenarioSource."""
+    """ScenarioSource of rendered clips."""
 
     licence = "CC0-1.0"
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import typer
@@ -23,8 +22,6 @@ from reward_model.training.face_tracks.extract import clips_of, read_clip
 from reward_model.training.face_tracks.task import train_face_tracks
 from reward_model.training.loop.journal import read_metrics
 from tests.reward_model.training.helpers.face_tracks import SMALL, RecordingProgress, record
-
-EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
 
 
 def test_run_writes_a_scorer_that_ranks_clips(trained, config, examples):

@@ -6,38 +6,9 @@ import torch
 
 from reward_model.data.corruption_kinds import CORRUPTION_KINDS
 from reward_model.data.records import read_pairs
-from reward_model.qwen.preprocess import Preprocessor
-from reward_model.training.configs.files import read_config
 from reward_model.training.data.casts import by_cast, comparisons_of, corruptions_of
-from reward_model.training.data.media import FileMedia
-from reward_model.training.models.initial import initial_model
 from reward_model.training.preferences.groups import Augmentation, load_group
-from reward_model.training.supervision.face_tokens import FaceTokenFinder, token_shares
-from reward_model.training.supervision.ground_truth import GroundTruth
-
-
-@pytest.fixture(scope="module")
-def initial_weights():
-    config = read_config("smoke")
-    return initial_model(config.model, 0)
-
-
-@pytest.fixture(scope="module")
-def media(initial_weights):
-    model, tokenizer = initial_weights
-    return FileMedia(Preprocessor(model.config, tokenizer))
-
-
-@pytest.fixture(scope="module")
-def find(people, initial_weights):
-    return FaceTokenFinder(GroundTruth(people), initial_weights[0].config.frame_sampling)
-
-
-@pytest.fixture(scope="module")
-def cast(people):
-    """The pairs of the cast with the most people."""
-    casts = by_cast(read_pairs(people / "train.jsonl"))
-    return max(casts, key=lambda pairs: len(pairs[0].references))
+from reward_model.training.supervision.face_tokens import token_shares
 
 
 def test_face_tokens_follow_permuted_references(people, media, find, cast):
