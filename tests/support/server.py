@@ -124,13 +124,16 @@ def end_with_children(process: psutil.Popen) -> None:
 
 
 def have_ended(processes: list[psutil.Process]) -> bool:
-    """Whether each is gone or a zombie, which its parent can know of."""
+    """Whether each is gone, or a zombie that its parent can reap."""
     return all(map(_has_ended, processes))
 
 
 def _has_ended(process: psutil.Process) -> bool:
     try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        if not process.is_running():
+            return True
+        # while other threads still end, the process is a zombie that can't be reaped
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() == 1
     except psutil.NoSuchProcess:
         return True
 

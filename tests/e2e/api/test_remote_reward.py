@@ -30,14 +30,16 @@ def local_rewards(local, group: RolloutGroup, model: str) -> list[float | None]:
 
 def test_a_step_has_the_rewards_of_the_local_client(server, local):
     sets = [[noise_clip(1)[0]], [noise_clip(2)[0], noise_clip(3)[0]]]
-    step = [RolloutGroup(f"g{n}", sets[n % 2], [noise_clip(10 * n + g) for g in range(3)], fps=8) for n in range(1, 9)]
+    groups = [
+        RolloutGroup(f"g{n}", sets[n % 2], [noise_clip(10 * n + g) for g in range(3)], fps=8) for n in range(1, 9)
+    ]
     broken = noise_clip(99).astype(np.float32)
-    step.append(RolloutGroup("with a bad clip", sets[0], [noise_clip(98), broken, noise_clip(97)], fps=8))
+    groups.append(RolloutGroup("with a bad clip", sets[0], [noise_clip(98), broken, noise_clip(97)], fps=8))
     with RemoteReward.http(server.url, model="tiny", max_in_flight=3) as reward:
-        for group in step:
+        for group in groups:
             reward.submit(group)
         step = reward.collect()
-    expected_PG = np.array([local_rewards(local, group, "tiny") for group in step], dtype=float)
+    expected_PG = np.array([local_rewards(local, group, "tiny") for group in groups], dtype=float)
     assert step.valid_PG.sum() == 26
     assert [(error.item, error.code) for error in step.errors] == [(("with a bad clip", 1), "invalid_request")]
     assert step.rewards_PG == pytest.approx(expected_PG, abs=1e-6, nan_ok=True)
