@@ -1,6 +1,7 @@
 """The gRPC port of the command: announced when ready, counted in the metrics, closed at the end."""
 
 import socket
+import time
 
 import grpc
 import httpx
@@ -25,7 +26,9 @@ def test_both_ports_are_served_and_both_are_closed(serve):
     routes = 'identity_reward_requests_total{route="/identity_reward.v1.RewardService'
     assert f'{routes}/ListModels",status="OK"}} 1.0' in text
     assert f'{routes}/Score",status="INVALID_ARGUMENT"}} 1.0' in text
+    stopped = time.monotonic()
     assert server.end() == 0
+    assert time.monotonic() - stopped < 8, "an idle server does not wait for its drain timeout"
     assert "".join(server.err) == "", "quiet unless something is wrong"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address_of(server.grpc_target))
