@@ -118,6 +118,9 @@ def people(
     fps: Annotated[float, typer.Option(help="Frames per second.")] = 16.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
     photos: Annotated[bool, typer.Option("--photos", help="Photographs of the ten people of OpenPeople.")] = False,
+    nuisances: Annotated[
+        bool, typer.Option("--nuisances", help="Dark, tinted, soft, noisy or small clips, and strong compression.")
+    ] = False,
     renderer: Annotated[Literal["auto", "gl", "numpy"], typer.Option(help="gl needs EGL; numpy is slow.")] = "auto",
 ) -> None:
     """Make clips, references and labelled pairs of people whose identities are known; run it again to resume.
@@ -145,6 +148,7 @@ def people(
             photos=photos,
             size=ClipSize(num_frames, fps, width, height),
             renderer=renderer,
+            nuisances=nuisances,
         )
         with progress("scenarios", options.num_scenarios) as steps:
             written = generate(out, options, workers, steps)

@@ -113,6 +113,8 @@ class ScenarioWriter:
     def write(self, index: int, split: str) -> list[PreferencePair]:
         """Writes a scenario's references and the clips that its pairs use; returns its records."""
         scenario = self.source.scenario(index, split)
+        if self.options.nuisances:
+            scenario = scenario.with_nuisances(self.options.seed)
         references = []
         for letter, reference in zip(ascii_lowercase, scenario.references, strict=False):
             record = Reference(path=f"references/{scenario.name}{letter}.png", person=reference.person)
@@ -147,8 +149,7 @@ def scenario_pairs(
             options.labels,
             prompt=scenario.prompt,
             references=references,
-            clips=(clips[a].severities, clips[b].severities),
-            people=clips[a].people | clips[b].people,
+            clips=(clips[a], clips[b]),
             paths=(paths[a], paths[b]),
             cluster=scenario.cluster,
             split=split,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from reward_model.data.records import PreferencePair, Reference
 from reward_model.data.seeding import generator
 
 from ..scenarios.labels import APART, EQUAL, SOURCES, LabelKind, exact_label, sample_votes
+from ..scenarios.sources import RenderableClip
 
 TIE_SHARE = 0.25
 
@@ -58,8 +60,7 @@ def make_pair(
     *,
     prompt: str,
     references: Sequence[Reference],
-    clips: tuple[Severities, Severities],
-    people: Iterable[str],
+    clips: tuple[RenderableClip, RenderableClip],
     paths: tuple[str, str],
     cluster: str,
     split: str,
@@ -68,9 +69,10 @@ def make_pair(
 ) -> PreferencePair:
     """The record of a pair; its votes are a function of seed, kind and id.
 
-    clips: the corruptions of A and B. people: names of everybody whom the clips show. paths: of A's and B's files.
+    clips: A and B. paths: of their files.
     """
-    a, b = clips
+    a, b = clips[0].severities, clips[1].severities
+    people = clips[0].people | clips[1].people
     votes = sample_votes(kind, a, b, generator("votes", kind, seed, pair_id))
     return PreferencePair(
         pair_id=pair_id,
@@ -88,9 +90,16 @@ def make_pair(
             "mode": deciding_corruption(a, b),
             "cluster": cluster,
             "people": sorted({*people, *(reference.person for reference in references)}),
-            "compared": " and ".join("generated" if severities else "original" for severities in clips),
+            "compared": " and ".join("generated" if clip.severities else "original" for clip in clips),
             "truth": exact_label(a, b).value,
-            "a": {"modes": a, "quality": round(quality(a), 6)},
-            "b": {"modes": b, "quality": round(quality(b), 6)},
+            "a": _described(a, clips[0].nuisances),
+            "b": _described(b, clips[1].nuisances),
         },
     )
+
+
+def _described(severities: Severities, nuisances: dict[str, float]) -> dict[str, Any]:
+    described: dict[str, Any] = {"modes": severities, "quality": round(quality(severities), 6)}
+    if nuisances:
+        described["nuisances"] = nuisances
+    return described

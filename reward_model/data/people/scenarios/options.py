@@ -47,6 +47,8 @@ class PeopleOptions:
     clips_per_scenario: int = 6
     pairs_per_scenario: int = 6
     renderer: RendererKind = "auto"
+    # True: every clip is filmed with random nuisances of its own (`scenes.nuisances`)
+    nuisances: bool = False
 
     def __post_init__(self) -> None:
         if self.pairs < 1:
@@ -67,7 +69,11 @@ class PeopleOptions:
         return -(-self.pairs // self.pairs_per_scenario)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        values = asdict(self)
+        # folders of versions without this option go on
+        if not self.nuisances:
+            del values["nuisances"]
+        return values
 
 
 def assign_by_shares(shares: dict[str, float], count: int) -> list[str]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from reward_model.data.corruption_kinds import Severities
+from reward_model.data.seeding import generator
 
 from ..rendering.factory import open_renderer
+from ..scenes.nuisances import sample_nuisances
 from ..scenes.renderer import RendererKind
 from .scenario import ClipSize, sample_scenario
 
@@ -22,6 +24,7 @@ class RenderableClip:
 
     severities: corruptions that the clip carries.
     people: everybody who is seen in it; a look-alike has another name.
+    nuisances: {kind of `scenes.nuisances`: strength}; empty for a clip that is filmed well.
     """
 
     name: str
@@ -29,6 +32,17 @@ class RenderableClip:
     people: frozenset[str]
     crf: int
     render: Callable[[Sequence[int]], np.ndarray]
+    nuisances: dict[str, float] = field(default_factory=dict)
+
+    def with_nuisances(self, seed: int) -> RenderableClip:
+        """This clip with random nuisances, which are a function of seed and name."""
+        nuisances = sample_nuisances(generator("nuisances of", seed, self.name), f"{seed} {self.name}")
+        render = self.render
+
+        def film(frame_indices: Sequence[int]) -> np.ndarray:
+            return nuisances.apply(render(frame_indices), frame_indices)
+
+        return replace(self, crf=nuisances.crf(self.crf), render=film, nuisances=nuisances.strengths)
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,10 @@ class RenderableScenario:
     prompt: str
     references: tuple[RenderableReference, ...]
     clips: tuple[RenderableClip, ...]
+
+    def with_nuisances(self, seed: int) -> RenderableScenario:
+        """Every clip with nuisances of its own."""
+        return replace(self, clips=tuple(clip.with_nuisances(seed) for clip in self.clips))
 
 
 class ScenarioSource(Protocol):
