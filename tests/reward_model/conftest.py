@@ -8,6 +8,7 @@ import pytest
 from av.stream import Disposition
 
 from reward_model.types import ReferenceSet, Sample, Video
+from tests.support.video_files import SAME_BYTES_X264
 
 
 def write_clip(path, *, frames=30, size=(240, 416), fps=10, codec="libx264", rotation=0, times_ms=None, fmt="yuv420p",
@@ -24,7 +25,8 @@ def write_clip(path, *, frames=30, size=(240, 416), fps=10, codec="libx264", rot
             stream.width, stream.height, stream.pix_fmt = 64, 64, "yuvj420p"
             stream.disposition, frames, height, width = Disposition.attached_pic, 1, 64, 64
         elif video:
-            stream = container.add_stream(codec, rate=fps, options=options or {})
+            encoder = (SAME_BYTES_X264 if codec == "libx264" else {}) | (options or {})
+            stream = container.add_stream(codec, rate=fps, options=encoder)
             stream.width, stream.height, stream.pix_fmt = width, height, fmt
             if pixel_aspect:
                 stream.codec_context.sample_aspect_ratio = Fraction(pixel_aspect.replace(":", "/"))

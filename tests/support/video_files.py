@@ -11,6 +11,8 @@ import numpy as np
 # (bytes, presentation time, decoding time, is a key frame)
 PacketEntry = tuple[bytes, int, int, bool]
 OPEN_GOP_X265 = {"x265-params": "log-level=none:open-gop=1:keyint=10:min-keyint=10:scenecut=0:bframes=3:b-adapt=0"}
+# x264's look-ahead, on which frame types and sizes depend, varies from run to run on a busy machine
+SAME_BYTES_X264 = {"threads": "1", "x264-params": "rc-lookahead=0:sync-lookahead=0:mbtree=0:b-adapt=0"}
 _ONE = 1 << 16
 
 
@@ -22,7 +24,9 @@ def encode_frames(
     pixel_aspect: Fraction | None = None,
     **options: str,
 ) -> bytes:
-    """A video file of uint8 RGB frames; `options` are the encoder's."""
+    """A video file of uint8 RGB frames; `options` are the encoder's. The same frames give the same pixels."""
+    if codec == "libx264":
+        options = SAME_BYTES_X264 | options
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
         stream = output.add_stream(codec, rate=fps, options=options)
