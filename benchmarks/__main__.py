@@ -15,7 +15,7 @@ NAMES = (
     "handoff",
     "train_step",
     "load",
-    "reward_overlap",
+    "reward.overlap",
 )
 
 failed = [

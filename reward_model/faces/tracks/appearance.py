@@ -13,6 +13,7 @@ import numpy as np
 
 from ..recognition.alignment import TEMPLATE_52, TEMPLATE_SIZE_PX, align, similarity_transform
 from ..recognition.face import Face
+from .copies import SIDE_PX as COPY_PX
 from .linking import side_px
 
 # side at which crops are compared: a pixel is then about the detector's jitter
@@ -34,6 +35,8 @@ _EYES, _MOUTH = slice(4, 12), slice(15, 23)
 class FaceAppearance:
     # [GREY_PX, GREY_PX] float64, mean 0 and variance 1
     grey_SS: np.ndarray
+    # uint8 [COPY_PX, COPY_PX]: the aligned face as `copies` compares it
+    crop_SS: np.ndarray
     # [5, 2] float64: landmarks after alignment, in sides of the template
     shape_52: np.ndarray
     # offset of the nose from the middle of the eyes, in distances between the eyes; 0 from the front
@@ -69,9 +72,22 @@ def measure_appearance(image_HWC: np.ndarray, face: Face) -> FaceAppearance:
     skin = skin_6[:3]
     over_skin = np.concatenate([skin, np.zeros(3)])
     return FaceAppearance(
-        (tiny - tiny.mean()) / max(float(tiny.std()), 1.0), shape_52, yaw, pitch, roll, side_px(face), sharpness,
+        (tiny - tiny.mean()) / max(float(tiny.std()), 1.0), _copy_crop(image_HWC, landmarks_52), shape_52, yaw, pitch,
+        roll, side_px(face), sharpness,
         hair_6 - over_skin, clothes_6 - over_skin, np.array([skin[0] - skin[1], skin[2] - skin[1]]),
     )  # fmt: skip
+
+
+def _copy_crop(image_HWC: np.ndarray, landmarks_52: np.ndarray) -> np.ndarray:
+    """uint8 grey [COPY_PX, COPY_PX]; each pixel is an average, so that large and small faces have the same detail."""
+    double = 2 * COPY_PX
+    matrix = similarity_transform(landmarks_52, TEMPLATE_52 * (double / TEMPLATE_SIZE_PX))
+    scale = float(np.hypot(*matrix[:, 0]))
+    if scale < 0.5:
+        # pixels that are averaged before interpolation, which takes only the nearest ones
+        image_HWC = cv2.blur(image_HWC, (round(0.5 / scale) * 2 + 1,) * 2)
+    crop = cv2.warpAffine(image_HWC, matrix, (double, double), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (COPY_PX, COPY_PX), interpolation=cv2.INTER_AREA)
 
 
 def pose(landmarks_52: np.ndarray) -> tuple[float, float, float]:

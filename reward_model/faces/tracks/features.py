@@ -8,6 +8,7 @@ training data.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,10 +23,12 @@ from .appearance import (
     shape_change,
 )
 from .clip_faces import ClipFaces
+from .copies import MIN_SIMILARITY, copy_share
+from .identity_terms import IdentityTerms, identity_terms
 from .linking import distance_in_faces, side_px
 
 # raised whenever a feature changes for the same pixels: caches of features and fingerprints follow it
-REVISION = 1
+REVISION = 2
 
 # name: (lowest, highest). Similarities are cosines of face embeddings; "reference" is the person's own.
 FRAME_FEATURES: dict[str, tuple[float, float]] = {
@@ -77,6 +80,8 @@ FRAME_FEATURES: dict[str, tuple[float, float]] = {
     # since the previous frame: distance of the boxes in faces, and whether the track changed
     "jump": (0, 3),
     "track_changed": (0, 1),
+    # share to which the face is a copy of the reference's image; not for the residual networks
+    "copy": (0, 1),
 }
 PERSON_FEATURES: dict[str, tuple[float, float]] = {
     "coverage": (0, 1),
@@ -103,6 +108,13 @@ class ClipFeatures:
     frames_PTF: np.ndarray
     # float32, in the order of PERSON_FEATURES; NaN where undefined
     person_PC: np.ndarray
+
+    @cached_property
+    def terms(self) -> IdentityTerms:
+        similarity_PT, copy_PT = (
+            self.frames_PTF[..., list(FRAME_FEATURES).index(name)].astype(np.float64) for name in ("similarity", "copy")
+        )
+        return identity_terms(similarity_PT, copy_PT)
 
 
 def clip_features(clip: ClipFaces) -> ClipFeatures:
@@ -181,6 +193,7 @@ class _PersonFeatures:
             "crop_reference": crop_change(appearance, self.reference),
             "hair_reference": colour_distance(appearance.hair_6, self.reference.hair_6),
             "clothes_reference": colour_distance(appearance.clothes_6, self.reference.clothes_6),
+            "copy": copy_share(appearance.crop_SS, self.reference.crop_SS) if similarity >= MIN_SIMILARITY else 0.0,
         }
         if len(self.seen) > 1:
             values |= {

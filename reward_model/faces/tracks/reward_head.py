@@ -1,15 +1,24 @@
-"""The reward head of `face-tracks`: a small network from features of people and frames to one reward.
+"""The reward head of `face-tracks`: a main term with a learned scale, and a small network as a bounded residual.
 
-Each person on their own: standardized features, a convolution over time, pooling over frames. Then all people together:
-mean and minimum, so that the worst person counts. Several members of different seeds are averaged.
+    reward = scale * (saturated(worst) + mean_share * mean) - copy_penalty * copied + residual
+
+worst, mean and copied are `identity_terms`. `saturated` is the identity below the similarity at which two faces are
+taken for one person's, and flat above: a better camera is no better likeness. The residual lies within
++-residual_bound, whatever the features are; it sees what lies outside of the similarity to the references. The penalty
+is larger than all that the residual can give, so that a copied clip is below any other.
+
+The residual network looks at each person on their own: standardized features, a convolution over time, pooling over
+frames. Then all people together: mean and minimum, so that the worst person counts. Several members of different seeds
+are averaged.
 
 N samples, P people, T frames, F frame features, C person features, H hidden, V person vector, M members.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from hashlib import sha256
 from json import JSONDecodeError, dumps, loads
 from pathlib import Path
@@ -28,6 +37,12 @@ from .features import FRAME_FEATURES, PERSON_FEATURES, REVISION, ClipFeatures
 KIND = "face-tracks"
 # standardized features are clipped to this
 _LIMIT = 4.0
+# features of a frame that the residual network never sees: a copy is the main term's to judge
+_HIDDEN = [list(FRAME_FEATURES).index("copy")]
+# steepness of the saturation, per unit of cosine
+_SATURATION_RATE = 20.0
+# initial value of the scale; a right person is then worth about 5 rewards
+_SCALE = 12.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,12 @@ class TrackHeadConfig:
     # size of the vector that is pooled over people
     person_width: int = 24
     num_members: int = 1
+    # cosine similarity at which the main term saturates
+    saturation: float = 0.4
+    # weight of the mean over people and frames beside the worst person's
+    mean_share: float = 0.1
+    # largest absolute value of the residual, in rewards
+    residual_bound: float = 2.0
     # names in order: a head that was trained on other features is refused
     frame_features: tuple[str, ...] = tuple(FRAME_FEATURES)
     person_features: tuple[str, ...] = tuple(PERSON_FEATURES)
@@ -49,6 +70,11 @@ class TrackHeadConfig:
     training: dict[str, Any] | None = None
     # of the weights' file
     weights_sha256: str = ""
+
+    @property
+    def copy_penalty(self) -> float:
+        """What a copied clip loses, in rewards: more than the residual's range."""
+        return 2 * self.residual_bound + 1.0
 
     @property
     def fingerprint(self) -> str:
@@ -66,6 +92,8 @@ class FeatureBatch:
     person_NPC: Tensor
     # bool: False for padding
     people_NP: Tensor
+    # float32: worst, mean and copied of `IdentityTerms`
+    terms_N3: Tensor
 
     @classmethod
     def of(cls, clips: Sequence[ClipFeatures]) -> FeatureBatch:
@@ -77,10 +105,11 @@ class FeatureBatch:
         for n, clip in enumerate(clips):
             P, T = clip.frames_PTF.shape[:2]
             frames[n, :P, :T], person[n, :P], people[n, :P] = clip.frames_PTF, clip.person_PC, True
-        return cls(torch.from_numpy(frames), torch.from_numpy(person), torch.from_numpy(people))
+        terms = np.array([astuple(clip.terms) for clip in clips], np.float32)
+        return cls(*(torch.from_numpy(values) for values in (frames, person, people, terms)))
 
     def __getitem__(self, rows: Tensor) -> FeatureBatch:
-        return FeatureBatch(self.frames_NPTF[rows], self.person_NPC[rows], self.people_NP[rows])
+        return FeatureBatch(self.frames_NPTF[rows], self.person_NPC[rows], self.people_NP[rows], self.terms_N3[rows])
 
     def __len__(self) -> int:
         return len(self.people_NP)
@@ -94,6 +123,7 @@ class FeatureBatch:
             pad(self.frames_NPTF, (0, 0, 0, more_frames, 0, more_people), value=torch.nan),
             pad(self.person_NPC, (0, 0, 0, more_people), value=torch.nan),
             pad(self.people_NP, (0, more_people)),
+            self.terms_N3,
         )
 
     def with_more(self, other: FeatureBatch) -> FeatureBatch:
@@ -104,10 +134,11 @@ class FeatureBatch:
             torch.cat([a.frames_NPTF, b.frames_NPTF]),
             torch.cat([a.person_NPC, b.person_NPC]),
             torch.cat([a.people_NP, b.people_NP]),
+            torch.cat([a.terms_N3, b.terms_N3]),
         )
 
 
-class _Member(nn.Module):
+class Member(nn.Module):
     """The network of one seed. Parameter names are those of stored weights."""
 
     def __init__(self, config: TrackHeadConfig):
@@ -123,9 +154,11 @@ class _Member(nn.Module):
         self.out = nn.Sequential(nn.Linear(2 * config.person_width, H), nn.GELU(), nn.Linear(H, 1))
         # a linear shortcut, so that little data suffices to rank by the main features
         self.straight = nn.Linear(2 * config.person_width, 1)
+        # of the scale of the main term, which stays positive
+        self.log_scale = nn.Parameter(torch.tensor(math.log(_SCALE)))
 
     def forward(self, z_NPTF: Tensor, defined_NPTF: Tensor, w_NPC: Tensor, people_NP: Tensor) -> Tensor:
-        """[N] rewards from standardized features, which are 0 where they are undefined."""
+        """[N] residuals without a bound, from standardized features, which are 0 where they are undefined."""
         frames_NPT1 = defined_NPTF.any(-1, keepdim=True)
         hidden = nn.functional.gelu(self.embed(z_NPTF)) * frames_NPT1
         ends = nn.functional.pad(hidden, (0, 0, 1, 1))
@@ -157,6 +190,11 @@ def _pools(z_NPTF: Tensor, defined_NPTF: Tensor) -> list[Tensor]:
     return [mean, lowest.masked_fill(none, 0.0), highest.masked_fill(none, 0.0), std]
 
 
+def saturated(similarity_N: Tensor, limit: float) -> Tensor:
+    """The similarity, smoothly limited to `limit`; strictly increasing."""
+    return similarity_N - nn.functional.softplus(_SATURATION_RATE * (similarity_N - limit)) / _SATURATION_RATE
+
+
 class TrackHead(nn.Module):
     """All members, and the statistics that standardize their input. float32, on the CPU."""
 
@@ -171,7 +209,7 @@ class TrackHead(nn.Module):
         for name, size in (("frame", len(config.frame_features)), ("person", len(config.person_features))):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
-        self.members = nn.ModuleList(_Member(config) for _ in range(config.num_members))
+        self.members = nn.ModuleList(Member(config) for _ in range(config.num_members))
 
     def set_statistics(self, batch: FeatureBatch) -> None:
         """Sets mean and standard deviation of each feature over a training set."""
@@ -184,13 +222,27 @@ class TrackHead(nn.Module):
             # a feature that is constant in training is ignored
             getattr(self, f"{name}_std").copy_(torch.where(std > 1e-4, std, torch.full_like(std, 1e4)))
 
+    def copy_statistics(self, other: TrackHead) -> None:
+        for name, values in other.named_buffers():
+            getattr(self, name).copy_(values)
+
     def per_member(self, batch: FeatureBatch) -> Tensor:
         """[M, N] float32."""
         defined = ~batch.frames_NPTF.isnan()
+        defined[..., _HIDDEN] = False
         z = (batch.frames_NPTF - self.frame_mean) / self.frame_std
         w = (batch.person_NPC - self.person_mean) / self.person_std
         z, w = (values.clamp(-_LIMIT, _LIMIT).nan_to_num(0.0) for values in (z, w))
-        return torch.stack([member(z, defined, w, batch.people_NP) for member in self.members])
+        z[..., _HIDDEN] = 0.0
+        config = self.config
+        worst_N, mean_N, copied_N = batch.terms_N3.unbind(-1)
+        main_N = saturated(worst_N, config.saturation) + config.mean_share * mean_N
+        rewards = []
+        for member in self.members:
+            residual_N = member(z, defined, w, batch.people_NP)
+            bounded_N = config.residual_bound * torch.tanh(residual_N / config.residual_bound)
+            rewards.append(torch.exp(member.get_parameter("log_scale")) * main_N + bounded_N)
+        return torch.stack(rewards) - config.copy_penalty * copied_N
 
     def forward(self, batch: FeatureBatch) -> Tensor:
         """[N] float32 rewards: the members' mean."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from json import dumps
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from identity_reward_client.preference import THETA
 
@@ -52,6 +52,9 @@ class FaceTracksConfig(RunConfig):
     train: tuple[TrackPairs, ...] = ()
     # for early stopping and measurements; empty: about a tenth of `train`, of people whom the rest does not show
     dev: tuple[str, ...] = ()
+    # one of the files of `train`, whose people stop the training in turn: each network learns without a part of them,
+    # one of as many parts as networks, and stops by the pairs of these people. In place of `dev`
+    stop_on: str = ""
     # folder that caches the features of clips
     cache: str = ".face-tracks"
     # processes that read clips; each takes about 300 MB
@@ -62,6 +65,12 @@ class FaceTracksConfig(RunConfig):
     hidden: Count = 24
     # width of the layer over a person
     person_width: Count = 24
+    # cosine similarity at which the main term of the reward saturates
+    saturation: Positive = 0.4
+    # weight of the mean similarity over people and frames in the main term, beside the worst person's
+    mean_share: NonNegative = 0.1
+    # largest absolute value, in rewards, that the networks can add to the main term
+    residual_bound: Positive = 2.0
     # maximum of epochs
     epochs: Count = 80
     # epochs without a lower loss on dev after which a member stops
@@ -77,6 +86,12 @@ class FaceTracksConfig(RunConfig):
     theta: Theta = THETA
     # of all random samples
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _stops_on_a_file_of_train(self) -> Self:
+        if self.stop_on and (self.dev or self.stop_on not in [file.path for file in self.train]):
+            raise ValueError(f"stop_on {self.stop_on!r} is one of the files of train, and there is no dev beside it")
+        return self
 
     @classmethod
     def data_overrides(cls, folder: Path) -> list[str]:

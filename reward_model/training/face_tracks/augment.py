@@ -99,4 +99,5 @@ def _augmented(
     order_NT = torch.rand(N, T, generator=generator)
     dropped_NT = (order_NT < share_N1) & (order_NT.argsort(1).argsort(1) < T - MIN_FRAMES)
     frames = frames.masked_fill(dropped_NT[:, None, :, None], torch.nan)
-    return FeatureBatch(frames, person, batch.people_NP)
+    # the main term is exact for its pixels, so it isn't augmented
+    return FeatureBatch(frames, person, batch.people_NP, batch.terms_N3)

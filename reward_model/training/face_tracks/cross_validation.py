@@ -34,7 +34,7 @@ from ..evaluation.evaluation import Evaluation
 from ..evaluation.predictions import Prediction, VideoScore
 from ..evaluation.report import tables
 from .baselines import arcface_predictions
-from .dataset import TrackDataset, load_dataset, load_splits, split_by_people
+from .dataset import Split, TrackDataset, dev_files, load_dataset, rotated_splits, split_by_people
 from .ensemble import train_ensemble
 from .people import folds_of, people_of, require_people
 
@@ -54,18 +54,16 @@ def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progr
     others = tuple(file for file in config.train if file not in same_file)
     # pairs of these people with the weights and additions of the config
     weighted = load_dataset(config, same_file, progress) if same_file else data
-    base = load_splits(config.model_copy(update={"train": others}), progress) if others else None
+    base = load_dataset(config, others, progress) if others else None
+    dev = load_dataset(config, dev_files(config), progress) if config.dev else None
     tested: list[PreferencePair] = []
     predictions: list[Prediction] = []
     for number, fold in enumerate(folds_of(data.pairs, folds, config.seed)):
         test = [i for i, pair in enumerate(data.pairs) if fold.issuperset(pair.persons)]
-        rest = without(weighted, fold)
+        rest = weighted.without(fold)
         if not test or not len(rest):
             continue
-        train, dev = split_by_people(rest, 0.15, config.seed)
-        if base is not None:
-            train, dev = without(base[0], fold).with_more(train), without(base[1], fold).with_more(dev)
-        head, _ = train_ensemble(config, train, dev, progress)
+        head, _ = train_ensemble(config, _splits(config, base, dev, rest, fold), progress)
         held_out = data.at(test)
         with torch.no_grad():
             a, b = (head(part).tolist() for part in (held_out.a, held_out.b))
@@ -88,9 +86,21 @@ def _in_cluster(pair: PreferencePair, name: str) -> PreferencePair:
     return pair.model_copy(update={"meta": {**pair.meta, "cluster": name}})
 
 
-def without(data: TrackDataset, people: frozenset[str]) -> TrackDataset:
-    """The pairs that show none of `people`."""
-    return data.at([i for i, pair in enumerate(data.pairs) if not people & people_of(pair)])
+def _splits(
+    config: FaceTracksConfig,
+    base: TrackDataset | None,
+    dev: TrackDataset | None,
+    people: TrackDataset,
+    fold: frozenset[str],
+) -> list[Split]:
+    """Splits of the members for one fold. base and dev: of files of other people; people: pairs without the fold."""
+    others = None if base is None else base.without(fold)
+    if config.stop_on:
+        return rotated_splits(config, others, people)
+    train, held_out = split_by_people(people, 0.15, config.seed)
+    if others is not None:
+        train = others.with_more(train)
+    return [(train, held_out if dev is None else dev.without(fold).with_more(held_out))] * config.members
 
 
 def main(

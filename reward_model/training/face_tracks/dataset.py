@@ -20,7 +20,7 @@ from ..configs.face_tracks import FaceTracksConfig, TrackPairs
 from ..data.pairs import PairFile, check_labels, read_pair_file, signs_of
 from ..errors import TrainingError
 from .extract import clips_of, extract
-from .people import split_people, stranger_pairs
+from .people import folds_of, people_of, split_people, stranger_pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,10 @@ class TrackDataset:
         pairs = tuple(self.pairs[i] for i in indices)
         return TrackDataset(pairs, self.a[rows], self.b[rows], self.label_N[rows], self.weight_N[rows], 0)
 
+    def without(self, people: frozenset[str]) -> TrackDataset:
+        """The pairs that show none of `people`."""
+        return self.at([i for i, pair in enumerate(self.pairs) if not people & people_of(pair)])
+
     def with_more(self, other: TrackDataset) -> TrackDataset:
         """The pairs of both."""
         return TrackDataset(
@@ -59,16 +63,45 @@ class TrackDataset:
         )
 
 
+# (train, dev), which share nobody
+Split = tuple[TrackDataset, TrackDataset]
+
+
 def dev_files(config: FaceTracksConfig) -> list[TrackPairs]:
     return [TrackPairs(path=path) for path in config.dev]
 
 
-def load_splits(config: FaceTracksConfig, progress: Progress = shown) -> tuple[TrackDataset, TrackDataset]:
-    """(train, dev). Without files for dev it is about a tenth of the pairs, of people whom train never shows."""
+def load_splits(config: FaceTracksConfig, progress: Progress = shown) -> list[Split]:
+    """The split of each member. Without files for dev and `stop_on`, dev is about a tenth of the pairs."""
+    if config.stop_on:
+        others = [file for file in config.train if file.path != config.stop_on]
+        people = load_dataset(config, [file for file in config.train if file.path == config.stop_on], progress)
+        base = load_dataset(config, others, progress) if others else None
+        return rotated_splits(config, base, people)
     train = load_dataset(config, config.train, progress)
-    if config.dev:
-        return train, load_dataset(config, dev_files(config), progress)
-    return split_by_people(train, 0.1, config.seed)
+    split = (
+        (train, load_dataset(config, dev_files(config), progress))
+        if config.dev
+        else split_by_people(train, 0.1, config.seed)
+    )
+    return [split] * config.members
+
+
+def rotated_splits(config: FaceTracksConfig, base: TrackDataset | None, people: TrackDataset) -> list[Split]:
+    """The split of each member by people: dev has the pairs whose references are all of one fold of them; train has
+    `base` and the pairs that show nobody of the fold. TrainingError where a part has no pair."""
+    splits = []
+    for fold in folds_of(people.pairs, config.members, config.seed):
+        rest = people.without(fold)
+        train = rest if base is None else base.without(fold).with_more(rest)
+        dev = people.at([i for i, pair in enumerate(people.pairs) if fold.issuperset(pair.persons)])
+        if not len(train) or not len(dev):
+            raise TrainingError(
+                f"{config.stop_on}: no pair shows {', '.join(sorted(fold))} alone, or none shows others alone; give "
+                "fewer members, or pairs of more people"
+            )
+        splits.append((train, dev))
+    return splits
 
 
 def read_files(files: Sequence[TrackPairs]) -> tuple[list[PairFile], list[str]]:
@@ -109,7 +142,7 @@ def load_dataset(config: FaceTracksConfig, files: Sequence[TrackPairs], progress
     )  # fmt: skip
 
 
-def split_by_people(data: TrackDataset, share: float, seed: int) -> tuple[TrackDataset, TrackDataset]:
+def split_by_people(data: TrackDataset, share: float, seed: int) -> Split:
     """(the rest, about `share` of the pairs), such that no person is in both parts; see `split_people`."""
     rest, held_out = split_people(data.pairs, share, seed)
     return replace(data.at(rest), num_without_face=data.num_without_face), data.at(held_out)

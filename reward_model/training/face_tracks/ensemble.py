@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
@@ -18,14 +18,14 @@ from reward_model.data.progress import Progress
 from reward_model.data.progress import progress as shown
 from reward_model.data.seeding import torch_seed
 from reward_model.faces.arcface import bundled_reader
-from reward_model.faces.tracks.reward_head import FeatureBatch, TrackHead, TrackHeadConfig
+from reward_model.faces.tracks.reward_head import FeatureBatch, Member, TrackHead, TrackHeadConfig
 
 from ..configs.face_tracks import FaceTracksConfig
 from ..errors import NotFinite
 from ..evaluation.statistics import accuracy, without_ties
 from ..preferences.losses import BradleyTerryWithTies
 from .augment import augment
-from .dataset import TrackDataset
+from .dataset import Split, TrackDataset
 
 GRAD_CLIP = 1.0
 
@@ -43,14 +43,18 @@ class Epoch:
 class EnsembleTraining:
     """Trains the members of one TrackHead in turn; `epochs` are those that are complete."""
 
-    def __init__(self, config: FaceTracksConfig, train: TrackDataset, dev: TrackDataset):
-        self.config, self.train, self.dev = config, train, dev
+    def __init__(self, config: FaceTracksConfig, splits: Sequence[Split]):
+        """splits: (train, dev) of each member."""
+        self.config, self.splits = config, splits
         self.epochs: list[Epoch] = []
         reader = bundled_reader()
         self._head_config = TrackHeadConfig(
             config.hidden,
             config.person_width,
             config.members,
+            config.saturation,
+            config.mean_share,
+            config.residual_bound,
             detector_sha256=reader.detector.model.sha256,
             embedder_sha256=reader.embedder.model.sha256,
         )
@@ -65,9 +69,11 @@ class EnsembleTraining:
         """
         with torch.random.fork_rng(devices=[]), _one_thread():
             self._head = head = TrackHead(self._head_config).eval()
-            head.set_statistics(self.train.a.with_more(self.train.b))
-            for number in range(self.config.members):
-                member = MemberTraining(self.config, number, self.train, self.dev)
+            # of the first member's pairs, for all: the members of one head share their statistics
+            train = self.splits[0][0]
+            head.set_statistics(train.a.with_more(train.b))
+            for number, split in enumerate(self.splits):
+                member = MemberTraining(self.config, number, split, head)
                 for epoch in range(self.config.epochs):
                     yield number * self.config.epochs + epoch, member
                     if member.out_of_patience:
@@ -78,35 +84,43 @@ class EnsembleTraining:
     def result(self) -> TrackHead:
         """The trained ensemble; its configuration describes the training."""
         assert self._head is not None
-        config, train, dev = self.config, self.train, self.dev
-        best = [min(epoch.dev["loss"] for epoch in self.epochs if epoch.member == n) for n in range(config.members)]
+        config = self.config
+        best = [
+            min((epoch for epoch in self.epochs if epoch.member == n), key=lambda epoch: epoch.dev["loss"])
+            for n in range(config.members)
+        ]
         training = {
             "seed": config.seed,
             "theta": config.theta,
-            "pairs": len(train),
-            "dev_pairs": len(dev),
-            "pairs_without_face": train.num_without_face + dev.num_without_face,
-            "dev_loss_of_members": [round(loss, 4) for loss in best],
-            "dev": {name: round(value, 4) for name, value in measure(self._head, dev, config.theta).items()},
+            "pairs": [len(train) for train, _ in self.splits],
+            "dev_pairs": [len(dev) for _, dev in self.splits],
+            "pairs_without_face": max(train.num_without_face + dev.num_without_face for train, dev in self.splits),
+            "scale_of_members": [round(member.log_scale.exp().item(), 3) for member in self._members()],
+            "dev_of_members": [{name: round(value, 4) for name, value in epoch.dev.items()} for epoch in best],
         }
         self._head.config = replace(self._head_config, training=training)
         return self._head
+
+    def _members(self) -> list[Member]:
+        assert self._head is not None
+        return [member for member in self._head.members if isinstance(member, Member)]
 
 
 class MemberTraining:
     """Training of one member; `best` is its state dict after the best epoch on dev."""
 
-    def __init__(self, config: FaceTracksConfig, number: int, train: TrackDataset, dev: TrackDataset):
-        self.config, self.number, self.train, self.dev = config, number, train, dev
+    def __init__(self, config: FaceTracksConfig, number: int, split: Split, ensemble: TrackHead):
+        """ensemble: the head that the member will be part of."""
+        self.config, self.number, (self.train, self.dev) = config, number, split
         self.epochs: list[Epoch] = []
         torch.manual_seed(torch_seed(config.seed, "member", number))
         self._generator = torch.Generator().manual_seed(torch_seed(config.seed, "draws", number))
-        self._head = TrackHead(TrackHeadConfig(config.hidden, config.person_width))
-        self._head.set_statistics(train.a.with_more(train.b))
+        self._head = TrackHead(replace(ensemble.config, num_members=1))
+        self._head.copy_statistics(ensemble)
         self._optimizer = torch.optim.AdamW(
             self._head.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
-        batches = math.ceil(len(train) / config.batch)
+        batches = math.ceil(len(self.train) / config.batch)
         self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, config.epochs * batches)
         self._loss = BradleyTerryWithTies(config.theta)
         self.best, self._best_loss, self._since_best = self._copy(), math.inf, 0
@@ -147,10 +161,10 @@ class MemberTraining:
 
 
 def train_ensemble(
-    config: FaceTracksConfig, train: TrackDataset, dev: TrackDataset, progress: Progress = shown
+    config: FaceTracksConfig, splits: Sequence[Split], progress: Progress = shown
 ) -> tuple[TrackHead, list[Epoch]]:
     """Trains all members without a run's folder; (the ensemble, its epochs)."""
-    training = EnsembleTraining(config, train, dev)
+    training = EnsembleTraining(config, splits)
     total = config.members * config.epochs
     with progress("epochs of networks", total) as steps, closing(training.members()) as members:
         completed = 0

@@ -62,12 +62,10 @@ class FaceTracksTask:
 
     def prepare(self, fresh: bool) -> list[str]:
         print(f"features of clips that {self.config.cache} holds aren't computed again", file=sys.stderr)
-        train, dev = load_splits(self.config, self._progress)
-        self._training = EnsembleTraining(self.config, train, dev)
-        return [
-            f"{len(train)} pairs, {len(dev)} on dev; {self.config.members} networks of at most {self.config.epochs} "
-            "epochs"
-        ]
+        splits = load_splits(self.config, self._progress)
+        self._training = EnsembleTraining(self.config, splits)
+        train, dev = ("/".join(str(n) for n in dict.fromkeys(map(len, part))) for part in zip(*splits, strict=True))
+        return [f"{train} pairs, {dev} on dev; {len(splits)} networks of at most {self.config.epochs} epochs"]
 
     def batches(self, first: int) -> Generator[tuple[int, MemberTraining], None, None]:
         with closing(self._training.members()) as members:

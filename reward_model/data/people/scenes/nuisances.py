@@ -62,7 +62,9 @@ class Nuisances:
             image = cv2.filter2D(image, -1, _line_kernel(motion * MOST_MOTION_BLUR * height, angle))
         levels = image.astype(np.float32)
         tint = warm * self._strength("tint") * MOST_TINT
-        levels *= np.float32([1 + tint, 1, 1 - tint]) * (1 - self._strength("exposure") * (1 - LEAST_EXPOSURE))
+        levels *= np.array([1 + tint, 1, 1 - tint], np.float32) * (
+            1 - self._strength("exposure") * (1 - LEAST_EXPOSURE)
+        )
         if self._strength("grey"):
             levels = np.repeat(cv2.cvtColor(levels, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
         if noise := self._strength("noise"):

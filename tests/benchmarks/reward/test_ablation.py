@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.reward_ablation import SETTINGS, Accuracies
+from benchmarks.reward.ablation import SETTINGS, Accuracies
 from reward_model.training.evaluation.statistics import Bootstrap
 
 CASTS = [f"cast-{n // 4}" for n in range(400)]

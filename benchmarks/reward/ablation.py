@@ -37,11 +37,11 @@ from reward_model.training.preferences import teacher
 from reward_model.training.preferences.task import train
 from reward_model.training.vision_pretraining.task import pretrain_vision
 
-from .support import harness
+from ..support import harness
 
 RUNS = harness.ROOT / "runs/ablation"
-REPORT = harness.ROOT / "docs/benchmarks/reward_ablation.json"
-CONFIG = Path(__file__).with_name("support") / "reward_ablation.yaml"
+REPORT = harness.ROOT / "docs/benchmarks/reward.ablation.json"
+CONFIG = Path(__file__).with_suffix(".yaml")
 SEEDS = (0, 1, 2)
 NOTE = (
     "Accuracy without ties of a small model on rendered people outside its training set, the mean of three seeds. The "
@@ -210,7 +210,7 @@ def measure() -> None:
         rows = [ablation.row(s, correct) for s in SETTINGS if s.name in correct]
         rows += [harness.Row(s.name, "", "the paper", why=NOT_RUN) for s in SETTINGS if s.name not in correct]
         note = f"{NOTE} {ablation.accuracies.describe_order(correct, papers)}"
-        REPORT.write_text(json.dumps(harness.report("reward_ablation", rows, note), indent=1) + "\n")
+        REPORT.write_text(json.dumps(harness.report("reward.ablation", rows, note), indent=1) + "\n")
         print(harness.table(rows), flush=True)
     print(note)
 

@@ -1,4 +1,4 @@
-"""Share of the scoring time that overlaps with the rollout: `python -m benchmarks.reward_overlap [--rollout-s 1 4]`.
+"""Share of the scoring time that overlaps with the rollout: `python -m benchmarks.reward.overlap [--rollout-s 1 4]`.
 
 A service process with the model `tiny` runs on loopback. The rollout is simulated by waiting, as for a policy on its
 own device; groups of 8 clips of 33x240x416 finish one after another. Ours sends each group when it is finished. The
@@ -19,9 +19,9 @@ import numpy as np
 from trainer.rewards import RemoteReward
 from trainer.types import RolloutGroup, StepRewards
 
-from .support import harness
-from .support.clips import FPS, synthetic_clip
-from .support.service_process import service
+from ..support import harness
+from ..support.clips import FPS, synthetic_clip
+from ..support.service_process import service
 
 VIDEOS = 8
 ROUNDS = 5
@@ -89,4 +89,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--rollout-s", type=float, nargs="+", default=[1.0, 4.0], help="seconds of sampling per step")
     parser.add_argument("--groups", type=int, default=8, help=f"groups per step, {VIDEOS} clips each")
-    harness.main("reward_overlap", measure, parser)
+    harness.main("reward.overlap", measure, parser)

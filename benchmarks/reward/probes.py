@@ -1,4 +1,4 @@
-"""Two properties that any reward model must have: `python -m benchmarks.reward_probes TEST.jsonl --model compact`.
+"""Two properties that any reward model must have: `python -m benchmarks.reward.probes TEST.jsonl --model compact`.
 
 1. The reward falls when one reference image is replaced by that of another person.
 2. The reward changes by no more than the tie band when the references are reordered.
@@ -27,7 +27,7 @@ from reward_model.training.data.media import read_references, read_video
 from reward_model.training.data.pairs import read_pair_file
 from reward_model.types import ReferenceSet, Sample, Video
 
-from .support import harness
+from ..support import harness
 
 GOAL = 0.95
 
@@ -108,4 +108,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("pairs", type=Path, help="JSONL of preference pairs of rendered people")
     parser.add_argument("--model", action="append", required=True)
-    harness.main("reward_probes", measure, parser)
+    harness.main("reward.probes", measure, parser)

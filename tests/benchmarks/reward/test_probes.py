@@ -1,6 +1,6 @@
 from argparse import Namespace
 
-from benchmarks.reward_probes import measure
+from benchmarks.reward.probes import measure
 from reward_model.data.records import read_pairs, resolve, write_pairs
 from tests.reward_model.training.helpers.pairs import make_data
 
