@@ -48,7 +48,7 @@ class ModelConfig(Section):
     backbone: str = "tiny"
     # a name of models.backbones.SAMPLINGS; None: the backbone's own. A folder of ours brings its own
     frame_sampling: str | None = None
-    # identity-first, video-first, pictures, or with `upstream` one of that checkout; a folder of ours brings its own
+    # identity-first, video-first, images, or with `upstream` one of that checkout; a folder of ours brings its own
     template: str | None = None
     # a checkout of the released Identity-GRPO code, whose templates are read and not run
     upstream: str | None = None

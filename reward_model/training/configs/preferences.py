@@ -92,7 +92,7 @@ class SupervisionConfig(Section):
     # whether one of the references shows the person of a face
     matching: NonNegative = 1.0
     # severity of every corruption of a clip
-    failures: NonNegative = 1.0
+    corruptions: NonNegative = 1.0
     # the preference loss itself; 0 turns it off
     preferences: NonNegative = 1.0
 

@@ -32,7 +32,7 @@ from .losses import FaceReadout
 from .optimizer import build_optimizers
 
 # losses with a weight in the configuration, by the name of its field
-WEIGHTED = ("shape", "harm", "matching", "attention")
+WEIGHTED = ("shape", "corruption", "matching", "attention")
 
 
 def pretrain_vision(
@@ -43,7 +43,7 @@ def pretrain_vision(
 
 
 class VisionPretrainingTask:
-    """The `Task` of `kind: heads`."""
+    """The `Task` of `kind: vision-pretraining`."""
 
     resume_note = "nothing was trained yet"
     memory_advice = "lower `batch`"
@@ -67,7 +67,7 @@ class VisionPretrainingTask:
         config = self.config
         self._model, self._tokenizer = initial_model(config.model, config.seed)
         preprocess = Preprocessor(self._model.config, self._tokenizer)
-        self._load = self._loader(self._clean.path, preprocess, config.data.harmed)
+        self._load = self._loader(self._clean.path, preprocess, config.data.corrupted_share)
         self._dev = self._dev_batches(preprocess)
 
     def prepare(self, fresh: bool) -> list[str]:

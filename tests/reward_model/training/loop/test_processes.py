@@ -22,10 +22,10 @@ def test_without_accelerate_there_is_one_process():
 
 
 def test_kind_for_one_process_refuses_several_processes(monkeypatch):
-    Processes().require_support("heads")
+    Processes().require_support("vision-pretraining")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(TrainingError, match="kind heads trains in one process, and 2 were started"):
-        Processes().require_support("heads")
+    with pytest.raises(TrainingError, match="kind vision-pretraining trains in one process, and 2 were started"):
+        Processes().require_support("vision-pretraining")
 
 
 def test_saved_state_restores_weights_and_optimizer_moments(tmp_path):

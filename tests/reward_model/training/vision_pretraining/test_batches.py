@@ -23,7 +23,7 @@ def config(people, **settings):
         "evaluate_every": 3, "save_every": 2, "precision": "fp32", "data.clean": people / "train.jsonl",
         "data.dev": people / "dev.jsonl", **settings,
     }  # fmt: skip
-    return read_config("compact-heads", [f"{key}={value}" for key, value in settings.items()])
+    return read_config("compact-vision", [f"{key}={value}" for key, value in settings.items()])
 
 
 def test_windows_require_frames_of_the_size_of_the_model(people, tmp_path):
@@ -35,7 +35,7 @@ def test_windows_require_frames_of_the_size_of_the_model(people, tmp_path):
         clip = read_packed(path)
         write_packed(path, Video(clip.frames_THWC[:, 3:], clip.fps, clip.num_source_frames, clip.frame_indices))
     settings = ["model.backbone=tiny", "model.frame_sampling=compact-uniform-8"]
-    model, tokenizer = initial_model(read_config("compact-heads", settings).model, 0)
+    model, tokenizer = initial_model(read_config("compact-vision", settings).model, 0)
     load = FaceBatchLoader(folder / "train.jsonl", GroundTruth(folder), Preprocessor(model.config, tokenizer), 6, 84)
     with pytest.raises(
         TrainingError, match=r"has frames of \d+x\d+, which the model sees at \d+x\d+; .*--frames packed"

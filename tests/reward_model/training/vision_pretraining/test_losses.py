@@ -23,7 +23,7 @@ def config(people, **settings):
         "evaluate_every": 3, "save_every": 2, "precision": "fp32", "data.clean": people / "train.jsonl",
         "data.dev": people / "dev.jsonl", **settings,
     }  # fmt: skip
-    return read_config("compact-heads", [f"{key}={value}" for key, value in settings.items()])
+    return read_config("compact-vision", [f"{key}={value}" for key, value in settings.items()])
 
 
 def test_matching_loss_equals_the_value_computed_by_hand():

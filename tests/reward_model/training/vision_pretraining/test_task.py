@@ -28,7 +28,7 @@ def config(people, **settings):
         "evaluate_every": 3, "save_every": 2, "precision": "fp32", "data.clean": people / "train.jsonl",
         "data.dev": people / "dev.jsonl", **settings,
     }  # fmt: skip
-    return read_config("compact-heads", [f"{key}={value}" for key, value in settings.items()])
+    return read_config("compact-vision", [f"{key}={value}" for key, value in settings.items()])
 
 
 def losses(folder):
@@ -78,10 +78,10 @@ def test_error_of_an_unreadable_dev_clip_names_pair_and_file(people, tmp_path):
 def test_unusable_configs_and_folders_are_refused_with_the_reason(people, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setenv("WORLD_SIZE", "2")
-        with pytest.raises(TrainingError, match="kind heads trains in one process, and 2 were started"):
+        with pytest.raises(TrainingError, match="kind vision-pretraining trains in one process, and 2 were started"):
             pretrain_vision(config(people), tmp_path / "e")
     assert not (tmp_path / "e").exists()
-    with pytest.raises(TrainingError, match=r"harmed is a share of windows; give window too"):
+    with pytest.raises(TrainingError, match=r"corrupted_share is a share of windows; give window too"):
         config(people, **{"data.window": "null"})
     with pytest.raises(TrainingError, match=r"set data.clean to a JSONL"):
         pretrain_vision(config(people, **{"data.clean": "null"}), tmp_path / "a")
