@@ -20,7 +20,7 @@ from ..data.casts import Pairs, by_cast
 from ..data.pairs import read_pair_file, require_held_out
 from ..data.prefetch import prefetch
 from ..errors import NotFinite, TrainingError
-from ..loop.processes import Processes, Trained
+from ..loop.processes import Processes, TrainedModule
 from ..loop.result import write_result
 from ..loop.run import Measurement, Schedule, run_task
 from ..loop.schedule import set_rates
@@ -53,7 +53,7 @@ class VisionPretrainingTask:
             raise TrainingError("no pairs are given: set data.clean to a JSONL, or use --data FOLDER")
         self.config = config
         self.processes = Processes()
-        self.trained: Trained | None = None
+        self.trained: TrainedModule | None = None
         self._clean = read_pair_file(config.data.clean)
         self._casts = by_cast(self._clean.pairs)
         # casts of a step
@@ -76,7 +76,7 @@ class VisionPretrainingTask:
         self._model.to(device)
         self._readout = FaceReadout(self._model, FACE_CODE_SIZE).to(device).requires_grad_(True).train()
         self._optimizers = build_optimizers(self._readout, self.config)
-        self.trained = Trained(self._readout, tuple(self._optimizers))
+        self.trained = TrainedModule(self._readout, tuple(self._optimizers))
         lines = [f"{len(self._casts)} casts; batches of {self._batch} casts on {device}"]
         if fresh and self.config.model.init == "scratch":
             tasks = [self._inputs(step) for step in range(min(self.config.whitening, self.schedule.num_steps))]
