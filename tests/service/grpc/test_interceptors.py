@@ -13,7 +13,8 @@ from identity_reward_client.proto.methods import METHODS
 from service.auth import tokens
 from service.auth.authenticator import Authenticator
 from service.grpc.interceptors import by_token
-from tests.service.grpc.conftest import blocked, counted, failure, until
+from tests.service.grpc.conftest import blocked, counted, failure
+from tests.support.waiting import until
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
