@@ -41,6 +41,19 @@ async def test_calls_over_the_limit_are_refused(start, connect, score_request):
     await first
 
 
+def record_clients(server, monkeypatch) -> list[str]:
+    """The clients whose calls reach the engine, in order."""
+    clients = []
+    score = server.engine.score
+
+    async def spy(request, call):
+        clients.append(call.client)
+        return await score(request, call)
+
+    monkeypatch.setattr(server.engine, "score", spy)
+    return clients
+
+
 async def test_every_method_authenticates_health_and_reflection_too(start, connect, score_request, monkeypatch):
     def authenticate(path, metadata):
         if metadata.get("authorization") != "Bearer secret":
@@ -54,14 +67,7 @@ async def test_every_method_authenticates_health_and_reflection_too(start, conne
     for path in paths:
         code, error = await failure(channel.unary_unary(path)(b""))
         assert (code, error.code) == (grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"), path
-    seen = []
-    score = server.engine.score
-
-    async def spy(request, call):
-        seen.append(call.client)
-        return await score(request, call)
-
-    monkeypatch.setattr(server.engine, "score", spy)
+    seen = record_clients(server, monkeypatch)
     metadata = (("authorization", "Bearer secret"),)
     assert (await RewardServiceStub(channel).Score(score_request, metadata=metadata)).reward == 0.2
     assert seen == ["trainer-7"]
@@ -88,14 +94,7 @@ async def test_every_method_needs_a_token_and_health_does_not_with_open_probes(
     for path in (*paths, reflection, "/grpc.healthy/Check", "/a/B"):
         code, error = await failure(channel.unary_unary(path)(b""))
         assert (code, error.code) == (grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"), path
-    seen = []
-    score = server.engine.score
-
-    async def spy(request, call):
-        seen.append(call.client)
-        return await score(request, call)
-
-    monkeypatch.setattr(server.engine, "score", spy)
+    seen = record_clients(server, monkeypatch)
     metadata = (("authorization", f"Bearer {token}"),)
     assert (await RewardServiceStub(channel).Score(score_request, metadata=metadata)).reward == 0.2
     assert seen == ["trainer-7"], "the token's name is the client"

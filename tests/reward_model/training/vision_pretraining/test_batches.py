@@ -15,15 +15,7 @@ from reward_model.training.supervision.ground_truth import FACE_CODE_SIZE, Groun
 from reward_model.training.vision_pretraining.batches import FaceBatchLoader
 from reward_model.training.vision_pretraining.losses import FaceReadout
 from reward_model.types import Video
-
-
-def config(people, **settings):
-    settings = {
-        "model.backbone": "tiny", "model.frame_sampling": "compact-uniform-8", "batch": 2, "epochs": 4,
-        "evaluate_every": 3, "save_every": 2, "precision": "fp32", "data.clean": people / "train.jsonl",
-        "data.dev": people / "dev.jsonl", **settings,
-    }  # fmt: skip
-    return read_config("compact-vision", [f"{key}={value}" for key, value in settings.items()])
+from tests.reward_model.training.vision_pretraining.vision_config import vision_config
 
 
 def test_windows_require_frames_of_the_size_of_the_model(people, tmp_path):
@@ -48,7 +40,7 @@ def test_a_batch_without_a_face_has_finite_losses(people):
         def faces(self, scenario, clip, frames):
             return ()
 
-    model, tokenizer = initial_model(config(people).model, 0)
+    model, tokenizer = initial_model(vision_config(people).model, 0)
     casts = by_cast(read_pairs(people / "train.jsonl"))[:2]
     load = FaceBatchLoader(people / "train.jsonl", NoFaces(people), Preprocessor(model.config, tokenizer), 3)
     batch = load(casts, np.random.default_rng(0))
