@@ -24,7 +24,7 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class StoredItem:
-    """An item as it is stored."""
+    """An item of a manifest, with the bytes of its media taken out of its JSON and named by their hashes."""
 
     # of the manifest, from 1
     line: int

@@ -46,7 +46,7 @@ class Job:
 
 @dataclass(frozen=True)
 class WaitingItem:
-    """An item that is to be scored."""
+    """An item of a job that has no result yet, as the job runner takes it up."""
 
     job: Job
     # of the manifest, from 1

@@ -20,7 +20,7 @@ Theta = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
-    """A table of a YAML file."""
+    """Base of all sections: frozen, and strict about unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
