@@ -10,8 +10,8 @@ from hashlib import sha256
 from identity_reward_client.errors import RewardError
 from identity_reward_client.messages import CompareRequest, GroupRequest, Image, RequestBase, Video
 from identity_reward_client.wire.content_ids import reference_set_id, video_id
+from identity_reward_client.wire.duplicates import refuse_duplicates
 
-from ..media.images import refuse_duplicates
 from ..media.resolve import Links, has_links
 
 # below this size, hashing takes less time than waking a thread
