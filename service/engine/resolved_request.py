@@ -25,7 +25,7 @@ class ResolvedRequest:
     # as it was sent, perhaps with URLs and paths
     sent: RequestBase
     sent_videos: Sequence[Video]
-    # with bytes in the place of URLs and paths
+    # with bytes instead of URLs and paths
     request: RequestBase
     # in the request's order; an error where a URL or path could not be read
     videos: Sequence[Video | RewardError]

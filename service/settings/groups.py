@@ -225,7 +225,7 @@ class GrpcSettings(SettingsGroup):
 
 
 class AuthSettings(SettingsGroup):
-    """Who may call the server: holders of bearer tokens, or anybody."""
+    """Who may call the server: callers with a bearer token, or all callers."""
 
     tokens_path: Annotated[Path, AfterValidator(Path.absolute)] | None = Field(
         None, description="file of bearer tokens, which `identity-reward token` writes; unset: no tokens are required"

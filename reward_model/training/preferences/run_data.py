@@ -114,7 +114,7 @@ class RunData:
         return self.units[sample.pool][sample.index]
 
     def _num_foreign(self, sample: SampledUnit) -> int:
-        """Number of videos of this sample that are added beside other people's images; 0 where nobody else is there."""
+        """Number of videos of this sample that are added beside other people's images; 0 if the pool has no others."""
         count = self.config.data.foreign_references
         return count if count and good_videos(self._unit(sample)) and self._unit_of_others(sample) is not None else 0
 

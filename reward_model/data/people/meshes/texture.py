@@ -29,7 +29,7 @@ def smooth_step(low: float | np.ndarray, high: float | np.ndarray, value: np.nda
 
 @dataclass(frozen=True)
 class Canvas:
-    """What lies under each texel of the atlas.
+    """Surface of the mean person under each texel of the atlas.
 
     point: [S, S, 3] on the mean person. lips, lid (edges of the eyelids): [S, S] 0..1.
     grain, fine: [S, S] coarse and fine noise of about -1..1.
