@@ -1,1 +1,1 @@
-"""Preference-pair files and the media that they name. Of the other folders of training it imports only `configs`."""
+"""Preference-pair files and the media that they name; of the other folders of training it imports only `configs`."""
