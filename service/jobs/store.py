@@ -205,7 +205,7 @@ class JobStore:
             with storage_errors(), transaction(self._db):
                 yield
         except StorageFull:
-            give_back_space(self._db)  # of the part that was written
+            give_back_space(self._db)  # that of the rows which were rolled back
             raise
         self._count_waiting()
 

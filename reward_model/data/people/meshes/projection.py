@@ -13,7 +13,7 @@ from .basis import load_basis
 from .figure import build_figure, point_normals, posed_points
 from .texture import SIZE, paint
 
-# about: rows of the atlas over a head's height
+# approximate rows of the atlas over the height of a head
 HEAD_TEXELS = 390 * SIZE / 1024
 # of the camera from the people, in head heights
 CAMERA_DISTANCE = 7.0
