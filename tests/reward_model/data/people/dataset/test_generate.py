@@ -94,7 +94,7 @@ def test_killed_run_resumes_to_the_same_files(written, tmp_path):
     arguments = ["--out", str(out), *SMALL, "--pairs", str(PAIRS), "--workers", "2"]
     process = subprocess.Popen([*PROGRAM, "people", *arguments], stderr=subprocess.PIPE, text=True)
     log = out / "scenarios.log"
-    wait_until(lambda: log.exists() and b"\n" in log.read_bytes(), "a scenario is written", running=process)
+    wait_until(lambda: log.exists() and b"\n" in log.read_bytes(), "a scenario is written", LIMIT_S, process)
     children = _children(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -131,7 +131,7 @@ def test_interrupt_stops_all_processes_with_a_hint(tmp_path):
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     log = out / "scenarios.log"
-    wait_until(lambda: log.exists() and log.stat().st_size, "a scenario is written", running=process)
+    wait_until(lambda: log.exists() and log.stat().st_size, "a scenario is written", LIMIT_S, process)
     # to all processes, as a terminal does
     os.killpg(process.pid, signal.SIGINT)
     _, output = process.communicate(timeout=LIMIT_S)
