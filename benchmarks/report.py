@@ -6,6 +6,7 @@ A test fails if the committed page differs from the generated one.
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +41,23 @@ def section(report: dict[str, Any]) -> str:
     missing = [row for row in rows if row["ratio"] is None]
     lines = [f"## {report['benchmark']}", "", machine_and_commit(report), ""]
     if report.get("note"):
-        lines += [report["note"], ""]
+        lines += [_paragraph(report["note"]), ""]
     if measured:
         lines += [_line(COLUMNS), _line(("---",) * len(COLUMNS)), *(_line(cells(row)) for row in measured), ""]
     missed = [row for row in measured if row.get("goal") and row["ratio"] < row["goal"]]
     if missed:
         goals = "; ".join(f"{row['name']} ({row['ratio']:.2f}, not {row['goal']:g})" for row in missed)
-        lines += [f"Goals missed: {goals}.", ""]
+        lines += [_paragraph(f"Goals missed: {goals}."), ""]
     if missing:
         for why in dict.fromkeys(row["why"] for row in missing):
             names = [row["name"] for row in missing if row["why"] == why]
-            lines += [f"**Not measured** ({why}): {', '.join(f'`{name}`' for name in names)}.", ""]
+            listed = ", ".join(f"`{name}`" for name in names)
+            lines += [_paragraph(f"**Not measured** ({why}): {listed}."), ""]
     return "\n".join(lines)
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def machine_and_commit(report: dict[str, Any]) -> str:

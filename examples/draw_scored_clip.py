@@ -32,15 +32,15 @@ DPI = 110
 
 
 @dataclass(frozen=True)
-class Row:
-    clip: str
+class ScoredClip:
+    name: str
     references: tuple[str, ...]
     title: str
 
 
-ROWS = (
-    Row("two_people_one_replaced", ("bea", "carl"), "carl is replaced by another person"),
-    Row("one_person_switched", ("anna",), "anna becomes another person in mid-clip"),
+CLIPS = (
+    ScoredClip("two_people_one_replaced", ("bea", "carl"), "carl is replaced by another person"),
+    ScoredClip("one_person_switched", ("anna",), "anna becomes another person in mid-clip"),
 )
 
 
@@ -54,12 +54,12 @@ def read_image(name: str) -> np.ndarray:
     return np.asarray(Image.open(HERE / f"references/{name}.jpg").convert("RGB"))
 
 
-def face_boxes(row: Row, frame_HWC: np.ndarray, similarities: Sequence[float | None]) -> list[Any]:
+def face_boxes(clip: ScoredClip, frame_HWC: np.ndarray, similarities: Sequence[float | None]) -> list[Any]:
     """The box of each person's face in a frame: the face whose cosine is the similarity in the answer's details."""
     reader = bundled_reader()
     faces = reader.read(frame_HWC)
     boxes: list[Any] = []
-    for name, similarity in zip(row.references, similarities, strict=True):
+    for name, similarity in zip(clip.references, similarities, strict=True):
         reference, _ = reader.read_largest(read_image(name))
         if similarity is None or reference is None or not faces:
             boxes.append(None)
@@ -69,13 +69,13 @@ def face_boxes(row: Row, frame_HWC: np.ndarray, similarities: Sequence[float | N
     return boxes
 
 
-def draw_row(cells: Sequence[Any], row: Row, answer: Any) -> None:
-    frames_THWC = decode(HERE / f"clips/{row.clip}.mp4")
+def draw_clip(cells: Sequence[Any], clip: ScoredClip, answer: Any) -> None:
+    frames_THWC = decode(HERE / f"clips/{clip.name}.mp4")
     people = answer.details["people"]
     shown = np.linspace(0, len(answer.frame_indices) - 1, NUM_SHOWN).round().astype(int)
-    stacked = np.vstack([read_image(name) for name in row.references])
+    stacked = np.vstack([read_image(name) for name in clip.references])
     cells[0].imshow(stacked)
-    for n, name in enumerate(row.references):
+    for n, name in enumerate(clip.references):
         height, width = read_image(name).shape[:2]
         outline = Rectangle((4, n * height + 4), width - 8, height - 8, fill=False, color=COLORS[n], linewidth=3)
         cells[0].add_patch(outline)
@@ -86,18 +86,18 @@ def draw_row(cells: Sequence[Any], row: Row, answer: Any) -> None:
         similarities = [person["frame_similarities"][t] for person in people]
         cell.imshow(frames_THWC[index])
         cell.set_title(f"frame {index}, {index / answer.fps:.1f} s", fontsize=10)
-        for n, box in enumerate(face_boxes(row, frames_THWC[index], similarities)):
+        for n, box in enumerate(face_boxes(clip, frames_THWC[index], similarities)):
             if box is not None:
                 x, y, width, height = box
                 cell.add_patch(Rectangle((x, y), width, height, fill=False, color=COLORS[n], linewidth=2))
-                label = f"{row.references[n]} {similarities[n]:.2f}"
+                label = f"{clip.references[n]} {similarities[n]:.2f}"
                 cell.text(x, y - 10, label, color="white", backgroundcolor=COLORS[n], fontsize=8)
     for cell in cells[:-1]:
         cell.set_axis_off()
     times_s = np.array(answer.frame_indices) / answer.fps
     for n, person in enumerate(people):
         values = np.array(person["frame_similarities"], float)
-        cells[-1].plot(times_s, values, "o-", color=COLORS[n], label=row.references[n], markersize=3)
+        cells[-1].plot(times_s, values, "o-", color=COLORS[n], label=clip.references[n], markersize=3)
     cells[-1].set(ylim=(0, 1), xlabel="seconds", ylabel="similarity")
     cells[-1].set_title(f"reward {answer.reward:.2f}", fontsize=10, fontweight="bold")
     cells[-1].grid(alpha=0.3)
@@ -110,13 +110,13 @@ def main() -> None:
     output = parser.parse_args().output
     widths = (0.75, *(1.6,) * NUM_SHOWN, 1.5)
     figure, grid = plt.subplots(
-        len(ROWS), len(widths), figsize=(14, 4.4), width_ratios=widths, layout="constrained", squeeze=False
+        len(CLIPS), len(widths), figsize=(14, 4.4), width_ratios=widths, layout="constrained", squeeze=False
     )
     with SyncRewardClient(local_client(["face-tracks"])) as client:
-        for cells, row in zip(grid, ROWS, strict=True):
-            references = [HERE / f"references/{name}.jpg" for name in row.references]
-            draw_row(cells, row, client.score(references, HERE / f"clips/{row.clip}.mp4", details=True))
-            title = cells[1].text(0, -0.07, row.title, transform=cells[1].transAxes, fontsize=10, va="top")
+        for cells, clip in zip(grid, CLIPS, strict=True):
+            references = [HERE / f"references/{name}.jpg" for name in clip.references]
+            draw_clip(cells, clip, client.score(references, HERE / f"clips/{clip.name}.mp4", details=True))
+            title = cells[1].text(0, -0.07, clip.title, transform=cells[1].transAxes, fontsize=10, va="top")
             title.set_in_layout(False)  # else it widens its column
     figure.savefig(output, dpi=DPI)
     Image.open(output).convert("RGB").quantize(192, dither=Image.Dither.FLOYDSTEINBERG).save(output, optimize=True)

@@ -40,7 +40,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Shot:
+class StillShot:
     """A camera that moves over a still image from one view to another."""
 
     person: str
@@ -68,7 +68,9 @@ def load_image(person: str, name: str) -> Frame:
     return np.array(Image.open(Path(spec.origin).parent / f"data/curated/{person}/assets/{name}.jpg").convert("RGB"))
 
 
-def side_by_side(left: Shot, right: Shot, seam: float = 0.5, feather: float = 0.16) -> Callable[[float], Frame]:
+def side_by_side(
+    left: StillShot, right: StillShot, seam: float = 0.5, feather: float = 0.16
+) -> Callable[[float], Frame]:
     """Two people in one scene: each image fills its side, and the backgrounds blend."""
     ramp = np.clip((np.arange(WIDTH) / WIDTH - seam) / feather + 0.5, 0, 1)
     share_W = (ramp * ramp * (3 - 2 * ramp))[None, :, None]
@@ -79,7 +81,7 @@ def side_by_side(left: Shot, right: Shot, seam: float = 0.5, feather: float = 0.
     return frame
 
 
-def one_after_another(*shots: Shot, fade: float = 0.08) -> Callable[[float], Frame]:
+def one_after_another(*shots: StillShot, fade: float = 0.08) -> Callable[[float], Frame]:
     """Shots of equal length; each fades into the next, `fade` of the clip long."""
 
     def frame(t: float) -> Frame:
@@ -122,20 +124,20 @@ def reference(person: str) -> Image.Image:
     return Image.fromarray(load_image(person, "studio_portrait")).crop((200, 60, 1848, 1708)).resize((512, 512))
 
 
-def standing(person: str, x: float, y: float, width: float, drift: float = 0.0, zoom: float = 1.0) -> Shot:
+def standing(person: str, x: float, y: float, width: float, drift: float = 0.0, zoom: float = 1.0) -> StillShot:
     """The outdoor image; (x, y, width) is the first view, `drift` its motion to the right, `zoom` its magnification."""
     view = View(x, y, width)
-    return Shot(person, "amateur_posture", view, view.moved(drift, 0, zoom))
+    return StillShot(person, "amateur_posture", view, view.moved(drift, 0, zoom))
 
 
-def selfie(person: str, x: float, y: float, width: float, drift: float = 0.0, zoom: float = 1.0) -> Shot:
+def selfie(person: str, x: float, y: float, width: float, drift: float = 0.0, zoom: float = 1.0) -> StillShot:
     return replace(standing(person, x, y, width, drift, zoom), image="amateur_selfie")
 
 
-def expression(column: int, row: int, zoom: float) -> Shot:
+def expression(column: int, row: int, zoom: float) -> StillShot:
     """One cell of P002's sheet of sixteen expressions."""
     view = View(346 + 570 * column, 228 + 436 * row, 510)
-    return Shot("P002", "emotions_sheet", view, view.moved(0, -6, zoom))
+    return StillShot("P002", "emotions_sheet", view, view.moved(0, -6, zoom))
 
 
 # file names of the references

@@ -13,7 +13,7 @@ from .types import CacheCount, Price, Sample, Score, Size
 
 @dataclass(frozen=True)
 class ScorerInfo:
-    """What a server lists about a model, and what clients need to prepare inputs for it."""
+    """Description of a model: fields that a server lists, and those that clients need to prepare inputs for it."""
 
     name: str
     version: str

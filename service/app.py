@@ -73,7 +73,7 @@ class RequestsToHttpApplication:
     # longer than our own limit, which answers with an error; BentoML's drops the connection's work
     traffic={"timeout": settings.requests.request_timeout_s + 30},
     metrics={"enabled": False},
-    logging={"access": {"enabled": False}},  # it has no request ids
+    logging={"access": {"enabled": False}},  # without request ids; operations.logging writes its own
 )
 class IdentityRewardService:
     """One engine with its HTTP and gRPC servers.

@@ -91,8 +91,8 @@ def train_initial_model(jsonl: Path) -> Path:
     """Train the model that every run starts from: first the vision tower, then matching and corruptions."""
     data = [f"data.clean={jsonl}"]
     tower_options = ["model.backbone=small", "epochs=12"]
-    tower = pretrain_vision(read_config("compact-heads", [*data, *tower_options]), RUNS / "heads", resume=True)  # type: ignore[arg-type]
-    supervision = "{attention: 1.0, matching: 1.0, failures: 4.0, preferences: 0}"
+    tower = pretrain_vision(read_config("compact-vision", [*data, *tower_options]), RUNS / "vision", resume=True)  # type: ignore[arg-type]
+    supervision = "{attention: 1.0, matching: 1.0, corruptions: 4.0, preferences: 0}"
     options = [f"model.init={tower}", f"supervision={supervision}", "data.foreign_references=2", "steps=600"]
     return train(read_config(str(CONFIG), [*data, *options]), RUNS / "start-model", resume=True)  # type: ignore[arg-type]
 

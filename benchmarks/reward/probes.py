@@ -90,8 +90,8 @@ def measure(arguments: argparse.Namespace) -> list[harness.Row]:
                     if change is not None:
                         is_stable.append(change <= tie_band())
                 steps.advance()
-        rows.append(_row(f"{name}: a stranger's picture lowers it", is_lower, unscored))
-        rows.append(_row(f"{name}: the order of pictures leaves it", is_stable, unscored))
+        rows.append(_row(f"{name}: another person's image lowers the reward", is_lower, unscored))
+        rows.append(_row(f"{name}: the order of references keeps the reward", is_stable, unscored))
     return rows
 
 

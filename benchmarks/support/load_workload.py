@@ -41,7 +41,7 @@ NO_CACHES = {
 
 
 @dataclass(frozen=True)
-class Group:
+class LoadGroup:
     """One reference set and its clips."""
 
     references: list[np.ndarray]  # uint8 [1024, 1024, 3]
@@ -50,7 +50,7 @@ class Group:
     fps: float = FPS
 
 
-def groups(count: int, seed: int = 0) -> list[Group]:
+def groups(count: int, seed: int = 0) -> list[LoadGroup]:
     """`count` groups of synthetic clips; the clips of a group differ in colour only, which is fast to generate."""
     result = []
     for number in range(count):
@@ -58,11 +58,11 @@ def groups(count: int, seed: int = 0) -> list[Group]:
         coarse = rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
         images = [image.repeat(32, 0).repeat(32, 1) for image in coarse]
         first = synthetic_clip(seed * 1000 + number)
-        result.append(Group(images, [first ^ np.uint8(9 * v) for v in range(VIDEOS)]))
+        result.append(LoadGroup(images, [first ^ np.uint8(9 * v) for v in range(VIDEOS)]))
     return result
 
 
-def face_groups() -> list[Group]:
+def face_groups() -> list[LoadGroup]:
     """Two groups for face models: the example clips of two people, decoded."""
     images = [np.asarray(Image.open(EXAMPLES / f"references/{name}.jpg").convert("RGB")) for name in ("anna", "bea")]
     clips = []
@@ -71,7 +71,7 @@ def face_groups() -> list[Group]:
         with InProcessDecoder().video(data) as file:
             clips.append(file.frames(range(file.probe.num_frames)))
             fps = file.probe.fps
-    return [Group(images, clips[:2], ARCFACE, fps), Group(images, clips[2:], ARCFACE, fps)]
+    return [LoadGroup(images, clips[:2], ARCFACE, fps), LoadGroup(images, clips[2:], ARCFACE, fps)]
 
 
 def write_model(folder: Path) -> Path:
@@ -88,7 +88,7 @@ def write_model(folder: Path) -> Path:
     return folder
 
 
-def put_references(url: str, group: Group) -> str:
+def put_references(url: str, group: LoadGroup) -> str:
     """Upload the references of a group and return the id of the reference set."""
     body = ReferenceSet(images=[to_image(image) for image in group.references])
     response = httpx.put(f"{url}/v1/reference-sets", content=body.model_dump_json(exclude_none=True), timeout=120)
@@ -96,14 +96,14 @@ def put_references(url: str, group: Group) -> str:
     return response.json()["id"]
 
 
-def encode_group(set_id: str, group: Group, **headers: str) -> Encoded:
+def encode_group(set_id: str, group: LoadGroup, **headers: str) -> Encoded:
     """The encoded raw-body request of a group whose references are uploaded."""
     videos = [to_video(frames, group.fps, group.sampling) for frames in group.clips]
     body = raw_body.encode(GroupRequest(references=set_id, videos=videos))
     return encode("/v1/groups:raw", raw_body.CONTENT_TYPE, body, len(videos), **headers)
 
 
-def in_process(scorer: Scorer, group: Group) -> list[float]:
+def in_process(scorer: Scorer, group: LoadGroup) -> list[float]:
     """The rewards of a group without the service: preprocessing, one forward pass, postprocessing."""
     references = References(tuple(group.references))
     videos = []

@@ -32,6 +32,7 @@ from .messages import (
     Video,
 )
 from .transports.responses import check_group, check_scored, only_item
+from .wire.duplicates import refuse_duplicates
 from .wire.error_bodies import to_body
 from .wire.validation import raise_invalid_request
 
@@ -123,6 +124,7 @@ class FakeRewardClient:
         images = to_references(references)
         if isinstance(images, str):
             return images
+        refuse_duplicates(images)
         set_id = f"sha256:{sha256(ReferenceSet(images=images).model_dump_json().encode()).hexdigest()}"
         self._sets[set_id] = images
         return set_id
@@ -182,6 +184,7 @@ class FakeRewardClient:
 
     def _images(self, references: list[Image] | str) -> list[Image]:
         if not isinstance(references, str):
+            refuse_duplicates(references)
             return references
         if references not in self._sets:
             raise ReferenceSetNotFound(f"no reference set {references}; put_references first")

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from .base import RewardClient
 from .errors import RewardError
 
-GROUP = "identity_reward.clients"  # of entry points
+ENTRY_POINT_GROUP = "identity_reward.clients"
 INSTALL = 'pip install "identity-reward[serve,faces]"'
 
 
@@ -26,7 +26,7 @@ def local_client(models: Sequence[str] | None = None, dtype: str | None = None) 
     Raises:
         NotInstalled: the server's package is missing; the message says what to install.
     """
-    entries = [entry for entry in entry_points(group=GROUP) if entry.name == "local"]
+    entries = [entry for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name == "local"]
     if not entries:
         raise NotInstalled(f"scoring in this process needs the server's package: {INSTALL}")
     try:

@@ -7,7 +7,7 @@ from typing import Any
 from identity_reward_client.proto import identity_reward_pb2
 from service.http.routes import openapi_document
 
-from .markdown import plain, schema_type, table
+from .markdown import paragraph, plain, schema_type, table
 
 
 def routes() -> str:
@@ -22,7 +22,10 @@ def routes() -> str:
 
 
 def _route(method: str, path: str, operation: dict[str, Any]) -> str:
-    lines = [f"### `{method} {path}`", f"{operation['summary']}. {plain(operation.get('description', ''))}".strip()]
+    lines = [
+        f"### `{method} {path}`",
+        paragraph(f"{operation['summary']}. {plain(operation.get('description', ''))}".strip()),
+    ]
     success = next(status for status in operation["responses"] if status.startswith("2"))
     rows = []
     if "requestBody" in operation:
@@ -52,7 +55,7 @@ def messages() -> str:
 
 
 def _message(name: str, schema: dict[str, Any]) -> str:
-    parts = [f"### {name}", plain(schema.get("description", ""))]
+    parts = [f"### {name}", paragraph(plain(schema.get("description", "")))]
     if "enum" in schema:
         parts.append(f"One of {', '.join(f'`{value}`' for value in schema['enum'])}.")
     required = set(schema.get("required", ()))

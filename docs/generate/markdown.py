@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def cell(text: str) -> str:
     """One line, without a bar that would end the cell."""
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def paragraph(text: str) -> str:
+    """Prose in lines of at most 120 characters."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def plain(text: str) -> str:

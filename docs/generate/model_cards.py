@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from reward_model.training.evaluation.evaluation import of_mode
+from reward_model.training.evaluation.evaluation import accuracy_on_corruption
 
 from .markdown import table
 
@@ -24,9 +24,9 @@ def card(evaluation: str) -> str:
     models = report["models"]
     comparisons = [comparison for comparison in report["comparisons"] if comparison["first"] == models[0]["label"]]
     rows = [_row(title, [model["overall"].get(key) for model in models]) for key, title in ACCURACIES.items()]
-    for mode, accuracies in models[0]["modes"].items():
-        title = mode if accuracies["accuracy_without_ties"] else f"{mode} (ties)"
-        rows.append(_row(title, [of_mode(model["modes"][mode]) for model in models]))
+    for corruption, accuracies in models[0]["modes"].items():
+        title = corruption if accuracies["accuracy_without_ties"] else f"{corruption} (ties)"
+        rows.append(_row(title, [accuracy_on_corruption(model["modes"][corruption]) for model in models]))
     for key, title in ACCURACIES.items():
         gains = [None, *(comparison["differences"].get(key) for comparison in comparisons)]
         rows.append(_row(f"ahead by, {title.removeprefix('all, ')}", gains))

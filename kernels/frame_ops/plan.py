@@ -71,7 +71,7 @@ class BatchPlan:
 
     @property
     def programs(self) -> int:
-        """Programs of the launch."""
+        """Size of the launch's grid: the programs of all clips together."""
         return int(self.ends[-1])
 
     @property

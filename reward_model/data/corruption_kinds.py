@@ -5,16 +5,16 @@ of a clip is minus the sum of weight x severity over its corruptions: 0 for an o
 compression.
 
 name           weight  least  what the severity means
-wrong-person     1.0    0.3   everybody is somebody else: below 0.7 look-alikes with their hair and colours, whose faces
-                              differ more the higher s is; from 0.7 on anybody
-one-replaced     0.9    0.3   the same for one of two or three people
+wrong-person     1.0    0.3   every person is replaced: below 0.7 by a look-alike with the same hair and colours, whose
+                              face differs more the higher s is; from 0.7 on by any other person
+one-replaced     0.9    0.3   the same for one person of two or three
 exchanged        0.9    0.4   two people have each other's faces for the last s of the clip; from 0.8 on all of it
 missing          0.9    0.4   one person is absent for the last s of the clip; from 0.8 on for all of it
 duplicated       0.8    0.4   one person appears twice, in another's place or in addition, for the last s; from 0.8 on
                               all of it
 drift            0.8    0.4   from start to end the person becomes another, 0.3 + 0.7 s of the way
 switch           0.9    0.3   in mid-clip the person is another from one frame to the next; s as for wrong-person
-face-damage      0.7    0.4   faces are blurred or warped, more strongly and in more frames; from 0.6 on everybody's
+face-damage      0.7    0.4   faces are blurred or warped, more strongly and in more frames; from 0.6 on all faces
 look-changed     0.6    0.4   hair or clothes change colour, more the higher s is; above 0.6 also cut or pattern; above
                               0.85 both hair and clothes
 frozen           0.5    0.5   pose and expression are the reference's throughout, s of the way to wholly still

@@ -18,7 +18,7 @@ REWARD_HEAD, NORM, EMBEDDING = "head.weight", "norm.weight", "body.language_mode
 
 @dataclass(frozen=True)
 class TensorKey:
-    """What a key of a checkpoint file is."""
+    """Meaning of a key of a checkpoint file: a weight, a matrix of its LoRA, or a tensor that is not used."""
 
     kind: Literal["weight", "lora_A", "lora_B", "unused"]
     # the weight's name in RewardModel's state; of a LoRA matrix, the weight that it changes

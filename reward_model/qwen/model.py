@@ -53,7 +53,7 @@ class RewardModel(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The body's; norm and reward head are float32."""
+        """Data type of the body; the final norm and the reward head are float32."""
         return self.body.language_model.embed_tokens.weight.dtype
 
     def rewards(self, rows: torch.Tensor) -> torch.Tensor:

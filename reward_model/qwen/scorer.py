@@ -81,7 +81,7 @@ class QwenScorer:
 
 
 def scorer_info(config: RewardModelConfig, model: RewardModel) -> ScorerInfo:
-    """What a server lists about a model."""
+    """Description of a loaded model, as a server lists it."""
     return ScorerInfo(
         name=config.name,
         version=config.version,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,26 +67,6 @@ def byte_tokenizer(specials: Sequence[str]) -> TextTokenizer:
     return tokenizer
 
 
-def qwen_tokenizer(ranks: Path) -> TextTokenizer:
-    """Qwen2.5's tokenizer from its file of byte-pair ranks (`qwen.tiktoken`: base64 bytes and a rank on each line).
-
-    transformers' TikTokenConverter reads the same file but adds a post-processor, several merges for one token and no
-    normaliser, so that its `tokenizer.json` differs from the published one.
-    """
-    rank_of = {}
-    for line in ranks.read_bytes().splitlines():
-        piece, _, rank = line.partition(b" ")
-        rank_of[base64.b64decode(piece)] = int(rank)
-    symbols = _byte_symbols()
-    text_of = {piece: "".join(symbols[byte] for byte in piece) for piece in rank_of}
-    merges = [_last_merge(piece, rank_of) for piece in sorted(rank_of, key=rank_of.__getitem__) if len(piece) > 1]
-    vocabulary = {text_of[piece]: rank for piece, rank in rank_of.items()}
-    tokenizer = TextTokenizer(_byte_level(vocabulary, [(text_of[a], text_of[b]) for a, b in merges], _QWEN_SPLIT))
-    tokenizer.add_special(QWEN_SPECIALS)
-    tokenizer._tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in QWEN_ADDED])
-    return tokenizer
-
-
 def load_tokenizer(folder: Path) -> TextTokenizer:
     """From `tokenizer.json`, or from `vocab.json` and `merges.txt` plus Qwen's special and added tokens.
 
@@ -113,19 +92,3 @@ def _byte_level(vocabulary: dict[str, int], merges: list[tuple[str, str]], split
     ])  # fmt: skip
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
-
-
-def _byte_symbols() -> dict[int, str]:
-    """GPT-2's printable symbol for every byte."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
-
-
-def _last_merge(piece: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
-    """The two parts that merge into `piece`: pairs of lower rank are merged first, until two parts remain."""
-    parts = [bytes([byte]) for byte in piece]
-    while len(parts) > 2:
-        best = min(range(len(parts) - 1), key=lambda i: ranks.get(parts[i] + parts[i + 1], len(ranks)))
-        parts[best : best + 2] = [parts[best] + parts[best + 1]]
-    return parts[0], parts[1]

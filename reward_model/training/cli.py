@@ -15,8 +15,8 @@ def train_reward(
     config: Annotated[
         str,
         typer.Argument(
-            help="A YAML file, or one that ships: smoke, face-tracks, compact-heads, compact-language, compact, paper, "
-            "release."
+            help="A YAML file, or one that ships: smoke, face-tracks, compact-vision, compact-language, compact, "
+            "paper, release."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the run: state, curves, the model.")],

@@ -44,7 +44,9 @@ def evaluate_reward(
     model: Annotated[list[str] | None, typer.Option(help="A model's name or folder; several are compared.")] = None,
     dev: Annotated[Path | None, typer.Option(help="Other pairs, on which the width of a tie is fitted.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write all numbers here.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="PNG of accuracies per mode; beside --json by default.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="PNG of accuracies per corruption; beside --json by default.")
+    ] = None,
     predictions: Predictions = None,
     batch: Batch = 16,
     workers: Workers = 2,
@@ -54,14 +56,14 @@ def evaluate_reward(
     seed: Annotated[int, typer.Option(help="Of the resamples.")] = 0,
     resamples: Annotated[int, typer.Option(min=100, help="Of the clusters, for the intervals.")] = 4000,
 ) -> None:
-    """Accuracy of reward models on preference pairs, with and without ties, per failure mode, with 95 % intervals."""
+    """Accuracy of reward models on preference pairs, with and without ties, per corruption, with 95 % intervals."""
     with _reporting_errors("evaluate-reward"):
         from ..data.progress import progress
         from ..registry import DEFAULT_SCORER, require_registered
         from .data.pairs import read_pair_file, shared_persons
         from .evaluation.evaluation import Evaluation
         from .evaluation.predictions import predict
-        from .evaluation.report import draw_modes, tables
+        from .evaluation.report import plot_accuracies, tables
 
         models = model or [DEFAULT_SCORER]
         plot_path = plot or (json_path.with_suffix(".png") if json_path else None)
@@ -92,7 +94,7 @@ def evaluate_reward(
         if json_path is not None:
             json_path.write_text(json.dumps({"pairs": str(pairs), **evaluation.to_json()}, indent=1) + "\n")
         if plot_path is not None:
-            draw_modes(evaluation, plot_path)
+            plot_accuracies(evaluation, plot_path)
 
 
 def filter_pairs(

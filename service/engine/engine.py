@@ -27,10 +27,10 @@ from identity_reward_client.messages import (
 )
 from identity_reward_client.messages import ReferenceSet as ReferenceSetMessage
 from identity_reward_client.wire.content_ids import reference_set_id
+from identity_reward_client.wire.duplicates import refuse_duplicates
 
 from ..errors import stopping_error
 from ..media.decoding import decode_references, make_decoder
-from ..media.images import refuse_duplicates
 from ..media.reference_store import ReferenceStore
 from ..media.resolve import Links
 from ..operations.metrics import Metrics

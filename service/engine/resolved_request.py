@@ -10,8 +10,8 @@ from hashlib import sha256
 from identity_reward_client.errors import RewardError
 from identity_reward_client.messages import CompareRequest, GroupRequest, Image, RequestBase, Video
 from identity_reward_client.wire.content_ids import reference_set_id, video_id
+from identity_reward_client.wire.duplicates import refuse_duplicates
 
-from ..media.images import refuse_duplicates
 from ..media.resolve import Links, has_links
 
 # below this size, hashing takes less time than waking a thread
@@ -25,7 +25,7 @@ class ResolvedRequest:
     # as it was sent, perhaps with URLs and paths
     sent: RequestBase
     sent_videos: Sequence[Video]
-    # with bytes in the place of URLs and paths
+    # with bytes instead of URLs and paths
     request: RequestBase
     # in the request's order; an error where a URL or path could not be read
     videos: Sequence[Video | RewardError]

@@ -17,7 +17,7 @@ _ENTRY_BYTES = 1024
 
 @dataclass(frozen=True)
 class ResultKey:
-    """What a result depends on."""
+    """Key of a cached result: everything that the result depends on."""
 
     # of weights, preprocessing and frame sampling
     fingerprint: str

@@ -22,7 +22,7 @@ from .loading import load_warm
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model that requests can name."""
+    """A loaded model with its own admission and scheduler."""
 
     scorer: Scorer
     admission: Admission

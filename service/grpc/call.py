@@ -1,4 +1,4 @@
-"""The fields of a gRPC call beside its message, and the end of a call with an error: status, ErrorInfo, RetryInfo."""
+"""Metadata and deadline of a gRPC call as a Call, and errors as its status with ErrorInfo and RetryInfo."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from .tls import credentials
 # prefix of a model's name in the health service; "" and the service's full name are the whole server
 MODEL_HEALTH = "model/"
 _MAX_MESSAGE_BYTES = (1 << 31) - 1  # gRPC's sizes are 32-bit
-# for errors and answers that are still being sent
+# seconds in which errors and responses that are being sent may be finished
 _SENDING_GRACE_S = 0.5
 
 

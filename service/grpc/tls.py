@@ -43,7 +43,7 @@ def _check_readable(name: str, path: Path) -> None:
 
 
 def credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    """None for plain text. With a client CA, callers must present a certificate that it signed."""
+    """Credentials of the port; None for plain text. With a client CA, callers need a certificate that it signed."""
     if settings.grpc.tls_cert is None or settings.grpc.tls_key is None:
         return None
     check_tls(settings)

@@ -21,7 +21,7 @@ M = TypeVar("M")
 
 @dataclass
 class Services:
-    """What handlers call. The server sets the engine and, if it keeps any, the jobs when it starts."""
+    """Services that handlers call. The server sets `engine` at its start, and `jobs` if it takes bulk jobs."""
 
     metrics: Metrics
     engine: ScoringEngine | None = None

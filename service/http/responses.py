@@ -52,7 +52,7 @@ class ResponseWriter:
         response = error_response(error)
         if error.http_status == 405:
             response.headers["Allow"] = allow
-        if not self._body.too_long and not isinstance(error, DeadlineExceeded):  # that request has used up its time
+        if not self._body.too_long and not isinstance(error, DeadlineExceeded):  # its time is used up
             await self._body.discard()
         start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
         await self._forward(start)

@@ -15,7 +15,7 @@ log = logging.getLogger("identity_reward")
 
 _APPLICATION_ID = 0x49645277
 _VERSION = 1
-# for the lock of an earlier server, which may still be shutting down
+# seconds to wait for the lock of an earlier server, which may still be shutting down
 _LOCK_WAIT_S = 2.0
 
 # An item is either in `items` or in `results`: the transaction that adds a result deletes the item.

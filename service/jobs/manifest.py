@@ -16,7 +16,7 @@ from identity_reward_client.wire.content_ids import references_of
 from identity_reward_client.wire.job_messages import JobItem
 from identity_reward_client.wire.validation import explain
 
-# key of an object in the place of media; no field of a request has this name, and unknown fields are refused
+# key of an object that replaces media; no field of a request has this name, and unknown fields are refused
 _MEDIA = "$media"
 _MAX_SHOWN_LINES = 5
 _BOM = b"\xef\xbb\xbf"
@@ -24,11 +24,11 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class StoredItem:
-    """An item as it is stored."""
+    """An item of a manifest, with the bytes of its media taken out of its JSON and named by their hashes."""
 
     # of the manifest, from 1
     line: int
-    # JSON, with {"$media": name} in the place of bytes
+    # JSON, with {"$media": name} instead of bytes
     request: str
     # bytes by name, the hex SHA-256 of them
     media: dict[str, bytes]

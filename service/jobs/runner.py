@@ -49,7 +49,7 @@ class ItemRate:
 
     @property
     def per_s(self) -> float | None:
-        """None before the second item."""
+        """Items per second; None before the second item."""
         if len(self._times) < 2:
             return None
         return (len(self._times) - 1) / max(time.monotonic() - self._times[0], 1e-6)
@@ -79,7 +79,7 @@ class JobRunner:
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Start scoring."""
+        """Start the tasks that take up waiting items and delete expired jobs. Needs a running event loop."""
         self._loops = [asyncio.create_task(self._dispatch()), asyncio.create_task(self._sweep())]
 
     async def stop(self, timeout_s: float) -> None:
@@ -94,7 +94,7 @@ class JobRunner:
         await asyncio.gather(*unfinished, return_exceptions=True)
 
     def wake(self) -> None:
-        """Look for items: there is a new job."""
+        """Look for items at once, as a new job has some."""
         self._wake.set()
 
     def forget(self, number: int) -> None:
@@ -106,7 +106,7 @@ class JobRunner:
         self._blocking_errors.pop(number, None)
 
     def rate(self, number: int) -> float | None:
-        """Items per second of a job."""
+        """Items per second that a job has finished lately; None before its second item."""
         rate = self._rates.get(number)
         return None if rate is None else rate.per_s
 

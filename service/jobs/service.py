@@ -31,7 +31,10 @@ class Jobs:
 
     @classmethod
     async def open(cls, settings: Settings, engine: ScoringEngine, metrics: Metrics) -> Jobs | None:
-        """None without `jobs_path`. Raises Conflict or InvalidRequest for a file that can't be used."""
+        """Opens the jobs of `jobs_path`; None if it is unset.
+
+        Raises Conflict or InvalidRequest for a file that can't be used.
+        """
         limits = settings.jobs
         if limits.jobs_path is None:
             return None

@@ -46,7 +46,7 @@ class Job:
 
 @dataclass(frozen=True)
 class WaitingItem:
-    """An item that is to be scored."""
+    """An item of a job that has no result yet, as the job runner takes it up."""
 
     job: Job
     # of the manifest, from 1
@@ -205,7 +205,7 @@ class JobStore:
             with storage_errors(), transaction(self._db):
                 yield
         except StorageFull:
-            give_back_space(self._db)  # of the part that was written
+            give_back_space(self._db)  # that of the rows which were rolled back
             raise
         self._count_waiting()
 

@@ -44,7 +44,7 @@ class Links:
     async def resolve_request(
         self, request: RequestBase, videos: Sequence[Video], deadline: float
     ) -> tuple[RequestBase, Sequence[Video | RewardError]]:
-        """The request and its videos with bytes in the place of links; both are returned as they are without links.
+        """The request and its videos with bytes instead of links; both are returned as they are without links.
 
         A video that can't be read becomes its error; the error of a reference is raised.
         """
@@ -70,7 +70,7 @@ class Links:
         return await loop.run_in_executor(self.pool, self.resolve, medium, label, budget)
 
     def resolve(self, medium: Medium, label: str, budget: InputBudget) -> Medium:
-        """The message with `data` in the place of its URL or path. Blocks; may be called from several threads.
+        """The message with `data` instead of its URL or path. Blocks; may be called from several threads.
 
         Raises InputRefused for what the settings don't allow or what can't be read, LimitExceeded for too many bytes.
         """

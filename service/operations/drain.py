@@ -1,4 +1,4 @@
-"""Shutdown without losses: running requests are answered, new ones are refused with a time to try again."""
+"""Shutdown without losses: running requests are answered, new ones are refused with Retry-After."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 OTHER = "other"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _FILL = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-# raw rewards have no bounds: cosines lie in the middle, Bradley-Terry rewards within some units
+# raw rewards are unbounded: cosine similarities fall into the middle, Bradley-Terry rewards within a few units of 0
 _REWARDS = (-8, -4, -2, -1, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 2, 4, 8)
 
 

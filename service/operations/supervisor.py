@@ -16,7 +16,7 @@ from ..settings.settings import Settings
 from . import status
 
 _POLL_S = 0.1
-# beyond the drain; BentoML's own supervisor waits a day for a worker
+# seconds after the drain timeout until processes are killed; BentoML's own supervisor waits a day for a worker
 GRACE_S = 5.0
 _PR_SET_PDEATHSIG = 1
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..scheduling.call import Call
 from ..settings.settings import Settings
 
-# retries included: a collector that is down must not delay the end of the process
+# seconds for one export, retries included: a collector that is down must not delay the end of the process
 _EXPORT_S = 3
 # (name, duration in seconds, seconds since its end)
 Stage = Callable[[str, float, float], None]

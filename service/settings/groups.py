@@ -82,7 +82,7 @@ class InferenceSettings(SettingsGroup):
 
 
 class SchedulingSettings(SettingsGroup):
-    """Admission, rates and batches."""
+    """How much work is accepted, how fast a client may send it, and how much one forward pass takes."""
 
     max_batch_tokens: int = Field(
         16_384, gt=0, description="tokens of one forward pass; a larger group is scored in parts"
@@ -156,7 +156,7 @@ class MediaSettings(SettingsGroup):
 
 
 class UrlSettings(SettingsGroup):
-    """Media that are fetched from URLs."""
+    """From which hosts and networks media may be fetched; from none by default."""
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}URL_")
 
@@ -187,7 +187,7 @@ class UrlSettings(SettingsGroup):
 
 
 class JobSettings(SettingsGroup):
-    """Bulk jobs."""
+    """Where bulk jobs are stored, and how many items, bytes and seconds they may take."""
 
     jobs_path: Path | None = Field(
         None, description="database file of bulk jobs, created when missing; unset: this server takes no jobs"
@@ -201,7 +201,7 @@ class JobSettings(SettingsGroup):
 
 
 class GrpcSettings(SettingsGroup):
-    """The gRPC port."""
+    """Where gRPC listens, how many calls it takes at once, and its TLS."""
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}GRPC_")
 
@@ -225,7 +225,7 @@ class GrpcSettings(SettingsGroup):
 
 
 class AuthSettings(SettingsGroup):
-    """Access to the server."""
+    """Who may call the server: callers with a bearer token, or all callers."""
 
     tokens_path: Annotated[Path, AfterValidator(Path.absolute)] | None = Field(
         None, description="file of bearer tokens, which `identity-reward token` writes; unset: no tokens are required"
@@ -235,7 +235,7 @@ class AuthSettings(SettingsGroup):
 
 
 class OperationsSettings(SettingsGroup):
-    """Logs, traces and shutdown."""
+    """What the server logs and traces, and how it stops."""
 
     drain_timeout_s: float = Field(
         30.0, ge=0, description="seconds that running requests have to finish when the server stops"

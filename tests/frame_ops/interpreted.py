@@ -19,6 +19,7 @@ from frame_ops.plan import Tile
 from frame_ops.resize_normalize_patchify import launch, naive
 from frame_ops.resize_normalize_patchify.launch import Variant
 from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
+from tests.frame_ops.clips import noise
 
 LARGE = Variant(Tile(128, 128, 128, 128, 4))
 # few outputs of many inputs
@@ -41,10 +42,6 @@ def integers_through_blas() -> None:
         return TensorHandle(product.astype(np.int64).astype(np.int32) + d.data, d.dtype.scalar)
 
     InterpreterBuilder.create_dot = create_dot
-
-
-def noise(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
 
 
 def smooth(t: int, h: int, w: int) -> torch.Tensor:

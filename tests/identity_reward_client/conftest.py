@@ -1,7 +1,6 @@
 """The HTTP test server, and small images and clips."""
 
 import threading
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.identity_reward_client.transports.servers.http_wire import HttpWire
+from tests.support.waiting import wait_until
 
 # a busy machine is no failure of a property
 settings.register_profile("patient", deadline=None)
@@ -32,10 +32,7 @@ def served():
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 60
-    while not server.started:
-        assert time.monotonic() < deadline, "the test's server did not start"
-        time.sleep(0.01)
+    wait_until(lambda: server.started, "the test's server has started")
     host, port = server.servers[0].sockets[0].getsockname()
     served.url = f"http://{host}:{port}"
     yield served

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from identity_reward_client import FakeRewardClient, Frames, RewardClient, SyncRewardClient
-from identity_reward_client.errors import Overloaded, ReferenceSetNotFound, ScoringFailed
+from identity_reward_client.errors import InvalidRequest, Overloaded, ReferenceSetNotFound, ScoringFailed
 from identity_reward_client.messages import CompareResponse, GroupResponse, ScoreResponse
 
 
@@ -78,3 +78,14 @@ async def test_latency_and_custom_reward_rule(clip):
 async def test_reward_rule_that_returns_nan_is_an_error(clip):
     with pytest.raises(Exception, match="nan"):
         await FakeRewardClient(reward=lambda *_: np.nan).score([b"jpg"], clip, fps=16)
+
+
+async def test_the_same_image_for_two_people_is_refused_as_the_service_does(clip):
+    client = FakeRewardClient()
+    references = [b"anna", b"ben", b"anna"]
+    with pytest.raises(InvalidRequest, match="references 0 and 2 are the same image") as caught:
+        await client.score(references, clip, fps=16)
+    assert caught.value.details == {"references": [0, 2]}
+    with pytest.raises(InvalidRequest, match="references 0 and 2 are the same image"):
+        await client.put_references(references)
+    assert client.calls == []

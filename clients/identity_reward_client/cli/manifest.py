@@ -38,7 +38,7 @@ class ManifestLine(Message):
 
 @dataclass(frozen=True)
 class BulkItem:
-    """An item of a manifest."""
+    """A valid line of a manifest with the id of its result, and the folder that its paths are relative to."""
 
     id: str
     # hash of the line without its id; detects another item under the same id

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from ..errors import RewardError
 from ..local import INSTALL
 
-GROUP = "identity_reward.commands"  # of entry points
+ENTRY_POINT_GROUP = "identity_reward.commands"
 # commands of packages that may be absent, and how to install them
 _INSTALLED_BY = {"serve": INSTALL, "token": INSTALL}
 
@@ -26,14 +26,14 @@ class CommandGroup(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of the commands, in the order of the help page."""
         built_in = super().list_commands(ctx)
-        return built_in + sorted({entry.name for entry in entry_points(group=GROUP)} - set(built_in))
+        return built_in + sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)} - set(built_in))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command with this name; for one that fails to load, a command that says why."""
         built_in = super().get_command(ctx, cmd_name)
         if built_in is not None:
             return built_in
-        entries = [entry for entry in entry_points(group=GROUP) if entry.name == cmd_name]
+        entries = [entry for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name == cmd_name]
         if not entries and cmd_name not in _INSTALLED_BY:
             return None
         if not entries:

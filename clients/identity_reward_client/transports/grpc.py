@@ -51,7 +51,7 @@ _OPTIONS = [
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.enable_http_proxy", 0),  # the environment is not read
+    ("grpc.enable_http_proxy", 0),  # http_proxy of the environment is ignored
     ("grpc.enable_retries", 0),  # RetryPolicy retries
     # short, so that a restarted server is found within the first waits of a RetryPolicy
     ("grpc.initial_reconnect_backoff_ms", 100),

@@ -13,14 +13,14 @@ S = TypeVar("S", bound=Scored)
 
 
 def check_scored(scored: S) -> S:
-    """The reward is finite."""
+    """`scored`; InvalidResponse if its reward is not finite."""
     if not math.isfinite(scored.reward):
         raise InvalidResponse(f"the service answered a reward of {scored.reward}")
     return scored
 
 
 def check_compare(response: CompareResponse) -> CompareResponse:
-    """Both rewards are finite, and the three probabilities add up to 1."""
+    """`response`; InvalidResponse unless both rewards are finite and the three probabilities add up to 1."""
     check_scored(response.a)
     check_scored(response.b)
     probabilities = (response.p_a_wins, response.p_tie, response.p_b_wins)
@@ -30,7 +30,7 @@ def check_compare(response: CompareResponse) -> CompareResponse:
 
 
 def check_item(item: Item) -> Item:
-    """The item has a finite reward or an error."""
+    """`item`; InvalidResponse unless it has a finite reward or an error, and not both."""
     if (item.scored is None) == (item.error is None):
         raise InvalidResponse(f"item {item.index} of the answer needs exactly one of scored and error")
     if item.scored is not None:
@@ -39,7 +39,7 @@ def check_item(item: Item) -> Item:
 
 
 def check_group(response: GroupResponse, size: int) -> GroupResponse:
-    """There is one item per video, in order, and matrices are [size, size]."""
+    """`response`; InvalidResponse unless it has an item per video, in order, and matrices of [size, size]."""
     if [item.index for item in response.items] != list(range(size)):
         raise InvalidResponse(f"the service answered {len(response.items)} items, not one for each of {size} videos")
     for item in response.items:

@@ -1,1 +1,1 @@
-"""Wire format beside the messages, for clients and server: headers, content ids, error bodies, raw bodies, jobs."""
+"""Wire format other than messages, for clients and server: headers, content ids, error bodies, raw bodies, jobs."""

@@ -18,11 +18,14 @@ UPRIGHT_SCORE = 0.93
 MIN_SCORE_GAIN = 0.02
 
 
-def suspected_rotation(reader: FaceReader, image_HWC: np.ndarray, face: Face) -> int:
-    """The clockwise rotation in degrees (90, 180, 270) after which the image shows a face more clearly; 0 for none."""
-    if face.score >= UPRIGHT_SCORE:
+def suspected_rotation(reader: FaceReader, image_HWC: np.ndarray, face: Face | None) -> int:
+    """The clockwise rotation in degrees (90, 180, 270) after which the image shows a face more clearly; 0 for none.
+
+    `face`: the largest one of the image as it is, None where it shows none.
+    """
+    if face is not None and face.score >= UPRIGHT_SCORE:
         return 0
-    best_score, best_degrees = face.score + MIN_SCORE_GAIN, 0
+    best_score, best_degrees = 0.0 if face is None else face.score + MIN_SCORE_GAIN, 0
     for quarter_turns in (1, 2, 3):
         # numpy turns counterclockwise
         rotated_HWC = np.ascontiguousarray(np.rot90(image_HWC, -quarter_turns))

@@ -43,12 +43,34 @@ class ReferenceFace:
         }
 
 
+@dataclass(frozen=True)
+class NoReferenceFace:
+    """A reference image without a face.
+
+    rotation_degrees: 90, 180, 270 if the image shows a face when it is rotated clockwise by that, else 0.
+    """
+
+    rotation_degrees: int
+
+    def error(self, index: int, width: int, height: int) -> ReferenceWithoutFace:
+        """The error for the reference with this index and size in pixels."""
+        details = {"reference_index": index, "width": width, "height": height}
+        advice = "send one that shows the person's face from the front or half side, at least 20 pixels wide"
+        if self.rotation_degrees:
+            details["reference_rotation_degrees"] = self.rotation_degrees
+            advice = f"rotated clockwise by {self.rotation_degrees} degrees it shows one: send it upright"
+        return ReferenceWithoutFace(
+            f"no face was found in reference {index} (counted from 0), an image of {width} x {height} pixels; {advice}",
+            details=details,
+        )
+
+
 class ReferenceFaces:
     """LRU cache by content of the image. Threads that ask for one image at once share one reading of it."""
 
     def __init__(self, reader: FaceReader, capacity: int = 4096):
         self._reader = reader
-        self._readings: LRUCache[str, Future[ReferenceFace | None]] = LRUCache(capacity)
+        self._readings: LRUCache[str, Future[ReferenceFace | NoReferenceFace]] = LRUCache(capacity)
         self._lock = threading.Lock()
         self._hits = self._misses = 0
 
@@ -57,13 +79,9 @@ class ReferenceFaces:
         faces = []
         for index, (key, image_HWC) in enumerate(zip(references.keys, references.images, strict=True)):
             reference = self._read_once(key, image_HWC)
-            if reference is None:
+            if isinstance(reference, NoReferenceFace):
                 height, width = image_HWC.shape[:2]
-                raise ReferenceWithoutFace(
-                    f"no face was found in reference {index} (counted from 0), an image of {width} x {height} pixels; "
-                    "send one that shows the person's face from the front or half side, at least 20 pixels wide",
-                    details={"reference_index": index, "width": width, "height": height},
-                )
+                raise reference.error(index, width, height)
             faces.append(reference)
         return tuple(faces)
 
@@ -72,7 +90,7 @@ class ReferenceFaces:
         held = len(self._readings)
         return CacheCount("reference faces", self._hits, self._misses, self._misses - held, held * FACE_BYTES)
 
-    def _read_once(self, key: str, image_HWC: np.ndarray) -> ReferenceFace | None:
+    def _read_once(self, key: str, image_HWC: np.ndarray) -> ReferenceFace | NoReferenceFace:
         with self._lock:
             reading = self._readings.get(key)
             if is_first := reading is None:
@@ -89,8 +107,9 @@ class ReferenceFaces:
                 reading.set_exception(error)
         return reading.result()
 
-    def _read(self, image_HWC: np.ndarray) -> ReferenceFace | None:
+    def _read(self, image_HWC: np.ndarray) -> ReferenceFace | NoReferenceFace:
         face, num_faces = self._reader.read_largest(image_HWC)
+        rotation_degrees = suspected_rotation(self._reader, image_HWC, face)
         if face is None:
-            return None
-        return ReferenceFace(face, num_faces, suspected_rotation(self._reader, image_HWC, face))
+            return NoReferenceFace(rotation_degrees)
+        return ReferenceFace(face, num_faces, rotation_degrees)

@@ -9,7 +9,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class RunnerConfig:
-    """Configuration of a `Runner`."""
+    """How much a `Runner` computes at once and keeps, and whether a sample's bits depend on its batch."""
 
     # tokens of one forward pass, prefixes counted once; a larger group is split between its suffixes
     token_budget: int = 16_384

@@ -20,7 +20,7 @@ Theta = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
-    """A table of a YAML file."""
+    """Base of all sections: frozen, and strict about unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
@@ -48,7 +48,7 @@ class ModelConfig(Section):
     backbone: str = "tiny"
     # a name of models.backbones.SAMPLINGS; None: the backbone's own. A folder of ours brings its own
     frame_sampling: str | None = None
-    # identity-first, video-first, pictures, or with `upstream` one of that checkout; a folder of ours brings its own
+    # identity-first, video-first, images, or with `upstream` one of that checkout; a folder of ours brings its own
     template: str | None = None
     # a checkout of the released Identity-GRPO code, whose templates are read and not run
     upstream: str | None = None

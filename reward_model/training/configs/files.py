@@ -14,6 +14,7 @@ from ..errors import TrainingError
 from .base import FREE_TO_CHANGE, RunConfig
 from .face_tracks import FaceTracksConfig
 from .preferences import PreferenceTrainingConfig
+from .renamed import CONFIGS, FIELDS, current_value, current_values
 from .vision_pretraining import VisionPretrainingConfig
 
 SHIPPED = Path(__file__).parent
@@ -21,7 +22,7 @@ DEFAULT_KIND = "reward"
 # `kind` of a file -> its configuration
 KINDS: dict[str, type[RunConfig]] = {
     "reward": PreferenceTrainingConfig,
-    "heads": VisionPretrainingConfig,
+    "vision-pretraining": VisionPretrainingConfig,
     "face-tracks": FaceTracksConfig,
 }
 
@@ -35,11 +36,12 @@ def read_config(name_or_path: str, overrides: Sequence[str] = (), data: Path | N
     """A shipped configuration or a YAML file, with overrides applied.
 
     `overrides` are KEY=VALUE, the key dotted, the value YAML. `data` is the folder of a data set; its files are applied
-    before `overrides`. Raises TrainingError for a file, a key or a value that is not valid.
+    before `overrides`. Earlier names of files, fields and values (`renamed.py`) are read too. Raises TrainingError
+    for a file, a key or a value that is not valid.
     """
-    path = Path(name_or_path)
-    if name_or_path in shipped():
-        path = SHIPPED / f"{name_or_path}.yaml"
+    name, path = CONFIGS.get(name_or_path, name_or_path), Path(name_or_path)
+    if name in shipped():
+        path = SHIPPED / f"{name}.yaml"
     elif not path.is_file():
         raise TrainingError(f"{name_or_path} is no file and no shipped config; there are {', '.join(shipped())}")
     try:
@@ -48,6 +50,7 @@ def read_config(name_or_path: str, overrides: Sequence[str] = (), data: Path | N
         raise TrainingError(f"{path} can't be read as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise TrainingError(f"{path} holds a {type(values).__name__}; a config is a table of fields")
+    values = current_values(values)
     files = config_type(values, str(path)).data_overrides(data) if data is not None else []
     for override in (*files, *overrides):
         _apply(values, override)
@@ -105,6 +108,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise TrainingError(f"--set {key}: {text!r} is no YAML value") from None
+    key = FIELDS.get(key, key)
     *path, last = key.split(".")
     for part in path:
         if values.get(part) is None:
@@ -112,7 +116,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         values = values[part]
         if not isinstance(values, dict):
             raise TrainingError(f"--set {key}: {part} is no section")
-    values[last] = value
+    values[last] = current_value(key, value)
 
 
 def _messages(error: ValidationError, chosen: type[BaseModel]) -> Iterator[str]:

@@ -27,11 +27,11 @@ class PairDataConfig(Section):
     sampler: Literal["random", "staged", "smooth"] = "smooth"
     # all pairs of a cast in one forward pass, every video once; `batch` and `micro_batch` then count casts
     groups: bool = False
-    # references in a new random order at each draw
+    # references in a new random order for each sample
     permute_references: bool = False
     # references and videos mirrored at random
     mirror: bool = False
-    # good videos of each draw that are added once more, as the worse ones, beside reference images of other people
+    # good videos of each sample that are added once more, as the worse ones, beside reference images of other people
     foreign_references: Annotated[int, Field(ge=0)] = 0
     # folder that caches a frozen vision tower's features of all images and videos
     features: str | None = None
@@ -92,7 +92,7 @@ class SupervisionConfig(Section):
     # whether one of the references shows the person of a face
     matching: NonNegative = 1.0
     # severity of every corruption of a clip
-    failures: NonNegative = 1.0
+    corruptions: NonNegative = 1.0
     # the preference loss itself; 0 turns it off
     preferences: NonNegative = 1.0
 

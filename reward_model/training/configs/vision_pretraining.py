@@ -1,4 +1,4 @@
-"""Configuration of the pretraining of a vision tower: a YAML file with `kind: heads`."""
+"""Configuration of the pretraining of a vision tower: a YAML file with `kind: vision-pretraining`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RenderedDataConfig(Section):
     # side in pixels, a multiple of 28, of square windows around faces that replace whole frames
     window: Annotated[int, Field(ge=56, multiple_of=28)] | None = None
     # share of windows that get a corruption (a face blurred or warped, or detail lost) beside those of the data set
-    harmed: Share = 0.0
+    corrupted_share: Share = 0.0
     # threads that read and decode
     workers: Count = 2
     # steps that are loaded ahead
@@ -29,15 +29,15 @@ class RenderedDataConfig(Section):
 
     @model_validator(mode="after")
     def _corruption_needs_windows(self) -> RenderedDataConfig:
-        if self.harmed and self.window is None:
-            raise ValueError("harmed is a share of windows; give window too, as in window: 84")
+        if self.corrupted_share and self.window is None:
+            raise ValueError("corrupted_share is a share of windows; give window too, as in window: 84")
         return self
 
 
 class VisionPretrainingConfig(RunConfig):
-    """Configuration of `kind: heads`."""
+    """Configuration of `kind: vision-pretraining`."""
 
-    kind: Literal["heads"]
+    kind: Literal["vision-pretraining"]
     data: RenderedDataConfig = RenderedDataConfig()
     model: ModelConfig = ModelConfig()
     # peak rate of AdamW
@@ -49,7 +49,7 @@ class VisionPretrainingConfig(RunConfig):
     # weight of the loss on the shape of faces, relative to the loss on the look of faces
     shape: NonNegative = 0.5
     # weight of the loss on corruptions
-    harm: NonNegative = 1.0
+    corruption: NonNegative = 1.0
     # weight of the loss on the matching of faces to references
     matching: NonNegative = 0.3
     # weight of the loss on the attention of the language model's first layer

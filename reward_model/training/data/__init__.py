@@ -1,1 +1,1 @@
-"""Preference-pair files and the media that they name, above only configs among the folders of training."""
+"""Preference-pair files and the media that they name; of the other folders of training it imports only `configs`."""

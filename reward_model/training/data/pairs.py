@@ -19,7 +19,7 @@ SIGNS: dict[Preference | None, int] = {Preference.A: 1, Preference.TIE: 0, Prefe
 
 @dataclass(frozen=True)
 class PairFile:
-    """The labelled pairs of a JSONL."""
+    """Pairs with a label that were read from a JSONL, and how many had none."""
 
     path: Path
     pairs: tuple[PreferencePair, ...]

@@ -1,4 +1,4 @@
-"""Accuracies of scorers on preference pairs, with intervals, per failure mode, and against each other.
+"""Accuracies of scorers on preference pairs, with intervals, per corruption, and against each other.
 
 One set of rewards has three accuracies: without ties (decided pairs, by sign), with ties by the tie band of
 Bradley-Terry-with-Ties (where a tie is the most likely outcome), and with ties by an epsilon fitted on other pairs (tie
@@ -48,7 +48,7 @@ class ModelReport:
     epsilon: float | None
     # kind of accuracy -> interval; None where there is no such pair
     overall: dict[str, Interval | None]
-    # failure mode -> the same
+    # the same for the pairs of each corruption
     modes: dict[str, dict[str, Interval | None]]
     # mean negative log-likelihood of the labels, and expected calibration error of the three probabilities; None where
     # nothing was scored
@@ -69,17 +69,17 @@ class Comparison:
 
     @property
     def apart(self) -> dict[str, tuple[str, ...]]:
-        """Modes in which the first is "ahead" and "behind": their interval excludes zero."""
-        intervals = {mode: of_mode(accuracies) for mode, accuracies in self.modes.items()}
+        """Corruptions on which the first is "ahead" and "behind": their interval excludes zero."""
+        intervals = {name: accuracy_on_corruption(accuracies) for name, accuracies in self.modes.items()}
         return {
-            "ahead": tuple(mode for mode, interval in intervals.items() if interval is not None and interval.low > 0),
-            "behind": tuple(mode for mode, interval in intervals.items() if interval is not None and interval.high < 0),
+            "ahead": tuple(name for name, interval in intervals.items() if interval is not None and interval.low > 0),
+            "behind": tuple(name for name, interval in intervals.items() if interval is not None and interval.high < 0),
         }
 
 
-def of_mode(accuracies: Mapping[str, Any]) -> Any:
-    """The accuracy that a mode is judged by, as an Interval or as its JSON: of its decided pairs, or of its ties where
-    it has no others."""
+def accuracy_on_corruption(accuracies: Mapping[str, Any]) -> Any:
+    """The accuracy that is reported for a corruption, as an Interval or as its JSON: of its decided pairs, or of its
+    ties where it has no others."""
     return accuracies.get("accuracy_without_ties") or accuracies.get("accuracy_with_ties")
 
 
@@ -91,7 +91,7 @@ class Evaluation:
             raise TrainingError("there are no pairs with a label to evaluate on")
         self.pairs, self.theta = pairs, theta
         self.labels_N = signs_of(pairs)
-        self.modes_N = np.array([str(pair.meta.get("mode") or "all") for pair in pairs])
+        self.corruptions_N = np.array([str(pair.meta.get("mode") or "all") for pair in pairs])
         self.bootstrap = Bootstrap([pair.cluster for pair in pairs], seed, num_resamples)
         self.reports: list[ModelReport] = []
         self._right: list[tuple[np.ndarray, dict[str, np.ndarray]]] = []
@@ -133,7 +133,7 @@ class Evaluation:
             unscored=dict(Counter(prediction.code for prediction in predictions if prediction.difference is None)),
             epsilon=epsilon,
             overall=self._intervals(right, scored_N),
-            modes={mode: self._intervals(right, scored_N & (self.modes_N == mode)) for mode in sorted({*self.modes_N})},
+            modes=self._by_corruption(right, scored_N),
             nll=float(negative_log_likelihood(d, labels, self.theta).mean()) if len(d) else None,
             calibration_error=calibration_error(d, labels, self.theta) if len(d) else None,
         )
@@ -149,8 +149,13 @@ class Evaluation:
         both = scored_1 & scored_2
         gains = {key: right_1[key].astype(float) - right_2[key] for key in right_1.keys() & right_2.keys()}
         names = self.reports[first].label, self.reports[second].label
-        modes = {mode: self._intervals(gains, both & (self.modes_N == mode)) for mode in sorted({*self.modes_N})}
-        return Comparison(*names, int(both.sum()), self._intervals(gains, both), modes)
+        return Comparison(*names, int(both.sum()), self._intervals(gains, both), self._by_corruption(gains, both))
+
+    def _by_corruption(
+        self, values: dict[str, np.ndarray], mask_N: np.ndarray
+    ) -> dict[str, dict[str, Interval | None]]:
+        names = sorted({*self.corruptions_N})
+        return {name: self._intervals(values, mask_N & (self.corruptions_N == name)) for name in names}
 
     def _intervals(self, values: dict[str, np.ndarray], mask_N: np.ndarray) -> dict[str, Interval | None]:
         masks = {"accuracy_without_ties": mask_N & (self.labels_N != 0)}

@@ -1,4 +1,4 @@
-"""An evaluation as tables for the terminal, and as a plot of accuracies by failure mode."""
+"""An evaluation as tables for the terminal, and as a plot of accuracies by corruption."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from .evaluation import ACCURACIES, Comparison, Evaluation, ModelReport, of_mode
+from .evaluation import ACCURACIES, Comparison, Evaluation, ModelReport, accuracy_on_corruption
 from .statistics import Interval
 
 _TITLES = {
@@ -18,7 +18,7 @@ _TITLES = {
 
 
 def tables(evaluation: Evaluation) -> Iterator[Table]:
-    """Accuracies of all models, accuracies by failure mode, and comparisons where there are several models."""
+    """Accuracies of all models, accuracies by corruption, and comparisons where there are several models."""
     reports = evaluation.reports
     kinds = [key for key in ACCURACIES if any(key in report.overall for report in reports)]
     overall = Table(title=f"{len(evaluation.pairs)} pairs of {evaluation.bootstrap.num_clusters} clusters")
@@ -31,31 +31,34 @@ def tables(evaluation: Evaluation) -> Iterator[Table]:
             *("-" if value is None else f"{value:.3f}" for value in (report.nll, report.calibration_error)),
         )  # fmt: skip
     yield overall
-    modes = Table(title="accuracy per failure mode: decided pairs without ties, ties by the model's own band")
-    modes.add_column("mode")
-    modes.add_column("pairs")
+    by_corruption = Table(title="accuracy per corruption: decided pairs without ties, ties by the model's own band")
+    by_corruption.add_column("corruption")
+    by_corruption.add_column("pairs")
     for report in reports:
-        modes.add_column(report.label)
-    for mode in _modes(reports):
-        intervals = [of_mode(report.modes.get(mode, {})) for report in reports]
+        by_corruption.add_column(report.label)
+    for name in _corruptions(reports):
+        intervals = [accuracy_on_corruption(report.modes.get(name, {})) for report in reports]
         counts = (interval.count for interval in intervals if interval)
-        modes.add_row(mode, str(max(counts, default=0)), *map(_cell, intervals))
-    yield modes
+        by_corruption.add_row(name, str(max(counts, default=0)), *map(_cell, intervals))
+    yield by_corruption
     if comparisons := evaluation.comparisons():
         yield _comparison_table(comparisons, kinds)
 
 
-def draw_modes(evaluation: Evaluation, path: Path) -> None:
-    """Writes a PNG: a point with its interval for every model and mode, and for all pairs."""
+def plot_accuracies(evaluation: Evaluation, path: Path) -> None:
+    """Writes a PNG: a point with its interval for every model and corruption, and for all pairs."""
     import numpy as np
     from matplotlib.figure import Figure
 
-    reports, modes = evaluation.reports, _modes(evaluation.reports)
-    rows = ["overall", *modes]
+    reports, names = evaluation.reports, _corruptions(evaluation.reports)
+    rows = ["overall", *names]
     figure = Figure(figsize=(7, 1.2 + 0.32 * len(rows) * max(1, len(reports) ** 0.5)), layout="constrained")
     axis = figure.subplots()
     for number, report in enumerate(reports):
-        intervals = [report.overall["accuracy_without_ties"], *(of_mode(report.modes.get(mode, {})) for mode in modes)]
+        intervals = [
+            report.overall["accuracy_without_ties"],
+            *(accuracy_on_corruption(report.modes.get(name, {})) for name in names),
+        ]
         present = [(row, interval) for row, interval in enumerate(intervals) if interval is not None]
         y = np.array([row for row, _ in present]) + 0.6 * ((number + 0.5) / len(reports) - 0.5)
         x = np.array([interval.mean for _, interval in present])
@@ -76,13 +79,13 @@ def _comparison_table(comparisons: Sequence[Comparison], kinds: Sequence[str]) -
         table.add_column(column)
     for comparison in comparisons:
         cells = (_cell(comparison.differences.get(key), "+.3f") for key in kinds)
-        apart = (", ".join(modes) or "-" for modes in comparison.apart.values())
+        apart = (", ".join(names) or "-" for names in comparison.apart.values())
         table.add_row(comparison.first, comparison.second, str(comparison.num_pairs), *cells, *apart)
     return table
 
 
-def _modes(reports: Sequence[ModelReport]) -> list[str]:
-    return sorted({mode for report in reports for mode in report.modes})
+def _corruptions(reports: Sequence[ModelReport]) -> list[str]:
+    return sorted({name for report in reports for name in report.modes})
 
 
 def _cell(interval: Interval | None, form: str = ".3f") -> str:

@@ -110,7 +110,7 @@ def main(
     folds: Annotated[int, typer.Option(min=2, help="Groups of people.")] = 5,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write all numbers here.")] = None,
 ) -> None:
-    """Accuracies with 95 % intervals on held-out people, per failure mode, and against every arcface variant."""
+    """Accuracies with 95 % intervals on held-out people, per corruption, and against every arcface variant."""
     try:
         chosen = read_config(config, settings or ())
         if not isinstance(chosen, FaceTracksConfig):

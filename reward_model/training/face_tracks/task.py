@@ -18,7 +18,7 @@ from reward_model.folder import CONFIG, WEIGHTS
 
 from ..configs.face_tracks import FaceTracksConfig
 from ..data.pairs import require_held_out
-from ..loop.processes import Processes, Trained
+from ..loop.processes import Processes, TrainedModule
 from ..loop.run import Measurement, Schedule, run_task
 from .dataset import dev_files, load_splits, read_files
 from .ensemble import EnsembleTraining, MemberTraining
@@ -49,7 +49,7 @@ class FaceTracksTask:
         self.resume_note = f"features of the clips read so far are kept in {config.cache}"
         self.hashes: dict[str, str] = {}
         self.processes = Processes()
-        self.trained: Trained | None = None
+        self.trained: TrainedModule | None = None
         num_steps = config.members * config.epochs
         self.schedule = Schedule(num_steps, save_every=num_steps, evaluate_every=1)
 

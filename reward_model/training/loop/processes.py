@@ -61,7 +61,7 @@ class Processes:
 
 
 @dataclass(eq=False)
-class Trained:
+class TrainedModule:
     """A module under training and its optimizers, as accelerate prepared them where there is an accelerator."""
 
     module: Any

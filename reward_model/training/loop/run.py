@@ -22,7 +22,7 @@ from ..errors import Interrupted, NotFinite, TrainingError
 from .curves import draw_curves
 from .interruption import StopRequest, sigterm_as_ctrl_c
 from .journal import Journal
-from .processes import Processes, Trained
+from .processes import Processes, TrainedModule
 from .result import RESULT
 from .run_folder import OpenedRun, make_run, open_run
 
@@ -58,7 +58,7 @@ class Task(Protocol[Batch]):
     schedule: Schedule
     hashes: dict[str, str]
     processes: Processes
-    trained: Trained | None
+    trained: TrainedModule | None
     resume_note: str
     memory_advice: str
 

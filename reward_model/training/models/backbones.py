@@ -20,8 +20,9 @@ COMPACT_SAMPLING = FrameSampling(
 )  # fmt: skip
 # name in a configuration -> sampling
 SAMPLINGS = {**FRAME_SAMPLINGS, TINY_SAMPLING.name: TINY_SAMPLING, COMPACT_SAMPLING.name: COMPACT_SAMPLING}
-# images alone: a model that reads no text needs neither instruction nor chat markup. The name is that of saved models
-IMAGES = PromptTemplate("pictures", (Piece("references"), Piece("video"), Piece("reward", REWARD_TOKEN)))
+# images alone: a model that reads no text needs neither instruction nor chat markup.
+IMAGES = PromptTemplate("images", (Piece("references"), Piece("video"), Piece("reward", REWARD_TOKEN)))
+# name in a configuration -> template
 TEMPLATES = {template.name: template for template in (IDENTITY_FIRST, VIDEO_FIRST, IMAGES)}
 
 

@@ -26,6 +26,7 @@ from reward_model.qwen.prompt import IDENTITY_FIRST
 from reward_model.qwen.tokenizer import TextTokenizer, load_tokenizer
 
 from ..configs.base import ModelConfig
+from ..configs.renamed import current_value
 from ..errors import TrainingError
 from .backbones import BACKBONES, SAMPLINGS, TEMPLATES
 
@@ -89,7 +90,7 @@ def _from_saved(config: ModelConfig, folder: Path) -> tuple[RewardModel, TextTok
     model, tokenizer = load_model(folder, "cpu", torch.float32)
     trained = model.config
     for field, value, trained_with in (
-        ("template", config.template, trained.template.name),
+        ("template", config.template, current_value("model.template", trained.template.name)),
         ("frame_sampling", config.frame_sampling, trained.frame_sampling.name),
     ):
         if value is not None and value != trained_with:

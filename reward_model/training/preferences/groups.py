@@ -41,14 +41,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Changes of one draw of a group; all random choices follow from `seed`."""
+    """Augmentation of one sample of a group; all random choices follow from `seed`."""
 
     seed: int
     permute_references: bool = False
     # images and videos mirrored, each with probability 1/2
     mirror: bool = False
     # number of good videos that are added once more beside other people's reference images
-    foreign: int = 0
+    num_foreign: int = 0
     # a pair of those people, with the file that names it
     others: tuple[Path, PreferencePair] | None = None
 
@@ -87,7 +87,7 @@ def load_group(
         if augmentation.others is not None:
             name, paths = _references(*augmentation.others)
             foreign = media.references(paths, coins(len(paths)))
-            for number in rng.choice(good_videos(pairs), augmentation.foreign).tolist():
+            for number in rng.choice(good_videos(pairs), augmentation.num_foreign).tolist():
                 changed = _with_foreign(references, foreign, rng)
                 compared.append((number, len(sequences), 1))
                 sequences.append(media.preprocess.assemble(changed, clips[number], prompt))

@@ -77,7 +77,7 @@ def _next_groups(accelerator: Accelerator, loaded: Iterator[Group], count: int) 
 def summary(differences_N: np.ndarray, pairs: Sequence[PreferencePair], theta: float) -> dict[str, Any]:
     """Accuracies, losses and intervals of reward differences, float [N], by name; None where no pair tells one.
 
-    `intervals` are [low, high] of 95 % over resamples of casts. `modes` are the accuracies by failure mode: of its
+    `intervals` are [low, high] of 95 % over resamples of casts. `modes` are the accuracies by corruption: of its
     decided pairs, or of its ties where it has no others. Only `not_finite`, a count, where a difference is not finite.
     """
     labels_N = signs_of(pairs)
@@ -93,12 +93,12 @@ def summary(differences_N: np.ndarray, pairs: Sequence[PreferencePair], theta: f
         "accuracy_without_ties": casts.mean(by_sign_N, decided_N),
         "accuracy_with_ties": casts.mean(with_ties_N),
     }
-    modes_N = np.array([str(pair.meta.get("mode") or "all") for pair in pairs])
-    modes = {}
-    for mode in sorted({*modes_N.tolist()}):
-        inside_N = modes_N == mode
+    corruptions_N = np.array([str(pair.meta.get("mode") or "all") for pair in pairs])
+    by_corruption = {}
+    for name in sorted({*corruptions_N.tolist()}):
+        inside_N = corruptions_N == name
         correct = by_sign_N[inside_N & decided_N] if (inside_N & decided_N).any() else with_ties_N[inside_N]
-        modes[mode] = float(correct.mean())
+        by_corruption[name] = float(correct.mean())
     return {
         "accuracy_without_ties": float(decided.mean()) if len(decided) else None,
         "accuracy_with_ties": float(with_ties_N.mean()),
@@ -107,7 +107,7 @@ def summary(differences_N: np.ndarray, pairs: Sequence[PreferencePair], theta: f
         "loss_of_equal_rewards": _loss_of_equal_rewards(labels_N, theta),
         "spread": float(differences_N.std()),
         "intervals": {key: [interval.low, interval.high] for key, interval in intervals.items() if interval},
-        "modes": modes,
+        "modes": by_corruption,
     }
 
 

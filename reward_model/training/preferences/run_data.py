@@ -1,4 +1,4 @@
-"""Data of a run on preference pairs: both pools, the draws of every step, and the groups that a process loads."""
+"""Data of a run on preference pairs: both pools, the samples of every step, and the groups that a process loads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..errors import TrainingError
 from ..supervision.face_tokens import FaceTokenFinder
 from ..supervision.ground_truth import GroundTruth
 from .groups import Augmentation, Group, load_group
-from .samplers import Draw, PairSampler, Pool, slots_of
+from .samplers import PairSampler, Pool, SampledUnit, slots_of
 
 
 class RunData:
@@ -88,9 +88,9 @@ class RunData:
     def weight(self, step: int) -> int:
         """Number of comparisons with a loss in the whole batch, at least 1: the divisor of the sum of losses."""
         count = 0
-        for draw in self.sampler.draws(step):
-            count += sum(self._learns_from_ties or sign(pair) != 0 for pair in self._unit(draw))
-            count += self._foreign(draw)
+        for sample in self.sampler.samples(step):
+            count += sum(self._learns_from_ties or sign(pair) != 0 for pair in self._unit(sample))
+            count += self._num_foreign(sample)
         return max(1, count)
 
     def steps(
@@ -101,34 +101,34 @@ class RunData:
         A TrainingError of a group is raised in its own step.
         """
         slots = slots_of(rank, num_processes, self.config.batch)
-        draws = ((self.sampler.draws(step)[slot],) for step in range(first, self.num_steps) for slot in slots)
+        samples = ((self.sampler.samples(step)[slot],) for step in range(first, self.num_steps) for slot in slots)
         data = self.config.data
         sampling = media.preprocess.config.frame_sampling
         finders = {pool: FaceTokenFinder(truth, sampling) for pool, truth in self._truths.items()}
-        loaded = prefetch(draws, partial(self._load, media, finders), data.workers, data.prefetch * len(slots))
+        loaded = prefetch(samples, partial(self._load, media, finders), data.workers, data.prefetch * len(slots))
         with closing(loaded):
             while groups := list(islice(loaded, len(slots))):
                 yield groups
 
-    def _unit(self, draw: Draw) -> Pairs:
-        return self.units[draw.pool][draw.index]
+    def _unit(self, sample: SampledUnit) -> Pairs:
+        return self.units[sample.pool][sample.index]
 
-    def _foreign(self, draw: Draw) -> int:
-        """Number of videos of this draw that are added beside other people's images; 0 where nobody else is there."""
+    def _num_foreign(self, sample: SampledUnit) -> int:
+        """Number of videos of this sample that are added beside other people's images; 0 if the pool has no others."""
         count = self.config.data.foreign_references
-        return count if count and good_videos(self._unit(draw)) and self._other(draw) is not None else 0
+        return count if count and good_videos(self._unit(sample)) and self._unit_of_others(sample) is not None else 0
 
-    def _other(self, draw: Draw) -> Pairs | None:
-        """A unit of the pool that shares no person with this one."""
-        units, persons = self.units[draw.pool], self._persons[draw.pool]
-        first = int(generator(draw.seed, "other").integers(len(units)))
+    def _unit_of_others(self, sample: SampledUnit) -> Pairs | None:
+        """A unit of the same pool that shares no person with this sample; None where there is none."""
+        units, persons = self.units[sample.pool], self._persons[sample.pool]
+        first = int(generator(sample.seed, "other").integers(len(units)))
         candidates = ((first + offset) % len(units) for offset in range(len(units)))
-        return next((units[n] for n in candidates if persons[n].isdisjoint(persons[draw.index])), None)
+        return next((units[n] for n in candidates if persons[n].isdisjoint(persons[sample.index])), None)
 
-    def _load(self, media: MediaSource, finders: Mapping[Pool, FaceTokenFinder], draw: Draw) -> Group:
-        data, path = self.config.data, self.pools[draw.pool].path
-        foreign = self._foreign(draw)
-        other = self._other(draw) if foreign else None
-        others = (path, other[0]) if other else None
-        augmentation = Augmentation(draw.seed, data.permute_references, data.mirror, foreign, others)
-        return load_group(media, path, self._unit(draw), augmentation, finders.get(draw.pool))
+    def _load(self, media: MediaSource, finders: Mapping[Pool, FaceTokenFinder], sample: SampledUnit) -> Group:
+        data, path = self.config.data, self.pools[sample.pool].path
+        num_foreign = self._num_foreign(sample)
+        unit = self._unit_of_others(sample) if num_foreign else None
+        others = (path, unit[0]) if unit else None
+        augmentation = Augmentation(sample.seed, data.permute_references, data.mirror, num_foreign, others)
+        return load_group(media, path, self._unit(sample), augmentation, finders.get(sample.pool))

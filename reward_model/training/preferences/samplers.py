@@ -34,9 +34,11 @@ SCHEDULES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
 
 
 @dataclass(frozen=True)
-class Draw:
-    """A pair of a step by its pool and index there. `seed` decides its augmentation; A and B need no exchange, as the
-    loss is symmetric."""
+class SampledUnit:
+    """A unit of a step (a pair, or a cast with `data.groups`), by its pool and index there.
+
+    `seed` decides its augmentation. A and B are never exchanged, as the loss is symmetric.
+    """
 
     pool: Pool
     index: int
@@ -44,7 +46,7 @@ class Draw:
 
 
 class PairSampler:
-    """`draws(step)` for step in [0, num_steps): the `batch` pairs of a step, over all processes.
+    """`samples(step)` for step in [0, num_steps): the `batch` pairs of a step, over all processes.
 
     `alpha_T` is float [T], the probability of `auto` in each step. Raises TrainingError where both pools are empty.
     """
@@ -62,19 +64,19 @@ class PairSampler:
         uniform_TB = np.stack([generator(seed, "pool", int(step)).random(batch) for step in steps])
         self._auto_TB = uniform_TB < alpha_T[:, None]
         flat = self._auto_TB.ravel()
-        # number of earlier draws of the same pool
+        # number of earlier samples of the same pool
         self._before_TB = (np.where(flat, np.cumsum(flat), np.cumsum(~flat)) - 1).reshape(num_steps, batch)
         self._permutation = lru_cache(maxsize=8)(self._permuted)
 
-    def draws(self, step: int) -> list[Draw]:
-        """The draws of a step, one for each slot."""
+    def samples(self, step: int) -> list[SampledUnit]:
+        """The samples of a step, one for each slot."""
         seeds = generator(self.seed, "augment", step).integers(0, 2**31, self.batch)
-        return [self._draw(step, slot, int(seeds[slot])) for slot in range(self.batch)]
+        return [self._sample(step, slot, int(seeds[slot])) for slot in range(self.batch)]
 
-    def _draw(self, step: int, slot: int, seed: int) -> Draw:
+    def _sample(self, step: int, slot: int, seed: int) -> SampledUnit:
         pool: Pool = "auto" if self._auto_TB[step, slot] else "clean"
         epoch, position = divmod(int(self._before_TB[step, slot]), self.sizes[pool])
-        return Draw(pool, int(self._permutation(pool, epoch)[position]), seed)
+        return SampledUnit(pool, int(self._permutation(pool, epoch)[position]), seed)
 
     def _permuted(self, pool: Pool, epoch: int) -> np.ndarray:
         return generator(self.seed, "epoch", pool, epoch).permutation(self.sizes[pool])

@@ -22,7 +22,7 @@ from reward_model.qwen.preprocess import Preprocessor
 from ..configs.preferences import PreferenceTrainingConfig
 from ..data.media import FileMedia, MediaSource
 from ..errors import NotFinite
-from ..loop.processes import Processes, Trained, reset_accelerate
+from ..loop.processes import Processes, TrainedModule, reset_accelerate
 from ..loop.result import write_result
 from ..loop.run import Measurement, Schedule, run_task
 from ..loop.schedule import set_rates
@@ -61,7 +61,7 @@ class PreferenceTask:
         self.processes = Processes(self._accelerator)
         self.schedule = Schedule(self._data.num_steps, config.save_every, config.evaluate_every)
         self.hashes = self._data.hashes | initial_hash(config.model)
-        self.trained: Trained | None = None
+        self.trained: TrainedModule | None = None
 
     def build(self) -> None:
         config = self.config
@@ -90,7 +90,7 @@ class PreferenceTask:
         with accelerator.main_process_first():
             self._media = self._open_media(preprocess)
         self._packed, self._optimizer = accelerator.prepare(packed, build_optimizer(packed, config, "model."))
-        self.trained = Trained(self._packed, (self._optimizer,), accelerator)
+        self.trained = TrainedModule(self._packed, (self._optimizer,), accelerator)
         return [*self._data.warnings, self._description()]
 
     def _supervision(self) -> FaceSupervision | None:

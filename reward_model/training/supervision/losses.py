@@ -3,7 +3,7 @@
 A preference is one bit about two videos. The ground truth of a rendered clip says more, and three losses use it:
 `attention`, the first layer attends from a face to the reference image of the same person, or to the first token where
 no reference shows that person; `matching`, the hidden states of the face's tokens in the middle layer tell which of the
-two it is; `failures`, the hidden state that the reward is read from predicts the severity of every corruption.
+two it is; `corruptions`, the hidden state that the reward is read from predicts the severity of every corruption.
 
 Legend: N sequences, L rows of the packed forward, D hidden size, F faces of a sequence, K key/value heads, d their
 size, M corruptions.
@@ -27,7 +27,7 @@ from reward_model.qwen.runner.sequence import TokenSequence
 from .face_tokens import FaceTokens
 
 # names of the losses, as fields of SupervisionConfig and of metrics.jsonl
-LOSSES = ("attention", "matching", "failures")
+LOSSES = ("attention", "matching", "corruptions")
 # weight of a face without a reference in the attention loss: its target matters less
 UNMATCHED = 0.5
 # initial logit of a corruption: most clips have none
@@ -69,7 +69,7 @@ class FaceSupervision(nn.Module):
         losses = [self.matched(self.norm(middle_LD[:0].float())).sum().expand(2)]
         severity_NM = torch.from_numpy(np.stack([tokens.severity_M for tokens in faces])).to(device)
         logits_NM = self.failures(self.failure_norm(reward_ND.float()))
-        failures = functional.binary_cross_entropy_with_logits(logits_NM, severity_NM, reduction="none").mean(1).sum()
+        losses_NM = functional.binary_cross_entropy_with_logits(logits_NM, severity_NM, reduction="none")
         for number, (sequence, tokens) in enumerate(zip(sequences, faces, strict=True)):
             if not len(tokens.slice_F):
                 continue
@@ -82,7 +82,7 @@ class FaceSupervision(nn.Module):
             logits = self.matched(self.norm(mean_FD))[:, 0]
             matched = torch.from_numpy(tokens.reference_F >= 0).to(logits)
             losses.append(torch.stack([attention, functional.binary_cross_entropy_with_logits(logits, matched)]))
-        return torch.cat([torch.stack(losses).sum(0), failures[None]])
+        return torch.cat([torch.stack(losses).sum(0), losses_NM.mean(1).sum()[None]])
 
 
 def token_rows(layout: BatchLayout) -> dict[int, np.ndarray]:

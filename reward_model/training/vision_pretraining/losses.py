@@ -79,11 +79,11 @@ class FaceReadout(nn.Module):
     def losses(self, batch: FaceBatch) -> dict[str, torch.Tensor]:
         """Scalar losses by name, as fields of the configuration and of metrics.jsonl.
 
-        `look`, `shape` and `harm` (corruptions): mean squared errors of those parts of the codes, of references plus of
+        `look`, `shape` and `corruption`: mean squared errors of those parts of the codes, of references plus of
         faces. `matching`: cross-entropy in both directions. `attention`: that of the language model's first layer.
         """
         features = self(batch)
-        parts = {"look": LOOK, "shape": SHAPE, "harm": CORRUPTION}
+        parts = {"look": LOOK, "shape": SHAPE, "corruption": CORRUPTION}
         errors = [(self.code(features.references_RD) - batch.reference_codes).square()]
         if len(features.faces_FD):
             errors.append((self.code(features.faces_FD) - batch.slice_codes).square())

@@ -20,7 +20,7 @@ from ..data.casts import Pairs, by_cast
 from ..data.pairs import read_pair_file, require_held_out
 from ..data.prefetch import prefetch
 from ..errors import NotFinite, TrainingError
-from ..loop.processes import Processes, Trained
+from ..loop.processes import Processes, TrainedModule
 from ..loop.result import write_result
 from ..loop.run import Measurement, Schedule, run_task
 from ..loop.schedule import set_rates
@@ -32,7 +32,7 @@ from .losses import FaceReadout
 from .optimizer import build_optimizers
 
 # losses with a weight in the configuration, by the name of its field
-WEIGHTED = ("shape", "harm", "matching", "attention")
+WEIGHTED = ("shape", "corruption", "matching", "attention")
 
 
 def pretrain_vision(
@@ -43,7 +43,7 @@ def pretrain_vision(
 
 
 class VisionPretrainingTask:
-    """The `Task` of `kind: heads`."""
+    """The `Task` of `kind: vision-pretraining`."""
 
     resume_note = "nothing was trained yet"
     memory_advice = "lower `batch`"
@@ -53,7 +53,7 @@ class VisionPretrainingTask:
             raise TrainingError("no pairs are given: set data.clean to a JSONL, or use --data FOLDER")
         self.config = config
         self.processes = Processes()
-        self.trained: Trained | None = None
+        self.trained: TrainedModule | None = None
         self._clean = read_pair_file(config.data.clean)
         self._casts = by_cast(self._clean.pairs)
         # casts of a step
@@ -67,7 +67,7 @@ class VisionPretrainingTask:
         config = self.config
         self._model, self._tokenizer = initial_model(config.model, config.seed)
         preprocess = Preprocessor(self._model.config, self._tokenizer)
-        self._load = self._loader(self._clean.path, preprocess, config.data.harmed)
+        self._load = self._loader(self._clean.path, preprocess, config.data.corrupted_share)
         self._dev = self._dev_batches(preprocess)
 
     def prepare(self, fresh: bool) -> list[str]:
@@ -76,7 +76,7 @@ class VisionPretrainingTask:
         self._model.to(device)
         self._readout = FaceReadout(self._model, FACE_CODE_SIZE).to(device).requires_grad_(True).train()
         self._optimizers = build_optimizers(self._readout, self.config)
-        self.trained = Trained(self._readout, tuple(self._optimizers))
+        self.trained = TrainedModule(self._readout, tuple(self._optimizers))
         lines = [f"{len(self._casts)} casts; batches of {self._batch} casts on {device}"]
         if fresh and self.config.model.init == "scratch":
             tasks = [self._inputs(step) for step in range(min(self.config.whitening, self.schedule.num_steps))]

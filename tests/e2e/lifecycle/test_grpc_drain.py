@@ -9,7 +9,7 @@ import httpx
 from identity_reward_client.proto.identity_reward_pb2_grpc import RewardServiceStub
 from tests.e2e.grpc_calls import group_request, score_request, status_and_error
 from tests.support.metrics import metric
-from tests.support.waiting import GENEROUS_S, wait_until
+from tests.support.waiting import GENEROUS_S, until
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 # without an error of the server's: the port closes, or is closed
@@ -37,10 +37,6 @@ def check_refusals(refusals: list) -> None:
         assert error.retry_after_s >= 1
 
 
-async def wait(condition, what: str) -> None:
-    await asyncio.to_thread(wait_until, condition, what)
-
-
 async def test_streams_finish_and_new_calls_are_unavailable_until_the_port_closes(serve_slow):
     server = serve_slow("--grpc-port", "0", max_batch_tokens=200, result_cache_entries=0).wait_ready(lines=2)
     late: list[object] = []
@@ -54,13 +50,13 @@ async def test_streams_finish_and_new_calls_are_unavailable_until_the_port_close
 
         with server.gate.closed():
             accepted = [asyncio.create_task(ask(stub, 50, number % 2 == 0)) for number in range(6)]
-            await wait(lambda: metric(server.url, "waiting_tokens") == 900, "all are accepted")
+            await until(lambda: metric(server.url, "waiting_tokens") == 900, "all are accepted")
             server.process.send_signal(signal.SIGTERM)
-            await wait(
+            await until(
                 lambda: httpx.get(f"{server.url}/readyz", timeout=GENEROUS_S).status_code == 503, "the server drains"
             )
             calls = asyncio.create_task(keep_asking())
-            await wait(lambda: len(late) >= 3, "new calls are refused")
+            await until(lambda: len(late) >= 3, "new calls are refused")
         assert [await call for call in accepted] == [[50, 51], [50]] * 3
         assert await asyncio.to_thread(server.wait) == 0
         await calls
@@ -75,12 +71,12 @@ async def test_calls_that_outlast_the_drain_get_a_retryable_status(serve_slow):
     async with grpc.aio.insecure_channel(server.grpc_target) as channel:
         stub = RewardServiceStub(channel)
         calls = [asyncio.create_task(ask(stub, 20, number % 2 == 0)) for number in range(6)]
-        await wait(lambda: metric(server.url, "waiting_tokens") == 900, "all are accepted")
+        await until(lambda: metric(server.url, "waiting_tokens") == 900, "all are accepted")
         server.gate.let_pass(2)
-        await wait(lambda: any(call.done() for call in calls), "one is answered")
+        await until(lambda: any(call.done() for call in calls), "one is answered")
         server.process.send_signal(signal.SIGTERM)
         # the model is held up for longer than the drain may take
-        await wait(lambda: sum(call.done() for call in calls) >= 5, "those that no batch holds are refused")
+        await until(lambda: sum(call.done() for call in calls) >= 5, "those that no batch holds are refused")
         server.gate.open()
         answers = [await call for call in calls]
         assert await asyncio.to_thread(server.wait) == 0

@@ -20,14 +20,11 @@ from frame_ops.resize_normalize_patchify.naive import (
 )
 from frame_ops.resize_normalize_patchify.resize import resize
 from frame_ops.resize_normalize_patchify.smart_resize import grid_thw, smart_resize
+from tests.frame_ops.clips import noise
 from tests.support.anchors import INSTALL, torchvision_found
 
 ROOT = Path(__file__).parents[3]
 SIZES = [(3, 240, 416), (2, 480, 832), (1, 252, 420), (4, 60, 100), (1, 720, 1280), (2, 333, 97)]
-
-
-def noise(t, h, w, seed=0):
-    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (t, h, w, 3), dtype=np.uint8))
 
 
 def in_own_process(*arguments):
@@ -44,7 +41,7 @@ def in_own_process(*arguments):
 @pytest.fixture(scope="module")
 def processor(tmp_path_factory):
     folder = tmp_path_factory.mktemp("anchor")
-    np.savez(folder / "clips.npz", **{f"{t}x{h}x{w}": noise(t, h, w).numpy() for t, h, w in SIZES})
+    np.savez(folder / "clips.npz", **{f"{t}x{h}x{w}": noise(t, h, w, 3).numpy() for t, h, w in SIZES})
     in_own_process(folder / "clips.npz", folder / "out.npz")
     return np.load(folder / "out.npz")
 
@@ -57,7 +54,7 @@ def test_any_clip_is_bit_equal_to_the_processor_of_transformers_in_every_dtype()
 def test_bit_equal_to_the_processor_of_transformers(processor, size):
     name = "{}x{}x{}".format(*size)
     resized = smart_resize(*size[1:], 3136, 399360)
-    rows = resize_normalize_patchify(noise(*size), *resized)
+    rows = resize_normalize_patchify(noise(*size, 3), *resized)
     assert processor[name + ".grid"].tolist() == [list(grid_thw(size[0], *resized))]
     assert np.array_equal(rows.numpy(), processor[name])
 
@@ -65,7 +62,7 @@ def test_bit_equal_to_the_processor_of_transformers(processor, size):
 @pytest.mark.parametrize("size", SIZES)
 def test_float_semantics_equal_torchvision(processor, size):
     resized = smart_resize(*size[1:], 3136, 399360)
-    resized_frames = resize(noise(*size), *resized, "float").numpy()
+    resized_frames = resize(noise(*size, 3), *resized, "float").numpy()
     assert np.array_equal(resized_frames, processor["{}x{}x{}.float".format(*size)])
 
 
@@ -81,7 +78,7 @@ def test_float_semantics_equal_torchvision(processor, size):
 )
 def test_pillow_semantics_give_the_bytes_of_pillow_10_4(size, resized, sha256):
     """Hashes made with Pillow 10.4.0. Newer releases go vertically first for some sizes; along one axis all agree."""
-    frame = noise(1, *size)
+    frame = noise(1, *size, 3)
     resized_frames = resize(frame, *resized, "pillow")[0].numpy()
     assert hashlib.sha256(resized_frames.tobytes()).hexdigest()[:16] == sha256
     wide = Image.fromarray(frame[0].numpy()).resize((resized[1], size[0]), Image.Resampling.BICUBIC)
@@ -97,7 +94,7 @@ def test_normalization_is_bit_equal_to_clips():
 
 def test_patches_are_in_the_defined_order():
     t, h, w = 3, 56, 84
-    frames = noise(t, h, w)
+    frames = noise(t, h, w, 3)
     rows = patchify(frames)
     assert rows.shape == (2 * 4 * 6, 1176)
     g = np.random.default_rng(1)
@@ -111,13 +108,13 @@ def test_patches_are_in_the_defined_order():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_lower_precision_is_the_rounded_float32(dtype):
-    frames = noise(2, 100, 60)
+    frames = noise(2, 100, 60, 3)
     exact = resize_normalize_patchify(frames, 112, 56)
     assert torch.equal(resize_normalize_patchify(frames, 112, 56, dtype=dtype), exact.to(dtype))
 
 
 def test_strided_views_give_the_same_rows():
-    tchw = noise(4, 60, 100).permute(0, 3, 1, 2).contiguous()
+    tchw = noise(4, 60, 100, 3).permute(0, 3, 1, 2).contiguous()
     view = tchw.permute(0, 2, 3, 1)
     assert torch.equal(resize_normalize_patchify(view, 56, 112), resize_normalize_patchify(view.contiguous(), 56, 112))
 

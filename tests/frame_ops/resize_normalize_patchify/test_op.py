@@ -13,12 +13,9 @@ from hypothesis import strategies as st
 from frame_ops.resize_normalize_patchify import cpu, naive
 from frame_ops.resize_normalize_patchify.op import resize_normalize_patchify
 from frame_ops.resize_normalize_patchify.smart_resize import grid_thw
+from tests.frame_ops.clips import noise
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
-
-
-def noise(*shape, seed=0):
-    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
 
 
 @settings(deadline=None, max_examples=40)

@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 
 import pytest
@@ -24,7 +23,7 @@ from identity_reward_client.errors import (
     Unauthenticated,
 )
 from identity_reward_client.fake import FakeRewardClient
-from tests.support.waiting import GENEROUS_S
+from tests.support.waiting import GENEROUS_S, wait_until
 
 
 @pytest.fixture
@@ -60,10 +59,8 @@ def start_bulk(manifest, files, wire):
     command = [sys.executable, "-c", "from identity_reward_client.cli.app import main; main()"]
     command += ["bulk", manifest, "-o", output, "--url", wire.url, "--concurrency", "2"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + GENEROUS_S
-    while not (output.exists() and output.read_bytes().count(b"\n") >= 5):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    written = lambda: output.exists() and output.read_bytes().count(b"\n") >= 5  # noqa: E731
+    wait_until(written, "five items are scored", running=process)
     return process
 
 

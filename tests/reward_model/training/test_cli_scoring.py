@@ -10,7 +10,6 @@ from identity_reward_client.preference import Preference
 from reward_model.data.records import Votes, read_pairs, resolve, write_pairs
 from reward_model.training.cli_scoring import evaluate_reward, filter_pairs
 from reward_model.training.evaluation.predictions import Prediction, VideoScore, differences_of
-from tests.reward_model.training.helpers.pairs import make_data
 
 app = typer.Typer()
 
@@ -25,16 +24,11 @@ def invoke(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
 
 
-@pytest.fixture
-def data(tmp_path):
-    return make_data(tmp_path / "data", ["A", "B", "tie", "A", "B"])
-
-
-def test_video_that_cannot_be_scored_is_counted_and_has_no_score(data, clip, tmp_path):
+def test_video_that_cannot_be_scored_is_counted_and_has_no_score(five_pairs, clip, tmp_path):
     """`arcface` finds no face in noise."""
-    folder = data.parent
+    folder = five_pairs.parent
     (folder / "clips/pan.mp4").write_bytes(clip())
-    pair = read_pairs(data)[0].model_copy(update={"video_a": "clips/pan.mp4", "video_b": "clips/pan.mp4"})
+    pair = read_pairs(five_pairs)[0].model_copy(update={"video_a": "clips/pan.mp4", "video_b": "clips/pan.mp4"})
     write_pairs(folder / "mp4.jsonl", [pair])
     result = invoke("evaluate-reward", folder / "mp4.jsonl", "--model", "arcface", "--json", tmp_path / "out.json")
     assert result.exit_code == 0, result.output
@@ -46,10 +40,19 @@ def test_video_that_cannot_be_scored_is_counted_and_has_no_score(data, clip, tmp
     assert np.isnan(differences_of([Prediction("x", VideoScore(None, "code", "why"), VideoScore(1.0))])).all()
 
 
-def test_evaluate_reward_writes_numbers_a_plot_and_tables(data, tmp_path):
+def test_evaluate_reward_writes_numbers_a_plot_and_tables(five_pairs, tmp_path):
     out = tmp_path / "new/deeper/out.json"
     result = invoke(
-        "evaluate-reward", data, "--model", "tiny", "--dev", data, "--json", out, "--predictions", tmp_path / "p.jsonl"
+        "evaluate-reward",
+        five_pairs,
+        "--model",
+        "tiny",
+        "--dev",
+        five_pairs,
+        "--json",
+        out,
+        "--predictions",
+        tmp_path / "p.jsonl",
     )
     assert result.exit_code == 0, result.output
     assert "wrong_person" in result.output
@@ -62,14 +65,14 @@ def test_evaluate_reward_writes_numbers_a_plot_and_tables(data, tmp_path):
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 5
     assert values["theta"] == 5
-    invoke("evaluate-reward", data, "--model", "tiny", "--theta", 3, "--json", out)
+    invoke("evaluate-reward", five_pairs, "--model", "tiny", "--theta", 3, "--json", out)
     assert json.loads(out.read_text())["theta"] == 3
 
 
-def test_unwritable_output_is_an_error_before_scoring(data, tmp_path):
+def test_unwritable_output_is_an_error_before_scoring(five_pairs, tmp_path):
     (tmp_path / "file").write_text("")
     for option in ("--json", "--plot", "--predictions"):
-        result = invoke("evaluate-reward", data, "--model", "nope", option, tmp_path / "file/below/out")
+        result = invoke("evaluate-reward", five_pairs, "--model", "nope", option, tmp_path / "file/below/out")
         assert result.exit_code == 2
         assert f"identity-reward evaluate-reward: {tmp_path}/file" in result.output
         assert "can't be read or written" in result.output
@@ -84,14 +87,14 @@ def test_unwritable_output_is_an_error_before_scoring(data, tmp_path):
         (["--theta", "1"], "1.0 is no finite number above 1"),
     ],
 )
-def test_evaluate_reward_refuses_wrong_arguments(data, arguments, message):
-    result = invoke("evaluate-reward", data, *arguments)
+def test_evaluate_reward_refuses_wrong_arguments(five_pairs, arguments, message):
+    result = invoke("evaluate-reward", five_pairs, *arguments)
     assert result.exit_code == 2
     assert message in result.output
 
 
-def test_filtered_records_refer_to_the_same_media(data, tmp_path):
-    pairs = read_pairs(data)
+def test_filtered_records_refer_to_the_same_media(five_pairs, tmp_path):
+    pairs = read_pairs(five_pairs)
     flipped = {"A": Preference.B, "B": Preference.A}
     noisy = []
     for number, pair in enumerate(pairs):
@@ -101,9 +104,9 @@ def test_filtered_records_refer_to_the_same_media(data, tmp_path):
                 update={"label": label, "votes": Votes(**{str(label): 3}), "meta": {**pair.meta, "truth": pair.label}}
             )
         )
-    write_pairs(data, noisy)
+    write_pairs(five_pairs, noisy)
     out = tmp_path / "elsewhere/filtered.jsonl"
-    result = invoke("filter-pairs", data, "--model", "tiny", "--out", out, "--json", tmp_path / "counts.json")
+    result = invoke("filter-pairs", five_pairs, "--model", "tiny", "--out", out, "--json", tmp_path / "counts.json")
     assert result.exit_code == 0, result.output
     filtered = read_pairs(out)
     counts = json.loads((tmp_path / "counts.json").read_text())
@@ -112,11 +115,13 @@ def test_filtered_records_refer_to_the_same_media(data, tmp_path):
     assert counts["teacher"] == "tiny"
     for pair in filtered:
         original = next(candidate for candidate in noisy if candidate.pair_id == pair.pair_id)
-        assert resolve(out, pair.video_a).read_bytes() == resolve(data, original.video_a).read_bytes()
+        assert resolve(out, pair.video_a).read_bytes() == resolve(five_pairs, original.video_a).read_bytes()
         with Image.open(resolve(out, pair.references[0].path)) as image:
             assert image.size == (56, 56)
-    resolve(data, noisy[0].video_a).write_bytes(b"no clip")
-    result = invoke("filter-pairs", data, "--model", "tiny", "--out", tmp_path / "less.jsonl")
+    resolve(five_pairs, noisy[0].video_a).write_bytes(b"no clip")
+    result = invoke("filter-pairs", five_pairs, "--model", "tiny", "--out", tmp_path / "less.jsonl")
     assert "1 pairs have a video that couldn't be scored" in result.output
-    assert "exists already" in invoke("filter-pairs", data, "--model", "tiny", "--out", out).output
-    assert invoke("filter-pairs", data, "--model", "tiny", "--out", tmp_path / "x", "--rule", "none").exit_code == 2
+    assert "exists already" in invoke("filter-pairs", five_pairs, "--model", "tiny", "--out", out).output
+    assert (
+        invoke("filter-pairs", five_pairs, "--model", "tiny", "--out", tmp_path / "x", "--rule", "none").exit_code == 2
+    )

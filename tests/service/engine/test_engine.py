@@ -20,7 +20,7 @@ from service.engine.engine import ScoringEngine
 from service.scheduling.call import Call
 from tests.service.conftest import pixels
 from tests.service.flat_settings import flat_settings
-from tests.support.event_loop import until
+from tests.support.waiting import until
 
 
 async def test_nothing_is_scored_before_start_and_after_close(reference, video):

@@ -5,7 +5,7 @@ import pytest
 from identity_reward_client.errors import Conflict, Overloaded
 from service.engine.idempotency import Idempotency
 from tests.service.scheduling.tasks import FakeClock
-from tests.support.event_loop import until
+from tests.support.waiting import until
 
 
 class Computation:

@@ -13,7 +13,7 @@ from identity_reward_client.errors import (
 )
 from identity_reward_client.messages import GroupRequest, Image, ScoreRequest
 from service.scheduling.call import Call
-from tests.support.event_loop import until
+from tests.support.waiting import until
 
 
 async def test_an_error_of_the_references_fails_the_request(engine, reference, video):

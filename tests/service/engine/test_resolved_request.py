@@ -11,7 +11,7 @@ from identity_reward_client.errors import (
 from identity_reward_client.messages import CompareRequest, GroupRequest, ReferenceSet, ScoreRequest, Video
 from service.scheduling.call import Call
 from tests.service.scheduling.tasks import FakeClock
-from tests.support.event_loop import until
+from tests.support.waiting import until
 
 
 async def test_stored_references_replace_the_images(engine, reference, video):

@@ -9,7 +9,7 @@ from identity_reward_client.errors import (
 from identity_reward_client.messages import CompareRequest, GroupRequest, ScoreRequest, Video
 from identity_reward_client.preference import Preference, matrices, probabilities
 from service.scheduling.call import Call
-from tests.support.event_loop import until
+from tests.support.waiting import until
 
 
 async def test_score_returns_the_reward_and_details_on_request(engine, reference, video):

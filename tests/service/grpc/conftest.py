@@ -1,8 +1,5 @@
 """A gRPC server around a real engine, and helpers of its tests."""
 
-import asyncio
-import time
-
 import grpc
 import pytest
 
@@ -63,13 +60,6 @@ def blocked(server):
 
 def counted(server, name: str, **labels) -> float:
     return server.engine.metrics.registry.get_sample_value(f"identity_reward_{name}", labels) or 0.0
-
-
-async def until(condition, timeout_s: float = 60.0):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen"
-        await asyncio.sleep(0.01)
 
 
 async def failure(call) -> tuple[grpc.StatusCode, RewardError | None]:

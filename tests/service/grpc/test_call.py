@@ -11,7 +11,8 @@ from identity_reward_client.messages import ScoreRequest
 from identity_reward_client.proto.codec import to_proto
 from identity_reward_client.proto.identity_reward_pb2_grpc import RewardServiceStub
 from identity_reward_client.proto.status import DETAILS_KEY
-from tests.service.grpc.conftest import blocked, counted, failure, until
+from tests.service.grpc.conftest import blocked, counted, failure
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize(

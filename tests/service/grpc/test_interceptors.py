@@ -13,7 +13,8 @@ from identity_reward_client.proto.methods import METHODS
 from service.auth import tokens
 from service.auth.authenticator import Authenticator
 from service.grpc.interceptors import by_token
-from tests.service.grpc.conftest import blocked, counted, failure, until
+from tests.service.grpc.conftest import blocked, counted, failure
+from tests.support.waiting import until
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -40,6 +41,19 @@ async def test_calls_over_the_limit_are_refused(start, connect, score_request):
     await first
 
 
+def record_clients(server, monkeypatch) -> list[str]:
+    """The clients whose calls reach the engine, in order."""
+    clients = []
+    score = server.engine.score
+
+    async def spy(request, call):
+        clients.append(call.client)
+        return await score(request, call)
+
+    monkeypatch.setattr(server.engine, "score", spy)
+    return clients
+
+
 async def test_every_method_authenticates_health_and_reflection_too(start, connect, score_request, monkeypatch):
     def authenticate(path, metadata):
         if metadata.get("authorization") != "Bearer secret":
@@ -53,14 +67,7 @@ async def test_every_method_authenticates_health_and_reflection_too(start, conne
     for path in paths:
         code, error = await failure(channel.unary_unary(path)(b""))
         assert (code, error.code) == (grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"), path
-    seen = []
-    score = server.engine.score
-
-    async def spy(request, call):
-        seen.append(call.client)
-        return await score(request, call)
-
-    monkeypatch.setattr(server.engine, "score", spy)
+    seen = record_clients(server, monkeypatch)
     metadata = (("authorization", "Bearer secret"),)
     assert (await RewardServiceStub(channel).Score(score_request, metadata=metadata)).reward == 0.2
     assert seen == ["trainer-7"]
@@ -87,14 +94,7 @@ async def test_every_method_needs_a_token_and_health_does_not_with_open_probes(
     for path in (*paths, reflection, "/grpc.healthy/Check", "/a/B"):
         code, error = await failure(channel.unary_unary(path)(b""))
         assert (code, error.code) == (grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"), path
-    seen = []
-    score = server.engine.score
-
-    async def spy(request, call):
-        seen.append(call.client)
-        return await score(request, call)
-
-    monkeypatch.setattr(server.engine, "score", spy)
+    seen = record_clients(server, monkeypatch)
     metadata = (("authorization", f"Bearer {token}"),)
     assert (await RewardServiceStub(channel).Score(score_request, metadata=metadata)).reward == 0.2
     assert seen == ["trainer-7"], "the token's name is the client"

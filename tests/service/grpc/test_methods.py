@@ -15,7 +15,8 @@ from identity_reward_client.proto.identity_reward_pb2_grpc import RewardServiceS
 from identity_reward_client.proto.methods import METHODS, SERVICE
 from identity_reward_client.proto.status import DETAILS_KEY, from_details
 from identity_reward_client.transports.grpc import GrpcRewardClient
-from tests.service.grpc.conftest import blocked, counted, failure, until
+from tests.service.grpc.conftest import blocked, counted, failure
+from tests.support.waiting import until
 
 
 async def test_a_generated_stub_is_answered(server, connect, score_request, reference, video):

@@ -16,7 +16,8 @@ from identity_reward_client.proto.methods import SERVICE
 from identity_reward_client.proto.status import from_details
 from service.grpc.server import GrpcServer
 from tests.service.flat_settings import flat_settings
-from tests.service.grpc.conftest import blocked, counted, failure, until
+from tests.service.grpc.conftest import blocked, counted, failure
+from tests.support.waiting import until
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 

@@ -1,15 +1,12 @@
 """Items of known reward, and waiting for jobs that run."""
 
-import asyncio
-import inspect
-import time
-
 import numpy as np
 
 from identity_reward_client.messages import Image, Pixels, Video
 from identity_reward_client.wire.job_messages import JobItem, JobResult
 from service.jobs.service import Jobs
 from service.scheduling.call import Call
+from tests.support.waiting import until
 
 LIMIT_S = 60.0
 ANNA, BEN = Call(client="anna"), Call(client="ben")
@@ -21,19 +18,6 @@ def scored_item(value: int, **more) -> JobItem:
     face = Image(pixels=Pixels(shape=[1, 1, 3], data=b"abc"))
     video = Video(frames=Pixels(shape=list(frames.shape), data=frames.tobytes()), fps=8)
     return JobItem(**({"references": [face], "video": video} | more))
-
-
-async def until(condition):
-    """Wait until `condition`, a function or coroutine function, returns something true; returns it."""
-    deadline = time.monotonic() + LIMIT_S
-    while True:
-        value = condition()
-        if inspect.isawaitable(value):
-            value = await value
-        if value:
-            return value
-        assert time.monotonic() < deadline, "the condition did not become true"
-        await asyncio.sleep(0.005)
 
 
 def num_admitted(jobs: Jobs) -> int:

@@ -9,8 +9,9 @@ from identity_reward_client.messages import Image, Video
 from identity_reward_client.transports.jobs import encode_manifest
 from service.jobs import runner
 from tests.service.conftest import LOADED
-from tests.service.jobs.running_jobs import ANNA, BEN, LIMIT_S, finished, num_admitted, results, scored_item, until
+from tests.service.jobs.running_jobs import ANNA, BEN, LIMIT_S, finished, num_admitted, results, scored_item
 from tests.support.small_disk import small_disk
+from tests.support.waiting import until
 
 
 async def test_every_item_gets_a_reward_or_an_error(start):

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from identity_reward_client.errors import InvalidMedia, InvalidRequest, LimitExceeded, RewardError
+from identity_reward_client.errors import InvalidMedia, LimitExceeded, RewardError
 from identity_reward_client.messages import Image, Pixels
 from reward_model.decoding.media_decoder import InProcessDecoder
-from service.media.images import decode_image, refuse_duplicates
+from service.media.images import decode_image
 from service.settings.settings import Settings
 from tests.service.flat_settings import flat_settings
 
@@ -149,25 +149,3 @@ def test_damaged_files_are_decoded_or_raise_typed_errors(seed, damage):
         return
     assert image.dtype == np.uint8
     assert image.shape[2:] == (3,)
-
-
-def image_of(value: int, **fields) -> Image:
-    array = np.full((8, 8, 3), value, np.uint8)
-    return Image(**fields) if fields else Image(pixels=Pixels(shape=list(array.shape), data=array.tobytes()))
-
-
-@pytest.mark.parametrize(
-    "references",
-    [
-        [image_of(1), image_of(2), image_of(1)],
-        [image_of(0, data=b"abc"), image_of(0, data=b"abd"), image_of(0, data=b"abc")],
-    ],
-)
-def test_the_same_image_twice_as_references_is_refused(references):
-    with pytest.raises(InvalidRequest, match="references 0 and 2 are the same image") as caught:
-        refuse_duplicates(references)
-    assert caught.value.details == {"references": [0, 2]}
-
-
-def test_different_images_of_one_size_are_different_references():
-    refuse_duplicates([image_of(1), image_of(2), image_of(0, data=b"abc"), image_of(0, data=b"abcd")])

@@ -17,7 +17,7 @@ from identity_reward_client.errors import InvalidMedia, LimitExceeded, ScoringFa
 from identity_reward_client.messages import GroupRequest, Image, ReferenceSet, ScoreRequest, Video
 from service.engine.engine import ScoringEngine
 from tests.service.flat_settings import flat_settings
-from tests.support.event_loop import until
+from tests.support.waiting import until
 
 
 def mp4(value: int, size: int = 64) -> bytes:

@@ -1,4 +1,4 @@
-"""Tasks of one token per video, and waiting for conditions."""
+"""Tasks of one token per video."""
 
 import time
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from service.scheduling.call import Call
 from service.scheduling.group_task import GroupTask, OnResult
 from service.scheduling.item_result import PreparedItem, SampledVideo
 from service.scheduling.scheduler import Scheduler
+from tests.support.waiting import wait_until
 
 LIMIT_S = 60.0
 
@@ -36,20 +37,12 @@ def group_task(
     return task
 
 
-def until(condition: Callable[[], object]) -> None:
-    """Wait until `condition()` is true."""
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true"
-        time.sleep(0.001)
-
-
 def occupy(scorer: Any, scheduler: Scheduler) -> GroupTask:
     """Make the model wait in a batch of one video, so that later tasks queue up until `scorer.open` is set."""
     scorer.open.clear()
     task = group_task(0.0)
     scheduler.submit(task)
-    until(lambda: scheduler.num_tasks == 0)
+    wait_until(lambda: scheduler.num_tasks == 0)
     return task
 
 

@@ -1,7 +1,8 @@
 import pytest
 
 from identity_reward_client.errors import DeviceLost, NonFiniteReward, ScoringFailed
-from tests.service.scheduling.tasks import LIMIT_S, group_task, occupy, until
+from tests.service.scheduling.tasks import LIMIT_S, group_task, occupy
+from tests.support.waiting import wait_until
 
 
 def errors(task):
@@ -18,7 +19,7 @@ def test_a_crash_fails_only_its_own_task_and_the_next_batch_runs(scorer, make_sc
     good, bad = group_task(10.0), group_task(13.0, 20.0)
     for task in (good, bad):
         scheduler.submit(task)
-    until(lambda: good.ready and bad.ready)
+    wait_until(lambda: good.ready and bad.ready)
     scorer.open.set()
     assert errors(good) == [None]
     for error in errors(bad):

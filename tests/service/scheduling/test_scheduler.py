@@ -7,7 +7,8 @@ import pytest
 
 from identity_reward_client.errors import DeadlineExceeded, NotReady, ReferenceWithoutFace, ScoringFailed
 from service.scheduling.throughput import Throughput
-from tests.service.scheduling.tasks import LIMIT_S, FakeClock, flush, group_task, occupy, until
+from tests.service.scheduling.tasks import LIMIT_S, FakeClock, flush, group_task, occupy
+from tests.support.waiting import wait_until
 
 
 def rewards(task):
@@ -20,7 +21,7 @@ def test_waiting_tasks_are_scored_in_batches_of_whole_tasks(scorer, make_schedul
     tasks = [group_task(*items) for items in ([10.0, 20.0], [30.0, 40.0], [50.0], [60.0] * 3, [70.0, 80.0])]
     for task in tasks:
         scheduler.submit(task)
-    until(lambda: all(task.ready for task in tasks[:3]))
+    wait_until(lambda: all(task.ready for task in tasks[:3]))
     scorer.open.set()
     assert rewards(tasks[0]) == [10 / 255, 20 / 255]
     for task in tasks[1:]:
@@ -47,7 +48,7 @@ def test_two_batches_are_prepared_while_one_is_scored(scorer, make_scheduler):
     tasks = [group_task(*[float(n)] * 4) for n in range(20, 25)]
     for task in tasks:
         scheduler.submit(task)
-    until(lambda: tasks[0].ready and tasks[1].ready)
+    wait_until(lambda: tasks[0].ready and tasks[1].ready)
     flush(scheduler)
     assert [task.num_unprepared for task in tasks] == [0, 0, 4, 4, 4]
     scorer.open.set()
@@ -76,7 +77,7 @@ def test_urgent_tasks_pass_ready_ones_a_bounded_number_of_times(scorer, make_sch
     scheduler.submit(bulk)
     urgent = [group_task(float(n), priority="rollout") for n in range(40, 60)]
     scheduler.submit(urgent[0])
-    until(lambda: bulk.ready and urgent[0].ready)
+    wait_until(lambda: bulk.ready and urgent[0].ready)
     remaining = iter(urgent[1:])
 
     def forward(batch):
@@ -84,7 +85,7 @@ def test_urgent_tasks_pass_ready_ones_a_bounded_number_of_times(scorer, make_sch
         following = next(remaining, None)
         if following is not None:  # an urgent task is always ready
             scheduler.submit(following)
-            until(lambda: following.ready)
+            wait_until(lambda: following.ready)
         return [value / 255 for value in batch]
 
     scorer.forward = forward
@@ -120,7 +121,7 @@ def test_urgent_tasks_are_scored_between_the_chunks_of_a_large_task(scorer, make
         if len(scorer.batches) == 1:
             for task in urgent:
                 scheduler.submit(task)
-            until(lambda: all(task.ready for task in urgent))
+            wait_until(lambda: all(task.ready for task in urgent))
         return [value / 255 for value in batch]
 
     scorer.forward = forward
@@ -149,7 +150,7 @@ def test_an_error_of_preparation_is_reported_before_the_other_videos_are_scored(
     reported = []
     task = group_task(ScoringFailed("this one"), 51.0, on_result=lambda index, result: reported.append(index))
     scheduler.submit(task)
-    until(lambda: task.ready)
+    wait_until(lambda: task.ready)
     assert reported == [0]
     scorer.open.set()
     failed, scored = task.future.result(LIMIT_S)
@@ -183,7 +184,7 @@ def test_a_finished_task_is_freed_before_the_next_one_comes(make_scheduler):
     reference = weakref.ref(task)
     make_scheduler().submit(task).result(LIMIT_S)
     del task
-    until(lambda: gc.collect() is not None and reference() is None)
+    wait_until(lambda: gc.collect() is not None and reference() is None)
 
 
 def test_a_cancelled_task_never_reaches_the_model(scorer, make_scheduler):
@@ -195,7 +196,7 @@ def test_a_cancelled_task_never_reaches_the_model(scorer, make_scheduler):
     waiting, last = group_task(97.0), group_task(10.0)
     for task in (prepared, preparing, *others, waiting, last):
         scheduler.submit(task)
-    until(lambda: prepared.ready)
+    wait_until(lambda: prepared.ready)
     before = scheduler.num_tasks
     for task in (prepared, preparing, waiting):
         assert task.future.cancel()
@@ -218,7 +219,7 @@ def test_an_expired_task_is_not_scheduled(scorer, make_scheduler, monkeypatch):
     waiting = group_task(97.0, deadline=deadline, load_references=lambda: pytest.fail("prepared"))
     for task in (prepared, *others, waiting):
         scheduler.submit(task)
-    until(lambda: prepared.ready)
+    wait_until(lambda: prepared.ready)
     clock.now = deadline
     scorer.open.set()
     for task in (prepared, waiting):
@@ -296,4 +297,4 @@ def test_every_future_is_resolved_when_tasks_are_cancelled_at_random(make_schedu
     for task in tasks:
         if not task.future.cancelled():
             assert len(task.future.result(LIMIT_S)) == len(task.prices)
-    until(lambda: scheduler.num_tasks == 0)
+    wait_until(lambda: scheduler.num_tasks == 0)

@@ -14,7 +14,7 @@ from ..appearance.sampling import sample_person, similar_person
 from ..scenes.clip_plan import ClipPlan, Takeover
 from .parts import Cast, edit_part, sample_whole_part, start_of
 
-# from this severity on, an impostor is anybody rather than a look-alike
+# from this severity on, a person is replaced by any other one of the same sex, not by a look-alike
 ANYBODY_SEVERITY = 0.7
 
 

@@ -18,7 +18,7 @@ from ..scenes.clip_plan import ClipPlan, FaceDamage, HeldPose, Part
 from ..scenes.degradation import DamageKind
 from .parts import Cast, edit_part, sample_whole_part
 
-# from this severity on everybody's face is damaged
+# from this severity on the faces of all people are damaged
 ALL_FACES_SEVERITY = 0.6
 # above this severity the cut of the hair and the pattern of the clothes change too
 NEW_STYLE_SEVERITY = 0.6

@@ -47,7 +47,7 @@ class Basis:
     faces: [F, 3] triangles over vertices. part: [F] one of SKIN, EYES, SOCKETS, MOUTH. on_body: [F] textured as body.
     bones: [V, 2] shares of each vertex that move with the neck and with the head.
     lips, lid: [V] 0..1, on the lips and at the edge of the eyelids.
-    uv: [R, 2] atlas coordinates; source: [R] their vertices; drawn: [F, 3] the triangles over R.
+    uv: [R, 2] atlas coordinates; source: [R] their vertices; uv_faces: [F, 3] triangles over these.
     chin, crown: vertices.
     """
 
@@ -65,7 +65,7 @@ class Basis:
     on_body: np.ndarray
     uv: np.ndarray
     source: np.ndarray
-    drawn: np.ndarray
+    uv_faces: np.ndarray
     chin: int
     crown: int
 
@@ -179,7 +179,7 @@ def load_basis() -> Basis:
         on_body=on_body,
         uv=(unique[:, 1:] / 65536).astype(np.float32),
         source=unique[:, 0],
-        drawn=inverse.reshape(-1, 3),
+        uv_faces=inverse.reshape(-1, 3),
         chin=int(front[points[front, 1].argmin()]),
         crown=int(skull[points[skull, 1].argmax()]),
     )

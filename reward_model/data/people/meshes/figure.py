@@ -24,9 +24,9 @@ class Figure:
     N points, R vertices with a place in the atlas, F triangles.
 
     points [N, 3]; joints [4, 3] (neck, head, eyes); bones [N, 2] (shares of neck and head); faces [F, 3] over points.
-    source [R] (the point of a vertex), uv [R, 2], shade [R] and drawn [F, 3] (triangles over vertices) are for the
-    renderer. corner_order and corner_starts sort the triangles' corners by point. skull: indices of the points within
-    the face box. scale: head heights per metre.
+    source [R] (the point of a vertex), uv [R, 2], shade [R] and uv_faces [F, 3] (triangles over these vertices) are for
+    the renderer. corner_order and corner_starts sort the triangles' corners by point. skull: indices of the points
+    within the face box. scale: head heights per metre.
     """
 
     points: np.ndarray
@@ -36,7 +36,7 @@ class Figure:
     source: np.ndarray
     uv: np.ndarray
     shade: np.ndarray
-    drawn: np.ndarray
+    uv_faces: np.ndarray
     corner_order: np.ndarray
     corner_starts: np.ndarray
     skull: np.ndarray
@@ -101,8 +101,8 @@ def _thickness(clothes: Clothes, beard: Beard | None) -> np.ndarray:
 def _vertex_shade(basis: Basis) -> np.ndarray:
     """[R] float32: darker inside mouth and sockets, and in the head's shadow on the throat."""
     shade = np.ones(len(basis.source), np.float32)
-    shade[basis.drawn[basis.part == MOUTH]] = 0.45
-    shade[basis.drawn[basis.part == SOCKETS]] = 0.55
+    shade[basis.uv_faces[basis.part == MOUTH]] = 0.45
+    shade[basis.uv_faces[basis.part == SOCKETS]] = 0.55
     rest, chin = basis.points[basis.source], basis.points[basis.chin, 1]
     throat = np.clip((chin + 0.01 - rest[:, 1]) / 0.04, 0, 1) * np.clip((rest[:, 1] - 0.575) / 0.05, 0, 1)
     shade *= 1 - 0.38 * throat * (rest[:, 2] < 0.105)
@@ -120,12 +120,12 @@ def build_figure(person: Person, clothes: Clothes, body: Person | None) -> Figur
     skin = neutral[: basis.count]
     order, starts = _sort_corners(basis.faces, basis.count)
     skin = skin + point_normals(skin, basis.faces, order, starts) * _thickness(clothes, person.beard)[:, None]
-    points, faces, drawn = [skin, hair.points, glasses.points], [basis.faces], [basis.drawn]
+    points, faces, uv_faces = [skin, hair.points, glasses.points], [basis.faces], [basis.uv_faces]
     source, uv = [basis.source], [basis.uv]
     num_points, num_vertices = basis.count, len(basis.source)
     for piece in (hair, glasses):
         faces.append(piece.faces + num_points)
-        drawn.append(piece.faces + num_vertices)
+        uv_faces.append(piece.faces + num_vertices)
         source.append(np.arange(len(piece.points)) + num_points)
         uv.append(piece.uv)
         num_points, num_vertices = num_points + len(piece.points), num_vertices + len(piece.points)
@@ -141,7 +141,7 @@ def build_figure(person: Person, clothes: Clothes, body: Person | None) -> Figur
         source=np.concatenate(source),
         uv=np.concatenate(uv).astype(np.float32),
         shade=np.concatenate([shade, np.ones(num_vertices - len(shade))]).astype(np.float32),
-        drawn=np.concatenate(drawn).astype(np.int32),
+        uv_faces=np.concatenate(uv_faces).astype(np.int32),
         corner_order=order,
         corner_starts=starts,
         skull=np.flatnonzero(

@@ -13,7 +13,7 @@ from .basis import load_basis
 from .figure import build_figure, point_normals, posed_points
 from .texture import SIZE, paint
 
-# about: rows of the atlas over a head's height
+# approximate rows of the atlas over the height of a head
 HEAD_TEXELS = 390 * SIZE / 1024
 # of the camera from the people, in head heights
 CAMERA_DISTANCE = 7.0
@@ -66,7 +66,7 @@ def project_actor(scene: Scene, actor: Actor, width: int, height: int) -> ActorM
     vertices[:, 3:6] = normal[figure.source]
     vertices[:, 6:8] = figure.uv
     vertices[:, 8] = figure.shade
-    triangles = _visible_triangles(figure.drawn, vertices, len(load_basis().drawn), width, height)
+    triangles = _visible_triangles(figure.uv_faces, vertices, len(load_basis().uv_faces), width, height)
     x0, y0 = flat[figure.skull].min(0).clip(0)
     x1, y1 = np.minimum(flat[figure.skull].max(0), [width, height])
     box = (float(x0), float(y0), float(x1), float(y1)) if x1 > x0 and y1 > y0 else None

@@ -29,7 +29,7 @@ def smooth_step(low: float | np.ndarray, high: float | np.ndarray, value: np.nda
 
 @dataclass(frozen=True)
 class Canvas:
-    """What lies under each texel of the atlas.
+    """Surface of the mean person under each texel of the atlas.
 
     point: [S, S, 3] on the mean person. lips, lid (edges of the eyelids): [S, S] 0..1.
     grain, fine: [S, S] coarse and fine noise of about -1..1.
@@ -70,8 +70,8 @@ def canvas(level: int) -> Canvas:
         return Canvas(*(shrink(getattr(fine, name)) for name in ("point", "lips", "lid", "grain", "fine")))
     basis = load_basis()
     skin = basis.part == SKIN
-    faces, drawn = basis.faces[skin], basis.drawn[skin]
-    corners = basis.uv[drawn] * SIZE
+    faces, uv_faces = basis.faces[skin], basis.uv_faces[skin]
+    corners = basis.uv[uv_faces] * SIZE
     point = basis.points[faces]
     outward = np.linalg.norm(point[..., [0, 2]] - [0, 0.05], axis=-1)
     triangle, share = rasterize(corners, outward, SIZE, SIZE)

@@ -32,7 +32,7 @@ class PhotoCorruptions:
 
     @property
     def by_name(self) -> dict[str, PhotoCorruption]:
-        """Those that the cast allows."""
+        """Corruptions that the cast allows, by name."""
         any_cast: dict[str, PhotoCorruption] = {
             "wrong-person": self._wrong_person,
             "drift": self._drift,

@@ -1,6 +1,6 @@
 """One lighting model for both renderers: wrapped diffuse light, an ambient sky above, a soft highlight.
 
-Colours are squared on the way in and rooted on the way out, a cheap stand-in for the curve of sRGB.
+Colours are squared before lighting and their square root is taken after it, which approximates sRGB's transfer curve.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Scenarios of rendered people: a new cast, a prompt, reference portraits, and clips, some good and some corrupted.
 
-Nobody is in two scenarios, so that a split by scenario is a split by identity. Every clip has its own motion, light,
+No person is in two scenarios, so that a split by scenario is a split by identity. Every clip has its own motion, light,
 background, camera and compression: those are nuisances, and two clips that differ only by them are equally good.
 """
 

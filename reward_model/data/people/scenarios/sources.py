@@ -89,7 +89,7 @@ class RenderedPeople:
         self._renderer = open_renderer(renderer)
 
     def scenario(self, index: int, split: str) -> RenderableScenario:
-        """Nobody is in two scenarios, so any scenario may be in any split."""
+        """No person is in two scenarios, so any scenario may be in any split."""
         scenario = sample_scenario(self.seed, index, self.size, self.num_clips)
         return RenderableScenario(
             scenario.name,

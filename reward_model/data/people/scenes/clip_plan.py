@@ -66,7 +66,7 @@ class Part:
     shown: tuple[float, float] = (0.0, 1.0)
 
     def actor(self, position: float, time_s: float) -> Actor | None:
-        """None where the part is not shown."""
+        """The actor of this part at a position and time of the clip; None where the part is not shown."""
         if not self.shown[0] <= position <= self.shown[1]:
             return None
         person, body = self.person, None

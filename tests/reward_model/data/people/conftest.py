@@ -1,11 +1,14 @@
-"""Both renderers, opened once per session, and a scene of two people. The tests require EGL (apt.txt)."""
+"""Renderers, pairs of scenarios, and a scene of two people. The tests require EGL (apt.txt)."""
 
 import pytest
 
 from reward_model.data.people.appearance.sampling import sample_clothes, sample_person
+from reward_model.data.people.dataset.pairs import sample_pairs
 from reward_model.data.people.rendering.factory import open_renderer
+from reward_model.data.people.scenarios.scenario import ClipSize, sample_scenario
 from reward_model.data.people.scenes.renderer import RendererError
 from reward_model.data.people.scenes.scene import Actor, Background, Expression, Pose, Scene
+from reward_model.data.seeding import generator
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +24,16 @@ def gl_renderer():
 @pytest.fixture(scope="session")
 def numpy_renderer():
     return open_renderer("numpy")
+
+
+@pytest.fixture(scope="session")
+def sampled_pairs():
+    """(severities of A, of B) of the pairs of some scenarios."""
+    pairs = []
+    for index in range(150):
+        clips = [clip.severities for clip in sample_scenario(1, index, ClipSize()).clips]
+        pairs += [(clips[a], clips[b]) for a, b in sample_pairs(generator("t", index), clips, 6)]
+    return pairs
 
 
 @pytest.fixture

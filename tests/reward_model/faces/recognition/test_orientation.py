@@ -18,3 +18,7 @@ def test_suspected_rotation_of_upright_photographs_is_zero(scorer, photograph, k
 def test_suspected_rotation_makes_the_photograph_upright(scorer, photograph, quarter_turns):
     rotated = np.ascontiguousarray(np.rot90(photograph(1, "studio_portrait"), quarter_turns))
     assert rotation_of(scorer, rotated) == 90 * quarter_turns
+
+
+def test_suspected_rotation_of_an_image_without_a_face_is_zero(scorer):
+    assert suspected_rotation(scorer.reader, np.full((200, 300, 3), 90, np.uint8), None) == 0

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from identity_reward_client.errors import ReferenceWithoutFace
 from reward_model.faces.recognition.face import Face
 from reward_model.faces.recognition.reference_faces import ReferenceFaces
 from reward_model.types import ReferenceSet
@@ -63,3 +64,17 @@ def test_failed_reading_is_not_cached():
         faces.read(images(1))
     assert faces.read(images(1))[0].num_faces == 1
     assert reader.reads == [1, 1]
+
+
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+def test_error_of_a_rotated_photograph_states_the_rotation_that_shows_the_face(scorer, photograph, quarter_turns):
+    rotated = np.ascontiguousarray(np.rot90(photograph(3, "amateur_posture"), quarter_turns))
+    with pytest.raises(ReferenceWithoutFace, match=f"rotated clockwise by {90 * quarter_turns} degrees") as caught:
+        ReferenceFaces(scorer.reader).read(ReferenceSet((rotated,)))
+    assert caught.value.details["reference_rotation_degrees"] == 90 * quarter_turns
+
+
+def test_error_of_an_image_without_a_face_in_any_rotation_says_what_to_send(scorer):
+    with pytest.raises(ReferenceWithoutFace, match="half side, at least 20 pixels wide") as caught:
+        ReferenceFaces(scorer.reader).read(images(90))
+    assert caught.value.details == {"reference_index": 0, "width": 4, "height": 4}

@@ -52,7 +52,7 @@ def test_error_names_the_field_of_a_list_entry():
 
 def test_missing_or_invalid_config_file_is_refused_with_the_reason(tmp_path):
     with pytest.raises(
-        TrainingError, match="there are compact, compact-heads, compact-language, face-tracks, paper, release, smoke"
+        TrainingError, match="there are compact, compact-language, compact-vision, face-tracks, paper, release, smoke"
     ):
         read_config("smok")
     path = tmp_path / "config.yaml"
@@ -89,6 +89,6 @@ def test_differences_exclude_fields_that_may_change_on_resume():
     assert not differences(old, read_config("smoke", ["micro_batch=1"]))
     lora = [read_config("smoke", ["lora.dropout=0.1", f"micro_batch={micro}"]) for micro in (1, 2)]
     assert differences(*lora) == ["micro_batch was 1 and is 2"]
-    every_kind = [PreferenceTrainingConfig(steps=1), read_config("compact-heads"), read_config("face-tracks")]
+    every_kind = [PreferenceTrainingConfig(steps=1), read_config("compact-vision"), read_config("face-tracks")]
     fields = {key for config in every_kind for key, _ in flat(config.model_dump())}
     assert fields >= FREE_TO_CHANGE

@@ -1,18 +1,6 @@
-import pytest
-
-from reward_model.data.records import read_pairs, write_pairs
+from reward_model.data.records import read_pairs
 from reward_model.training.data.casts import by_cast, good_videos
 from tests.reward_model.training.helpers.pairs import make_data
-
-
-@pytest.fixture(scope="module")
-def casts(tmp_path_factory):
-    """Two casts: the first has two pairs of three videos, the second has one pair."""
-    jsonl = make_data(tmp_path_factory.mktemp("casts"), ["A", "A", "A"])
-    first, second, other = read_pairs(jsonl)
-    shared = first.model_copy(update={"pair_id": "again", "video_b": second.video_b})
-    write_pairs(jsonl, [first, shared, other])
-    return jsonl
 
 
 def test_pairs_with_different_frame_rates_are_different_casts(casts):

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import typer
@@ -22,6 +21,7 @@ from reward_model.training.face_tracks.extract import clips_of, read_clip
 from reward_model.training.face_tracks.task import train_face_tracks
 from reward_model.training.loop.journal import read_metrics
 from tests.reward_model.training.helpers.face_tracks import SMALL, RecordingProgress, record
+from tests.support.waiting import wait_until
 
 
 def test_run_writes_a_scorer_that_ranks_clips(trained, config, examples):
@@ -70,11 +70,7 @@ def test_signal_stops_a_run_and_resume_reads_only_the_remaining_clips(number, ex
     (tmp_path / "config.yaml").write_text(config_yaml(config))
     command = [sys.executable, "-m", "reward_model.training", str(tmp_path / "config.yaml"), "--out", str(out)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not list(cache.rglob("*.safetensors")):
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: list(cache.rglob("*.safetensors")), "features are cached", running=process)
     if number == signal.SIGINT:
         os.killpg(process.pid, number)
     else:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from reward_model.training.errors import TrainingError
-from reward_model.training.loop.processes import Processes, Trained
+from reward_model.training.loop.processes import Processes, TrainedModule
 from reward_model.training.loop.state import folders
 
 
@@ -12,7 +12,7 @@ def trained(seed):
     optimizer = torch.optim.AdamW(module.parameters(), 0.1)
     module(torch.ones(1, 3)).sum().backward()
     optimizer.step()
-    return Trained(module, (optimizer,))
+    return TrainedModule(module, (optimizer,))
 
 
 def test_without_accelerate_there_is_one_process():
@@ -22,10 +22,10 @@ def test_without_accelerate_there_is_one_process():
 
 
 def test_kind_for_one_process_refuses_several_processes(monkeypatch):
-    Processes().require_support("heads")
+    Processes().require_support("vision-pretraining")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(TrainingError, match="kind heads trains in one process, and 2 were started"):
-        Processes().require_support("heads")
+    with pytest.raises(TrainingError, match="kind vision-pretraining trains in one process, and 2 were started"):
+        Processes().require_support("vision-pretraining")
 
 
 def test_saved_state_restores_weights_and_optimizer_moments(tmp_path):
@@ -37,7 +37,7 @@ def test_saved_state_restores_weights_and_optimizer_moments(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(saved.module.parameters(), other.module.parameters(), strict=True))
     moments = [part.optimizers[0].state_dict()["state"] for part in (saved, other)]
     assert torch.equal(moments[0][0]["exp_avg"], moments[1][0]["exp_avg"])
-    wider = Trained(torch.nn.Linear(3, 4), saved.optimizers)
+    wider = TrainedModule(torch.nn.Linear(3, 4), saved.optimizers)
     with pytest.raises(TrainingError, match="is the state of another model: it differs in weight, bias"):
         wider.restore(folder)
 

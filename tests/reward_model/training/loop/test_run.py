@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import time
 
 import pytest
 import torch
@@ -19,6 +18,7 @@ from tests.reward_model.training.helpers.runs import (
     run_two_processes,
     start_two_processes,
 )
+from tests.support.waiting import wait_until
 
 
 def test_not_finite_loss_stops_the_run_before_the_step(four_pairs, tmp_path):
@@ -145,11 +145,7 @@ def test_a_signal_before_the_first_step_ends_the_run(four_pairs, tmp_path, monke
 def test_a_signal_stops_two_processes_together(four_pairs, tmp_path):
     out = tmp_path / "run"
     process = start_two_processes(four_pairs, out, micro_batch=2, steps=5000, save_every=5000, evaluate_every=5000)
-    deadline = time.monotonic() + 100
-    while len(losses(out)) < 3:
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.05)
+    wait_until(lambda: len(losses(out)) >= 3, "three steps are taken", running=process)
     process.terminate()
     _, output = process.communicate(timeout=100)
     assert [path.name for path in (out / "state").iterdir()] == [f"step-{len(losses(out)):08d}"]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,10 +9,13 @@ from reward_model.importing.importer import import_checkpoint
 from reward_model.qwen.loading import load_model
 from reward_model.training.configs.base import ModelConfig
 from reward_model.training.configs.preferences import PreferenceTrainingConfig
+from reward_model.training.errors import TrainingError
+from reward_model.training.models.backbones import TEMPLATES
 from reward_model.training.models.initial import initial_model
 from reward_model.training.preferences.task import train
 from tests.reward_model.importing.conftest import Release
 from tests.reward_model.training.helpers.runs import run
+from tests.support.paths import ROOT
 
 
 def test_unusable_initial_folder_is_refused_with_the_reason(four_pairs, tmp_path):
@@ -27,6 +32,15 @@ def test_initial_weights_are_a_function_of_the_seed():
     first, second, other = (initial_model(ModelConfig(), seed)[0].state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["head.weight"], other["head.weight"])
+
+
+def test_shipped_model_is_a_start_under_the_current_and_the_earlier_name_of_its_template():
+    folder = ROOT / "reward_model/presets/compact"
+    model, _ = initial_model(ModelConfig(init=str(folder), template="images"), 0)
+    stored = model.config.template
+    assert replace(stored, name="images") == TEMPLATES["images"]
+    with pytest.raises(TrainingError, match=r"model.template is video-first, and .* was trained with images"):
+        initial_model(ModelConfig(init=str(folder), template="video-first"), 0)
 
 
 def test_upstream_base_model_is_trained_exported_and_imported_again(four_pairs, tmp_path):

@@ -70,7 +70,7 @@ def test_a_video_of_several_pairs_is_loaded_once(media, casts):
 
 def test_good_video_with_foreign_references_loses_against_its_own(media, casts):
     first, second = by_cast(read_pairs(casts))
-    group = load_group(media, casts, first, Augmentation(5, foreign=1, others=(casts, second[0])))
+    group = load_group(media, casts, first, Augmentation(5, num_foreign=1, others=(casts, second[0])))
     assert len(group.sequences) == 4
     assert group.comparisons[-1] == (0, 3, 1)
     matching, foreign = group.sequences[0], group.sequences[3]
@@ -82,7 +82,7 @@ def test_good_video_with_foreign_references_loses_against_its_own(media, casts):
 
 def test_the_tower_encodes_a_shared_video_once(media, casts):
     first, second = by_cast(read_pairs(casts))
-    group = load_group(media, casts, first, Augmentation(5, foreign=2, others=(casts, second[0])))
+    group = load_group(media, casts, first, Augmentation(5, num_foreign=2, others=(casts, second[0])))
     packed = PackedRewards(tiny_model(tiny_config(tiny_tokenizer())))
     lengths = []
     packed.model.body.visual.register_forward_pre_hook(lambda module, args: lengths.append(len(args[0])))

@@ -17,8 +17,8 @@ def test_foreign_references_share_no_person_with_the_cast(media, tmp_path):
     assert all(len(group.sequences) == 2 for groups in data.steps(media, 0, 0, 1) for group in groups)
     write_pairs(jsonl, [first, shared, third])
     data = RunData(read_config("smoke", [*settings, "data.foreign_references=1"]), True)
-    draws = [draw for step in range(4) for draw in data.sampler.draws(step)]
-    others = [(data.units[draw.pool][draw.index], data._other(draw)) for draw in draws]
+    samples = [sample for step in range(4) for sample in data.sampler.samples(step)]
+    others = [(data.units[sample.pool][sample.index], data._unit_of_others(sample)) for sample in samples]
     assert all(persons_of(cast).isdisjoint(persons_of(other)) for cast, other in others)
     assert len({other[0].pair_id for _, other in others}) == 3
 

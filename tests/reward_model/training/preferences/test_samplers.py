@@ -12,8 +12,8 @@ def sampler(schedule="smooth", clean=300, auto=700, seed=3):
 
 def shares(pair_sampler, first, last):
     """The share of pairs of pool `auto` in steps [first, last)."""
-    draws = [draw.pool for step in range(first, last) for draw in pair_sampler.draws(step)]
-    return draws.count("auto") / len(draws)
+    pools = [sample.pool for step in range(first, last) for sample in pair_sampler.samples(step)]
+    return pools.count("auto") / len(pools)
 
 
 def test_smooth_schedule_lowers_the_auto_share_by_a_half_cosine():
@@ -46,8 +46,8 @@ def test_every_pair_of_a_pool_is_used_once_per_epoch():
     pair_sampler = sampler("random", 50, 70)
     indices = {"clean": [], "auto": []}
     for step in range(STEPS):
-        for draw in pair_sampler.draws(step):
-            indices[draw.pool].append(draw.index)
+        for sample in pair_sampler.samples(step):
+            indices[sample.pool].append(sample.index)
     for pool, size in (("clean", 50), ("auto", 70)):
         orders = [tuple(indices[pool][i : i + size]) for i in range(0, len(indices[pool]) - size, size)]
         assert len(orders) > 10
@@ -60,16 +60,16 @@ def test_processes_together_use_the_same_pairs_as_one_process(processes):
     pair_sampler, alone = sampler(), sampler()
     for step in (0, 7, STEPS - 1):
         slots = [slot for rank in range(processes) for slot in slots_of(rank, processes, BATCH)]
-        draws = pair_sampler.draws(step)
-        assert [draws[slot] for slot in slots] == alone.draws(step)
+        samples = pair_sampler.samples(step)
+        assert [samples[slot] for slot in slots] == alone.samples(step)
 
 
 def test_pairs_of_a_step_do_not_depend_on_earlier_calls():
     late, from_start = sampler(), sampler()
     for step in range(200):
-        from_start.draws(step)
-    assert late.draws(200) == from_start.draws(200)
-    assert late.draws(200) != sampler(seed=4).draws(200)
+        from_start.samples(step)
+    assert late.samples(200) == from_start.samples(200)
+    assert late.samples(200) != sampler(seed=4).samples(200)
 
 
 def test_empty_pools_and_indivisible_batches_are_refused():

@@ -97,7 +97,7 @@ def test_a_run_with_supervision_resumes_to_the_same_weights(people, tmp_path):
     folder = train(settings(people), tmp_path / "whole")
     lines = [line for line in read_metrics(tmp_path / "whole") if "loss" in line]
     assert lines[-1]["attention"] < lines[0]["attention"]
-    assert all(line["matching"] > 0 and line["failures"] > 0 for line in lines)
+    assert all(line["matching"] > 0 and line["corruptions"] > 0 for line in lines)
     assert "supervision" not in (folder / "config.json").read_text()
     for state in sorted((tmp_path / "whole" / "state").glob("step-*"))[1:]:
         (state / "state.json").unlink()

@@ -38,7 +38,7 @@ def test_face_tokens_follow_permuted_references(people, media, find, cast):
 def test_foreign_references_match_no_face(people, media, find):
     first, second = by_cast(read_pairs(people / "train.jsonl"))[:2]
     others = (people / "train.jsonl", second[0])
-    group = load_group(media, people / "train.jsonl", first, Augmentation(1, foreign=2, others=others), find)
+    group = load_group(media, people / "train.jsonl", first, Augmentation(1, num_foreign=2, others=others), find)
     own_keys = {clip.key for clip in group.sequences[0].clips[:-1]}
     for sequence, faces in zip(group.sequences[-2:], group.faces[-2:], strict=True):
         foreign_indices = {index for index, clip in enumerate(sequence.clips[:-1]) if clip.key not in own_keys}

@@ -50,15 +50,17 @@ def test_losses_equal_values_computed_by_hand(people, media, cast):
         torch.nn.init.constant_(classifier.bias, log(3))
     query = key = torch.zeros(2, len(sequence), 4)
     hidden = torch.randn(len(sequence), 8), torch.randn(1, 8)
-    attention, matching, failures = supervision(query, key, *hidden, layout, [sequence], [faces]).tolist()
+    attention, matching, corruptions = supervision(query, key, *hidden, layout, [sequence], [faces]).tolist()
     visible = [video.start + 3 + 1, video.start + per_slice + 1 + 1]
     expected = [log(visible[0] / image.num_tokens), UNMATCHED * log(visible[1])]
     assert attention == pytest.approx(sum(expected) / 2, rel=1e-5)
     assert matching == pytest.approx((-log(3 / 4) - log(1 / 4)) / 2, rel=1e-5)
-    expected_failures = -1.5 * log(3 / 4) - (len(CORRUPTION_KINDS) - 1.5) * log(1 / 4)
-    assert failures == pytest.approx(expected_failures / len(CORRUPTION_KINDS), rel=1e-5)
+    expected_corruptions = -1.5 * log(3 / 4) - (len(CORRUPTION_KINDS) - 1.5) * log(1 / 4)
+    assert corruptions == pytest.approx(expected_corruptions / len(CORRUPTION_KINDS), rel=1e-5)
     no_faces = FaceTokens(shares[:0], np.zeros(0, np.int64), np.zeros(0, np.int64), severity)
-    assert supervision(query, key, *hidden, layout, [sequence], [no_faces]).tolist() == pytest.approx([0, 0, failures])
+    assert supervision(query, key, *hidden, layout, [sequence], [no_faces]).tolist() == pytest.approx(
+        [0, 0, corruptions]
+    )
 
 
 def test_supervision_leaves_rewards_unchanged_and_trains_the_language_model(people, media, find, initial_weights, cast):

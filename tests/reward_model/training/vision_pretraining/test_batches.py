@@ -15,15 +15,7 @@ from reward_model.training.supervision.ground_truth import FACE_CODE_SIZE, Groun
 from reward_model.training.vision_pretraining.batches import FaceBatchLoader
 from reward_model.training.vision_pretraining.losses import FaceReadout
 from reward_model.types import Video
-
-
-def config(people, **settings):
-    settings = {
-        "model.backbone": "tiny", "model.frame_sampling": "compact-uniform-8", "batch": 2, "epochs": 4,
-        "evaluate_every": 3, "save_every": 2, "precision": "fp32", "data.clean": people / "train.jsonl",
-        "data.dev": people / "dev.jsonl", **settings,
-    }  # fmt: skip
-    return read_config("compact-heads", [f"{key}={value}" for key, value in settings.items()])
+from tests.reward_model.training.vision_pretraining.vision_config import vision_config
 
 
 def test_windows_require_frames_of_the_size_of_the_model(people, tmp_path):
@@ -35,7 +27,7 @@ def test_windows_require_frames_of_the_size_of_the_model(people, tmp_path):
         clip = read_packed(path)
         write_packed(path, Video(clip.frames_THWC[:, 3:], clip.fps, clip.num_source_frames, clip.frame_indices))
     settings = ["model.backbone=tiny", "model.frame_sampling=compact-uniform-8"]
-    model, tokenizer = initial_model(read_config("compact-heads", settings).model, 0)
+    model, tokenizer = initial_model(read_config("compact-vision", settings).model, 0)
     load = FaceBatchLoader(folder / "train.jsonl", GroundTruth(folder), Preprocessor(model.config, tokenizer), 6, 84)
     with pytest.raises(
         TrainingError, match=r"has frames of \d+x\d+, which the model sees at \d+x\d+; .*--frames packed"
@@ -48,7 +40,7 @@ def test_a_batch_without_a_face_has_finite_losses(people):
         def faces(self, scenario, clip, frames):
             return ()
 
-    model, tokenizer = initial_model(config(people).model, 0)
+    model, tokenizer = initial_model(vision_config(people).model, 0)
     casts = by_cast(read_pairs(people / "train.jsonl"))[:2]
     load = FaceBatchLoader(people / "train.jsonl", NoFaces(people), Preprocessor(model.config, tokenizer), 3)
     batch = load(casts, np.random.default_rng(0))

@@ -15,7 +15,7 @@ POSITIONS = [(2 * row + y, 2 * column + x) for row, column in SQUARES for y in (
 
 
 def tower(backbone):
-    model, _ = initial_model(read_config("compact-heads", [f"model.backbone={backbone}"]).model, 0)
+    model, _ = initial_model(read_config("compact-vision", [f"model.backbone={backbone}"]).model, 0)
     return model.body.visual
 
 

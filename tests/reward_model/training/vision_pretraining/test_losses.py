@@ -7,7 +7,6 @@ import torch
 
 from reward_model.data.records import read_pairs
 from reward_model.qwen.preprocess import Preprocessor
-from reward_model.training.configs.files import read_config
 from reward_model.training.data.casts import by_cast
 from reward_model.training.models.initial import initial_model
 from reward_model.training.models.packed import PackedRewards
@@ -15,15 +14,7 @@ from reward_model.training.supervision.ground_truth import FACE_CODE_SIZE, Groun
 from reward_model.training.supervision.losses import FaceSupervision
 from reward_model.training.vision_pretraining.batches import FaceBatchLoader
 from reward_model.training.vision_pretraining.losses import FaceReadout, matching_loss
-
-
-def config(people, **settings):
-    settings = {
-        "model.backbone": "tiny", "model.frame_sampling": "compact-uniform-8", "batch": 2, "epochs": 4,
-        "evaluate_every": 3, "save_every": 2, "precision": "fp32", "data.clean": people / "train.jsonl",
-        "data.dev": people / "dev.jsonl", **settings,
-    }  # fmt: skip
-    return read_config("compact-heads", [f"{key}={value}" for key, value in settings.items()])
+from tests.reward_model.training.vision_pretraining.vision_config import vision_config
 
 
 def test_matching_loss_equals_the_value_computed_by_hand():
@@ -49,7 +40,7 @@ def test_matching_loss_without_a_match_is_zero():
 
 def test_attention_loss_equals_that_of_the_packed_forward(people):
     """The loss of the first layer alone equals that of the packed forward pass."""
-    model, tokenizer = initial_model(config(people).model, 0)
+    model, tokenizer = initial_model(vision_config(people).model, 0)
     preprocess = Preprocessor(model.config, tokenizer)
     casts = by_cast(read_pairs(people / "train.jsonl"))[:2]
     batch = FaceBatchLoader(people / "train.jsonl", GroundTruth(people), preprocess, 3)(casts, np.random.default_rng(0))

@@ -8,7 +8,7 @@ from reward_model.training.vision_pretraining.optimizer import build_optimizers
 
 
 def test_muon_trains_the_matrices_of_blocks_and_adamw_the_rest():
-    config = read_config("compact-heads", ["model.backbone=tiny"])
+    config = read_config("compact-vision", ["model.backbone=tiny"])
     readout = FaceReadout(initial_model(config.model, 0)[0], FACE_CODE_SIZE)
     adamw, muon = build_optimizers(readout, config)
     names = {id(parameter): name for name, parameter in readout.named_parameters()}

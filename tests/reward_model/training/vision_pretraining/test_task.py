@@ -4,39 +4,18 @@ import re
 import shutil
 
 import pytest
-import torch
 
 from reward_model.data.records import read_pairs
 from reward_model.folder import read_config as read_model_config
-from reward_model.training.configs.files import read_config
 from reward_model.training.errors import TrainingError
 from reward_model.training.loop.journal import read_metrics
 from reward_model.training.vision_pretraining.task import VisionPretrainingTask, pretrain_vision
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def config(people, **settings):
-    settings = {
-        "model.backbone": "tiny", "model.frame_sampling": "compact-uniform-8", "batch": 2, "epochs": 4,
-        "evaluate_every": 3, "save_every": 2, "precision": "fp32", "data.clean": people / "train.jsonl",
-        "data.dev": people / "dev.jsonl", **settings,
-    }  # fmt: skip
-    return read_config("compact-heads", [f"{key}={value}" for key, value in settings.items()])
-
-
-def losses(folder):
-    return [line["loss"] for line in read_metrics(folder) if "loss" in line]
+from tests.reward_model.training.helpers.runs import losses
+from tests.reward_model.training.vision_pretraining.vision_config import vision_config
 
 
 def test_failed_run_resumes_to_the_same_weights(people, tmp_path, monkeypatch):
-    whole = pretrain_vision(config(people), tmp_path / "whole")
+    whole = pretrain_vision(vision_config(people), tmp_path / "whole")
     assert read_model_config(whole).domain == "photographs"
     whole_losses = losses(tmp_path / "whole")
     assert len(whole_losses) == 4
@@ -57,8 +36,8 @@ def test_failed_run_resumes_to_the_same_weights(people, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(VisionPretrainingTask, "step", fail_in_step_four)
         with pytest.raises(MemoryError):
-            pretrain_vision(config(people), tmp_path / "cut")
-    pretrain_vision(config(people), tmp_path / "cut", resume=True)
+            pretrain_vision(vision_config(people), tmp_path / "cut")
+    pretrain_vision(vision_config(people), tmp_path / "cut", resume=True)
     assert losses(tmp_path / "cut") == whole_losses
     weights = [(tmp_path / run / "model" / "model.safetensors").read_bytes() for run in ("whole", "cut")]
     assert weights[0] == weights[1]
@@ -72,27 +51,27 @@ def test_error_of_an_unreadable_dev_clip_names_pair_and_file(people, tmp_path):
         (data / name).write_bytes(b"no clip")
     clips = {"data.clips_per_cast": 100}
     with pytest.raises(TrainingError, match=rf"pair {pair.pair_id} of .*dev.jsonl: ({pair.video_a}|{pair.video_b}): "):
-        pretrain_vision(config(data, **clips), tmp_path / "run")
+        pretrain_vision(vision_config(data, **clips), tmp_path / "run")
 
 
 def test_unusable_configs_and_folders_are_refused_with_the_reason(people, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setenv("WORLD_SIZE", "2")
-        with pytest.raises(TrainingError, match="kind heads trains in one process, and 2 were started"):
-            pretrain_vision(config(people), tmp_path / "e")
+        with pytest.raises(TrainingError, match="kind vision-pretraining trains in one process, and 2 were started"):
+            pretrain_vision(vision_config(people), tmp_path / "e")
     assert not (tmp_path / "e").exists()
-    with pytest.raises(TrainingError, match=r"harmed is a share of windows; give window too"):
-        config(people, **{"data.window": "null"})
+    with pytest.raises(TrainingError, match=r"corrupted_share is a share of windows; give window too"):
+        vision_config(people, **{"data.window": "null"})
     with pytest.raises(TrainingError, match=r"set data.clean to a JSONL"):
-        pretrain_vision(config(people, **{"data.clean": "null"}), tmp_path / "a")
+        pretrain_vision(vision_config(people, **{"data.clean": "null"}), tmp_path / "a")
     saved = re.escape(f"The last state is in {tmp_path / 'b' / 'state' / 'step-00000001'}")
     with pytest.raises(
         TrainingError, match=rf"of step 2 is (nan|inf), with casts .*; it changed nothing\. {saved}\. Lower `rate`"
     ):
-        pretrain_vision(config(people, rate=1e18, save_every=100, **{"optimizer.warmup": 0}), tmp_path / "b")
+        pretrain_vision(vision_config(people, rate=1e18, save_every=100, **{"optimizer.warmup": 0}), tmp_path / "b")
     with pytest.raises(TrainingError, match=r"show the same persons"):
-        pretrain_vision(config(people, **{"data.dev": people / "train.jsonl"}), tmp_path / "d")
+        pretrain_vision(vision_config(people, **{"data.dev": people / "train.jsonl"}), tmp_path / "d")
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "something").touch()
     with pytest.raises(TrainingError, match="exists already"):
-        pretrain_vision(config(people), tmp_path / "c")
+        pretrain_vision(vision_config(people), tmp_path / "c")

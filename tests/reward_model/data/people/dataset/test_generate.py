@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from reward_model.data.people.scenarios.options import PeopleOptions
 from reward_model.data.people.scenarios.scenario import ClipSize
 from reward_model.data.records import read_pairs
 from reward_model.decoding.decoders import decode_frames, probe
+from tests.support.waiting import wait_until
 
 PROGRAM = [sys.executable, "-c", "from reward_model.data.cli import app; app()"]
 SIZE = ClipSize(num_frames=5, width=84, height=48)
@@ -94,11 +94,7 @@ def test_killed_run_resumes_to_the_same_files(written, tmp_path):
     arguments = ["--out", str(out), *SMALL, "--pairs", str(PAIRS), "--workers", "2"]
     process = subprocess.Popen([*PROGRAM, "people", *arguments], stderr=subprocess.PIPE, text=True)
     log = out / "scenarios.log"
-    deadline = time.monotonic() + LIMIT_S
-    while not (log.exists() and log.read_bytes().count(b"\n")):
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: log.exists() and b"\n" in log.read_bytes(), "a scenario is written", LIMIT_S, process)
     children = _children(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -107,9 +103,7 @@ def test_killed_run_resumes_to_the_same_files(written, tmp_path):
     assert lines < SCENARIOS
     assert not (out / "train.jsonl").exists()
     # workers end with their parent
-    while any(_alive(child) for child in children):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not any(_alive(child) for child in children), "all workers have ended")
     with log.open("a") as file:
         file.write('{"scenario": 3, "pai')
     result = run_people(out, *SMALL, "--pairs", PAIRS, "--workers", 2)
@@ -136,11 +130,8 @@ def test_interrupt_stops_all_processes_with_a_hint(tmp_path):
         [*PROGRAM, "people", "--out", str(out), *SMALL, "--pairs", "600"],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + LIMIT_S
-    while not ((out / "scenarios.log").exists() and (out / "scenarios.log").stat().st_size):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    log = out / "scenarios.log"
+    wait_until(lambda: log.exists() and log.stat().st_size, "a scenario is written", LIMIT_S, process)
     # to all processes, as a terminal does
     os.killpg(process.pid, signal.SIGINT)
     _, output = process.communicate(timeout=LIMIT_S)

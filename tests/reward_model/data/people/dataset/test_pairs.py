@@ -1,22 +1,9 @@
 import numpy as np
-import pytest
 
 from identity_reward_client.preference import Preference
 from reward_model.data.corruption_kinds import CORRUPTION_KINDS, quality
-from reward_model.data.people.dataset.pairs import deciding_corruption, sample_pairs
+from reward_model.data.people.dataset.pairs import deciding_corruption
 from reward_model.data.people.scenarios.labels import APART, TIE_BAND, exact_label
-from reward_model.data.people.scenarios.scenario import ClipSize, sample_scenario
-from reward_model.data.seeding import generator
-
-
-@pytest.fixture(scope="module")
-def sampled_pairs():
-    """(severities of A, of B) of the pairs of some scenarios."""
-    pairs = []
-    for index in range(150):
-        clips = [clip.severities for clip in sample_scenario(1, index, ClipSize()).clips]
-        pairs += [(clips[a], clips[b]) for a, b in sample_pairs(generator("t", index), clips, 6)]
-    return pairs
 
 
 def test_pairs_differ_clearly_and_a_quarter_is_tied(sampled_pairs):

@@ -25,7 +25,7 @@ def test_basis_is_a_valid_mesh_of_head_and_upper_body():
     assert (basis.bones.sum(1) <= 1.01).all()
     assert (basis.uv >= 0).all()
     assert (basis.uv <= 1).all()
-    assert (basis.source[basis.drawn] == basis.faces).all()
+    assert (basis.source[basis.uv_faces] == basis.faces).all()
 
 
 def test_shape_moves_the_face_and_not_the_shoulders():

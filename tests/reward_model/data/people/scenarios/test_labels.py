@@ -3,9 +3,7 @@ import pytest
 
 from identity_reward_client.preference import Preference
 from reward_model.data.corruption_kinds import CORRUPTION_KINDS
-from reward_model.data.people.dataset.pairs import sample_pairs
 from reward_model.data.people.scenarios.labels import TIE_BAND, VISIBILITY, exact_label, sample_votes
-from reward_model.data.people.scenarios.scenario import ClipSize, sample_scenario
 from reward_model.data.seeding import generator
 
 NUM_SAMPLES = 400
@@ -15,16 +13,6 @@ def agreement(kind, a, b, num=NUM_SAMPLES, key=0):
     """Share of votes whose majority is the exact label."""
     truth = exact_label(a, b)
     return np.mean([sample_votes(kind, a, b, generator("test", kind, key, n)).majority == truth for n in range(num)])
-
-
-@pytest.fixture(scope="module")
-def sampled_pairs():
-    """(severities of A, of B) of the pairs of some scenarios."""
-    pairs = []
-    for index in range(150):
-        clips = [clip.severities for clip in sample_scenario(1, index, ClipSize()).clips]
-        pairs += [(clips[a], clips[b]) for a, b in sample_pairs(generator("t", index), clips, 6)]
-    return pairs
 
 
 def test_every_corruption_has_a_visibility():
