@@ -16,8 +16,8 @@ import numpy as np
 SIDE_PX = 56
 # faces less similar to the reference than this are no copies; the least that copies reach is 0.6
 MIN_SIMILARITY = 0.5
-# correlation after a few steps of the affine fit below which it isn't continued: copies are above 0.8 by then
-MIN_FIRST_FIT = 0.6
+# correlation after a few steps of the affine fit below which it is not continued: copies are above 0.98 by then
+MIN_FIRST_FIT = 0.9
 # correlations from which a face begins to count as a copy, and from which it is one: of the whole face after all
 # changes, and of forehead, eyes and nose after the affine motion, which a moving mouth leaves as they are. Studio
 # portraits of one person in one session, filmed well and badly, reach 0.993 and 0.991 in one of twenty frames.
