@@ -47,7 +47,7 @@ class ItemError:
 
     item: ItemKey
     reward: str  # name of the source
-    code: str  # see identity_reward_client.errors
+    code: str  # see identity_reward_client.errors; that of a warning for an item that was dropped for it
     message: str
 
 
@@ -64,6 +64,8 @@ class StepRewards:
     # by name of the source: [P, G], without its weight, NaN for missing ones
     components: Mapping[str, Float64]
     errors: tuple[ItemError, ...]
+    # number of items by code of a warning of theirs, whether they were dropped for it or not
+    warning_counts: Counter[str]
     # by name of the source: of the models that scored the step; several if a server restarted with another model
     fingerprints: Mapping[str, frozenset[str]]
     # seconds in which at least one group was being scored
@@ -73,7 +75,7 @@ class StepRewards:
 
     @property
     def error_counts(self) -> Counter[str]:
-        """Number of errors by code."""
+        """Number of errors by code, those of dropped items among them."""
         return Counter(error.code for error in self.errors)
 
     @property
