@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,14 +64,14 @@ class StepRewards:
     # by name of the source: [P, G], without its weight, NaN for missing ones
     components: Mapping[str, Float64]
     errors: tuple[ItemError, ...]
-    # number of items by code of a warning of theirs, whether they were dropped for it or not
-    warning_counts: Counter[str]
     # by name of the source: of the models that scored the step; several if a server restarted with another model
     fingerprints: Mapping[str, frozenset[str]]
     # seconds in which at least one group was being scored
     scoring_s: float
     # seconds that `submit` and `collect` waited
     waited_s: float
+    # number of items by code of a warning of theirs, whether they were dropped for it or not
+    warning_counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def error_counts(self) -> Counter[str]:

@@ -75,10 +75,10 @@ def assemble(
         valid_PG=valid_PG,
         components=components,
         errors=tuple(errors),
-        warning_counts=Counter(code for _, code in warned),
         fingerprints={name: frozenset(values) for name, values in fingerprints.items()},
         scoring_s=scoring_s,
         waited_s=waited_s,
+        warning_counts=Counter(code for _, code in warned),
     )
 
 

@@ -12,17 +12,20 @@ from rich.text import Text
 
 from ..messages import CompareResponse, GroupResponse, ModelInfo, ModelStamp, Scored, ScoreResponse
 
+# head and content of the column that marks rewards with warnings
+MARKER = "!"
+
 
 def score(video: Path, response: ScoreResponse) -> None:
     """Print one reward."""
-    table = _table("video", "reward", "", "frames")
+    table = _table("video", "reward", MARKER, "frames")
     table.add_row(Text(str(video)), f"{response.reward:.4f}", _marker(response), _frames(response))
     _print(table, response.model, [(video, response)])
 
 
 def group(videos: Sequence[Path], response: GroupResponse) -> None:
     """Print the reward or error of each video."""
-    table = _table("video", "reward", "", "frames")
+    table = _table("video", "reward", MARKER, "frames")
     for video, item in zip(videos, response.items, strict=True):
         if item.scored is not None:
             table.add_row(Text(str(video)), f"{item.scored.reward:.4f}", _marker(item.scored), _frames(item.scored))
@@ -33,7 +36,7 @@ def group(videos: Sequence[Path], response: GroupResponse) -> None:
 
 def compare(video_a: Path, video_b: Path, response: CompareResponse) -> None:
     """Print both rewards, the probabilities and the verdict."""
-    table = _table("", "video", "reward", "", "wins", "frames")
+    table = _table("", "video", "reward", MARKER, "wins", "frames")
     for name, video, scored, probability in (
         ("A", video_a, response.a, response.p_a_wins),
         ("B", video_b, response.b, response.p_b_wins),
@@ -48,7 +51,7 @@ def compare(video_a: Path, video_b: Path, response: CompareResponse) -> None:
 
 def rank(videos: Sequence[Path], response: GroupResponse) -> None:
     """Print the videos, the best first and those without a reward last."""
-    table = _table("#", "video", "reward", "", "beats the best", "ties", "loses")
+    table = _table("#", "video", "reward", MARKER, "beats the best", "ties", "loses")
     scored = {item.index: item.scored for item in response.items if item.scored is not None}
     order = sorted(((video.reward, index) for index, video in scored.items()), reverse=True)
     for position, (reward, index) in enumerate(order, 1):
@@ -91,8 +94,7 @@ def _frames(scored: Scored) -> str:
 
 
 def _marker(scored: Scored) -> Text:
-    """Cell of the column without a head: "!" for a reward with warnings, which are listed below the table."""
-    return Text("!" * bool(scored.warnings), style="yellow")
+    return Text(MARKER if scored.warnings else "", style="yellow")
 
 
 def _scored(videos: Sequence[Path], response: GroupResponse) -> list[tuple[Path, Scored]]:
@@ -101,10 +103,12 @@ def _scored(videos: Sequence[Path], response: GroupResponse) -> list[tuple[Path,
 
 def _print(table: Table, model: ModelStamp, scored: Sequence[tuple[Path, Scored]]) -> None:
     console = Console()
+    if not any(result.warnings for _, result in scored):
+        table.columns = [column for column in table.columns if column.header != MARKER]
     console.print(table)
-    for video, result in scored:  # under the table: a column would be a few characters wide
+    for video, result in scored:
         for warning in result.warnings:
-            console.print(Text(f"! {video}: {warning.code}: {warning.message}", style="yellow"), soft_wrap=True)
+            console.print(Text(f"{MARKER} {video}: {warning.code}: {warning.message}", style="yellow"), soft_wrap=True)
     for video, result in scored:
         if result.details:
             console.print(Text(f"{video}: {json.dumps(result.details)}"), soft_wrap=True)

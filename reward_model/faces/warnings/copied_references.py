@@ -45,7 +45,7 @@ def copy_warnings(clip: ClipFaces) -> list[ScoreWarning]:
         ScoreWarning(
             code=WarningCode.REFERENCE_COPY,
             message=f"the video repeats reference {copy.reference_index} instead of showing the person anew: its face "
-            f"is a copy of the reference's in {copy.share:.0%} of the sampled frames, not below {MIN_COPY_SHARE:.0%}",
+            f"is a copy of the reference's in {copy.share:.0%} of the sampled frames (threshold {MIN_COPY_SHARE:.0%})",
             reference_index=copy.reference_index,
         )
         for copy in copied_references(clip)

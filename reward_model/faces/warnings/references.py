@@ -42,7 +42,7 @@ def _duplicates(references: Sequence[ReferenceFace]) -> list[ScoreWarning]:
         ScoreWarning(
             code=WarningCode.DUPLICATE_REFERENCES,
             message=f"references {p} and {q} seem to show the same person: the cosine similarity of their faces is "
-            f"{cosine_PP[p, q]:.2f}, which is not below {SAME_PERSON_COSINE:.2f}",
+            f"{cosine_PP[p, q]:.2f} (threshold {SAME_PERSON_COSINE:.2f})",
             reference_index=q,
         )
         for p, q in combinations(range(len(references)), 2)

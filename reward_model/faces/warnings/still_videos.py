@@ -41,6 +41,6 @@ def still_video_warnings(video: Video) -> list[ScoreWarning]:
         return []
     message = (
         f"the video does not move: its {len(positions)} sampled frames differ by {change:.0f} of 255 grey levels at "
-        f"most, which is not above {MAX_STILL_CHANGE:.0f}"
+        f"most (threshold {MAX_STILL_CHANGE:.0f})"
     )
     return [ScoreWarning(code=WarningCode.STILL_VIDEO, message=message)]

@@ -130,6 +130,8 @@ def test_warnings_are_marked_and_listed_below_the_table(run, refs, files, wire, 
     as_json = json.loads(run(command, *refs, *videos(files, "one", "two"), "--json").stdout)
     b = as_json["b"] if command == "compare" else as_json["items"][1]["scored"]
     assert b["warnings"] == [{"code": "still_video", "message": message, "reference_index": None}]
+    wire.fake._warnings = {}
+    assert "!" not in run(command, *refs, *videos(files, "one", "two")).stdout
 
 
 def test_details_are_shown(run, refs, files, wire, monkeypatch):

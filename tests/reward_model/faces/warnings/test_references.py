@@ -54,7 +54,7 @@ def test_a_copy_of_a_reference_is_the_same_person(read, variant):
     warnings = reference_warnings(read(anna(), bea, variant(anna())))
     assert summary(warnings) == [("duplicate_references", 2)]
     assert warnings[0].message.startswith("references 0 and 2 seem to show the same person")
-    assert warnings[0].message.endswith("which is not below 0.80")
+    assert warnings[0].message.endswith("(threshold 0.80)")
 
 
 def test_different_people_have_no_warnings(read, references):
