@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from identity_reward_client.fields.warnings import ScoreWarning
+
 
 @dataclass(frozen=True, eq=False)
 class ReferenceSet:
@@ -84,3 +86,8 @@ class Score:
     reward: float
     # parts that the reward is made of, in JSON types; may be empty
     details: dict[str, Any] = field(default_factory=dict)
+    # reasons to doubt the reward, which they do not change
+    warnings: tuple[ScoreWarning, ...] = ()
+    # disagreement of the model's members: the standard deviation of their rewards over the largest difference that is a
+    # tie at theta 5 (`preference.tie_band` / preference_scale); None for a model without members
+    spread: float | None = None

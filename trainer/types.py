@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ class ItemError:
 
     item: ItemKey
     reward: str  # name of the source
-    code: str  # see identity_reward_client.errors
+    code: str  # see identity_reward_client.errors; that of a warning for an item that was dropped for it
     message: str
 
 
@@ -70,10 +70,12 @@ class StepRewards:
     scoring_s: float
     # seconds that `submit` and `collect` waited
     waited_s: float
+    # number of items by code of a warning of theirs, whether they were dropped for it or not
+    warning_counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def error_counts(self) -> Counter[str]:
-        """Number of errors by code."""
+        """Number of errors by code, those of dropped items among them."""
         return Counter(error.code for error in self.errors)
 
     @property

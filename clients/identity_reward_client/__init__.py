@@ -11,6 +11,8 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ does
     from .base import ScoreOptions as ScoreOptions
     from .errors import RewardError as RewardError
     from .fake import FakeRewardClient as FakeRewardClient
+    from .fields.warnings import ScoreWarning as ScoreWarning
+    from .fields.warnings import WarningCode as WarningCode
     from .frame_sampling import FrameSampling as FrameSampling
     from .inputs.tensors import Frames as Frames
     from .inputs.tensors import ImageArray as ImageArray
@@ -35,7 +37,9 @@ _MODULES = {
     "RewardClient": "base",
     "RewardError": "errors",
     "ScoreOptions": "base",
+    "ScoreWarning": "fields.warnings",
     "SyncRewardClient": "sync",
+    "WarningCode": "fields.warnings",
     "local_client": "local",
 }
 # former names, importable until version 0.2

@@ -13,6 +13,7 @@ from . import preference
 from .base import CompareOptions, GroupOptions, ImageLike, ReferencesLike, ScoreOptions, VideoLike, request_fields
 from .errors import MissingFps, ModelNotFound, ReferenceSetNotFound, RewardError
 from .fields.fps import resolve_fps
+from .fields.warnings import ScoreWarning
 from .frame_sampling import FrameSampling
 from .inputs.groups import prepare_group
 from .inputs.media import to_references
@@ -66,6 +67,7 @@ class FakeRewardClient:
         reward: computes the reward of a video from the references, the video and the prompt.
         fail: errors by index in a group (0 for the video of `score`, 0 and 1 for A and B of `compare`).
         fail_calls: errors of whole calls, by number of the call from 0.
+        warnings: warnings of scored videos, by index in a group as in `fail`.
         latency_s: seconds before every answer.
         sampling: frame sampling of the only model, "fake"; 4 frames over the whole video if None.
 
@@ -78,6 +80,7 @@ class FakeRewardClient:
         reward: RewardRule = brightness,
         fail: Mapping[int, RewardError] | None = None,
         fail_calls: Mapping[int, RewardError] | None = None,
+        warnings: Mapping[int, Sequence[ScoreWarning]] | None = None,
         latency_s: float = 0.0,
         sampling: FrameSampling | None = None,
     ) -> None:
@@ -85,6 +88,7 @@ class FakeRewardClient:
         self._reward = reward
         self._fail = dict(fail or {})
         self._fail_calls = dict(fail_calls or {})
+        self._warnings = dict(warnings or {})
         self._latency_s = latency_s
         self._sampling = sampling or FrameSampling("uniform-4", num_frames=4)
         self._sets: dict[str, list[Image]] = {}
@@ -166,6 +170,7 @@ class FakeRewardClient:
                 continue
             try:
                 scored = self._scored(images, video, request.prompt, request.details)
+                scored.warnings = list(self._warnings.get(index, ()))
                 items.append(Item(index=position, scored=scored))
             except MissingFps as error:
                 items.append(Item(index=position, error=to_body(error)))

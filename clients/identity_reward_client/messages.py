@@ -10,22 +10,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from .fields.bases import Message, ResponseMessage
 from .fields.buffers import Buffer
 from .fields.fps import Fps
+from .fields.warnings import ScoreWarning
 from .frame_sampling import FrameSampling
 from .preference import THETA, Preference
 
 API_VERSION: Literal["v1"] = "v1"
-
+# former name, importable until version 0.2
+Answer = ResponseMessage
 
 # id of a reference set or of a video: "sha256:" and 64 hex digits, see wire/content_ids.py
 ContentId = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-
-
-class Message(BaseModel):
-    """Base of what a client sends: unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
 
 
 class Pixels(Message):
@@ -170,7 +167,7 @@ class ErrorBody(Message):
     code: str
     message: str
     retryable: bool = False
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = Field(default={})
 
 
 class ErrorResponse(Message):
@@ -181,13 +178,7 @@ class ErrorResponse(Message):
     error: ErrorBody
 
 
-class Answer(BaseModel):
-    """Base of what a server sends: a client ignores unknown fields, so that newer servers can add some."""
-
-    model_config = ConfigDict(extra="ignore", ser_json_inf_nan="null")
-
-
-class ModelStamp(Answer):
+class ModelStamp(ResponseMessage):
     """The model that computed a response. `fingerprint` is a hash of its weights and preprocessing."""
 
     name: str
@@ -198,7 +189,7 @@ class ModelStamp(Answer):
     prompt_used: bool
 
 
-class Timing(Answer):
+class Timing(ResponseMessage):
     """Milliseconds of each stage. Stages of concurrent items may add up to more than `total_ms`."""
 
     queue_ms: float = 0.0
@@ -208,7 +199,7 @@ class Timing(Answer):
     total_ms: float = 0.0
 
 
-class Scored(Answer):
+class Scored(ResponseMessage):
     """A scored video. `reward` is the model's raw scalar, of which only differences have a meaning."""
 
     reward: float
@@ -218,9 +209,17 @@ class Scored(Answer):
     # replaces the video in later requests, as long as the result cache has its reward
     video_id: ContentId | None = None
     details: dict[str, Any] | None = None
+    warnings: list[ScoreWarning] = Field(
+        default=[], description="reasons to doubt the reward, which they do not change"
+    )
+    spread: float | None = Field(
+        default=None,
+        description="disagreement of the model's members: the standard deviation of their rewards over the largest "
+        "difference that is a tie at theta 5; null for a model without members",
+    )
 
 
-class Item(Answer):
+class Item(ResponseMessage):
     """One video of a group: exactly one of `scored` and `error`."""
 
     index: int
@@ -241,7 +240,7 @@ class ScoreResponse(Scored):
     timing: Timing
 
 
-class CompareResponse(Answer):
+class CompareResponse(ResponseMessage):
     """The rewards of two videos, and the probability of each outcome under Bradley-Terry-with-Ties."""
 
     request_id: str
@@ -256,7 +255,7 @@ class CompareResponse(Answer):
     timing: Timing
 
 
-class GroupResponse(Answer):
+class GroupResponse(ResponseMessage):
     """One item per video, in order. `win[i][j]` = P(i beats j), `tie[i][j]` = P(tie); null for items without reward."""
 
     request_id: str
@@ -268,7 +267,7 @@ class GroupResponse(Answer):
     timing: Timing
 
 
-class ModelInfo(Answer):
+class ModelInfo(ResponseMessage):
     """A model that the server has loaded."""
 
     name: str
@@ -289,7 +288,7 @@ class ModelInfo(Answer):
     device: str
 
 
-class ModelList(Answer):
+class ModelList(ResponseMessage):
     """The models that the server has loaded."""
 
     api_version: Literal["v1"] = API_VERSION

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from identity_reward_client.proto import identity_reward_pb2
@@ -74,7 +75,7 @@ def _message(name: str, schema: dict[str, Any]) -> str:
 
 
 def _json(value: Any) -> str:
-    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if not isinstance(value, dict) else "{}"
+    return json.dumps(value) if value is None or isinstance(value, bool | dict | list) else str(value)
 
 
 def grpc_methods() -> str:

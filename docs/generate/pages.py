@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from . import api, commands, configs, model_cards, service_tables
+from . import api, commands, configs, model_cards, service_tables, warning_table
 
 DOCS = Path(__file__).parent.parent
 REGIONS: dict[str, dict[str, Callable[[], str]]] = {
@@ -27,6 +27,7 @@ REGIONS: dict[str, dict[str, Callable[[], str]]] = {
         "shipped": configs.shipped,
         **{kind: partial(configs.fields, kind) for kind in configs.config_files.KINDS},
     },
+    "explanation/what-the-number-means.md": {"warnings": warning_table.warnings},
     "explanation/model-cards/face-tracks.md": {
         name: partial(model_cards.card, name) for name in ("face_tracks_rendered", "face_tracks_photos")
     },

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from identity_reward_client.errors import NonFiniteReward
+from identity_reward_client.fields.warnings import ScoreWarning
 from identity_reward_client.frame_sampling import FrameSampling
 
 from ..scorer import ScorerInfo
@@ -25,9 +26,10 @@ from .recognition.alignment import TEMPLATE_52
 from .recognition.detection import FaceDetector
 from .recognition.embedding import FaceEmbedder
 from .recognition.face import Face
-from .recognition.matching import VARIANTS, absent_as_zero, match_frames
+from .recognition.matching import VARIANTS, absent_as_zero, assign_frames, match_frames
 from .recognition.reader import FaceReader, bundled_reader
 from .recognition.reference_faces import ReferenceFace, ReferenceFaces
+from .warnings.samples import face_warnings
 
 SAMPLING = FrameSampling("uniform-8", num_frames=8)
 # raised whenever code that decides a score changes, so that the fingerprint changes too
@@ -53,6 +55,7 @@ class SampleFaces:
     # of each sampled frame, largest first
     frames: tuple[tuple[Face, ...], ...]
     frame_indices: tuple[int, ...]
+    warnings: tuple[ScoreWarning, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,7 @@ class Similarities:
     references: tuple[ReferenceFace, ...]
     num_frame_faces: tuple[int, ...]
     frame_indices: tuple[int, ...]
+    warnings: tuple[ScoreWarning, ...] = ()
 
 
 class ArcFaceScorer:
@@ -100,19 +104,20 @@ class ArcFaceScorer:
             if index not in faces_by_index:
                 faces_by_index[index] = self.reader.read(frame_HWC)
         indices = sample.video.frame_indices
-        return SampleFaces(references, tuple(faces_by_index[index] for index in indices), indices)
+        frames = tuple(faces_by_index[index] for index in indices)
+        face_of_TP = assign_frames(_embeddings(frames), _reference_embeddings(references))
+        return SampleFaces(references, frames, indices, face_warnings(references, frames, face_of_TP, sample.video))
 
     def forward(self, batch: Sequence[SampleFaces]) -> list[Similarities]:
         return [self._similarities(sample) for sample in batch]
 
     def _similarities(self, sample: SampleFaces) -> Similarities:
-        references_PD = np.stack([reference.face.embedding_D for reference in sample.references])
-        frames = [np.array([face.embedding_D for face in faces]) for faces in sample.frames]
         return Similarities(
-            match_frames(frames, references_PD),
+            match_frames(_embeddings(sample.frames), _reference_embeddings(sample.references)),
             sample.references,
             tuple(len(faces) for faces in sample.frames),
             sample.frame_indices,
+            sample.warnings,
         )
 
     def postprocess(self, raw: Similarities) -> Score:
@@ -145,7 +150,7 @@ class ArcFaceScorer:
             "num_frame_faces": list(raw.num_frame_faces),
             "best_frame_index": raw.frame_indices[best],
         }
-        return Score(values[self.variant], details)
+        return Score(values[self.variant], details, raw.warnings)
 
     def caches(self) -> tuple[CacheCount, ...]:
         return (self._references.count,)
@@ -154,6 +159,16 @@ class ArcFaceScorer:
         """Runs detector, embedder and matching on a grey clip with a made-up face."""
         _, faces, face = self.reader.read_blank()
         self.postprocess(self._similarities(SampleFaces((ReferenceFace(face, 1),), (faces, (face,)), (0, 1))))
+
+
+def _reference_embeddings(references: Sequence[ReferenceFace]) -> np.ndarray:
+    """[P, D]."""
+    return np.stack([reference.face.embedding_D for reference in references])
+
+
+def _embeddings(frames: Sequence[Sequence[Face]]) -> list[np.ndarray]:
+    """Of each frame [F, D]."""
+    return [np.array([face.embedding_D for face in faces]) for faces in frames]
 
 
 def scorer_name(variant: str) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from identity_reward_client.errors import NonFiniteReward
+from identity_reward_client.fields.warnings import ScoreWarning
 
 from ..folder import CheckpointError
 from ..scorer import ScorerInfo
@@ -25,10 +26,12 @@ from .arcface import bundled_reader
 from .frame_sampling import FACE_TRACKS as SAMPLING
 from .pricing import pixel_price
 from .recognition.reader import FaceReader
+from .spread import member_spread
 from .tracks.clip_faces import TRACK_WEIGHT, ClipFaces, ClipReader
 from .tracks.details import track_details
 from .tracks.features import ClipFeatures, clip_features
 from .tracks.reward_head import FeatureBatch, TrackHead, load_head
+from .warnings.samples import track_warnings
 
 # raised whenever code that decides a score changes, so that the fingerprint changes too; features have their own
 REVISION = 2
@@ -40,6 +43,7 @@ class SampleTracks:
 
     clip: ClipFaces
     features: ClipFeatures
+    warnings: tuple[ScoreWarning, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +53,9 @@ class TrackReward:
     reward: float
     clip: ClipFaces
     features: ClipFeatures
+    # see Score
+    warnings: tuple[ScoreWarning, ...] = ()
+    spread: float | None = None
 
 
 class FaceTracksScorer:
@@ -83,21 +90,27 @@ class FaceTracksScorer:
     def preprocess(self, sample: Sample) -> SampleTracks:
         """Detects, embeds, links and matches all faces. ReferenceWithoutFace if a reference shows none."""
         clip = self._clips.read(sample)
-        return SampleTracks(clip, clip_features(clip))
+        return SampleTracks(clip, clip_features(clip), track_warnings(clip, sample.video))
 
     def forward(self, batch: Sequence[SampleTracks]) -> list[TrackReward]:
         # one sample at a time: the bits of a batch's products depend on its size
         with torch.inference_mode():
             rewards = [float(self.head(FeatureBatch.of([sample.features]))[0]) for sample in batch]
+            spreads = [self._spread(sample) for sample in batch]
         return [
-            TrackReward(reward, sample.clip, sample.features) for reward, sample in zip(rewards, batch, strict=True)
+            TrackReward(reward, sample.clip, sample.features, sample.warnings, spread)
+            for reward, spread, sample in zip(rewards, spreads, batch, strict=True)
         ]
+
+    def _spread(self, sample: SampleTracks) -> float | None:
+        rewards_M1 = self.head.per_member(FeatureBatch.of([sample.features]))
+        return member_spread(rewards_M1[:, 0].numpy(), self.info.preference_scale)
 
     def postprocess(self, raw: TrackReward) -> Score:
         """The reward, with the `details` of `track_details`."""
         if not isfinite(raw.reward):
             raise NonFiniteReward("the face-tracks head gave no finite reward", details={"reward": str(raw.reward)})
-        return Score(raw.reward, track_details(raw.clip, raw.features))
+        return Score(raw.reward, track_details(raw.clip, raw.features), raw.warnings, raw.spread)
 
     def caches(self) -> tuple[CacheCount, ...]:
         return (self._clips.references.count,)

@@ -16,6 +16,7 @@ from ..scheduling.item_result import PreparedItem, SampledVideo
 from ..settings.groups import MediaSettings
 from .served_model import ServedModel
 from .timing import StageClock
+from .video_warnings import video_warnings
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class Preparation:
         """Decode and preprocess one video."""
         with self.clock.measure("decode"):
             decoded = decode_video(video, self._sampling, self.limits, self.decoder)
-        sampled = SampledVideo(decoded.fps, decoded.num_source_frames, decoded.frame_indices, video_id)
+        warnings = video_warnings(video, decoded, self._sampling)
+        sampled = SampledVideo(decoded.fps, decoded.num_source_frames, decoded.frame_indices, video_id, warnings)
         with self.clock.measure("preprocess"):
             inputs = self.model.scorer.preprocess(types.Sample(references, decoded, self.request.prompt))
         return PreparedItem(inputs, sampled)

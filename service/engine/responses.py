@@ -104,4 +104,6 @@ def _scored(result: ItemResult, request: RequestBase) -> Scored | RewardError:
         frame_indices=list(result.video.frame_indices),
         video_id=result.video.video_id,
         details=result.score.details if request.details else None,
+        warnings=list(result.warnings),
+        spread=result.score.spread,
     )

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from identity_reward_client.fields.warnings import WarningCode
 from identity_reward_client.wire.headers import PRIORITIES
 from reward_model.types import CacheCount
 
@@ -76,6 +77,9 @@ class Metrics:
         self._rewards = Histogram(
             "identity_reward_reward", "Raw rewards answered", ["model"], buckets=_REWARDS, registry=self.registry
         )
+        self._warnings = Counter(
+            "identity_reward_warnings_total", "Warnings of scored videos", ["model", "code"], registry=self.registry
+        )
         self._verdicts = Counter(
             "identity_reward_verdicts_total", "Verdicts over pairs", ["model", "verdict"], registry=self.registry
         )
@@ -93,6 +97,8 @@ class Metrics:
         if result.score is not None:
             self.items.labels(model, "scored").inc()
             self._rewards.labels(model).observe(result.score.reward)
+            for warning in result.warnings:
+                self._warnings.labels(model, warning.code).inc()
         if result.error is not None:
             self.items.labels(model, "failed").inc()
             self.item_errors.labels(result.error.code).inc()
@@ -113,6 +119,8 @@ class Metrics:
         """Reads the queue and the caches of a model at every scrape."""
         self._queues[model] = admission, scheduler
         self._caches[model] = caches
+        for code in WarningCode:
+            self._warnings.labels(model, code)  # created at 0, as those of jobs
 
     def watch_engine(self, bodies: ByteCapacity, caches: Callable[[], Sequence[CacheCount]]) -> None:
         """Reads what all models share at every scrape."""

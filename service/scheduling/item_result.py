@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from identity_reward_client.errors import RewardError
+from identity_reward_client.fields.warnings import ScoreWarning
 from reward_model.types import Score
 
 
@@ -20,6 +21,8 @@ class SampledVideo:
     frame_indices: tuple[int, ...]
     # id by content; None where results aren't cached
     video_id: str | None = None
+    # those that hold for every model; the scorer's are in its score
+    warnings: tuple[ScoreWarning, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,9 @@ class ItemResult:
     score: Score | None = None
     video: SampledVideo | None = None
     error: RewardError | None = None
+
+    @property
+    def warnings(self) -> tuple[ScoreWarning, ...]:
+        """The scorer's, then those of the video; empty for an error."""
+        score = () if self.score is None else self.score.warnings
+        return score if self.video is None else (*score, *self.video.warnings)

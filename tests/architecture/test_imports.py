@@ -23,6 +23,7 @@ ALLOWED = {
     "reward_model": {
         "frame_ops",
         "identity_reward_client.errors",
+        "identity_reward_client.fields.warnings",
         "identity_reward_client.preference",
         "identity_reward_client.frame_sampling",
     },

@@ -2,9 +2,10 @@
 
 import pytest
 
-from docs.generate import commands, configs
+from docs.generate import commands, configs, warning_table
 from docs.generate.markdown import plain, table
 from docs.generate.pages import DOCS, REGIONS, render
+from identity_reward_client.fields.warnings import WarningCode
 
 
 @pytest.mark.parametrize("name", REGIONS)
@@ -38,3 +39,7 @@ def test_every_field_of_a_training_configuration_is_explained(kind):
     rows = configs.fields(kind).splitlines()[2:]
     assert rows
     assert not [row for row in rows if row.endswith("|  |")]
+
+
+def test_every_warning_is_explained():
+    assert list(warning_table.ROWS) == list(WarningCode)

@@ -5,6 +5,7 @@ import pytest
 
 from identity_reward_client import FakeRewardClient, Frames, RewardClient, SyncRewardClient
 from identity_reward_client.errors import InvalidRequest, Overloaded, ReferenceSetNotFound, ScoringFailed
+from identity_reward_client.fields.warnings import ScoreWarning
 from identity_reward_client.messages import CompareResponse, GroupResponse, ScoreResponse
 
 
@@ -45,6 +46,16 @@ async def test_items_fail_by_their_index(clip):
     assert group.win[0][1] is None
     with pytest.raises(ScoringFailed, match="as configured"):
         await client.compare([b"jpg"], clip, clip, fps=16)
+
+
+async def test_items_have_warnings_by_their_index(clip):
+    still = ScoreWarning(code="still_video", message="as configured")
+    client = FakeRewardClient(warnings={1: [still]})
+    group = await client.score_group([b"jpg"], ["gone.mp4", clip, clip], fps=16)
+    assert [item.scored and item.scored.warnings for item in group.items] == [None, [still], []]
+    pair = await client.compare([b"jpg"], clip, clip, fps=16)
+    assert (pair.a.warnings, pair.b.warnings) == ([], [still])
+    assert (await client.score([b"jpg"], clip, fps=16)).warnings == []
 
 
 async def test_calls_fail_by_their_number(clip):

@@ -4,6 +4,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
+from identity_reward_client import messages
 from identity_reward_client.messages import (
     CompareRequest,
     GroupRequest,
@@ -77,6 +78,10 @@ def test_unknown_fields_are_refused_in_requests_and_ignored_in_responses():
     with pytest.raises(ValidationError, match="nonsense"):
         ScoreRequest.model_validate({"references": SET_ID, "video": {"data": "YQ=="}, "nonsense": 1})
     assert ModelList.model_validate({"models": [], "nonsense": 1}).models == []
+
+
+def test_the_base_of_responses_keeps_its_former_name():
+    assert messages.Answer is messages.ResponseMessage
 
 
 def test_numbers_that_are_not_finite_become_null_in_json():

@@ -5,3 +5,4 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 DOCS = ROOT / "docs"
+MEDIA = ROOT / "tests/media"

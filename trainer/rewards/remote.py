@@ -13,11 +13,12 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Self
 
 from identity_reward_client.base import ReferencesLike, RewardClient
 from identity_reward_client.errors import DeadlineExceeded, InternalError, RewardError
+from identity_reward_client.fields.warnings import check_codes
 from identity_reward_client.inputs.media import to_references
 from identity_reward_client.messages import GroupResponse
 from identity_reward_client.sync import CANCEL_S, BackgroundLoop
@@ -45,6 +46,8 @@ class RemoteReward:
             waits while there are as many.
         step_wait_s: seconds that a step waits at most, in `submit` and `collect` together. A reward that is not there
             by then is missing. Time in which the caller does something else does not count.
+        drop_on: codes of warnings (`WarningCode`) for which an item becomes missing, as after an error.
+            ValueError for an unknown one.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class RemoteReward:
         *,
         max_in_flight: int = 8,
         step_wait_s: float = 600.0,
+        drop_on: Collection[str] = (),
     ) -> None:
         if max_in_flight < 1:
             raise ValueError(f"max_in_flight is 1 or more, got {max_in_flight}")
@@ -61,6 +65,7 @@ class RemoteReward:
         if not isinstance(sources, Sequence):
             sources = [sources if isinstance(sources, RewardSource) else RewardSource("reward", sources)]
         self._sources = check_sources(sources)
+        self._drop_on = check_codes(drop_on)
         self._capacity = threading.Semaphore(max_in_flight)
         self._step_wait_s = step_wait_s
         self._step = _Step()
@@ -134,6 +139,7 @@ class RemoteReward:
             self._sources,
             covered_s((pending.begin, min(pending.end, now)) for pending in step.groups if pending.begin < math.inf),
             step.waited_s,
+            self._drop_on,
         )
         if not rewards.valid_PG.any():
             raise NoRewards(rewards)

@@ -105,8 +105,12 @@ def make_progress() -> Progress:
 def _summarise(items: list[BulkItem], pending: list[BulkItem], results: BulkOutput) -> None:
     failed_ids = [item.id for item in items if "error" in results.records[item.id]]
     now_failed = sum(item.id in failed_ids for item in pending)
+    num_warned = sum(bool(results.records[item.id].get("warnings")) for item in items)
     parts = [f"{len(pending) - now_failed} scored", f"{now_failed} failed", f"{len(items) - len(pending)} done before"]
-    typer.echo(f"{', '.join(parts)}; {results.path} holds {len(items)} items, {len(failed_ids)} failed", err=True)
+    held = [f"{len(items)} items", f"{len(failed_ids)} failed"]
+    if num_warned:
+        held.append(f"{num_warned} with warnings")
+    typer.echo(f"{', '.join(parts)}; {results.path} holds {', '.join(held)}", err=True)
     if failed_ids:
         first = results.records[failed_ids[0]]
         typer.echo(f"error: first failed item {first['id']}: {first['error']['message']}; see --retry-failed", err=True)

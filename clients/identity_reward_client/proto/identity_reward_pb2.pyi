@@ -186,21 +186,35 @@ class Timing(_message.Message):
     total_ms: float
     def __init__(self, queue_ms: _Optional[float] = ..., decode_ms: _Optional[float] = ..., preprocess_ms: _Optional[float] = ..., forward_ms: _Optional[float] = ..., total_ms: _Optional[float] = ...) -> None: ...
 
+class ScoreWarning(_message.Message):
+    __slots__ = ("code", "message", "reference_index")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    message: str
+    reference_index: int
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., reference_index: _Optional[int] = ...) -> None: ...
+
 class Scored(_message.Message):
-    __slots__ = ("reward", "fps", "num_source_frames", "frame_indices", "details_json", "video_id")
+    __slots__ = ("reward", "fps", "num_source_frames", "frame_indices", "details_json", "video_id", "warnings", "spread")
     REWARD_FIELD_NUMBER: _ClassVar[int]
     FPS_FIELD_NUMBER: _ClassVar[int]
     NUM_SOURCE_FRAMES_FIELD_NUMBER: _ClassVar[int]
     FRAME_INDICES_FIELD_NUMBER: _ClassVar[int]
     DETAILS_JSON_FIELD_NUMBER: _ClassVar[int]
     VIDEO_ID_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    SPREAD_FIELD_NUMBER: _ClassVar[int]
     reward: float
     fps: float
     num_source_frames: int
     frame_indices: _containers.RepeatedScalarFieldContainer[int]
     details_json: str
     video_id: str
-    def __init__(self, reward: _Optional[float] = ..., fps: _Optional[float] = ..., num_source_frames: _Optional[int] = ..., frame_indices: _Optional[_Iterable[int]] = ..., details_json: _Optional[str] = ..., video_id: _Optional[str] = ...) -> None: ...
+    warnings: _containers.RepeatedCompositeFieldContainer[ScoreWarning]
+    spread: float
+    def __init__(self, reward: _Optional[float] = ..., fps: _Optional[float] = ..., num_source_frames: _Optional[int] = ..., frame_indices: _Optional[_Iterable[int]] = ..., details_json: _Optional[str] = ..., video_id: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[ScoreWarning, _Mapping]]] = ..., spread: _Optional[float] = ...) -> None: ...
 
 class Item(_message.Message):
     __slots__ = ("index", "scored", "error")
@@ -213,7 +227,7 @@ class Item(_message.Message):
     def __init__(self, index: _Optional[int] = ..., scored: _Optional[_Union[Scored, _Mapping]] = ..., error: _Optional[_Union[ErrorBody, _Mapping]] = ...) -> None: ...
 
 class ScoreResponse(_message.Message):
-    __slots__ = ("reward", "fps", "num_source_frames", "frame_indices", "details_json", "request_id", "model", "timing", "video_id")
+    __slots__ = ("reward", "fps", "num_source_frames", "frame_indices", "details_json", "request_id", "model", "timing", "video_id", "warnings", "spread")
     REWARD_FIELD_NUMBER: _ClassVar[int]
     FPS_FIELD_NUMBER: _ClassVar[int]
     NUM_SOURCE_FRAMES_FIELD_NUMBER: _ClassVar[int]
@@ -223,6 +237,8 @@ class ScoreResponse(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
     VIDEO_ID_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    SPREAD_FIELD_NUMBER: _ClassVar[int]
     reward: float
     fps: float
     num_source_frames: int
@@ -232,7 +248,9 @@ class ScoreResponse(_message.Message):
     model: ModelStamp
     timing: Timing
     video_id: str
-    def __init__(self, reward: _Optional[float] = ..., fps: _Optional[float] = ..., num_source_frames: _Optional[int] = ..., frame_indices: _Optional[_Iterable[int]] = ..., details_json: _Optional[str] = ..., request_id: _Optional[str] = ..., model: _Optional[_Union[ModelStamp, _Mapping]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., video_id: _Optional[str] = ...) -> None: ...
+    warnings: _containers.RepeatedCompositeFieldContainer[ScoreWarning]
+    spread: float
+    def __init__(self, reward: _Optional[float] = ..., fps: _Optional[float] = ..., num_source_frames: _Optional[int] = ..., frame_indices: _Optional[_Iterable[int]] = ..., details_json: _Optional[str] = ..., request_id: _Optional[str] = ..., model: _Optional[_Union[ModelStamp, _Mapping]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., video_id: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[ScoreWarning, _Mapping]]] = ..., spread: _Optional[float] = ...) -> None: ...
 
 class CompareResponse(_message.Message):
     __slots__ = ("request_id", "model", "a", "b", "theta", "p_a_wins", "p_tie", "p_b_wins", "verdict", "timing")

@@ -16,7 +16,6 @@ from ..errors import FrameIndexMismatch, InvalidRequest, InvalidResponse
 from ..inputs.groups import PreparedGroup
 from ..inputs.media import read_file
 from ..messages import (
-    Answer,
     CompareRequest,
     CompareResponse,
     GroupRequest,
@@ -26,6 +25,7 @@ from ..messages import (
     ModelInfo,
     ReferenceSet,
     ReferenceSetResponse,
+    ResponseMessage,
     ScoreRequest,
     ScoreResponse,
 )
@@ -40,7 +40,7 @@ from .responses import check_item
 from .retry import RetryPolicy
 
 T = TypeVar("T")
-A = TypeVar("A", bound=Answer | ReferenceSetResponse)
+A = TypeVar("A", bound=ResponseMessage | ReferenceSetResponse)
 OnItem = Callable[[Item], None]
 Metadata = list[tuple[str, str]]
 

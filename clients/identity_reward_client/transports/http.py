@@ -10,7 +10,6 @@ import httpx
 
 from ..errors import InvalidRequest
 from ..messages import (
-    Answer,
     CompareRequest,
     CompareResponse,
     GroupRequest,
@@ -20,6 +19,7 @@ from ..messages import (
     ModelList,
     ReferenceSet,
     ReferenceSetResponse,
+    ResponseMessage,
     ScoreRequest,
     ScoreResponse,
 )
@@ -39,7 +39,7 @@ from .responses import check_group, only_item
 from .retry import RetryPolicy
 
 DEFAULT_URL = "http://127.0.0.1:3000"
-A = TypeVar("A", bound=Answer | ReferenceSetResponse)
+A = TypeVar("A", bound=ResponseMessage | ReferenceSetResponse)
 # fields that a ScoreRequest and a GroupRequest have in common
 _SHARED_FIELDS = ("references", "prompt", "model", "details")
 

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import AwareDatetime, Field
 
-from ..messages import Answer, ErrorBody, ScoreRequest, ScoreResponse
+from ..messages import ErrorBody, ResponseMessage, ScoreRequest, ScoreResponse
 
 NDJSON = "application/x-ndjson"
 # another content type for the same format
@@ -28,7 +28,7 @@ class JobItem(ScoreRequest):
     )
 
 
-class JobInfo(Answer):
+class JobInfo(ResponseMessage):
     """State of a job. `done` items have a result, `failed` of them an error; `waiting` items have none yet."""
 
     id: str
@@ -52,14 +52,14 @@ class JobInfo(Answer):
         return self.state in ("done", "cancelled")
 
 
-class JobList(Answer):
+class JobList(ResponseMessage):
     """A page of jobs, the newest first. `next` is the `after` of the next page, absent on the last one."""
 
     jobs: list[JobInfo]
     next: str | None = None
 
 
-class JobResult(Answer):
+class JobResult(ResponseMessage):
     """The result of one item: exactly one of `scored` and `error`.
 
     `number` counts the results of a job from 1 in the order in which they were computed; it is the `after` with which

@@ -40,6 +40,12 @@ def match_frames(frames: Sequence[np.ndarray], references_PD: np.ndarray) -> np.
     return similarity_TP
 
 
+def assign_frames(frames: Sequence[np.ndarray], references_PD: np.ndarray) -> np.ndarray:
+    """[T, P] int: the face of each person that `match_frames` compares, -1 where absent."""
+    nobody_P = np.full(len(references_PD), -1)
+    return np.stack([match(cosines(faces_FD, references_PD)) if len(faces_FD) else nobody_P for faces_FD in frames])
+
+
 def absent_as_zero(similarity_TP: np.ndarray) -> np.ndarray:
     """NaN replaced by 0."""
     return np.where(np.isnan(similarity_TP), 0.0, similarity_TP)

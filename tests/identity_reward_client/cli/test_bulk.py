@@ -23,6 +23,7 @@ from identity_reward_client.errors import (
     Unauthenticated,
 )
 from identity_reward_client.fake import FakeRewardClient
+from identity_reward_client.fields.warnings import ScoreWarning
 from tests.support.waiting import GENEROUS_S, wait_until
 
 
@@ -66,6 +67,13 @@ def start_bulk(manifest, files, wire):
 
 def scored_videos(wire):
     return Counter(json.loads(r.body)["video"]["data"] for r in wire.requests if r.path == "/v1/score")
+
+
+def test_warnings_are_in_the_records_and_counted(manifest, bulk, files, wire):
+    wire.fake._warnings = {0: [ScoreWarning(code="still_video", message="it moves by 1 level, below 6")]}
+    manifest(2)
+    assert "holds 2 items, 0 failed, 2 with warnings" in bulk().stderr
+    assert [[w["code"] for w in record["warnings"]] for record in records(files)] == [["still_video"]] * 2
 
 
 def test_every_item_has_the_reward_of_the_client(manifest, bulk, files, wire):

@@ -7,6 +7,7 @@ from identity_reward_client import messages
 from identity_reward_client.cli.app import app
 from identity_reward_client.cli.options import BRIEF
 from identity_reward_client.errors import InvalidMedia, Overloaded
+from identity_reward_client.fields.warnings import ScoreWarning
 from identity_reward_client.frame_sampling import FrameSampling
 
 
@@ -114,6 +115,23 @@ def test_rank_sorts_best_first_and_failed_last(run, refs, files, wire):
     assert places == sorted(places)
     chance = response.win[0][2] if worst == "one" else response.win[2][0]
     assert f"{chance:.1%}" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["score", "compare", "rank"])
+def test_warnings_are_marked_and_listed_below_the_table(run, refs, files, wire, command):
+    message = "it moves by 1 level, below 6"
+    wire.fake._warnings = {1: [ScoreWarning(code="still_video", message=message)]}
+    result = run(command, *refs, *videos(files, "one", "two"))
+    assert result.exit_code == 0, result.output
+    table, _, below = result.stdout.partition("└")
+    assert [" ! " in line for line in table.splitlines() if ".mp4" in line].count(True) == 1
+    assert below.count(f"two.mp4: still_video: {message}") == 1
+    assert f"one.mp4: still_video: {message}" not in below
+    as_json = json.loads(run(command, *refs, *videos(files, "one", "two"), "--json").stdout)
+    b = as_json["b"] if command == "compare" else as_json["items"][1]["scored"]
+    assert b["warnings"] == [{"code": "still_video", "message": message, "reference_index": None}]
+    wire.fake._warnings = {}
+    assert "!" not in run(command, *refs, *videos(files, "one", "two")).stdout
 
 
 def test_details_are_shown(run, refs, files, wire, monkeypatch):

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from identity_reward_client import messages
 from identity_reward_client.errors import InvalidRequest, InvalidResponse
+from identity_reward_client.fields.warnings import ScoreWarning
 from identity_reward_client.frame_sampling import FrameSampling, PixelRule
 from identity_reward_client.messages import (
     CompareRequest,
@@ -54,9 +55,14 @@ STAMP = ModelStamp(name="n", version="v", fingerprint="f", domain="d", frame_sam
 TIMING = Timing(queue_ms=1.1, decode_ms=2.2, preprocess_ms=3.3, forward_ms=4.4, total_ms=1e-300)
 # an int stays an int, a double keeps every bit, text its letters
 DETAILS = {"people": [{"similarity": 0.1 + 0.2, "frames": 4, "name": "Ünä"}], "none": None, "yes": True, "z": -0.0}
+WARNINGS = [
+    ScoreWarning(code="still_video", message="it does not move: Ü"),
+    ScoreWarning(code="of_a_newer_server", message="", reference_index=0),
+]
 SCORED = Scored(
-    reward=-0.1, fps=23.976, num_source_frames=1 << 40, frame_indices=[0, 3, 3], details=DETAILS, video_id=SET_ID
-)
+    reward=-0.1, fps=23.976, num_source_frames=1 << 40, frame_indices=[0, 3, 3], details=DETAILS, video_id=SET_ID,
+    warnings=WARNINGS, spread=0.1 + 0.2,
+)  # fmt: skip
 ERROR = ErrorBody(code="invalid_media", message="no", retryable=True, details={"limit": 3, "of": 0.5})
 INFO = ModelInfo(
     **STAMP.model_dump(exclude={"frame_sampling"}), description="x", default=True, meaningful=False, max_references=3,

@@ -1,14 +1,16 @@
 """The face-tracks scorer, mostly with a reward head of random weights."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from identity_reward_client.errors import NonFiniteReward, ReferenceWithoutFace
+from identity_reward_client.preference import tie_band
 from reward_model.faces.face_tracks import SAMPLING, FaceTracksScorer, TrackReward, load_folder
-from reward_model.faces.tracks.reward_head import TrackHead, TrackHeadConfig
+from reward_model.faces.tracks.reward_head import FeatureBatch, TrackHead, TrackHeadConfig
 from reward_model.folder import CONFIG, WEIGHTS, CheckpointError
 from reward_model.registry import load_scorer
 from reward_model.training.face_tracks.task import write_ensemble
@@ -57,6 +59,19 @@ def test_score_does_not_depend_on_other_samples_of_the_batch(tracks, sample):
     alone = [tracks.postprocess(tracks.forward([tracks.preprocess(clip)])[0]) for clip in clips]
     together = tracks.forward([tracks.preprocess(clip) for clip in reversed(clips)])
     assert [tracks.postprocess(raw) for raw in reversed(together)] == alone
+
+
+def test_spread_is_the_disagreement_of_the_members_in_tie_bands(tracks, sample):
+    prepared = tracks.preprocess(sample((1, 5), (1, 5), (1, None)))
+    members = tracks.head.per_member(FeatureBatch.of([prepared.features]))[:, 0].detach().numpy()
+    scored = tracks.postprocess(tracks.forward([prepared])[0])
+    assert scored.spread == pytest.approx(abs(float(members[0] - members[1])) / 2 / tie_band(5), rel=1e-5)
+    assert scored.reward == pytest.approx(members.mean(), rel=1e-5)
+
+
+def test_a_head_of_one_member_has_no_spread(scorer, reward_head, sample, score):
+    alone = TrackHead(replace(reward_head.config, num_members=1)).eval().requires_grad_(False)
+    assert score(sample((1,), (1,)), FaceTracksScorer(scorer.reader, alone)).spread is None
 
 
 def test_details_are_plain_json_with_people_and_tracks(tracks, sample, score):

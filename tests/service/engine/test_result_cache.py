@@ -25,6 +25,14 @@ async def test_a_scored_video_is_cached_by_content_and_by_id(engine, reference, 
     assert len(scorer.batches) == 1
 
 
+async def test_a_cached_result_keeps_its_warnings(engine, reference, video):
+    first = await engine.score(ScoreRequest(references=[reference()], video=video(51, frames=3)))
+    by_id = await engine.score(ScoreRequest(references=[reference()], video=Video(id=first.video_id)))
+    assert [warning.code for warning in by_id.warnings] == ["short_clip"]
+    assert by_id.warnings == first.warnings
+    assert len(engine._models.find(None).scorer.batches) == 1
+
+
 async def test_an_id_without_a_cached_result_is_not_found(engine, reference, video):
     response = await engine.score(ScoreRequest(references=[reference()], video=video(51)))
     for references, name in (([reference(9)], response.video_id), ([reference()], "sha256:" + "0" * 64)):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from identity_reward_client.fields.warnings import WarningCode
 from identity_reward_client.messages import GroupRequest, Image, Pixels, Video
 from service.engine.engine import ScoringEngine
 from service.operations.metrics import Metrics
@@ -46,6 +47,21 @@ async def test_a_group_misses_its_prefix_once_and_the_next_request_finds_it(engi
     assert cache_samples(engine)[hits] - after[hits] == 1
     assert after["identity_reward_cache_bytes", "features"] > before["identity_reward_cache_bytes", "features"]
     assert [item.reward for item in first.items] == [item.reward for item in second.items]
+
+
+async def test_warnings_are_counted_by_model_and_code(engine):
+    def counts() -> dict[str, float]:
+        return {
+            code: engine.metrics.registry.get_sample_value(
+                "identity_reward_warnings_total", {"model": "tiny", "code": code}
+            )
+            for code in WarningCode
+        }
+
+    assert counts() == dict.fromkeys(WarningCode, 0.0)
+    videos = [Video(frames=pixels(n, 64, 80, 3, seed=n), fps=2.0) for n in (2, 3, 5)]
+    await engine.score_group(GroupRequest(references=[Image(pixels=pixels(60, 60, 3, seed=9))], videos=videos))
+    assert counts() == dict.fromkeys(WarningCode, 0.0) | {"short_clip": 2.0}
 
 
 def test_a_request_is_counted_by_route_status_and_error():

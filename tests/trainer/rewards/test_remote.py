@@ -13,6 +13,7 @@ import pytest
 
 from identity_reward_client import FakeRewardClient
 from identity_reward_client.errors import Overloaded, ScoringFailed
+from identity_reward_client.fields.warnings import ScoreWarning
 from tests.support.waiting import GENEROUS_S, wait_until
 from tests.trainer.conftest import HeldClient, flat_clip, level, make_group
 from trainer.rewards import NoRewards, RemoteReward, RewardSource
@@ -61,6 +62,57 @@ def test_failed_item_is_missing_and_its_neighbours_are_not():
         (("a", 1), "scoring_failed"), (("b", 1), "scoring_failed"), (("b", 2), "invalid_request"),
     ]  # fmt: skip
     assert step.error_counts == {"scoring_failed": 2, "invalid_request": 1}
+
+
+COPY = ScoreWarning(code="reference_copy", message="a copy in 100% of the frames", reference_index=0)
+STILL = ScoreWarning(code="still_video", message="it moves by 1 level, below 6")
+
+
+def test_items_with_a_warning_of_drop_on_are_missing_and_counted():
+    client = FakeRewardClient(warnings={0: [STILL], 1: [STILL, COPY]})
+    with RemoteReward(client, drop_on=("reference_copy", "short_clip")) as reward:
+        reward.submit(make_group("a", 10, 20, 30))
+        reward.submit(make_group("b", 40, 50))
+        step = reward.collect()
+    assert step.valid_PG.tolist() == [[True, False, True], [True, False, False]]
+    assert np.isnan(step.rewards_PG[~step.valid_PG]).all()
+    assert np.isnan(step.components["reward"][~step.valid_PG]).all()
+    assert [(e.item, e.reward, e.code, e.message) for e in step.errors] == [
+        (("a", 1), "reward", "reference_copy", COPY.message), (("b", 1), "reward", "reference_copy", COPY.message),
+    ]  # fmt: skip
+    assert step.error_counts == {"reference_copy": 2}
+    assert step.warning_counts == {"still_video": 4, "reference_copy": 2}
+
+
+def test_without_drop_on_warnings_are_only_counted():
+    with RemoteReward(FakeRewardClient(warnings={0: [STILL, COPY]})) as reward:
+        reward.submit(make_group("a", 10, 20))
+        step = reward.collect()
+    assert step.valid_PG.all()
+    assert step.errors == ()
+    assert step.warning_counts == {"still_video": 1, "reference_copy": 1}
+
+
+def test_a_source_without_weight_drops_items_too():
+    faces = RewardSource("faces", FakeRewardClient(warnings={1: [COPY, COPY]}), weight=0.0)
+    with RemoteReward([RewardSource("identity", FakeRewardClient()), faces], drop_on=["reference_copy"]) as reward:
+        reward.submit(make_group("a", 10, 20))
+        step = reward.collect()
+    assert step.valid_PG.tolist() == [[True, False]]
+    assert np.isfinite(step.components["identity"]).all()
+    assert step.warning_counts == {"reference_copy": 1}
+
+
+def test_a_step_of_dropped_items_alone_has_no_rewards():
+    with RemoteReward(FakeRewardClient(warnings={0: [COPY]}), drop_on=("reference_copy",)) as reward:
+        reward.submit(make_group("a", 10))
+        with pytest.raises(NoRewards, match="1 x reference_copy; first: a copy in 100% of the frames"):
+            reward.collect()
+
+
+def test_an_unknown_code_to_drop_on_is_refused_with_the_codes():
+    with pytest.raises(ValueError, match=r"'no_face'; there are reference_copy, still_video, "):
+        RemoteReward(FakeRewardClient(), drop_on=("no_face",))
 
 
 def test_failed_call_fails_only_its_own_group():

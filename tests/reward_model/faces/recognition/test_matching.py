@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reward_model.faces.recognition.matching import VARIANTS, best_frame, cosines, match, match_frames, mean, minimum
+from reward_model.faces.recognition.matching import (
+    VARIANTS,
+    assign_frames,
+    best_frame,
+    cosines,
+    match,
+    match_frames,
+    mean,
+    minimum,
+)
 
 
 def unit(rows):
@@ -64,3 +73,14 @@ def test_variants_equal_values_computed_by_hand():
     assert minimum(similarity_TP) == pytest.approx(0.1)
     assert best_frame(similarity_TP) == pytest.approx(0.5)
     assert all(summarize(np.full((3, 2), absent)) == 0 for summarize in VARIANTS.values())
+
+
+def test_assigned_faces_are_those_whose_similarities_count():
+    frames = [unit([[0, 1, 0], [1, 0.1, 0]]), np.empty((0, 3)), unit([[0, 1, 0]])]
+    people_PD = unit([[1, 0, 0], [0, 1, 0]])
+    face_of_TP = assign_frames(frames, people_PD)
+    assert face_of_TP.tolist() == [[1, 0], [-1, -1], [-1, 0]]
+    similarity_TP = match_frames(frames, people_PD)
+    assert (np.isnan(similarity_TP) == (face_of_TP < 0)).all()
+    for t, p in np.argwhere(face_of_TP >= 0):
+        assert similarity_TP[t, p] == cosines(frames[t], people_PD)[face_of_TP[t, p], p]
