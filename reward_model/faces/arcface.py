@@ -28,6 +28,7 @@ from .recognition.face import Face
 from .recognition.matching import VARIANTS, absent_as_zero, match_frames
 from .recognition.reader import FaceReader, bundled_reader
 from .recognition.reference_faces import ReferenceFace, ReferenceFaces
+from .recognition.sessions import face_device
 
 SAMPLING = FrameSampling("uniform-8", num_frames=8)
 # raised whenever code that decides a score changes, so that the fingerprint changes too
@@ -93,14 +94,19 @@ class ArcFaceScorer:
 
     def preprocess(self, sample: Sample) -> SampleFaces:
         """Detects and embeds all faces. ReferenceWithoutFace if a reference shows none."""
-        references = self._references.read(sample.references)
-        # a short video repeats frames
-        faces_by_index: dict[int, tuple[Face, ...]] = {}
-        for index, frame_HWC in zip(sample.video.frame_indices, sample.video.frames_THWC, strict=True):
-            if index not in faces_by_index:
-                faces_by_index[index] = self.reader.read(frame_HWC)
         indices = sample.video.frame_indices
-        return SampleFaces(references, tuple(faces_by_index[index] for index in indices), indices)
+        # a short video repeats frames
+        frames_by_index = dict(zip(indices, sample.video.frames_THWC, strict=True))
+        # they are read while this thread reads the references
+        readings = dict(
+            zip(frames_by_index, self.reader.begin(self.reader.read, frames_by_index.values()), strict=True)
+        )
+        try:
+            references = self._references.read(sample.references)
+            return SampleFaces(references, tuple(readings[index].result() for index in indices), indices)
+        finally:
+            for reading in readings.values():
+                reading.cancel()
 
     def forward(self, batch: Sequence[SampleFaces]) -> list[Similarities]:
         return [self._similarities(sample) for sample in batch]
@@ -177,8 +183,11 @@ def _fingerprint(reader: FaceReader, variant: str) -> str:
 
 
 def load(device: str = "cpu", variant: str = "mean") -> ArcFaceScorer:
-    """With the bundled YuNet and SFace, on the CPU for any device. ModelFileError if a file is missing or damaged."""
-    return ArcFaceScorer(bundled_reader(), variant)
+    """With the bundled YuNet and SFace, on the device or, logged, on the CPU where onnxruntime does not support it.
+
+    ModelFileError if a file is missing or damaged.
+    """
+    return ArcFaceScorer(bundled_reader(device), variant)
 
 
 def load_minimum(device: str = "cpu") -> ArcFaceScorer:
@@ -194,5 +203,6 @@ def load_onnx(path: str | Path, device: str = "cpu", variant: str = "mean") -> A
 
     ModelFileError for a file that is no such network.
     """
-    reader = FaceReader(FaceDetector(), FaceEmbedder.from_path(path))
+    device = face_device(device)
+    reader = FaceReader(FaceDetector(device=device), FaceEmbedder.from_path(path, device))
     return ArcFaceScorer(reader, variant, name=f"{scorer_name(variant)}-{Path(path).stem}")

@@ -21,10 +21,9 @@ from identity_reward_client.errors import NonFiniteReward
 from ..folder import CheckpointError
 from ..scorer import ScorerInfo
 from ..types import CacheCount, Price, Sample, Score, Size
-from .arcface import bundled_reader
 from .frame_sampling import FACE_TRACKS as SAMPLING
 from .pricing import pixel_price
-from .recognition.reader import FaceReader
+from .recognition.reader import FaceReader, bundled_reader
 from .tracks.clip_faces import TRACK_WEIGHT, ClipFaces, ClipReader
 from .tracks.details import track_details
 from .tracks.features import ClipFeatures, clip_features
@@ -122,9 +121,10 @@ def _fingerprint(clips: ClipReader, head: TrackHead) -> str:
     return sha256(dumps(score_relevant, sort_keys=True).encode()).hexdigest()
 
 
-def load_folder(folder: str | Path, name: str = "face-tracks") -> FaceTracksScorer:
-    """The reward head of a folder on the bundled YuNet and SFace, on the CPU.
+def load_folder(folder: str | Path, device: str = "cpu", name: str = "face-tracks") -> FaceTracksScorer:
+    """The reward head of a folder, which runs on the CPU, on the bundled YuNet and SFace.
 
-    CheckpointError or ModelFileError for a missing, damaged or unfitting file.
+    These run on the device or, logged, on the CPU where onnxruntime does not support it. CheckpointError or
+    ModelFileError for a missing, damaged or unfitting file.
     """
-    return FaceTracksScorer(bundled_reader(), load_head(Path(folder)), name)
+    return FaceTracksScorer(bundled_reader(device), load_head(Path(folder)), name)

@@ -96,12 +96,18 @@ class ClipReader:
 
         People are sorted by the hashes of their reference images, so that no result depends on the references' order.
         """
-        keys = sample.references.keys
-        order = tuple(sorted(range(len(keys)), key=keys.__getitem__))
-        references = self._references(sample.references, order)
-        images = [sample.references.images[p] for p in order]
         frames_by_index = dict(zip(sample.video.frame_indices, sample.video.frames_THWC, strict=True))
-        frames = tuple(self.reader.read(frame_HWC) for frame_HWC in frames_by_index.values())
+        # they are read while this thread reads the references
+        readings = self.reader.begin(self._read_frame, frames_by_index.values())
+        try:
+            keys = sample.references.keys
+            order = tuple(sorted(range(len(keys)), key=keys.__getitem__))
+            references = self._references(sample.references, order)
+            images = [sample.references.images[p] for p in order]
+            frames, appearances = zip(*(reading.result() for reading in readings), strict=True)
+        finally:
+            for reading in readings:
+                reading.cancel()
         return ClipFaces(
             order,
             references,
@@ -109,10 +115,7 @@ class ClipReader:
                 measure_appearance(image, reference.face) for image, reference in zip(images, references, strict=True)
             ),
             frames,
-            tuple(
-                _appearances(frame_HWC, faces)
-                for frame_HWC, faces in zip(frames_by_index.values(), frames, strict=True)
-            ),
+            appearances,
             link(frames, self.rule),
             tuple(frames_by_index),
             sample.video.frames_THWC.shape[1:3],
@@ -126,11 +129,11 @@ class ClipReader:
         tracks, size = link(frames, self.rule), grey_HWC.shape[:2]
         return ClipFaces((0,), (ReferenceFace(face, 1),), (appearance,), frames, appearances, tracks, (0, 1, 2), size)
 
+    def _read_frame(self, frame_HWC: np.ndarray) -> tuple[tuple[Face, ...], tuple[FaceAppearance, ...]]:
+        faces = self.reader.read(frame_HWC)
+        return faces, tuple(measure_appearance(frame_HWC, face) for face in faces)
+
     def _references(self, references: ReferenceSet, order: Sequence[int]) -> tuple[ReferenceFace, ...]:
         # read in the sample's order: an error names an image by its index there
         faces = self.references.read(references)
         return tuple(faces[p] for p in order)
-
-
-def _appearances(frame_HWC: np.ndarray, faces: Sequence[Face]) -> tuple[FaceAppearance, ...]:
-    return tuple(measure_appearance(frame_HWC, face) for face in faces)

@@ -24,7 +24,8 @@ from rich.console import Console
 from reward_model.data.progress import Progress
 from reward_model.data.progress import progress as shown
 from reward_model.data.records import PreferencePair, RecordError
-from reward_model.faces.face_tracks import FaceTracksScorer, bundled_reader
+from reward_model.faces.face_tracks import FaceTracksScorer
+from reward_model.faces.recognition.reader import bundled_reader
 
 from ..configs.face_tracks import FaceTracksConfig, TrackPairs
 from ..configs.files import read_config

@@ -17,7 +17,7 @@ from identity_reward_client.preference import tie_band
 from reward_model.data.progress import Progress
 from reward_model.data.progress import progress as shown
 from reward_model.data.seeding import torch_seed
-from reward_model.faces.arcface import bundled_reader
+from reward_model.faces.recognition.reader import bundled_reader
 from reward_model.faces.tracks.reward_head import FeatureBatch, TrackHead, TrackHeadConfig
 
 from ..configs.face_tracks import FaceTracksConfig
