@@ -14,8 +14,6 @@ from json import dumps
 from math import isfinite
 from pathlib import Path
 
-import torch
-
 from identity_reward_client.errors import NonFiniteReward
 
 from ..folder import CheckpointError
@@ -27,7 +25,7 @@ from .recognition.reader import FaceReader, bundled_reader
 from .tracks.clip_faces import TRACK_WEIGHT, ClipFaces, ClipReader
 from .tracks.details import track_details
 from .tracks.features import ClipFeatures, clip_features
-from .tracks.reward_head import FeatureBatch, TrackHead, load_head
+from .tracks.head_inference import HeadInference
 
 # raised whenever code that decides a score changes, so that the fingerprint changes too; features have their own
 REVISION = 1
@@ -53,7 +51,7 @@ class TrackReward:
 class FaceTracksScorer:
     """A Scorer, trained with Bradley-Terry-with-Ties: only differences of rewards mean anything."""
 
-    def __init__(self, reader: FaceReader, head: TrackHead, name: str = "face-tracks"):
+    def __init__(self, reader: FaceReader, head: HeadInference, name: str = "face-tracks"):
         """CheckpointError if the head was trained with other face networks than the reader's."""
         networks = {"detector": reader.detector.model.sha256, "embedder": reader.embedder.model.sha256}
         for part, sha256_here in networks.items():
@@ -73,7 +71,7 @@ class FaceTracksScorer:
             description="A small trained head over face tracks: similarity to the references over time, presence, "
             "drift, doubles, sharpness, motion of the face.",
             frame_sampling=SAMPLING,
-            num_parameters=reader.embedder.num_parameters + sum(p.numel() for p in head.parameters()),
+            num_parameters=reader.embedder.num_parameters + head.num_parameters,
         )
 
     def price(self, references: Sequence[Size], num_frames: int, size: Size, prompt: str | None) -> Price:
@@ -86,11 +84,7 @@ class FaceTracksScorer:
 
     def forward(self, batch: Sequence[SampleTracks]) -> list[TrackReward]:
         # one sample at a time: the bits of a batch's products depend on its size
-        with torch.inference_mode():
-            rewards = [float(self.head(FeatureBatch.of([sample.features]))[0]) for sample in batch]
-        return [
-            TrackReward(reward, sample.clip, sample.features) for reward, sample in zip(rewards, batch, strict=True)
-        ]
+        return [TrackReward(self.head.reward(sample.features), sample.clip, sample.features) for sample in batch]
 
     def postprocess(self, raw: TrackReward) -> Score:
         """The reward, with the `details` of `track_details`."""
@@ -107,7 +101,7 @@ class FaceTracksScorer:
         self.postprocess(self.forward([SampleTracks(clip, clip_features(clip))])[0])
 
 
-def _fingerprint(clips: ClipReader, head: TrackHead) -> str:
+def _fingerprint(clips: ClipReader, head: HeadInference) -> str:
     score_relevant = {
         "revision": REVISION,
         "head": head.config.fingerprint,
@@ -127,4 +121,4 @@ def load_folder(folder: str | Path, device: str = "cpu", name: str = "face-track
     These run on the device or, logged, on the CPU where onnxruntime does not support it. CheckpointError or
     ModelFileError for a missing, damaged or unfitting file.
     """
-    return FaceTracksScorer(bundled_reader(device), load_head(Path(folder)), name)
+    return FaceTracksScorer(bundled_reader(device), HeadInference.load(Path(folder)), name)

@@ -9,52 +9,15 @@ N samples, P people, T frames, F frame features, C person features, H hidden, V 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from hashlib import sha256
-from json import JSONDecodeError, dumps, loads
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
-from reward_model.folder import CONFIG, WEIGHTS, CheckpointError
-
-from .features import FRAME_FEATURES, PERSON_FEATURES, REVISION, ClipFeatures
-
-KIND = "face-tracks"
-# standardized features are clipped to this
-_LIMIT = 4.0
-
-
-@dataclass(frozen=True)
-class TrackHeadConfig:
-    """Stored as config.json beside the weights."""
-
-    hidden: int = 24
-    # size of the vector that is pooled over people
-    person_width: int = 24
-    num_members: int = 1
-    # names in order: a head that was trained on other features is refused
-    frame_features: tuple[str, ...] = tuple(FRAME_FEATURES)
-    person_features: tuple[str, ...] = tuple(PERSON_FEATURES)
-    features_revision: int = REVISION
-    # SHA-256 of the two face networks that it was trained with
-    detector_sha256: str = ""
-    embedder_sha256: str = ""
-    # data, seeds and accuracies of the training; without influence on scores
-    training: dict[str, Any] | None = None
-    # of the weights' file
-    weights_sha256: str = ""
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of everything that decides a score."""
-        score_relevant = {key: value for key, value in asdict(self).items() if key != "training"}
-        return sha256(dumps(score_relevant, sort_keys=True).encode()).hexdigest()
+from .features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
+from .head_config import FEATURE_LIMIT, TrackHeadConfig
+from .head_inference import HeadInference
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,56 +152,13 @@ class TrackHead(nn.Module):
         defined = ~batch.frames_NPTF.isnan()
         z = (batch.frames_NPTF - self.frame_mean) / self.frame_std
         w = (batch.person_NPC - self.person_mean) / self.person_std
-        z, w = (values.clamp(-_LIMIT, _LIMIT).nan_to_num(0.0) for values in (z, w))
+        z, w = (values.clamp(-FEATURE_LIMIT, FEATURE_LIMIT).nan_to_num(0.0) for values in (z, w))
         return torch.stack([member(z, defined, w, batch.people_NP) for member in self.members])
 
     def forward(self, batch: FeatureBatch) -> Tensor:
         """[N] float32 rewards: the members' mean."""
         return self.per_member(batch).mean(0)
 
-
-def load_head(folder: Path) -> TrackHead:
-    """CheckpointError for a missing, damaged or unfitting file."""
-    config = read_head_config(folder)
-    data = (folder / WEIGHTS).read_bytes()
-    if sha256(data).hexdigest() != config.weights_sha256:
-        raise CheckpointError(
-            f"{folder / WEIGHTS} isn't the file that {CONFIG} was written with: it is damaged or was replaced; "
-            "restore both, or train them again"
-        )
-    head = TrackHead(config)
-    try:
-        head.load_state_dict(load_tensors(data))
-    except (SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"{folder / WEIGHTS} doesn't fit its {CONFIG}: {error}") from None
-    return head.eval().requires_grad_(False)
-
-
-def read_head_config(folder: Path) -> TrackHeadConfig:
-    """CheckpointError if the folder holds no head, or one for other features than this version computes."""
-    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
-    if missing:
-        raise CheckpointError(f"{folder} lacks {', '.join(missing)}: it holds no face-tracks head")
-    try:
-        values = loads((folder / CONFIG).read_text())
-        if not isinstance(values, dict) or values.pop("kind", None) != KIND:
-            raise ValueError(f'its "kind" is not {KIND!r}')
-        if unknown := set(values) - {field.name for field in fields(TrackHeadConfig)}:
-            raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
-        for name in ("frame_features", "person_features"):
-            values[name] = tuple(values[name])
-        config = TrackHeadConfig(**values)
-    except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder / CONFIG} isn't a face-tracks head's: {error}") from None
-    current = TrackHeadConfig()
-    for name in ("frame_features", "person_features", "features_revision"):
-        if getattr(config, name) != getattr(current, name):
-            raise CheckpointError(
-                f"the head in {folder} was trained on other {name.replace('_', ' ')} than this version computes; "
-                "train it again: identity-reward train-reward face-tracks"
-            )
-    return config
-
-
-def head_config_json(config: TrackHeadConfig) -> str:
-    return dumps({"kind": KIND, **asdict(config)}, indent=1) + "\n"
+    def inference(self) -> HeadInference:
+        """The same head without torch, of the weights as they are now."""
+        return HeadInference(self.config, {name: tensor.numpy() for name, tensor in self.state_dict().items()})

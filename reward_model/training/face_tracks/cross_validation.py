@@ -78,7 +78,7 @@ def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progr
     if not tested:
         raise TrainingError(f"{people}: none of {folds} folds holds all references of a pair; give fewer folds")
     evaluation = Evaluation(tested, config.seed)
-    info = replace(FaceTracksScorer(bundled_reader(), head).info, fingerprint="one head for each fold")
+    info = replace(FaceTracksScorer(bundled_reader(), head.inference()).info, fingerprint="one head for each fold")
     baselines = arcface_predictions(people, tested, Path(config.cache), config.workers, progress)
     for scorer, predicted in [(info, predictions), *baselines]:
         evaluation.add(scorer, predicted, (tested, predicted))

@@ -8,7 +8,8 @@ import torch
 
 from identity_reward_client.errors import NonFiniteReward, ReferenceWithoutFace
 from reward_model.faces.face_tracks import SAMPLING, FaceTracksScorer, TrackReward, load_folder
-from reward_model.faces.tracks.reward_head import TrackHead, TrackHeadConfig
+from reward_model.faces.tracks.head_config import TrackHeadConfig
+from reward_model.faces.tracks.reward_head import TrackHead
 from reward_model.folder import CONFIG, WEIGHTS, CheckpointError
 from reward_model.registry import load_scorer
 from reward_model.training.face_tracks.task import write_ensemble
@@ -30,7 +31,7 @@ def reward_head(scorer):
 
 @pytest.fixture(scope="module")
 def tracks(scorer, reward_head):
-    tracks = FaceTracksScorer(scorer.reader, reward_head)
+    tracks = FaceTracksScorer(scorer.reader, reward_head.inference())
     tracks.warm_up()
     return tracks
 
