@@ -16,6 +16,7 @@ NAMES = (
     "train_step",
     "load",
     "reward_overlap",
+    "face_tracks",
 )
 
 failed = [
