@@ -47,7 +47,8 @@ class LocalRewardClient:
     Args:
         models: names, model folders or .onnx files, as of `identity-reward serve --model`; the first is the default.
             Requests name a model by the name that it has in responses.
-        device: "cpu", "cuda" or "cuda:N".
+        device: "cpu", "cuda" or "cuda:N". Faces are computed there if onnxruntime has a CUDA provider, else, with a
+            warning in the log, on the CPU.
         dtype: "float32" or "bfloat16", the precision of models that are loaded from folders.
     """
 

@@ -87,6 +87,7 @@ class ArcFaceScorer:
             frame_sampling=SAMPLING,
             preference_scale=PREFERENCE_SCALE,
             num_parameters=embedder.num_parameters,
+            device=embedder.device,
         )
 
     def price(self, references: Sequence[Size], num_frames: int, size: Size, prompt: str | None) -> Price:

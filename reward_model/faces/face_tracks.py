@@ -72,6 +72,7 @@ class FaceTracksScorer:
             "drift, doubles, sharpness, motion of the face.",
             frame_sampling=SAMPLING,
             num_parameters=reader.embedder.num_parameters + head.num_parameters,
+            device=reader.embedder.device,
         )
 
     def price(self, references: Sequence[Size], num_frames: int, size: Size, prompt: str | None) -> Price:

@@ -13,7 +13,7 @@ from identity_reward_client.errors import NonFiniteReward
 from .alignment import TEMPLATE_SIZE_PX
 from .graphs import dequantize_weights, load_graph
 from .model_files import SFACE, ModelFile, ModelFileError, bundled, read_model
-from .sessions import make_session
+from .sessions import make_session, uses_cuda
 
 
 class FaceEmbedder:
@@ -44,6 +44,8 @@ class FaceEmbedder:
             self.dim = self.embed(np.zeros((self.size_px, self.size_px, 3), np.uint8)).size
         except Exception as error:
             raise ModelFileError(f"the face model {model.path} cannot embed a blank image: {error}") from error
+        # where it runs, which is the CPU if onnxruntime cannot use the device after all
+        self.device = device if uses_cuda(self._session) else "cpu"
         if self.dim < 2:
             raise ModelFileError(f"the face model {model.path} gives one number a face; an embedding has many")
 

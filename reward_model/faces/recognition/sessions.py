@@ -31,7 +31,7 @@ def face_device(device: str) -> str:
 @cache
 def _log_fallback(device: str) -> None:
     log.warning(
-        "faces are computed on the CPU, not on %s: onnxruntime has no CUDA provider here "
+        "faces are computed on the CPU, not on %s: onnxruntime has no working CUDA provider here "
         "(the package onnxruntime-gpu has one)",
         device,
     )
@@ -59,6 +59,11 @@ def make_session(proto: onnx.ModelProto, device: str = "cpu", any_size: bool = F
         cuda = {"device_id": index, "use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}
         providers.insert(0, (CUDA, cuda))
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=providers)
-    if device != "cpu" and CUDA not in session.get_providers():
+    if device != "cpu" and not uses_cuda(session):
         _log_fallback(device)
     return session
+
+
+def uses_cuda(session: onnxruntime.InferenceSession) -> bool:
+    """False also where onnxruntime has a CUDA provider that cannot load its libraries."""
+    return CUDA in session.get_providers()

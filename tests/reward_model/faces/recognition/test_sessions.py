@@ -19,7 +19,7 @@ def test_without_cuda_in_onnxruntime_faces_are_computed_on_the_cpu_and_one_line_
         scorer = load("cuda:1")
         load("cuda:1", "minimum")
     assert [record.getMessage() for record in caplog.records] == [
-        "faces are computed on the CPU, not on cuda:1: onnxruntime has no CUDA provider here "
+        "faces are computed on the CPU, not on cuda:1: onnxruntime has no working CUDA provider here "
         "(the package onnxruntime-gpu has one)"
     ]
     assert scorer.reader is load("cpu").reader
