@@ -53,12 +53,13 @@ class ServedModels:
 
     def __init__(self) -> None:
         self._models: dict[str, ServedModel] = {}
-        self._loaded: set[str] = set()
+        # name in the settings: the model's own
+        self._loaded: dict[str, str] = {}
         self._default = ""
 
     def has(self, names: Iterable[str]) -> bool:
         """Whether the models with these names in the settings are loaded."""
-        return self._loaded.issuperset(names)
+        return self._loaded.keys() >= set(names)
 
     def __len__(self) -> int:
         return len(self._models)
@@ -88,9 +89,14 @@ class ServedModels:
             on_batch = partial(metrics.batch, name, max_batch_tokens)
             scheduler = Scheduler(scorer, pool, max_batch_tokens, throughput, on_batch, on_lost)
             metrics.watch(name, admission, scheduler, scorer.caches)
-            # replaced, not changed: requests may be reading it
-            self._models = {**self._models, name: ServedModel(scorer, admission, scheduler)}
-            self._loaded.add(requested)
+            self._loaded[requested] = name
+            models = {**self._models, name: ServedModel(scorer, admission, scheduler)}
+            # replaced, not changed: requests may be reading it; in the order of the settings
+            self._models = {
+                self._loaded[other]: models[self._loaded[other]]
+                for other in settings.inference.models
+                if other in self._loaded
+            }
             if requested == settings.inference.default:
                 self._default = name
 

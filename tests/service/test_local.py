@@ -55,7 +55,7 @@ def test_a_model_is_loaded_by_the_first_call_that_needs_it(monkeypatch):
         assert loaded == ["second", "first"]
         assert [info.name for info in client.models()] == ["first", "second", "third"]
         assert loaded == ["second", "first", "third"]
-        with pytest.raises(ModelNotFound, match="there are second, first, third"):
+        with pytest.raises(ModelNotFound, match="there are first, second, third"):
             client.score([REFERENCE], clip(51), fps=8, model="fourth")
 
 
