@@ -28,7 +28,7 @@ from .tracks.features import ClipFeatures, clip_features
 from .tracks.head_inference import HeadInference
 
 # raised whenever code that decides a score changes, so that the fingerprint changes too; features have their own
-REVISION = 1
+REVISION = 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,6 +34,10 @@ class Detection:
     # [5, 2] float32: the eyes, the tip of the nose, the corners of the mouth
     landmarks_52: np.ndarray
 
+    @property
+    def area_px(self) -> float:
+        return self.box_xywh[2] * self.box_xywh[3]
+
 
 @dataclass(frozen=True)
 class DetectorConfig:
@@ -67,14 +71,28 @@ class FaceDetector:
 
     def detect(self, image_HWC: np.ndarray) -> list[Detection]:
         """The faces of a uint8 RGB image of any size, largest first."""
-        return self._detect(image_HWC, 0, 0) or self._detect(image_HWC, *self._border(image_HWC))
+        return self.detect_faint(image_HWC, self.config.min_score)[0]
+
+    def detect_faint(self, image_HWC: np.ndarray, min_score: float) -> tuple[list[Detection], list[Detection]]:
+        """The faces, as `detect`, and boxes of at least `min_score` that are less confident than a face.
+
+        Both come from one run of the network. Boxes do not overlap by more than the config allows, so that no faint one
+        lies on a face. Faces that only a border shows come without faint boxes.
+        """
+        boxes = self._detect(image_HWC, 0, 0, min_score)
+        faces = [box for box in boxes if box.score >= self.config.min_score]
+        faint = [box for box in boxes if box.score < self.config.min_score]
+        if faces:
+            return faces, faint
+        faces = self._detect(image_HWC, *self._border(image_HWC), self.config.min_score)
+        return faces, [] if faces else faint
 
     def _border(self, image_HWC: np.ndarray) -> tuple[int, int]:
         """(above and below, left and right) in pixels."""
         height, width = image_HWC.shape[:2]
         return round(height * self.config.retry_border), round(width * self.config.retry_border)
 
-    def _detect(self, image_HWC: np.ndarray, border_y: int, border_x: int) -> list[Detection]:
+    def _detect(self, image_HWC: np.ndarray, border_y: int, border_x: int, min_score: float) -> list[Detection]:
         config = self.config
         height, width = image_HWC.shape[:2]
         scale = min(1.0, config.longer_side_px / max(height + 2 * border_y, width + 2 * border_x))
@@ -91,14 +109,14 @@ class FaceDetector:
         to_full = np.array([width / size[0], height / size[1]])
         corner = np.array([left, top])
         detections = []
-        for row in self._rows(small_HWC).astype(np.float64):
+        for row in self._rows(small_HWC, min_score).astype(np.float64):
             x, y = (row[:2] - corner) * to_full
             w, h = row[2:4] * to_full
             landmarks_52 = ((row[4:14].reshape(5, 2) - corner) * to_full).astype(np.float32)
             detections.append(Detection((x, y, w, h), float(row[14]), landmarks_52))
         return sorted(detections, key=lambda face: (-face.box_xywh[2] * face.box_xywh[3], face.box_xywh))
 
-    def _rows(self, image_HWC: np.ndarray) -> np.ndarray:
+    def _rows(self, image_HWC: np.ndarray, min_score: float) -> np.ndarray:
         """[faces, 15] float32 of an image of the network's size: x, y, w, h, the five landmarks, confidence."""
         height, width = image_HWC.shape[:2]
         coarsest = _STRIDES[-1]
@@ -114,13 +132,11 @@ class FaceDetector:
                 for stride, classes, objects, boxes, landmarks in grids
             ]
         )
-        rows = rows[rows[:, 14] >= self.config.min_score]
+        rows = rows[rows[:, 14] >= min_score]
         if not len(rows):
             return rows
         whole = rows[:, :4].astype(np.int32).tolist()  # pixels, as in OpenCV
-        kept = cv2.dnn.NMSBoxes(
-            whole, rows[:, 14].tolist(), self.config.min_score, self.config.nms_iou, 1.0, _MAX_BOXES
-        )
+        kept = cv2.dnn.NMSBoxes(whole, rows[:, 14].tolist(), min_score, self.config.nms_iou, 1.0, _MAX_BOXES)
         return rows[np.array(kept, dtype=int).ravel()]
 
 

@@ -48,12 +48,18 @@ class FaceReader:
     def read(self, image_HWC: np.ndarray) -> tuple[Face, ...]:
         """The faces of a uint8 RGB image, largest first."""
         detections = self.detector.detect(image_HWC)[: self.max_faces]
-        return tuple(self._embed(image_HWC, detection) for detection in detections)
+        return tuple(self.embed(image_HWC, detection) for detection in detections)
+
+    def read_faint(self, image_HWC: np.ndarray, min_score: float) -> tuple[tuple[Face, ...], list[Detection]]:
+        """The faces as `read`, and less confident boxes of at least `min_score`, as many as leave max_faces."""
+        detections, faint = self.detector.detect_faint(image_HWC, min_score)
+        faces = tuple(self.embed(image_HWC, detection) for detection in detections[: self.max_faces])
+        return faces, faint[: self.max_faces - len(faces)]
 
     def read_largest(self, image_HWC: np.ndarray) -> tuple[Face | None, int]:
         """The largest face (None where there is none) and the number of detected faces."""
         detections = self.detector.detect(image_HWC)
-        return (self._embed(image_HWC, detections[0]) if detections else None), len(detections)
+        return (self.embed(image_HWC, detections[0]) if detections else None), len(detections)
 
     def read_blank(self) -> tuple[np.ndarray, tuple[Face, ...], Face]:
         """For warming up, runs both networks once: a grey image, its faces (none), and a made-up face in it."""
@@ -64,7 +70,8 @@ class FaceReader:
         box = (0.0, 0.0, float(size_px), float(size_px))
         return grey_HWC, faces, Face(box, 0.0, TEMPLATE_52.astype(np.float32), embedding_D)
 
-    def _embed(self, image_HWC: np.ndarray, detection: Detection) -> Face:
+    def embed(self, image_HWC: np.ndarray, detection: Detection) -> Face:
+        """A detected face of this image with its embedding."""
         crop_HWC = align(image_HWC, detection.landmarks_52, self.embedder.size_px)
         return Face(detection.box_xywh, detection.score, detection.landmarks_52, self.embedder.embed(crop_HWC))
 

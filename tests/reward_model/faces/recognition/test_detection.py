@@ -86,5 +86,17 @@ def test_faces_are_those_of_opencv(detector, photograph, width, height):
         expected = np.zeros((0, 15)) if rows is None else rows
         num_faces += len(expected)
         # float32 rounding: a thousandth of a pixel
-        np.testing.assert_allclose(detector._rows(image), expected, atol=1e-3, rtol=0)
+        np.testing.assert_allclose(detector._rows(image, config.min_score), expected, atol=1e-3, rtol=0)
     assert num_faces >= 10 or width == 33
+
+
+def test_faint_boxes_come_beside_the_same_faces(detector, scene):
+    num_faint = 0
+    for sigma in range(4, 24):
+        image = scene(1, 2)
+        image[:, 320:] = cv2.GaussianBlur(image[:, 320:], (0, 0), sigma)
+        faces, faint = detector.detect_faint(image, 0.5)
+        assert [face.box_xywh for face in faces] == [face.box_xywh for face in detector.detect(image)]
+        assert all(0.5 <= box.score < detector.config.min_score for box in faint)
+        num_faint += len(faint)
+    assert num_faint
