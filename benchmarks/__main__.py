@@ -9,13 +9,14 @@ from .support.harness import ROOT
 
 NAMES = (
     "resize_normalize_patchify",
-    "vision_tower",
-    "group_sharing",
-    "mixed_batch",
+    "runner.vision_tower",
+    "runner.group_sharing",
+    "runner.mixed_batch",
     "handoff",
     "train_step",
     "load",
     "reward.overlap",
+    "face_tracks",
 )
 
 failed = [

@@ -18,7 +18,8 @@ HEAD = """# Benchmarks
 For readers who compare speed: what was measured, against which peer, and on which machine.
 
 `python -m benchmarks.report` generates this page from `docs/benchmarks/*.json`. Each table is one run of
-`python -m benchmarks.NAME --json docs/benchmarks/NAME.json`, where NAME is the heading. A run checks that the results
+`python -m benchmarks.NAME --json docs/benchmarks/NAME.json`, where NAME is the heading
+(`benchmarks.runner.NAME` for group_sharing, mixed_batch and vision_tower). A run checks that the results
 are correct and stops if they are not. It times our implementation and the peer alternately.
 
 Times are medians over the rounds. A larger ratio is better: for times it is the peer's time divided by ours. The spread

@@ -22,7 +22,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from identity_reward_client import SyncRewardClient, local_client
-from reward_model.faces.arcface import bundled_reader
+from reward_model.faces.recognition.reader import bundled_reader
 
 HERE = Path(__file__).resolve().parent
 OUTPUT = HERE.parent / "docs/images/scored_clip.png"

@@ -48,5 +48,5 @@ def load_scorer(
         return getattr(import_module(module), factory)(device)
     folder = Path(__file__).parent / module if name in SCORERS else Path(name)
     if kind_of(folder) == "face-tracks":
-        return import_module("reward_model.faces.face_tracks").load_folder(folder)
+        return import_module("reward_model.faces.face_tracks").load_folder(folder, device)
     return import_module("reward_model.qwen.loading").load_folder(folder, device, dtype, runner)

@@ -39,7 +39,9 @@ def serve(
     grpc_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port of gRPC beside HTTP; 0 takes a free one.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or cuda:N; faces need onnxruntime-gpu there, else the CPU is used.")
+    ] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16, for models in folders.")] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="On CUDA, the same bits for a video in any batch.")

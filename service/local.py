@@ -31,6 +31,7 @@ from identity_reward_client.messages import (
     ScoreResponse,
 )
 from identity_reward_client.wire.validation import raise_invalid_request
+from reward_model.registry import SCORERS
 
 from .engine.engine import ScoringEngine
 from .settings.settings import Settings, SettingsError
@@ -39,12 +40,15 @@ T = TypeVar("T")
 
 
 class LocalRewardClient:
-    """A `RewardClient` without a server. Models are loaded at the first call; limits are the server's settings.
+    """A `RewardClient` without a server. A model is loaded at the first call that needs it, and stays loaded.
+
+    Limits are the server's settings.
 
     Args:
         models: names, model folders or .onnx files, as of `identity-reward serve --model`; the first is the default.
             Requests name a model by the name that it has in responses.
-        device: "cpu", "cuda" or "cuda:N".
+        device: "cpu", "cuda" or "cuda:N". Faces are computed there if onnxruntime has a CUDA provider, else, with a
+            warning in the log, on the CPU.
         dtype: "float32" or "bfloat16", the precision of models that are loaded from folders.
     """
 
@@ -68,7 +72,7 @@ class LocalRewardClient:
     ) -> ScoreResponse:
         """See `RewardClient.score`."""
         fields = request_fields(options, ScoreOptions)
-        engine = await self._started()
+        engine = await self._started(self._needed(options.get("model")))
 
         def build() -> ScoreRequest:
             message = to_video(video, options.get("fps"), _sampling(engine, options.get("model")))
@@ -81,7 +85,7 @@ class LocalRewardClient:
     ) -> CompareResponse:
         """See `RewardClient.compare`."""
         fields = request_fields(options, CompareOptions)
-        engine = await self._started()
+        engine = await self._started(self._needed(options.get("model")))
 
         def build() -> CompareRequest:
             sampling = _sampling(engine, options.get("model"))
@@ -95,7 +99,7 @@ class LocalRewardClient:
     ) -> GroupResponse:
         """See `RewardClient.score_group`."""
         fields = request_fields(options, GroupOptions)
-        engine = await self._started()
+        engine = await self._started(self._needed(options.get("model")))
         sampling = _sampling(engine, options.get("model"))
         group = await asyncio.to_thread(prepare_group, videos, options.get("fps"), sampling)
 
@@ -106,13 +110,13 @@ class LocalRewardClient:
 
     async def put_references(self, references: Sequence[ImageLike]) -> str:
         """See `RewardClient.put_references`."""
-        engine = await self._started()
+        engine = await self._started(self._names)  # each model may read images in its own way
         images = await asyncio.to_thread(to_references, references)
         return images if isinstance(images, str) else (await engine.put_references(ReferenceSet(images=images))).id
 
     async def models(self) -> list[ModelInfo]:
         """See `RewardClient.models`."""
-        return (await self._started()).models()
+        return (await self._started(self._names)).models()
 
     async def close(self) -> None:
         """See `RewardClient.close`."""
@@ -126,20 +130,35 @@ class LocalRewardClient:
             engine, self._engine = self._engine, None
             return engine
 
-    async def _started(self) -> ScoringEngine:
-        if self._engine is None:
-            return await asyncio.to_thread(self._start)
-        return self._engine
+    @property
+    def _names(self) -> Sequence[str]:
+        return self._settings.inference.models
 
-    def _start(self) -> ScoringEngine:
+    def _needed(self, model: str | None) -> Sequence[str]:
+        """The settings' models without which a request for `model` can't be answered."""
+        if model is None:
+            return (self._settings.inference.default,)
+        if model in self._names and model in SCORERS:
+            return (model,)
+        return self._names  # a folder's model is called what the folder says
+
+    async def _started(self, names: Sequence[str]) -> ScoringEngine:
+        engine = self._engine
+        if engine is None or not engine.has_loaded(names):
+            return await asyncio.to_thread(self._start, names)
+        return engine
+
+    def _start(self, names: Sequence[str]) -> ScoringEngine:
         with self._starting:
             if self._closed:
                 raise RuntimeError("this client is closed")
             engine = self._engine
             if engine is None:
                 engine = ScoringEngine(self._settings)
-                engine.start()
+                engine.start(names)
                 self._engine = engine
+            else:
+                engine.load(names)
             return engine
 
 

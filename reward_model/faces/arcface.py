@@ -29,6 +29,7 @@ from .recognition.face import Face
 from .recognition.matching import VARIANTS, absent_as_zero, assign_frames, match_frames
 from .recognition.reader import FaceReader, bundled_reader
 from .recognition.reference_faces import ReferenceFace, ReferenceFaces
+from .recognition.sessions import face_device
 from .warnings.samples import face_warnings
 
 SAMPLING = FrameSampling("uniform-8", num_frames=8)
@@ -90,6 +91,7 @@ class ArcFaceScorer:
             frame_sampling=SAMPLING,
             preference_scale=PREFERENCE_SCALE,
             num_parameters=embedder.num_parameters,
+            device=embedder.device,
         )
 
     def price(self, references: Sequence[Size], num_frames: int, size: Size, prompt: str | None) -> Price:
@@ -97,14 +99,19 @@ class ArcFaceScorer:
 
     def preprocess(self, sample: Sample) -> SampleFaces:
         """Detects and embeds all faces. ReferenceWithoutFace if a reference shows none."""
-        references = self._references.read(sample.references)
-        # a short video repeats frames
-        faces_by_index: dict[int, tuple[Face, ...]] = {}
-        for index, frame_HWC in zip(sample.video.frame_indices, sample.video.frames_THWC, strict=True):
-            if index not in faces_by_index:
-                faces_by_index[index] = self.reader.read(frame_HWC)
         indices = sample.video.frame_indices
-        frames = tuple(faces_by_index[index] for index in indices)
+        # a short video repeats frames
+        frames_by_index = dict(zip(indices, sample.video.frames_THWC, strict=True))
+        # they are read while this thread reads the references
+        readings = dict(
+            zip(frames_by_index, self.reader.begin(self.reader.read, frames_by_index.values()), strict=True)
+        )
+        try:
+            references = self._references.read(sample.references)
+            frames = tuple(readings[index].result() for index in indices)
+        finally:
+            for reading in readings.values():
+                reading.cancel()
         face_of_TP = assign_frames(_embeddings(frames), _reference_embeddings(references))
         return SampleFaces(references, frames, indices, face_warnings(references, frames, face_of_TP, sample.video))
 
@@ -192,8 +199,11 @@ def _fingerprint(reader: FaceReader, variant: str) -> str:
 
 
 def load(device: str = "cpu", variant: str = "mean") -> ArcFaceScorer:
-    """With the bundled YuNet and SFace, on the CPU for any device. ModelFileError if a file is missing or damaged."""
-    return ArcFaceScorer(bundled_reader(), variant)
+    """With the bundled YuNet and SFace, on the device or, logged, on the CPU where onnxruntime does not support it.
+
+    ModelFileError if a file is missing or damaged.
+    """
+    return ArcFaceScorer(bundled_reader(device), variant)
 
 
 def load_minimum(device: str = "cpu") -> ArcFaceScorer:
@@ -209,5 +219,6 @@ def load_onnx(path: str | Path, device: str = "cpu", variant: str = "mean") -> A
 
     ModelFileError for a file that is no such network.
     """
-    reader = FaceReader(FaceDetector(), FaceEmbedder.from_path(path))
+    device = face_device(device)
+    reader = FaceReader(FaceDetector(device=device), FaceEmbedder.from_path(path, device))
     return ArcFaceScorer(reader, variant, name=f"{scorer_name(variant)}-{Path(path).stem}")

@@ -14,23 +14,20 @@ from json import dumps
 from math import isfinite
 from pathlib import Path
 
-import torch
-
 from identity_reward_client.errors import NonFiniteReward
 from identity_reward_client.fields.warnings import ScoreWarning
 
 from ..folder import CheckpointError
 from ..scorer import ScorerInfo
 from ..types import CacheCount, Price, Sample, Score, Size
-from .arcface import bundled_reader
 from .frame_sampling import FACE_TRACKS as SAMPLING
 from .pricing import pixel_price
-from .recognition.reader import FaceReader
+from .recognition.reader import FaceReader, bundled_reader
 from .spread import member_spread
 from .tracks.clip_faces import TRACK_WEIGHT, ClipFaces, ClipReader
 from .tracks.details import track_details
 from .tracks.features import ClipFeatures, clip_features
-from .tracks.reward_head import FeatureBatch, TrackHead, load_head
+from .tracks.head_inference import HeadInference
 from .warnings.samples import track_warnings
 
 # raised whenever code that decides a score changes, so that the fingerprint changes too; features have their own
@@ -61,7 +58,7 @@ class TrackReward:
 class FaceTracksScorer:
     """A Scorer, trained with Bradley-Terry-with-Ties: only differences of rewards mean anything."""
 
-    def __init__(self, reader: FaceReader, head: TrackHead, name: str = "face-tracks"):
+    def __init__(self, reader: FaceReader, head: HeadInference, name: str = "face-tracks"):
         """CheckpointError if the head was trained with other face networks than the reader's."""
         networks = {"detector": reader.detector.model.sha256, "embedder": reader.embedder.model.sha256}
         for part, sha256_here in networks.items():
@@ -81,7 +78,8 @@ class FaceTracksScorer:
             description="A small trained head over face tracks: similarity to the references over time, presence, "
             "drift, doubles, sharpness, motion of the face.",
             frame_sampling=SAMPLING,
-            num_parameters=reader.embedder.num_parameters + sum(p.numel() for p in head.parameters()),
+            num_parameters=reader.embedder.num_parameters + head.num_parameters,
+            device=reader.embedder.device,
         )
 
     def price(self, references: Sequence[Size], num_frames: int, size: Size, prompt: str | None) -> Price:
@@ -94,17 +92,12 @@ class FaceTracksScorer:
 
     def forward(self, batch: Sequence[SampleTracks]) -> list[TrackReward]:
         # one sample at a time: the bits of a batch's products depend on its size
-        with torch.inference_mode():
-            rewards = [float(self.head(FeatureBatch.of([sample.features]))[0]) for sample in batch]
-            spreads = [self._spread(sample) for sample in batch]
-        return [
-            TrackReward(reward, sample.clip, sample.features, sample.warnings, spread)
-            for reward, spread, sample in zip(rewards, spreads, batch, strict=True)
-        ]
+        return [self._reward(sample) for sample in batch]
 
-    def _spread(self, sample: SampleTracks) -> float | None:
-        rewards_M1 = self.head.per_member(FeatureBatch.of([sample.features]))
-        return member_spread(rewards_M1[:, 0].numpy(), self.info.preference_scale)
+    def _reward(self, sample: SampleTracks) -> TrackReward:
+        rewards_M = self.head.per_member(sample.features)
+        spread = member_spread(rewards_M, self.info.preference_scale)
+        return TrackReward(float(rewards_M.mean()), sample.clip, sample.features, sample.warnings, spread)
 
     def postprocess(self, raw: TrackReward) -> Score:
         """The reward, with the `details` of `track_details`."""
@@ -121,7 +114,7 @@ class FaceTracksScorer:
         self.postprocess(self.forward([SampleTracks(clip, clip_features(clip))])[0])
 
 
-def _fingerprint(clips: ClipReader, head: TrackHead) -> str:
+def _fingerprint(clips: ClipReader, head: HeadInference) -> str:
     score_relevant = {
         "revision": REVISION,
         "head": head.config.fingerprint,
@@ -135,9 +128,10 @@ def _fingerprint(clips: ClipReader, head: TrackHead) -> str:
     return sha256(dumps(score_relevant, sort_keys=True).encode()).hexdigest()
 
 
-def load_folder(folder: str | Path, name: str = "face-tracks") -> FaceTracksScorer:
-    """The reward head of a folder on the bundled YuNet and SFace, on the CPU.
+def load_folder(folder: str | Path, device: str = "cpu", name: str = "face-tracks") -> FaceTracksScorer:
+    """The reward head of a folder, which runs on the CPU, on the bundled YuNet and SFace.
 
-    CheckpointError or ModelFileError for a missing, damaged or unfitting file.
+    These run on the device or, logged, on the CPU where onnxruntime does not support it. CheckpointError or
+    ModelFileError for a missing, damaged or unfitting file.
     """
-    return FaceTracksScorer(bundled_reader(), load_head(Path(folder)), name)
+    return FaceTracksScorer(bundled_reader(device), HeadInference.load(Path(folder)), name)

@@ -89,13 +89,16 @@ class ScoringEngine:
         """Whether new requests are accepted."""
         return bool(len(self._models)) and not self._draining
 
-    def start(self) -> None:
-        """Load and warm the models; blocks for seconds. A RewardError names the model that failed and the reason."""
+    def start(self, names: Sequence[str] | None = None) -> None:
+        """Load and warm the models; blocks for seconds. A RewardError names the model that failed and the reason.
+
+        `names`: those of the settings' models that are loaded now, None for all. `load` loads others.
+        """
         check_names(self.settings.inference.models)
         models = ServedModels()
         try:
             self._decoder.start()
-            models.load(self.settings, self.metrics, self._pool, self._lose_device)
+            self._load(models, self.settings.inference.models if names is None else names)
             self._decoder.wait_ready()
         except BaseException:
             models.close()
@@ -106,6 +109,17 @@ class ScoringEngine:
             raise
         self.metrics.watch_engine(self.body_capacity, self._results.counts)
         self._models = models
+
+    def has_loaded(self, names: Sequence[str]) -> bool:
+        """Whether these of the settings' models are loaded."""
+        return self._models.has(names)
+
+    def load(self, names: Sequence[str]) -> None:
+        """Load and warm these of the settings' models too, from one thread at a time. Raises as `start`."""
+        self._load(self._models, names)
+
+    def _load(self, models: ServedModels, names: Sequence[str]) -> None:
+        models.load(names, self.settings, self.metrics, self._pool, self._lose_device)
 
     def begin_drain(self) -> None:
         """Refuse new requests; accepted ones are still answered."""

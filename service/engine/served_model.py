@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -53,15 +53,33 @@ class ServedModels:
 
     def __init__(self) -> None:
         self._models: dict[str, ServedModel] = {}
+        # name in the settings: the model's own
+        self._loaded: dict[str, str] = {}
         self._default = ""
+
+    def has(self, names: Iterable[str]) -> bool:
+        """Whether the models with these names in the settings are loaded."""
+        return self._loaded.keys() >= set(names)
 
     def __len__(self) -> int:
         return len(self._models)
 
-    def load(self, settings: Settings, metrics: Metrics, pool: Executor, on_lost: Callable[[str], None]) -> None:
-        """Load and warm every model of the settings. After an InternalError, `close` closes those that were loaded."""
+    def load(
+        self,
+        names: Iterable[str],
+        settings: Settings,
+        metrics: Metrics,
+        pool: Executor,
+        on_lost: Callable[[str], None],
+    ) -> None:
+        """Load and warm the models with these names in the settings, unless they are loaded already.
+
+        After an InternalError, `close` closes those that were loaded.
+        """
         max_batch_tokens = settings.scheduling.max_batch_tokens
-        for requested in settings.inference.models:
+        for requested in names:
+            if requested in self._loaded:
+                continue
             scorer = load_warm(requested, settings)
             name = scorer.info.name
             if name in self._models:
@@ -71,7 +89,14 @@ class ServedModels:
             on_batch = partial(metrics.batch, name, max_batch_tokens)
             scheduler = Scheduler(scorer, pool, max_batch_tokens, throughput, on_batch, on_lost)
             metrics.watch(name, admission, scheduler, scorer.caches)
-            self._models[name] = ServedModel(scorer, admission, scheduler)
+            self._loaded[requested] = name
+            models = {**self._models, name: ServedModel(scorer, admission, scheduler)}
+            # replaced, not changed: requests may be reading it; in the order of the settings
+            self._models = {
+                self._loaded[other]: models[self._loaded[other]]
+                for other in settings.inference.models
+                if other in self._loaded
+            }
             if requested == settings.inference.default:
                 self._default = name
 

@@ -45,7 +45,11 @@ class InferenceSettings(SettingsGroup):
         description="models to serve, comma-separated: names, folders, .onnx files",
     )
     default_model: str | None = Field(None, description="model of requests that name none; unset: the first of MODELS")
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="device of the models: cpu, cuda or cuda:N")
+    device: str = Field(
+        "cpu",
+        pattern=r"^(cpu|cuda(:\d+)?)$",
+        description="device of the models: cpu, cuda or cuda:N; faces need onnxruntime-gpu there, else the CPU is used",
+    )
     dtype: Literal["float32", "bfloat16"] | None = Field(
         None, description="data type in which a model folder computes; unset: bfloat16 on CUDA, float32 on a CPU"
     )

@@ -1,5 +1,8 @@
 import asyncio
+import subprocess
+import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,8 +10,11 @@ import pytest
 from identity_reward_client.base import RewardClient
 from identity_reward_client.errors import InvalidRequest, MissingFps, ModelNotFound, NonFiniteReward
 from identity_reward_client.sync import SyncRewardClient
+from reward_model.registry import SCORERS
 from service.engine.engine import ScoringEngine
 from service.local import LocalRewardClient
+from tests.examples.scripts import EXAMPLES
+from tests.service.conftest import Brightness
 
 REFERENCE = np.full((8, 8, 3), 50, np.uint8)
 
@@ -27,14 +33,41 @@ def test_the_local_client_is_a_reward_client():
     assert isinstance(LocalRewardClient(), RewardClient)
 
 
-def test_nothing_is_loaded_before_the_first_call(monkeypatch):
+def test_a_model_is_loaded_by_the_first_call_that_needs_it(monkeypatch):
     loaded = []
-    monkeypatch.setattr("service.local.ScoringEngine.start", lambda self: loaded.append(self))
-    client = LocalRewardClient(["brightness"])
-    assert not loaded
-    asyncio.run(client._started())
-    asyncio.run(client._started())
-    assert len(loaded) == 1
+
+    class Named(Brightness):
+        def __init__(self, name):
+            super().__init__("cpu")
+            self.info = replace(self.info, name=name)
+            loaded.append(name)
+
+    module = sys.modules["brightness_for_tests"]
+    for name in ("first", "second", "third"):
+        monkeypatch.setattr(module, name, lambda device, name=name: Named(name), raising=False)
+        monkeypatch.setitem(SCORERS, name, f"brightness_for_tests:{name}")
+    with SyncRewardClient(LocalRewardClient(["first", "second", "third"])) as client:
+        assert not loaded
+        assert client.score([REFERENCE], clip(51), fps=8, model="second").model.name == "second"
+        assert loaded == ["second"]
+        for _ in range(2):
+            assert client.score([REFERENCE], clip(51), fps=8).model.name == "first"
+        assert loaded == ["second", "first"]
+        assert [info.name for info in client.models()] == ["first", "second", "third"]
+        assert loaded == ["second", "first", "third"]
+        with pytest.raises(ModelNotFound, match="there are first, second, third"):
+            client.score([REFERENCE], clip(51), fps=8, model="fourth")
+
+
+def test_scoring_with_the_default_model_imports_neither_torch_nor_transformers():
+    code = (
+        "import sys; from service.local import LocalRewardClient; from identity_reward_client.sync import "
+        "SyncRewardClient; client = SyncRewardClient(LocalRewardClient()); "
+        f"client.score([{str(EXAMPLES / 'references/anna.jpg')!r}], {str(EXAMPLES / 'clips/one_person.mp4')!r}); "
+        "client.close(); print(sorted({'torch', 'transformers', 'bentoml', 'grpc'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
 
 
 def test_arrays_are_scored_compared_and_grouped(client):
@@ -82,10 +115,10 @@ def test_closing_while_models_load_closes_them(monkeypatch):
     starting, may_start, closed = threading.Event(), threading.Event(), []
 
     class SlowEngine(ScoringEngine):
-        def start(self):
+        def start(self, names):
             starting.set()
             assert may_start.wait(60)
-            super().start()
+            super().start(names)
 
         async def close(self):
             closed.append(self)

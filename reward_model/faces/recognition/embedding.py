@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from identity_reward_client.errors import NonFiniteReward
 
 from .alignment import TEMPLATE_SIZE_PX
+from .graphs import dequantize_weights, load_graph
 from .model_files import SFACE, ModelFile, ModelFileError, bundled, read_model
-
-# threads of one run of the network; several may run at once, called from several threads
-INTRA_OP_THREADS = 2
+from .sessions import make_session, uses_cuda
 
 
 class FaceEmbedder:
@@ -27,10 +25,10 @@ class FaceEmbedder:
     Output: the first one, flattened, scaled to length 1.
     """
 
-    def __init__(self, model: ModelFile):
-        """ModelFileError says what is wrong with the file."""
+    def __init__(self, model: ModelFile, device: str = "cpu"):
+        """`device`: one that `face_device` returned. ModelFileError says what is wrong with the file."""
         self.model = model
-        proto = _load(model)
+        proto = load_graph(model)
         self._input = proto.graph.input[0].name
         self.size_px = _input_size(proto.graph.input[0], model.path)
         self.normalizes_itself = any(
@@ -41,21 +39,24 @@ class FaceEmbedder:
             prod(t.dims) for t in proto.graph.initializer if t.data_type != onnx.TensorProto.INT64
         )
         try:
-            self._session = _session(proto)
+            dequantize_weights(proto)
+            self._session = make_session(proto, device)
             self.dim = self.embed(np.zeros((self.size_px, self.size_px, 3), np.uint8)).size
         except Exception as error:
             raise ModelFileError(f"the face model {model.path} cannot embed a blank image: {error}") from error
+        # where it runs, which is the CPU if onnxruntime cannot use the device after all
+        self.device = device if uses_cuda(self._session) else "cpu"
         if self.dim < 2:
             raise ModelFileError(f"the face model {model.path} gives one number a face; an embedding has many")
 
     @classmethod
-    def bundled(cls) -> FaceEmbedder:
-        return cls(bundled(SFACE))
+    def bundled(cls, device: str = "cpu") -> FaceEmbedder:
+        return cls(bundled(SFACE), device)
 
     @classmethod
-    def from_path(cls, path: str | Path) -> FaceEmbedder:
+    def from_path(cls, path: str | Path, device: str = "cpu") -> FaceEmbedder:
         """A user's own model. ModelFileError as in the constructor."""
-        return cls(read_model(Path(path)))
+        return cls(read_model(Path(path)), device)
 
     def embed(self, face_HWC: np.ndarray) -> np.ndarray:
         """[D] float32 of length 1 for an aligned face [size_px, size_px, 3] uint8 RGB.
@@ -73,49 +74,6 @@ class FaceEmbedder:
         return (embedding_D / norm).astype(np.float32)
 
 
-def _load(model: ModelFile) -> onnx.ModelProto:
-    try:
-        proto = onnx.load_from_string(model.data)
-    except Exception as error:
-        raise ModelFileError(f"{model.path} is not an ONNX model: {error}") from error
-    # Some exporters list the weights among the inputs, and SFace lists names that nothing reads since it was quantized;
-    # onnxruntime would require values for them.
-    weights = {tensor.name for tensor in proto.graph.initializer}
-    read = {name for node in proto.graph.node for name in node.input} - weights
-    inputs = [value for value in proto.graph.input if value.name in read]
-    if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs) or "none"
-        raise ModelFileError(f"{model.path} must have one input, the image of a face; its inputs: {names}")
-    del proto.graph.input[:]
-    proto.graph.input.extend(inputs)
-    return proto
-
-
-def _replace_prelu(proto: onnx.ModelProto) -> None:
-    """Replaces PRelu(x) by Relu(x) + slope * (x - Relu(x)), unless the opset broadcasts differently (before 7).
-
-    One summand is always 0, so the result is the same to the last bit; onnxruntime's PRelu on the CPU is a slow loop
-    that takes half of SFace's time.
-    """
-    if max((opset.version for opset in proto.opset_import if opset.domain in ("", "ai.onnx")), default=0) < 7:
-        return
-    nodes: list[onnx.NodeProto] = []
-    for node in proto.graph.node:
-        if node.op_type != "PRelu":
-            nodes.append(node)
-            continue
-        (x, slope), y = node.input, node.output[0]
-        up, down, scaled = (f"{y}/prelu/{part}" for part in ("up", "down", "scaled"))
-        nodes += [
-            onnx.helper.make_node("Relu", [x], [up]),
-            onnx.helper.make_node("Sub", [x, up], [down]),
-            onnx.helper.make_node("Mul", [down, slope], [scaled]),
-            onnx.helper.make_node("Add", [up, scaled], [y]),
-        ]
-    del proto.graph.node[:]
-    proto.graph.node.extend(nodes)
-
-
 def _input_size(value: onnx.ValueInfoProto, path: Path) -> int:
     # 0 where free
     dims = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
@@ -123,16 +81,3 @@ def _input_size(value: onnx.ValueInfoProto, path: Path) -> int:
     if len(dims) != 4 or dims[0] not in (0, 1) or dims[1] not in (0, 3) or dims[2] != dims[3]:
         raise ModelFileError(f"{path} must take [1, 3, S, S], a square RGB image, channels first; it takes {shape}")
     return dims[2] or TEMPLATE_SIZE_PX
-
-
-def _session(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    _replace_prelu(proto)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = INTRA_OP_THREADS
-    options.inter_op_num_threads = 1
-    # leave the cores to the other threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # weights are stored quantized but computed in float: dequantize them once at load, not at every face
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])

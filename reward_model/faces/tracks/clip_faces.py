@@ -13,12 +13,14 @@ import numpy as np
 
 from reward_model.types import ReferenceSet, Sample
 
+from ..recognition.detection import Detection
 from ..recognition.face import Face
 from ..recognition.matching import cosines, match
 from ..recognition.reader import FaceReader
 from ..recognition.reference_faces import ReferenceFace, ReferenceFaces
 from .appearance import FaceAppearance, measure_appearance
 from .linking import TrackRule, link
+from .second_look import second_look
 
 # weight of a track's mean similarity beside a face's own when faces are assigned to people, so that a person keeps
 # their face through a blurred frame
@@ -83,6 +85,14 @@ class ClipFaces:
         return sums_KP / counts_K[:, None]
 
 
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    faces: tuple[Face, ...]
+    appearances: tuple[FaceAppearance, ...]
+    # boxes below the detector's confidence for a face
+    faint: list[Detection]
+
+
 class ClipReader:
     """Reads the faces of samples. Safe to call from several threads at once."""
 
@@ -96,12 +106,20 @@ class ClipReader:
 
         People are sorted by the hashes of their reference images, so that no result depends on the references' order.
         """
-        keys = sample.references.keys
-        order = tuple(sorted(range(len(keys)), key=keys.__getitem__))
-        references = self._references(sample.references, order)
-        images = [sample.references.images[p] for p in order]
         frames_by_index = dict(zip(sample.video.frame_indices, sample.video.frames_THWC, strict=True))
-        frames = tuple(self.reader.read(frame_HWC) for frame_HWC in frames_by_index.values())
+        # they are read while this thread reads the references
+        readings = self.reader.begin(self._read_frame, frames_by_index.values())
+        try:
+            keys = sample.references.keys
+            order = tuple(sorted(range(len(keys)), key=keys.__getitem__))
+            references = self._references(sample.references, order)
+            images = [sample.references.images[p] for p in order]
+            frames, appearances = self._frames(
+                list(frames_by_index.values()), [reading.result() for reading in readings]
+            )
+        finally:
+            for reading in readings:
+                reading.cancel()
         return ClipFaces(
             order,
             references,
@@ -109,10 +127,7 @@ class ClipReader:
                 measure_appearance(image, reference.face) for image, reference in zip(images, references, strict=True)
             ),
             frames,
-            tuple(
-                _appearances(frame_HWC, faces)
-                for frame_HWC, faces in zip(frames_by_index.values(), frames, strict=True)
-            ),
+            appearances,
             link(frames, self.rule),
             tuple(frames_by_index),
             sample.video.frames_THWC.shape[1:3],
@@ -126,11 +141,28 @@ class ClipReader:
         tracks, size = link(frames, self.rule), grey_HWC.shape[:2]
         return ClipFaces((0,), (ReferenceFace(face, 1),), (appearance,), frames, appearances, tracks, (0, 1, 2), size)
 
+    def _read_frame(self, frame_HWC: np.ndarray) -> _Frame:
+        faces, faint = self.reader.read_faint(frame_HWC, self.rule.faint_score)
+        return _Frame(faces, tuple(measure_appearance(frame_HWC, face) for face in faces), faint)
+
+    def _frames(
+        self, images: Sequence[np.ndarray], frames: Sequence[_Frame]
+    ) -> tuple[tuple[tuple[Face, ...], ...], tuple[tuple[FaceAppearance, ...], ...]]:
+        """Faces and appearances of all frames, with those faint boxes that are faces of tracks."""
+        found = [frame.faces for frame in frames]
+        more = second_look(
+            found, [frame.faint for frame in frames], self.rule, lambda t, box: self.reader.embed(images[t], box)
+        )
+        faces, appearances = [], []
+        for image_HWC, frame, added in zip(images, frames, more, strict=True):
+            pairs = [*zip(frame.faces, frame.appearances, strict=True)]
+            pairs += [(face, measure_appearance(image_HWC, face)) for face in added]
+            pairs.sort(key=lambda pair: (-pair[0].area_px, pair[0].box_xywh))
+            faces.append(tuple(face for face, _ in pairs))
+            appearances.append(tuple(appearance for _, appearance in pairs))
+        return tuple(faces), tuple(appearances)
+
     def _references(self, references: ReferenceSet, order: Sequence[int]) -> tuple[ReferenceFace, ...]:
         # read in the sample's order: an error names an image by its index there
         faces = self.references.read(references)
         return tuple(faces[p] for p in order)
-
-
-def _appearances(frame_HWC: np.ndarray, faces: Sequence[Face]) -> tuple[FaceAppearance, ...]:
-    return tuple(measure_appearance(frame_HWC, face) for face in faces)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from ..recognition.detection import Detection
 from ..recognition.face import Face
 
 
@@ -24,6 +25,11 @@ class TrackRule:
     similarity_weight: float = 2.0
     # least affinity at which a face joins a track: reached in the same place by any face, anywhere at a cosine of 0.4
     min_affinity: float = 0.8
+    # a box that the detector is less sure of than of a face (DetectorConfig.min_score) counts as the face of a track
+    # that has none in its frame if it has at least this confidence, and this affinity: in the track's last place at a
+    # cosine of 0.2
+    faint_score: float = 0.5
+    min_faint_affinity: float = 1.4
 
 
 @dataclass(eq=False)
@@ -47,23 +53,23 @@ class _Track:
         self.sum_D = self.sum_D + face.embedding_D
 
 
-def centre(face: Face) -> tuple[float, float]:
+def centre(face: Face | Detection) -> tuple[float, float]:
     x, y, w, h = face.box_xywh
     return x + w / 2, y + h / 2
 
 
-def side_px(face: Face) -> float:
+def side_px(face: Face | Detection) -> float:
     """Side of a square with the area of the face's box."""
     return max(face.area_px, 1e-9) ** 0.5
 
 
-def distance_in_faces(a: Face, b: Face) -> float:
+def distance_in_faces(a: Face | Detection, b: Face | Detection) -> float:
     """Distance of two boxes' centres, in sides of the larger face."""
     (ax, ay), (bx, by) = centre(a), centre(b)
     return float(np.hypot(ax - bx, ay - by) / max(side_px(a), side_px(b)))
 
 
-def nearness_of(a: Face, b: Face) -> float:
+def nearness_of(a: Face | Detection, b: Face | Detection) -> float:
     """1 for equal boxes, about 0.4 at a distance of one face's width, towards 0; times the ratio of the sides."""
     sides = sorted((side_px(a), side_px(b)))
     return float(np.exp(-(distance_in_faces(a, b) ** 2)) * sides[0] / sides[1])

@@ -17,125 +17,16 @@ N samples, P people, T frames, F frame features, C person features, H hidden, V 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, fields
-from hashlib import sha256
-from json import JSONDecodeError, dumps, loads
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
-from reward_model.folder import CONFIG, WEIGHTS, CheckpointError
+from .feature_batch import FeatureBatch
+from .head_config import FEATURE_LIMIT, HIDDEN_FEATURES, SATURATION_RATE, TrackHeadConfig
+from .head_inference import HeadInference
 
-from .features import FRAME_FEATURES, PERSON_FEATURES, REVISION, ClipFeatures
-
-KIND = "face-tracks"
-# standardized features are clipped to this
-_LIMIT = 4.0
-# features of a frame that the residual network never sees: a copy is the main term's to judge
-_HIDDEN = [list(FRAME_FEATURES).index("copy")]
-# steepness of the saturation, per unit of cosine
-_SATURATION_RATE = 20.0
 # initial value of the scale; a right person is then worth about 5 rewards
 _SCALE = 12.0
-
-
-@dataclass(frozen=True)
-class TrackHeadConfig:
-    """Stored as config.json beside the weights."""
-
-    hidden: int = 24
-    # size of the vector that is pooled over people
-    person_width: int = 24
-    num_members: int = 1
-    # cosine similarity at which the main term saturates
-    saturation: float = 0.4
-    # weight of the mean over people and frames beside the worst person's
-    mean_share: float = 0.1
-    # largest absolute value of the residual, in rewards
-    residual_bound: float = 2.0
-    # names in order: a head that was trained on other features is refused
-    frame_features: tuple[str, ...] = tuple(FRAME_FEATURES)
-    person_features: tuple[str, ...] = tuple(PERSON_FEATURES)
-    features_revision: int = REVISION
-    # SHA-256 of the two face networks that it was trained with
-    detector_sha256: str = ""
-    embedder_sha256: str = ""
-    # data, seeds and accuracies of the training; without influence on scores
-    training: dict[str, Any] | None = None
-    # of the weights' file
-    weights_sha256: str = ""
-
-    @property
-    def copy_penalty(self) -> float:
-        """What a copied clip loses, in rewards: more than the residual's range."""
-        return 2 * self.residual_bound + 1.0
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of everything that decides a score."""
-        score_relevant = {key: value for key, value in asdict(self).items() if key != "training"}
-        return sha256(dumps(score_relevant, sort_keys=True).encode()).hexdigest()
-
-
-@dataclass(frozen=True, eq=False)
-class FeatureBatch:
-    """Samples padded to equal sizes. A padded person or frame is all NaN."""
-
-    # float32
-    frames_NPTF: Tensor
-    person_NPC: Tensor
-    # bool: False for padding
-    people_NP: Tensor
-    # float32: worst, mean and copied of `IdentityTerms`
-    terms_N3: Tensor
-
-    @classmethod
-    def of(cls, clips: Sequence[ClipFeatures]) -> FeatureBatch:
-        num_people = max(clip.frames_PTF.shape[0] for clip in clips)
-        num_frames = max(clip.frames_PTF.shape[1] for clip in clips)
-        frames = np.full((len(clips), num_people, num_frames, len(FRAME_FEATURES)), np.nan, np.float32)
-        person = np.full((len(clips), num_people, len(PERSON_FEATURES)), np.nan, np.float32)
-        people = np.zeros((len(clips), num_people), bool)
-        for n, clip in enumerate(clips):
-            P, T = clip.frames_PTF.shape[:2]
-            frames[n, :P, :T], person[n, :P], people[n, :P] = clip.frames_PTF, clip.person_PC, True
-        terms = np.array([astuple(clip.terms) for clip in clips], np.float32)
-        return cls(*(torch.from_numpy(values) for values in (frames, person, people, terms)))
-
-    def __getitem__(self, rows: Tensor) -> FeatureBatch:
-        return FeatureBatch(self.frames_NPTF[rows], self.person_NPC[rows], self.people_NP[rows], self.terms_N3[rows])
-
-    def __len__(self) -> int:
-        return len(self.people_NP)
-
-    def padded(self, num_people: int, num_frames: int) -> FeatureBatch:
-        """Padded to at least these sizes."""
-        more_people = max(num_people - self.people_NP.shape[1], 0)
-        more_frames = max(num_frames - self.frames_NPTF.shape[2], 0)
-        pad = nn.functional.pad
-        return FeatureBatch(
-            pad(self.frames_NPTF, (0, 0, 0, more_frames, 0, more_people), value=torch.nan),
-            pad(self.person_NPC, (0, 0, 0, more_people), value=torch.nan),
-            pad(self.people_NP, (0, more_people)),
-            self.terms_N3,
-        )
-
-    def with_more(self, other: FeatureBatch) -> FeatureBatch:
-        """Both batches in one, the other's samples last."""
-        sizes = [max(a, b) for a, b in zip(self.frames_NPTF.shape[1:3], other.frames_NPTF.shape[1:3], strict=True)]
-        a, b = self.padded(*sizes), other.padded(*sizes)
-        return FeatureBatch(
-            torch.cat([a.frames_NPTF, b.frames_NPTF]),
-            torch.cat([a.person_NPC, b.person_NPC]),
-            torch.cat([a.people_NP, b.people_NP]),
-            torch.cat([a.terms_N3, b.terms_N3]),
-        )
 
 
 class Member(nn.Module):
@@ -192,7 +83,7 @@ def _pools(z_NPTF: Tensor, defined_NPTF: Tensor) -> list[Tensor]:
 
 def saturated(similarity_N: Tensor, limit: float) -> Tensor:
     """The similarity, smoothly limited to `limit`; strictly increasing."""
-    return similarity_N - nn.functional.softplus(_SATURATION_RATE * (similarity_N - limit)) / _SATURATION_RATE
+    return similarity_N - nn.functional.softplus(SATURATION_RATE * (similarity_N - limit)) / SATURATION_RATE
 
 
 class TrackHead(nn.Module):
@@ -229,11 +120,11 @@ class TrackHead(nn.Module):
     def per_member(self, batch: FeatureBatch) -> Tensor:
         """[M, N] float32."""
         defined = ~batch.frames_NPTF.isnan()
-        defined[..., _HIDDEN] = False
+        defined[..., HIDDEN_FEATURES] = False
         z = (batch.frames_NPTF - self.frame_mean) / self.frame_std
         w = (batch.person_NPC - self.person_mean) / self.person_std
-        z, w = (values.clamp(-_LIMIT, _LIMIT).nan_to_num(0.0) for values in (z, w))
-        z[..., _HIDDEN] = 0.0
+        z, w = (values.clamp(-FEATURE_LIMIT, FEATURE_LIMIT).nan_to_num(0.0) for values in (z, w))
+        z[..., HIDDEN_FEATURES] = 0.0
         config = self.config
         worst_N, mean_N, copied_N = batch.terms_N3.unbind(-1)
         main_N = saturated(worst_N, config.saturation) + config.mean_share * mean_N
@@ -248,49 +139,6 @@ class TrackHead(nn.Module):
         """[N] float32 rewards: the members' mean."""
         return self.per_member(batch).mean(0)
 
-
-def load_head(folder: Path) -> TrackHead:
-    """CheckpointError for a missing, damaged or unfitting file."""
-    config = read_head_config(folder)
-    data = (folder / WEIGHTS).read_bytes()
-    if sha256(data).hexdigest() != config.weights_sha256:
-        raise CheckpointError(
-            f"{folder / WEIGHTS} isn't the file that {CONFIG} was written with: it is damaged or was replaced; "
-            "restore both, or train them again"
-        )
-    head = TrackHead(config)
-    try:
-        head.load_state_dict(load_tensors(data))
-    except (SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"{folder / WEIGHTS} doesn't fit its {CONFIG}: {error}") from None
-    return head.eval().requires_grad_(False)
-
-
-def read_head_config(folder: Path) -> TrackHeadConfig:
-    """CheckpointError if the folder holds no head, or one for other features than this version computes."""
-    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
-    if missing:
-        raise CheckpointError(f"{folder} lacks {', '.join(missing)}: it holds no face-tracks head")
-    try:
-        values = loads((folder / CONFIG).read_text())
-        if not isinstance(values, dict) or values.pop("kind", None) != KIND:
-            raise ValueError(f'its "kind" is not {KIND!r}')
-        if unknown := set(values) - {field.name for field in fields(TrackHeadConfig)}:
-            raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
-        for name in ("frame_features", "person_features"):
-            values[name] = tuple(values[name])
-        config = TrackHeadConfig(**values)
-    except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder / CONFIG} isn't a face-tracks head's: {error}") from None
-    current = TrackHeadConfig()
-    for name in ("frame_features", "person_features", "features_revision"):
-        if getattr(config, name) != getattr(current, name):
-            raise CheckpointError(
-                f"the head in {folder} was trained on other {name.replace('_', ' ')} than this version computes; "
-                "train it again: identity-reward train-reward face-tracks"
-            )
-    return config
-
-
-def head_config_json(config: TrackHeadConfig) -> str:
-    return dumps({"kind": KIND, **asdict(config)}, indent=1) + "\n"
+    def inference(self) -> HeadInference:
+        """The same head without torch, of the weights as they are now."""
+        return HeadInference(self.config, {name: tensor.numpy() for name, tensor in self.state_dict().items()})

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from reward_model.faces.tracks.feature_batch import FeatureBatch
 from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES
-from reward_model.faces.tracks.reward_head import FeatureBatch
 
 from ..configs.face_tracks import TrackAugmentation
 

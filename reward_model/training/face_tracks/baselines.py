@@ -14,8 +14,9 @@ from pathlib import Path
 from identity_reward_client.errors import RewardError
 from reward_model.data.progress import Progress
 from reward_model.data.records import PreferencePair
-from reward_model.faces.arcface import SAMPLING, ArcFaceScorer, bundled_reader
+from reward_model.faces.arcface import SAMPLING, ArcFaceScorer
 from reward_model.faces.recognition.matching import VARIANTS
+from reward_model.faces.recognition.reader import bundled_reader
 from reward_model.scorer import ScorerInfo
 
 from ..evaluation.predictions import Prediction, VideoScore

@@ -24,7 +24,8 @@ from rich.console import Console
 from reward_model.data.progress import Progress
 from reward_model.data.progress import progress as shown
 from reward_model.data.records import PreferencePair, RecordError
-from reward_model.faces.face_tracks import FaceTracksScorer, bundled_reader
+from reward_model.faces.face_tracks import FaceTracksScorer
+from reward_model.faces.recognition.reader import bundled_reader
 
 from ..configs.face_tracks import FaceTracksConfig, TrackPairs
 from ..configs.files import read_config
@@ -75,7 +76,7 @@ def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progr
     if not tested:
         raise TrainingError(f"{people}: none of {folds} folds holds all references of a pair; give fewer folds")
     evaluation = Evaluation(tested, config.seed)
-    info = replace(FaceTracksScorer(bundled_reader(), head).info, fingerprint="one head for each fold")
+    info = replace(FaceTracksScorer(bundled_reader(), head.inference()).info, fingerprint="one head for each fold")
     baselines = arcface_predictions(people, tested, Path(config.cache), config.workers, progress)
     for scorer, predicted in [(info, predictions), *baselines]:
         evaluation.add(scorer, predicted, (tested, predicted))

@@ -13,8 +13,8 @@ import torch
 from reward_model.data.progress import Progress
 from reward_model.data.progress import progress as shown
 from reward_model.data.records import PreferencePair
+from reward_model.faces.tracks.feature_batch import FeatureBatch
 from reward_model.faces.tracks.features import ClipFeatures
-from reward_model.faces.tracks.reward_head import FeatureBatch
 
 from ..configs.face_tracks import FaceTracksConfig, TrackPairs
 from ..data.pairs import PairFile, check_labels, read_pair_file, signs_of

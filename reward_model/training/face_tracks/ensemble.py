@@ -17,8 +17,10 @@ from identity_reward_client.preference import tie_band
 from reward_model.data.progress import Progress
 from reward_model.data.progress import progress as shown
 from reward_model.data.seeding import torch_seed
-from reward_model.faces.arcface import bundled_reader
-from reward_model.faces.tracks.reward_head import FeatureBatch, Member, TrackHead, TrackHeadConfig
+from reward_model.faces.recognition.reader import bundled_reader
+from reward_model.faces.tracks.feature_batch import FeatureBatch
+from reward_model.faces.tracks.head_config import TrackHeadConfig
+from reward_model.faces.tracks.reward_head import Member, TrackHead
 
 from ..configs.face_tracks import FaceTracksConfig
 from ..errors import NotFinite

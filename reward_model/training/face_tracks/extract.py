@@ -28,8 +28,8 @@ from reward_model.data.packed_clip import SUFFIX, read_packed
 from reward_model.data.progress import Progress
 from reward_model.data.records import PreferencePair, resolve
 from reward_model.data.workers import results_of
-from reward_model.faces.arcface import bundled_reader
 from reward_model.faces.frame_sampling import FACE_TRACKS as SAMPLING
+from reward_model.faces.recognition.reader import bundled_reader
 from reward_model.faces.tracks.clip_faces import TRACK_WEIGHT, ClipReader
 from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, REVISION, ClipFeatures, clip_features
 from reward_model.types import Sample

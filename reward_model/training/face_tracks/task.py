@@ -13,7 +13,8 @@ from pathlib import Path
 from reward_model.checkpoint import tensor_entries, write_weights
 from reward_model.data.progress import Progress
 from reward_model.data.progress import progress as shown
-from reward_model.faces.tracks.reward_head import TrackHead, head_config_json
+from reward_model.faces.tracks.head_config import head_config_json
+from reward_model.faces.tracks.reward_head import TrackHead
 from reward_model.folder import CONFIG, WEIGHTS
 
 from ..configs.face_tracks import FaceTracksConfig

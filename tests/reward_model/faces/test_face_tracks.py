@@ -10,7 +10,8 @@ import torch
 from identity_reward_client.errors import NonFiniteReward, ReferenceWithoutFace
 from identity_reward_client.preference import tie_band
 from reward_model.faces.face_tracks import SAMPLING, FaceTracksScorer, TrackReward, load_folder
-from reward_model.faces.tracks.reward_head import FeatureBatch, TrackHead, TrackHeadConfig
+from reward_model.faces.tracks.head_config import TrackHeadConfig
+from reward_model.faces.tracks.reward_head import TrackHead
 from reward_model.folder import CONFIG, WEIGHTS, CheckpointError
 from reward_model.registry import load_scorer
 from reward_model.training.face_tracks.task import write_ensemble
@@ -32,7 +33,7 @@ def reward_head(scorer):
 
 @pytest.fixture(scope="module")
 def tracks(scorer, reward_head):
-    tracks = FaceTracksScorer(scorer.reader, reward_head)
+    tracks = FaceTracksScorer(scorer.reader, reward_head.inference())
     tracks.warm_up()
     return tracks
 
@@ -63,7 +64,7 @@ def test_score_does_not_depend_on_other_samples_of_the_batch(tracks, sample):
 
 def test_spread_is_the_disagreement_of_the_members_in_tie_bands(tracks, sample):
     prepared = tracks.preprocess(sample((1, 5), (1, 5), (1, None)))
-    members = tracks.head.per_member(FeatureBatch.of([prepared.features]))[:, 0].detach().numpy()
+    members = tracks.head.per_member(prepared.features)
     scored = tracks.postprocess(tracks.forward([prepared])[0])
     assert scored.spread == pytest.approx(abs(float(members[0] - members[1])) / 2 / tie_band(5), rel=1e-5)
     assert scored.reward == pytest.approx(members.mean(), rel=1e-5)

@@ -69,3 +69,34 @@ def test_threads_get_the_same_boxes(detector, photograph):
     one_by_one = [detector.detect(image)[0].box_xywh for image in images]
     with ThreadPoolExecutor(4) as pool:
         assert [faces[0].box_xywh for faces in pool.map(detector.detect, images)] == one_by_one
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 369), (512, 512), (320, 240), (33, 70)])
+def test_faces_are_those_of_opencv(detector, photograph, width, height):
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    config = detector.config
+    opencv = cv2.FaceDetectorYN.create(
+        "onnx", np.frombuffer(detector.model.data, np.uint8), np.empty(0, np.uint8), (width, height), config.min_score,
+        config.nms_iou,
+    )  # fmt: skip
+    num_faces = 0
+    for person in range(1, 11):
+        image = cv2.resize(photograph(person, "amateur_selfie"), (width, height), interpolation=cv2.INTER_AREA)
+        rows = opencv.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+        expected = np.zeros((0, 15)) if rows is None else rows
+        num_faces += len(expected)
+        # float32 rounding: a thousandth of a pixel
+        np.testing.assert_allclose(detector._rows(image, config.min_score), expected, atol=1e-3, rtol=0)
+    assert num_faces >= 10 or width == 33
+
+
+def test_faint_boxes_come_beside_the_same_faces(detector, scene):
+    num_faint = 0
+    for sigma in range(4, 24):
+        image = scene(1, 2)
+        image[:, 320:] = cv2.GaussianBlur(image[:, 320:], (0, 0), sigma)
+        faces, faint = detector.detect_faint(image, 0.5)
+        assert [face.box_xywh for face in faces] == [face.box_xywh for face in detector.detect(image)]
+        assert all(0.5 <= box.score < detector.config.min_score for box in faint)
+        num_faint += len(faint)
+    assert num_faint

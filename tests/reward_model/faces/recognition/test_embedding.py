@@ -10,7 +10,6 @@ from scipy.stats import mannwhitneyu
 
 from identity_reward_client.preference import probabilities
 from reward_model.faces.arcface import PREFERENCE_SCALE, load
-from reward_model.faces.recognition import embedding as embed
 from reward_model.faces.recognition.alignment import align
 from reward_model.faces.recognition.detection import FaceDetector
 from reward_model.faces.recognition.embedding import FaceEmbedder
@@ -187,12 +186,3 @@ def test_unusable_model_files_are_refused_with_the_reason(tmp_path, data, messag
     (tmp_path / "model.onnx").write_bytes(data)
     with pytest.raises(ModelFileError, match=message):
         FaceEmbedder.from_path(tmp_path / "model.onnx")
-
-
-def test_replaced_prelu_keeps_every_bit(embedder, crops, monkeypatch):
-    monkeypatch.setattr(embed, "_replace_prelu", lambda proto: None)
-    original = FaceEmbedder.bundled()
-    assert original.num_parameters == embedder.num_parameters
-    for person in crops[:3]:
-        for crop in person:
-            assert (original.embed(crop) == embedder.embed(crop)).all()

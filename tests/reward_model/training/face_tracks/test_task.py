@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from identity_reward_client.preference import Preference
 from reward_model.faces.face_tracks import load_folder
-from reward_model.faces.tracks.reward_head import read_head_config
+from reward_model.faces.tracks.head_config import read_head_config
 from reward_model.training.cli import train_reward
 from reward_model.training.configs.face_tracks import TrackPairs
 from reward_model.training.configs.files import config_yaml, read_config

@@ -7,8 +7,8 @@ import torch
 
 from identity_reward_client.preference import Preference
 from reward_model.data.records import PreferencePair, Reference, Votes
+from reward_model.faces.tracks.feature_batch import FeatureBatch
 from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, ClipFeatures
-from reward_model.faces.tracks.reward_head import FeatureBatch
 from reward_model.training.configs.face_tracks import FaceTracksConfig
 from reward_model.training.face_tracks.dataset import TrackDataset
 

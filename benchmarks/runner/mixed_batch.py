@@ -10,10 +10,10 @@ from __future__ import annotations
 from reward_model.qwen.runner.config import RunnerConfig
 from reward_model.qwen.runner.runner import Runner
 
+from ..support import harness
+from ..support.peers import padded_batch
+from ..support.workloads import W1_VIDEO, W2_VIDEO, SequenceFactory, small_body
 from .group_sharing import final_norm
-from .support import harness
-from .support.peers import padded_batch
-from .support.workloads import W1_VIDEO, W2_VIDEO, SequenceFactory, small_body
 
 
 def measure(_) -> list[harness.Row]:

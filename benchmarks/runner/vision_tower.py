@@ -12,8 +12,8 @@ import torch
 from reward_model.qwen.runner.rows import rows_for
 from reward_model.qwen.runner.vision import VisionRunner
 
-from .support import harness
-from .support.workloads import W2_VIDEO, SequenceFactory, small_body
+from ..support import harness
+from ..support.workloads import W2_VIDEO, SequenceFactory, small_body
 
 
 def measure(_) -> list[harness.Row]:

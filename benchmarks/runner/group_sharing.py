@@ -13,9 +13,9 @@ import torch
 
 from reward_model.qwen.runner.runner import Runner
 
-from .support import harness
-from .support.peers import padded_batch
-from .support.workloads import W1_VIDEO, SequenceFactory, small_body
+from ..support import harness
+from ..support.peers import padded_batch
+from ..support.workloads import W1_VIDEO, SequenceFactory, small_body
 
 
 def final_norm(model, hidden: list[torch.Tensor]) -> torch.Tensor:
