@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 import reward_model
-from reward_model.faces.tracks.head_inference import HeadInference
 from reward_model.faces.tracks.feature_batch import FeatureBatch
+from reward_model.faces.tracks.head_inference import HeadInference
 from reward_model.faces.tracks.reward_head import TrackHead
 from reward_model.folder import WEIGHTS, CheckpointError
 from tests.reward_model.faces.heads import random_clip, random_reward_head
