@@ -114,15 +114,16 @@ def main(
     Args:
         benchmark: name of the benchmark in the JSON file.
         measure: returns the rows for the parsed arguments.
-        parser: declares the options of this benchmark; `--json` is added to it.
+        parser: declares the options of this benchmark; `--json` and `--note` are added to it.
     """
     parser = parser or argparse.ArgumentParser()
     parser.add_argument("--json", type=Path, metavar="OUT", help="file to write the results to")
+    parser.add_argument("--note", default="", help="text above the table of the page, as on what else the machine did")
     arguments = parser.parse_args()
     rows = measure(arguments)
     print(table(rows), flush=True)
     if arguments.json:
-        arguments.json.write_text(json.dumps(report(benchmark, rows), indent=1) + "\n")
+        arguments.json.write_text(json.dumps(report(benchmark, rows, arguments.note), indent=1) + "\n")
 
 
 def report(benchmark: str, rows: list[Row], note: str = "") -> dict[str, Any]:
