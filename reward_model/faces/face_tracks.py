@@ -88,7 +88,8 @@ class FaceTracksScorer:
     def preprocess(self, sample: Sample) -> SampleTracks:
         """Detects, embeds, links and matches all faces. ReferenceWithoutFace if a reference shows none."""
         clip = self._clips.read(sample)
-        return SampleTracks(clip, clip_features(clip), track_warnings(clip, sample.video))
+        features = clip_features(clip)
+        return SampleTracks(clip, features, track_warnings(clip, features, sample.video))
 
     def forward(self, batch: Sequence[SampleTracks]) -> list[TrackReward]:
         # one sample at a time: the bits of a batch's products depend on its size

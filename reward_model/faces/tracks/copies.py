@@ -9,6 +9,8 @@ which these changes can't imitate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -30,6 +32,8 @@ _BLURS_PX = (0.0, 0.7, 1.2)
 _FIRST_STEPS, _STEPS = 5, 25
 # of cv2.findTransformECC: side of its smoothing filter in pixels
 _FILTER_PX = 3
+# share of copies of the reference from which other frames are looked at as the rest of a loop
+MIN_LOOP_SHARE = 0.25
 _Y, _X = np.mgrid[:SIDE_PX, :SIDE_PX].astype(np.float32)
 
 
@@ -42,6 +46,26 @@ _WHOLE = _ellipse(28, 35, 16, 20)
 # of it forehead, eyes and nose
 _UPPER = _ellipse(28, 28, 17, 15) & (_Y < 39)
 _UPPER_MASK = _UPPER.astype(np.uint8) * 255
+
+
+def clip_copies(crops: Sequence[np.ndarray], reference_SS: np.ndarray, similarities: Sequence[float]) -> list[float]:
+    """For each crop of a person, the share to which it is a copy, 0..1.
+
+    similarities: of each crop to the reference. Where a part of a clip copies the reference, the frames that hold one
+    other photograph count as copies, too: a loop of two photographs is no more of a clip than one photograph.
+    """
+    copies = [
+        copy_share(crop, reference_SS) if similarity >= MIN_SIMILARITY else 0.0
+        for crop, similarity in zip(crops, similarities, strict=True)
+    ]
+    others = [n for n, copied in enumerate(copies) if copied < 0.5]
+    if np.sum(copies) >= MIN_LOOP_SHARE * len(copies) and len(others) > 1:
+        middle = others[len(others) // 2]
+        held = {n: copy_share(crops[n], crops[middle]) for n in others if n != middle}
+        # the compared one is as much a copy as any other
+        held[middle] = max(held.values())
+        copies = [max(copied, held.get(n, 0.0)) for n, copied in enumerate(copies)]
+    return copies
 
 
 def copy_share(crop_SS: np.ndarray, reference_SS: np.ndarray) -> float:

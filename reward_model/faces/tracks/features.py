@@ -23,7 +23,7 @@ from .appearance import (
     shape_change,
 )
 from .clip_faces import ClipFaces
-from .copies import MIN_SIMILARITY, copy_share
+from .copies import clip_copies
 from .identity_terms import IdentityTerms, identity_terms
 from .linking import distance_in_faces, side_px
 
@@ -153,6 +153,8 @@ class _PersonFeatures:
             self.first_D = _unit(np.sum([self.embeddings[t] for t in first], axis=0))
             self.best = max(self._similarity(t) for t in self.seen)
             self.median = _median_appearance(appearances)
+            crops, similarities = [a.crop_SS for a in appearances], [self._similarity(t) for t in self.seen]
+            self.copies = dict(zip(self.seen, clip_copies(crops, self.reference.crop_SS, similarities), strict=True))
 
     def frame(self, t: int) -> dict[str, float]:
         clip, p, f = self.clip, self.p, int(self.face_of_T[t])
@@ -193,7 +195,7 @@ class _PersonFeatures:
             "crop_reference": crop_change(appearance, self.reference),
             "hair_reference": colour_distance(appearance.hair_6, self.reference.hair_6),
             "clothes_reference": colour_distance(appearance.clothes_6, self.reference.clothes_6),
-            "copy": copy_share(appearance.crop_SS, self.reference.crop_SS) if similarity >= MIN_SIMILARITY else 0.0,
+            "copy": self.copies[t],
         }
         if len(self.seen) > 1:
             values |= {

@@ -30,11 +30,11 @@ class TrackHeadConfig:
     person_width: int = 24
     num_members: int = 1
     # cosine similarity at which the main term saturates
-    saturation: float = 0.4
+    saturation: float = 0.5
     # weight of the mean over people and frames beside the worst person's
-    mean_share: float = 0.1
+    mean_share: float = 0.2
     # largest absolute value of the residual, in rewards
-    residual_bound: float = 2.0
+    residual_bound: float = 3.0
     # names in order: a head that was trained on other features is refused
     frame_features: tuple[str, ...] = tuple(FRAME_FEATURES)
     person_features: tuple[str, ...] = tuple(PERSON_FEATURES)

@@ -14,17 +14,16 @@ import numpy as np
 
 # frames of a window: a second of a clip of four seconds. One bad frame is no collapse, a quarter of a clip is
 WINDOW_FRAMES = 4
-# shares of a clip's frames that show a copy of the reference, below which it is not held against the clip (a video that
-# starts from the reference image does so), and from which it is a copied clip
-COPY_SHARES = (0.25, 0.5)
+# shares of a clip's frames in which a person is a copy: below the first it is not held against the clip, which may
+# begin and end as its reference image; from the second on it is a copied clip
+COPY_SHARES = (0.55, 0.8)
 
 
 @dataclass(frozen=True)
 class IdentityTerms:
     """worst: least windowed similarity of the worst person, 0..1. mean: over people and frames, 0..1.
 
-    copied: 0 for a clip that shows nobody as a copy of their reference, 1 for one that shows somebody so for half of
-    its frames or more.
+    copied: from 0 for a clip that shows people anew to 1 for one that shows somebody as a copy throughout.
     """
 
     worst: float
@@ -33,15 +32,16 @@ class IdentityTerms:
 
 
 def identity_terms(similarity_PT: np.ndarray, copy_PT: np.ndarray) -> IdentityTerms:
-    """similarity_PT: cosines, NaN where a person is absent. copy_PT: `copies.copy_share`, NaN where absent.
+    """similarity_PT: cosines, NaN where a person is absent. copy_PT: `copies.clip_copies`, NaN where absent.
 
-    Absence counts as a similarity of 0, and so does a copy.
+    Absence counts as a similarity of 0, and so do the copies of a copied clip.
     """
     copy_PT = np.nan_to_num(copy_PT, nan=0.0)
-    kept_PT = np.clip(np.nan_to_num(similarity_PT, nan=0.0), 0.0, 1.0) * (1 - copy_PT)
     low, high = COPY_SHARES
-    copied = np.clip((copy_PT.mean(1).max() - low) / (high - low), 0.0, 1.0)
-    return IdentityTerms(float(windowed(kept_PT).min()), float(kept_PT.mean()), float(copied))
+    copied_P = np.clip((copy_PT.mean(1) - low) / (high - low), 0.0, 1.0)
+    similarity_PT = np.clip(np.nan_to_num(similarity_PT, nan=0.0), 0.0, 1.0)
+    kept_PT = similarity_PT * (1 - copy_PT * copied_P[:, None])
+    return IdentityTerms(float(windowed(kept_PT).min()), float(kept_PT.mean()), float(copied_P.max()))
 
 
 def windowed(values_PT: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from reward_model.types import Video
 from ..recognition.face import Face
 from ..recognition.reference_faces import ReferenceFace
 from ..tracks.clip_faces import ClipFaces
+from ..tracks.features import ClipFeatures
 from .copied_references import copy_warnings
 from .people import face_sides_px, people_warnings
 from .references import reference_warnings
@@ -33,8 +34,9 @@ def face_warnings(
     )
 
 
-def track_warnings(clip: ClipFaces, video: Video) -> tuple[ScoreWarning, ...]:
-    """Those of `face_warnings` and copied references, which need the appearance of the faces."""
+def track_warnings(clip: ClipFaces, features: ClipFeatures, video: Video) -> tuple[ScoreWarning, ...]:
+    """Those of `face_warnings` and copied references, which need the features of the clip."""
     by_reference = np.argsort(clip.order)
     references = [clip.references[p] for p in by_reference]
-    return (*copy_warnings(clip), *face_warnings(references, clip.frames, clip.face_of_TP[:, by_reference], video))
+    warnings = face_warnings(references, clip.frames, clip.face_of_TP[:, by_reference], video)
+    return (*copy_warnings(clip.order, features), *warnings)

@@ -60,25 +60,25 @@ class FaceTracksConfig(RunConfig):
     # processes that read clips; each takes about 300 MB
     workers: Count = 2
     # networks of different seeds whose rewards are averaged, saved in one file
-    members: Count = 4
+    members: Count = 5
     # width of the layers over the frames of a person
     hidden: Count = 24
     # width of the layer over a person
     person_width: Count = 24
     # cosine similarity at which the main term of the reward saturates
-    saturation: Positive = 0.4
+    saturation: Positive = 0.5
     # weight of the mean similarity over people and frames in the main term, beside the worst person's
-    mean_share: NonNegative = 0.1
+    mean_share: NonNegative = 0.2
     # largest absolute value, in rewards, that the networks can add to the main term
-    residual_bound: Positive = 2.0
+    residual_bound: Positive = 3.0
     # maximum of epochs
-    epochs: Count = 80
+    epochs: Count = 60
     # epochs without a lower loss on dev after which a member stops
-    patience: Count = 15
+    patience: Count = 30
     # pairs of a step
     batch: Count = 128
     # peak of AdamW's rate, followed by a cosine decay
-    learning_rate: Positive = 2e-3
+    learning_rate: Positive = 1e-3
     # of AdamW
     weight_decay: NonNegative = 0.02
     augmentation: TrackAugmentation = TrackAugmentation()

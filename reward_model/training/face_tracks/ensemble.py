@@ -10,6 +10,7 @@ import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -30,6 +31,8 @@ from .augment import augment
 from .dataset import Split, TrackDataset
 
 GRAD_CLIP = 1.0
+# learning rate of the main term's scale, relative to that of the networks
+SCALE_RATE = 10.0
 
 
 @dataclass(frozen=True)
@@ -119,9 +122,14 @@ class MemberTraining:
         self._generator = torch.Generator().manual_seed(torch_seed(config.seed, "draws", number))
         self._head = TrackHead(replace(ensemble.config, num_members=1))
         self._head.copy_statistics(ensemble)
-        self._optimizer = torch.optim.AdamW(
-            self._head.parameters(), config.learning_rate, weight_decay=config.weight_decay
-        )
+        parameters = dict(self._head.named_parameters())
+        scale = [parameters.pop(name) for name in list(parameters) if name.endswith(".log_scale")]
+        # one number has as far to go as many that move together
+        groups: list[dict[str, Any]] = [
+            {"params": list(parameters.values())},
+            {"params": scale, "lr": SCALE_RATE * config.learning_rate, "weight_decay": 0.0},
+        ]
+        self._optimizer = torch.optim.AdamW(groups, config.learning_rate, weight_decay=config.weight_decay)
         batches = math.ceil(len(self.train) / config.batch)
         self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, config.epochs * batches)
         self._loss = BradleyTerryWithTies(config.theta)

@@ -33,14 +33,15 @@ def test_absence_and_a_stranger_less_similar_than_nobody_count_as_zero():
     assert absent.mean == pytest.approx(0.7 * 28 / 32)
 
 
-def test_a_copied_face_counts_as_absent_and_is_counted():
+def test_copies_count_as_absent_in_a_clip_that_shows_them_throughout():
     copy_PT = NO_COPY.copy()
-    copy_PT[0, :8] = 1
+    copy_PT[0, 2:] = 1
     terms = identity_terms(similarity(), copy_PT)
     assert (terms.worst, terms.copied) == (0, 1)
-    # a video that starts from the reference image
-    copy_PT[0] = [1, 1, 1, *[0] * 13]
-    assert identity_terms(similarity(), copy_PT).copied == 0
+    assert terms.mean == pytest.approx(0.7 * 18 / 32)
+    # a video that begins and ends as the reference image
+    copy_PT[0] = [1, 1, 1, 1, *[0] * 8, 1, 1, 1, 1]
+    assert identity_terms(similarity(), copy_PT) == identity_terms(similarity(), NO_COPY)
     copy_PT[:, :] = np.nan
     assert identity_terms(np.full((2, 16), np.nan), copy_PT).copied == 0
 

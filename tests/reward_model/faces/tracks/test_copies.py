@@ -1,0 +1,91 @@
+"""Copies and other photographs of one person of OpenPeople."""
+
+import cv2
+import numpy as np
+import pytest
+
+from reward_model.data.people.photographs.openpeople import PEOPLE, head_and_shoulders, photograph
+from reward_model.faces.recognition.reader import bundled_reader
+from reward_model.faces.tracks.appearance import measure_appearance
+from reward_model.faces.tracks.copies import SIDE_PX, clip_copies, copy_share
+
+PERSON = "P005"
+
+
+def crop_of(image: np.ndarray) -> np.ndarray:
+    return measure_appearance(image, bundled_reader().read(image)[0]).crop_SS
+
+
+@pytest.fixture(scope="module")
+def portrait() -> np.ndarray:
+    return head_and_shoulders(PERSON)
+
+
+@pytest.fixture(scope="module")
+def reference(portrait) -> np.ndarray:
+    return crop_of(portrait)
+
+
+def smaller(image: np.ndarray, share: float) -> np.ndarray:
+    return cv2.resize(image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+
+
+def turned(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), 10, 0.9)
+    return cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+
+
+def waved(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    return cv2.remap(
+        image, x + 0.015 * width * np.sin(y / height * 6), y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def relit(image: np.ndarray) -> np.ndarray:
+    light = np.linspace(0.6, 1.2, image.shape[1])[None, :, None]
+    return np.clip(255 * (image / 255) ** 1.3 * light, 0, 255).astype(np.uint8)
+
+
+def compressed(image: np.ndarray) -> np.ndarray:
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 40])
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+
+def mirrored(image: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(image[:, ::-1])
+
+
+@pytest.mark.parametrize("change", [mirrored, turned, waved, relit, compressed, lambda image: smaller(image, 0.5)])
+def test_changed_copies_of_the_reference_are_copies(portrait, reference, change):
+    assert copy_share(crop_of(change(portrait)), reference) > 0.9
+
+
+@pytest.mark.parametrize("name", ["amateur_posture", "amateur_selfie", "studio_posture"])
+def test_other_photographs_of_the_person_are_no_copies(reference, name):
+    x, y, width, height = PEOPLE[PERSON].face_box(name)
+    half = height
+    image = photograph(PERSON, name)[max(y - half, 0) : y + height + half, max(x - half, 0) : x + width + half]
+    for share in (100 / height, 50 / height):
+        assert copy_share(crop_of(smaller(image, share)), reference) < 0.2
+
+
+def test_another_person_and_images_without_detail_are_no_copies(reference):
+    assert copy_share(crop_of(head_and_shoulders("P008")), reference) == 0
+    grey = np.full((SIDE_PX, SIDE_PX), 128, np.uint8)
+    assert copy_share(grey, reference) == 0
+    assert copy_share(grey, grey) < 1
+    assert copy_share(reference, reference) == 1
+
+
+def test_a_loop_of_two_photographs_is_copied_throughout(reference):
+    x, y, width, height = PEOPLE[PERSON].face_box("amateur_posture")
+    other = crop_of(photograph(PERSON, "amateur_posture")[y - height : y + 2 * height, x - width : x + 2 * width])
+    moving = [crop_of(turned(head_and_shoulders(person))) for person in ("P007", "P008")]
+    assert min(clip_copies([reference, other] * 4, reference, [0.9] * 8)) > 0.9
+    # the reference at the beginning and the end of a clip that moves
+    assert clip_copies([reference, *moving, reference], reference, [0.9] * 4) == [1.0, 0.0, 0.0, 1.0]
+    # a held photograph alone is no copy
+    assert clip_copies([other] * 4, reference, [0.9] * 4) == [0.0] * 4
