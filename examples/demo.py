@@ -82,7 +82,7 @@ def show(group: dict[str, Any], response: GroupResponse) -> None:
             probabilities = tuple(
                 f"{p:.0%}" for p in (response.win[i][first], response.tie[i][first], response.win[first][i])
             )
-        people = "[green]kept[/]" if clip["right"] else "[red]lost[/]"
+        people = "[green]kept[/]" if clip["right"] else f"[red]{'copied' if clip['copied'] else 'lost'}[/]"
         table.add_row(Path(clip["file"]).stem, clip["shows"], people, f"{item.reward:.3f}", *probabilities)
     console.print(table)
     console.print()
@@ -129,7 +129,8 @@ def main() -> int:
         return 1
     console.print(f"Model {model.name} {model.version}, fingerprint {model.fingerprint[:12]}: {model.description}")
     console.print(
-        "Every clip that keeps its people has a higher reward than every clip that loses one. The service is stopped.\n"
+        "Every clip that keeps its people has a higher reward than every clip that loses or copies one. The service is "
+        "stopped.\n"
     )
     console.print(HOW_TO, markup=False, soft_wrap=True)
     return 0

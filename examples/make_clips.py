@@ -1,7 +1,8 @@
 """Make the example clips and references from OpenPeople's images: `python examples/make_clips.py`.
 
 OpenPeople (package `openpeople`, MIT) holds images of ten synthetic people. A clip is a camera that moves over one or
-two of them; no image is both a reference and in a clip. Needs the `dev`, `serve` and `faces` extras.
+two of them. No image is both a reference and in a clip, but for the clip that shows a copied reference. Needs the
+`dev`, `serve` and `faces` extras.
 """
 
 from __future__ import annotations
@@ -164,6 +165,7 @@ GROUPS = [
             ("one_person_expressions", "expressions, dimming", True),
             ("one_person_switched", "switched in mid-clip", False),
             ("one_person_replaced", "a look-alike", False),
+            ("one_person_copied", "the reference, panned", False),
         ],
     },
 ]
@@ -193,6 +195,7 @@ CLIPS: dict[str, Callable[[float], Frame]] = {
     "one_person_replaced": one_after_another(
         selfie("P010", 850, 900, 1690, 0, 1.05), standing("P010", 850, 520, 1000, -60, 1.0)
     ),
+    "one_person_copied": StillShot("P002", "studio_portrait", View(980, 980, 2040), View(1060, 960, 1700)).frame,
 }  # fmt: skip
 
 
@@ -207,7 +210,10 @@ def main() -> None:
         for name in group["references"]:
             reference(REFERENCES[name]).save(folder / f"references/{name}.jpg", quality=90)
         references = [f"references/{name}.jpg" for name in group["references"]]
-        clips = [{"file": f"clips/{name}.mp4", "shows": shows, "right": right} for name, shows, right in group["clips"]]
+        clips = [
+            {"file": f"clips/{name}.mp4", "shows": shows, "right": right, "copied": name.endswith("_copied")}
+            for name, shows, right in group["clips"]
+        ]
         groups.append({**group, "references": references, "clips": clips})
     for name, clip in CLIPS.items():
         path = folder / f"clips/{name}.mp4"

@@ -11,10 +11,8 @@ from .markdown import table
 # code -> (when, by which models, what to do)
 ROWS: dict[WarningCode, tuple[str, str, str]] = {
     WarningCode.REFERENCE_COPY: (
-        "in at least "
-        f"{copied_references.MIN_COPY_SHARE:.0%} of the frames the person's face is the reference's own: cosine at "
-        f"least {copied_references.MIN_COSINE}, change of the aligned crop at most "
-        f"{copied_references.MAX_CROP_CHANGE}, landmarks within {copied_references.MAX_SHAPE_CHANGE}",
+        f"in more than {copied_references.MIN_COPY_SHARE:.0%} of the frames the person's face is the reference's own "
+        "image, or the other image of a loop with it",
         "`face-tracks`",
         "Do not reward it: drop the video from training (`drop_on`), and look at what the generator does.",
     ),

@@ -22,9 +22,9 @@ MIN_SIMILARITY = 0.5
 MIN_FIRST_FIT = 0.9
 # correlations from which a face begins to count as a copy, and from which it is one: of the whole face after all
 # changes, and of forehead, eyes and nose after the affine motion, which a moving mouth leaves as they are. Studio
-# portraits of one person in one session, filmed well and badly, reach 0.993 and 0.991 in one of twenty frames.
+# portraits of one person in one session, filmed well and badly, reach 0.993 and 0.993 in one of twenty frames.
 WHOLE_RANGE = (0.993, 0.996)
-UPPER_RANGE = (0.991, 0.995)
+UPPER_RANGE = (0.993, 0.996)
 # standard deviations in pixels: of detail while it is fitted, of detail that is compared, of the light around both, of
 # the smallest part that a warp moves by itself, and of the blur by which a copy may differ
 _FITTED_PX, _COMPARED_PX, _WARP_PX = (0.75, 4.0), (1.2, 5.0), 5.0
@@ -32,8 +32,8 @@ _BLURS_PX = (0.0, 0.7, 1.2)
 _FIRST_STEPS, _STEPS = 5, 25
 # of cv2.findTransformECC: side of its smoothing filter in pixels
 _FILTER_PX = 3
-# share of copies of the reference from which other frames are looked at as the rest of a loop
-MIN_LOOP_SHARE = 0.25
+# share of certain copies of the reference from which other frames are looked at as the rest of a loop
+MIN_LOOP_SHARE, CERTAIN_COPY = 0.25, 0.9
 _Y, _X = np.mgrid[:SIDE_PX, :SIDE_PX].astype(np.float32)
 
 
@@ -58,8 +58,9 @@ def clip_copies(crops: Sequence[np.ndarray], reference_SS: np.ndarray, similarit
         copy_share(crop, reference_SS) if similarity >= MIN_SIMILARITY else 0.0
         for crop, similarity in zip(crops, similarities, strict=True)
     ]
-    others = [n for n, copied in enumerate(copies) if copied < 0.5]
-    if np.sum(copies) >= MIN_LOOP_SHARE * len(copies) and len(others) > 1:
+    num_certain = sum(copied >= CERTAIN_COPY for copied in copies)
+    others = [n for n, copied in enumerate(copies) if copied < CERTAIN_COPY]
+    if num_certain >= MIN_LOOP_SHARE * len(copies) and len(others) > 1:
         middle = others[len(others) // 2]
         held = {n: copy_share(crops[n], crops[middle]) for n in others if n != middle}
         # the compared one is as much a copy as any other

@@ -23,6 +23,7 @@ from reward_model.scorer import ScorerInfo
 
 from ..data.pairs import signs_of
 from ..errors import TrainingError
+from .pair_groups import pair_groups
 from .predictions import Prediction, differences_of
 from .statistics import Bootstrap, Interval, accuracy, best_epsilon, calibration_error, negative_log_likelihood
 
@@ -48,7 +49,7 @@ class ModelReport:
     epsilon: float | None
     # kind of accuracy -> interval; None where there is no such pair
     overall: dict[str, Interval | None]
-    # the same for the pairs of each corruption
+    # the same for the pairs of each corruption, and of the groups of `pair_groups`
     modes: dict[str, dict[str, Interval | None]]
     # mean negative log-likelihood of the labels, and expected calibration error of the three probabilities; None where
     # nothing was scored
@@ -91,7 +92,7 @@ class Evaluation:
             raise TrainingError("there are no pairs with a label to evaluate on")
         self.pairs, self.theta = pairs, theta
         self.labels_N = signs_of(pairs)
-        self.corruptions_N = np.array([str(pair.meta.get("mode") or "all") for pair in pairs])
+        self.groups = pair_groups(pairs)
         self.bootstrap = Bootstrap([pair.cluster for pair in pairs], seed, num_resamples)
         self.reports: list[ModelReport] = []
         self._right: list[tuple[np.ndarray, dict[str, np.ndarray]]] = []
@@ -133,7 +134,7 @@ class Evaluation:
             unscored=dict(Counter(prediction.code for prediction in predictions if prediction.difference is None)),
             epsilon=epsilon,
             overall=self._intervals(right, scored_N),
-            modes=self._by_corruption(right, scored_N),
+            modes=self._by_group(right, scored_N),
             nll=float(negative_log_likelihood(d, labels, self.theta).mean()) if len(d) else None,
             calibration_error=calibration_error(d, labels, self.theta) if len(d) else None,
         )
@@ -149,13 +150,10 @@ class Evaluation:
         both = scored_1 & scored_2
         gains = {key: right_1[key].astype(float) - right_2[key] for key in right_1.keys() & right_2.keys()}
         names = self.reports[first].label, self.reports[second].label
-        return Comparison(*names, int(both.sum()), self._intervals(gains, both), self._by_corruption(gains, both))
+        return Comparison(*names, int(both.sum()), self._intervals(gains, both), self._by_group(gains, both))
 
-    def _by_corruption(
-        self, values: dict[str, np.ndarray], mask_N: np.ndarray
-    ) -> dict[str, dict[str, Interval | None]]:
-        names = sorted({*self.corruptions_N})
-        return {name: self._intervals(values, mask_N & (self.corruptions_N == name)) for name in names}
+    def _by_group(self, values: dict[str, np.ndarray], mask_N: np.ndarray) -> dict[str, dict[str, Interval | None]]:
+        return {name: self._intervals(values, mask_N & group_N) for name, group_N in self.groups.items()}
 
     def _intervals(self, values: dict[str, np.ndarray], mask_N: np.ndarray) -> dict[str, Interval | None]:
         masks = {"accuracy_without_ties": mask_N & (self.labels_N != 0)}
