@@ -62,10 +62,10 @@ def clip_copies(crops: Sequence[np.ndarray], reference_SS: np.ndarray, similarit
     others = [n for n, copied in enumerate(copies) if copied < CERTAIN_COPY]
     if num_certain >= MIN_LOOP_SHARE * len(copies) and len(others) > 1:
         middle = others[len(others) // 2]
-        held = {n: copy_share(crops[n], crops[middle]) for n in others if n != middle}
-        # the compared one is as much a copy as any other
-        held[middle] = max(held.values())
-        copies = [max(copied, held.get(n, 0.0)) for n, copied in enumerate(copies)]
+        held = {n: copy_share(crops[n], crops[middle]) for n in others}
+        # other frames that differ among themselves are a clip that moves
+        if np.mean(list(held.values())) >= CERTAIN_COPY:
+            copies = [max(copied, held.get(n, 0.0)) for n, copied in enumerate(copies)]
     return copies
 
 
