@@ -25,9 +25,9 @@ def response(*rewards: float | None) -> GroupResponse:
 def test_demo_fails_on_a_wrong_order_and_on_a_clip_without_reward():
     demo = load_script("demo")
     group = GROUPS[1]
-    demo.check_all_scored(group, response(0.7, 0.8, 0.5, 0.4))
-    demo.check_order(group, response(0.7, 0.8, 0.5, 0.4))
+    demo.check_all_scored(group, response(0.7, 0.8, 0.5, 0.4, 0.1))
+    demo.check_order(group, response(0.7, 0.8, 0.5, 0.4, 0.1))
     with pytest.raises(demo.DemoFailed, match=r"one_person\.mp4.* got 0\.500, not more than .*switched\.mp4"):
-        demo.check_order(group, response(0.5, 0.8, 0.5, 0.4))
+        demo.check_order(group, response(0.5, 0.8, 0.5, 0.4, 0.1))
     with pytest.raises(demo.DemoFailed, match=r"switched\.mp4 has no reward: broken"):
-        demo.check_all_scored(group, response(0.7, 0.8, None, 0.4))
+        demo.check_all_scored(group, response(0.7, 0.8, None, 0.4, 0.1))

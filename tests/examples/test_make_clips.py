@@ -13,12 +13,14 @@ def test_manifest_lists_every_file_and_files_are_small():
     assert sum(path.stat().st_size for path in files) < 5 << 20
 
 
-def test_no_photograph_is_both_a_reference_and_in_a_clip():
+def test_no_photograph_is_both_a_reference_and_in_a_clip_that_is_not_a_copy():
     make_clips = load_script("make_clips")
     used = []
     original = make_clips.load_image
     make_clips.load_image = lambda person, name: used.append((person, name)) or original(person, name)
-    for clip in make_clips.CLIPS.values():
+    for name, clip in make_clips.CLIPS.items():
+        if name == "one_person_copied":
+            continue
         for t in (0.0, 0.5, 1.0):
             clip(t)
     in_clips = set(used)

@@ -72,7 +72,7 @@ def test_spread_is_the_disagreement_of_the_members_in_tie_bands(tracks, sample):
 
 def test_a_head_of_one_member_has_no_spread(scorer, reward_head, sample, score):
     alone = TrackHead(replace(reward_head.config, num_members=1)).eval().requires_grad_(False)
-    assert score(sample((1,), (1,)), FaceTracksScorer(scorer.reader, alone)).spread is None
+    assert score(sample((1,), (1,)), FaceTracksScorer(scorer.reader, alone.inference())).spread is None
 
 
 def test_details_are_plain_json_with_people_and_tracks(tracks, sample, score):

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +32,10 @@ def test_members_are_those_of_the_module_to_its_rounding(name, people, frames, s
     for seed in range(8):
         clip = random_clip(people, frames, seed)
         with torch.no_grad():
-            expected = head.double().per_member(FeatureBatch.of([clip]))[:, 0].numpy()
-            rounded = head.float().per_member(FeatureBatch.of([clip]))[:, 0].numpy()
+            batch = FeatureBatch.of([clip])
+            exact = replace(batch, terms_N3=torch.tensor([astuple(clip.terms)], dtype=torch.float64))
+            expected = head.double().per_member(exact)[:, 0].numpy()
+            rounded = head.float().per_member(batch)[:, 0].numpy()
         actual = inference.per_member(clip)
         np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(actual, rounded, rtol=1e-4, atol=1e-4)

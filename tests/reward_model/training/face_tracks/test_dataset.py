@@ -6,12 +6,13 @@ from PIL import Image
 
 from identity_reward_client.preference import Preference
 from reward_model.data.records import RecordError, Votes, read_pairs, write_pairs
-from reward_model.training.configs.face_tracks import TrackPairs
+from reward_model.training.configs.face_tracks import FaceTracksConfig, TrackPairs
 from reward_model.training.errors import TrainingError
-from reward_model.training.face_tracks.dataset import load_splits, split_by_people
+from reward_model.training.face_tracks.dataset import load_splits, rotated_splits, split_by_people
 from reward_model.training.face_tracks.ensemble import train_ensemble
 from reward_model.training.face_tracks.task import train_face_tracks
-from tests.reward_model.training.helpers.face_tracks import RecordingProgress, record, synthetic_dataset
+from tests.reward_model.training.face_tracks.conftest import renamed
+from tests.reward_model.training.helpers.face_tracks import SMALL, RecordingProgress, record, synthetic_dataset
 
 EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
 
@@ -35,13 +36,13 @@ def test_excluded_pairs_are_counted_and_warned_about(tmp_path, examples, config,
     one_epoch = config.model_copy(
         update={"train": (TrackPairs(path=str(tmp_path / "train.jsonl")),), "epochs": 1, "workers": 1}
     )
-    train, dev = load_splits(one_epoch, RecordingProgress())
+    splits = load_splits(one_epoch, RecordingProgress())
     warnings = capsys.readouterr().err
     assert "1 pairs without a majority are left out" in warnings
     assert "every decided pair says A" in warnings
     assert "1 of 3 pairs are left out: a reference of theirs shows no face" in warnings
-    ensemble, _ = train_ensemble(one_epoch, train, dev, RecordingProgress())
-    assert (ensemble.config.training["pairs"], ensemble.config.training["pairs_without_face"]) == (2, 1)
+    ensemble, _ = train_ensemble(one_epoch, splits, RecordingProgress())
+    assert (ensemble.config.training["pairs"], ensemble.config.training["pairs_without_face"]) == ([2, 2], 1)
 
 
 def test_split_keeps_the_count_of_pairs_without_a_face_in_the_training_part():
@@ -75,3 +76,26 @@ def test_unusable_pairs_are_refused_before_the_run_folder_is_created(tmp_path, c
     with pytest.raises(error, match=message):
         train_face_tracks(wrong, tmp_path / "run", progress=RecordingProgress())
     assert not (tmp_path / "run").exists()
+
+
+def test_rotated_splits_hold_every_person_out_of_one_member():
+    base, people = synthetic_dataset(40, 5), synthetic_dataset(160, 6)
+    others = replace(base, pairs=tuple(pair.model_copy(update={"references": renamed(pair)}) for pair in base.pairs))
+    config = SMALL.model_copy(update={"members": 4})
+    splits = rotated_splits(config, others, people)
+    held_out = [{pair.persons[0] for pair in dev.pairs} for _, dev in splits]
+    assert len(splits) == 4
+    assert set().union(*held_out) == {pair.persons[0] for pair in people.pairs}
+    assert sum(map(len, held_out)) == len(set().union(*held_out))
+    for (train, dev), names in zip(splits, held_out, strict=True):
+        assert not names & {pair.persons[0] for pair in train.pairs}
+        assert len(train) + len(dev) == 200
+    with pytest.raises(TrainingError, match="50 folds of 40 people"):
+        rotated_splits(config.model_copy(update={"members": 50}), None, people)
+
+
+@pytest.mark.parametrize("values", [{"stop_on": "b"}, {"stop_on": "a", "dev": ("c",)}])
+def test_training_stops_on_a_file_that_it_learns_from_and_on_no_other(values):
+    with pytest.raises(ValueError, match="stop_on"):
+        FaceTracksConfig(train=(TrackPairs(path="a"),), **values)
+    assert FaceTracksConfig(train=(TrackPairs(path="a"),), stop_on="a").stop_on == "a"

@@ -34,7 +34,7 @@ def test_run_writes_a_scorer_that_ranks_clips(trained, config, examples):
                         (f"clips/{name}.mp4", "clips/two_people.mp4")))[0]  # fmt: skip
         rewards[name] = scorer.forward([scorer.preprocess(read_clip(clip))])[0].reward
     assert rewards["two_people"] > rewards["two_people_one_missing"] + 0.5
-    assert read_head_config(out).training["pairs"] == 4
+    assert read_head_config(out).training["pairs"] == [4, 4]
 
 
 def test_finished_run_and_run_of_another_config_are_not_changed(trained, config, capsys):

@@ -1,5 +1,6 @@
 import numpy as np
 
+from reward_model.data.people.photographs.source import PhotographedPeople
 from reward_model.data.people.scenarios.scenario import ClipSize, sample_scenario
 from reward_model.data.people.scenarios.sources import RenderedPeople
 
@@ -19,3 +20,17 @@ def test_rendered_scenario_has_the_references_and_clips_of_the_sampled_one():
     assert frames.dtype == np.uint8
     assert scenario.references[0].render().ndim == 3
     source.close()
+
+
+def test_nuisances_change_pixels_and_compression_of_each_clip_by_itself():
+    source = PhotographedPeople(5, ClipSize(num_frames=8), 6, {"test": 1.0})
+    plain = source.scenario(1, "test")
+    filmed = plain.with_nuisances(5)
+    again = source.scenario(1, "test").with_nuisances(5)
+    assert [clip.nuisances for clip in filmed.clips] == [clip.nuisances for clip in again.clips]
+    assert any(clip.nuisances for clip in filmed.clips)
+    for before, after in zip(plain.clips, filmed.clips, strict=True):
+        assert (before.severities, before.people) == (after.severities, after.people)
+        changes_pixels = set(after.nuisances) - {"compression"}
+        assert np.array_equal(before.render([0]), after.render([0])) == (not changes_pixels)
+        assert (after.crf > before.crf) == ("compression" in after.nuisances)
