@@ -47,6 +47,9 @@ def evaluate_reward(
     plot: Annotated[
         Path | None, typer.Option(help="PNG of accuracies per corruption; beside --json by default.")
     ] = None,
+    misses: Annotated[
+        Path | None, typer.Option(help="JPEG of the ten pairs on which the first model is most wrong.")
+    ] = None,
     predictions: Predictions = None,
     batch: Batch = 16,
     workers: Workers = 2,
@@ -62,12 +65,13 @@ def evaluate_reward(
         from ..registry import DEFAULT_SCORER, require_registered
         from .data.pairs import read_pair_file, shared_persons
         from .evaluation.evaluation import Evaluation
+        from .evaluation.misses import draw_misses
         from .evaluation.predictions import predict
         from .evaluation.report import plot_accuracies, tables
 
         models = model or [DEFAULT_SCORER]
         plot_path = plot or (json_path.with_suffix(".png") if json_path else None)
-        _make_folders(json_path, plot_path, predictions)
+        _make_folders(json_path, plot_path, misses, predictions)
         test, held_out = read_pair_file(pairs), read_pair_file(dev) if dev is not None else None
         if held_out is not None and (shared := shared_persons(test.pairs, held_out.pairs)):
             same = f"{dev} and {pairs} show the same persons ({shared})"
@@ -84,6 +88,8 @@ def evaluate_reward(
                     options: dict[str, Any] = {"batch": batch, "workers": workers, "progress": progress}
                     runs.append(predict(scorer, file.path, file.pairs, predictions, **options))
             evaluation.add(scorer.info, runs[0], (held_out.pairs, runs[1]) if held_out is not None else None)
+            if misses is not None and name == models[0]:
+                draw_misses(misses, test.path, test.pairs, runs[0])
         console = Console()
         for table in tables(evaluation):
             console.print(table)

@@ -32,6 +32,7 @@ from ..configs.files import read_config
 from ..data.pairs import read_pair_file
 from ..errors import TrainingError
 from ..evaluation.evaluation import Evaluation
+from ..evaluation.misses import draw_misses
 from ..evaluation.predictions import Prediction, VideoScore
 from ..evaluation.report import tables
 from .baselines import arcface_predictions
@@ -40,12 +41,14 @@ from .ensemble import train_ensemble
 from .people import folds_of, people_of, require_people
 
 
-def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progress: Progress = shown) -> Evaluation:
+def cross_validate(
+    config: FaceTracksConfig, people: Path, folds: int = 5, progress: Progress = shown, misses: Path | None = None
+) -> Evaluation:
     """An evaluation of `face-tracks`, its first model, and of every `arcface` variant on all tested pairs.
 
     With a config without pairs, ensembles are trained on the other folds alone. Pairs that no fold contains are left
-    out. The cluster of every pair is its fold. Raises TrainingError for pairs of these people, or of photographs, that
-    do not say whom their clips show.
+    out. The cluster of every pair is its fold. `misses`: an image to write (`evaluation.misses`). Raises TrainingError
+    for pairs of these people, or of photographs, that do not say whom their clips show.
     """
     persons = {name for pair in read_pair_file(people).pairs for name in people_of(pair)}
     for path in (str(people), *(file.path for file in config.train), *config.dev):
@@ -75,6 +78,8 @@ def cross_validate(config: FaceTracksConfig, people: Path, folds: int = 5, progr
         ]
     if not tested:
         raise TrainingError(f"{people}: none of {folds} folds holds all references of a pair; give fewer folds")
+    if misses is not None:
+        draw_misses(misses, people, tested, predictions)
     evaluation = Evaluation(tested, config.seed)
     info = replace(FaceTracksScorer(bundled_reader(), head.inference()).info, fingerprint="one head for each fold")
     baselines = arcface_predictions(people, tested, Path(config.cache), config.workers, progress)
@@ -110,6 +115,7 @@ def main(
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A field of it.")] = None,
     folds: Annotated[int, typer.Option(min=2, help="Groups of people.")] = 5,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write all numbers here.")] = None,
+    misses: Annotated[Path | None, typer.Option(help="JPEG of the ten pairs with the worst misses.")] = None,
 ) -> None:
     """Accuracies with 95 % intervals on held-out people, per corruption, and against every arcface variant."""
     try:
@@ -118,7 +124,7 @@ def main(
             raise TrainingError(f"{config} is of kind {chosen.kind}; this takes kind face-tracks")
         if json_path is not None:
             json_path.parent.mkdir(parents=True, exist_ok=True)
-        evaluation = cross_validate(chosen, people, folds)
+        evaluation = cross_validate(chosen, people, folds, misses=misses)
     except (TrainingError, RecordError) as error:
         typer.echo(f"face_tracks.cross_validation: {error}", err=True)
         raise typer.Exit(2) from None
