@@ -60,9 +60,9 @@ def wrong(data: TrackDataset) -> TrackDataset:
     return replace(data, label_N=-data.label_N)
 
 
-def trained_with(schedule: str, clean: TrackDataset, auto: TrackDataset, num_steps: int = 60) -> float:
+def trained_with(schedule: str, clean: TrackDataset, auto: TrackDataset, num_steps: int = 120) -> float:
     """Accuracy of one network on other pairs."""
-    options = {"members": 1, "epochs": 3, "initial_scale": 0.1, "residual_bound": 10.0}
+    options = {"members": 1, "epochs": 3, "initial_scale": 1e-4, "residual_bound": 10.0}
     config = SMALL.model_copy(update=options)
     sampler = PairSampler(len(clean), len(auto), config.batch, num_steps, schedule, 0)
     dev = synthetic_dataset(100, 6)
