@@ -68,3 +68,8 @@ def test_sweeps_change_one_thing_in_a_row_of_the_table():
     for setting in sweeps():
         changed = asdict(setting.training).items() - rows[setting.peer].items()
         assert len(changed) == 1
+
+
+def test_rows_of_the_table_have_all_seeds_and_the_others_half():
+    assert {len(setting.seeds(10)) for setting in TABLE} == {10}
+    assert {len(setting.seeds(10)) for setting in sweeps()} == {5}
