@@ -66,14 +66,14 @@ TABLE = (
 def sweeps() -> tuple[Setting, ...]:
     """Rows of the table with one thing changed."""
     rows = {setting.name: setting for setting in TABLE}
-    clean, raw, _, _, random, staged, smooth = rows
+    clean, _, _, _, random, staged, smooth = rows
 
     def vary(name: str, change: str, **changes: float) -> Setting:
         return Setting(f"{name}: {change}", replace(rows[name].training, **changes), name, change)
 
     mixed = (random, staged, smooth)
     return (
-        *(vary(name, f"bias x {bias:g}", looks_bias=bias) for bias in (0.5, 2.0) for name in (raw, *mixed)),
+        *(vary(name, f"bias x {bias:g}", looks_bias=bias) for bias in (0.5, 2.0) for name in list(rows)[1:]),
         *(vary(random, f"filter keeps {share:.0%}", kept_share=share) for share in (0.25, 0.5, 0.75)),
         *(vary(name, f"{size:.0%} of the casts", size=size) for size in (0.25, 0.5) for name in (clean, *mixed)),
     )
