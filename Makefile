@@ -63,8 +63,8 @@ docs: install  ## write the generated parts of the pages anew, then build them w
 bench: install  ## the CPU benchmarks
 	@$(BIN)/python -m benchmarks
 
-ablation: install  ## the paper's table of data sources and samplers, small: an hour or two, goes on where it stopped
-	@$(BIN)/python -m benchmarks.reward.ablation
+ablation: install  ## the paper's table of data sources and samplers, under an hour, goes on where it stopped
+	@$(BIN)/python -m benchmarks.reward.ablation --json docs/benchmarks/reward.ablation.json
 
 proto: install  ## generate the Python code of the .proto anew
 	@cd clients && ../$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --pyi_out=. identity_reward_client/proto/identity_reward.proto

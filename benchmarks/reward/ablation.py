@@ -1,100 +1,82 @@
-"""Ablation of label sources and samplers: Table 2 of Identity-GRPO (arXiv 2510.14256) at a small scale.
+"""Ablation of label sources and samplers: Table 2 of Identity-GRPO (arXiv 2510.14256) on rendered people.
 
-The data are clips of rendered people. Clean labels simulate three annotators with little noise; automatic labels
-simulate a vision-language model. Every run starts from the same small model, as the paper's runs start from Qwen2.5-VL.
-That model was trained on other rendered people to match faces and to detect corruptions, without preferences. A run
-trains the language model only; all runs have the same number of steps.
+Clean labels simulate three annotators with little noise. Automatic labels simulate a vision-language model, which
+hardly sees exchanged people and prefers clips that are sharp and well lit (`data.people.scenarios.labels`). There are
+twice as many automatic pairs as clean ones, as in the paper. A row trains networks of `face-tracks` on cached features
+(`label_sources`), all for the same number of steps. A seed decides votes, initial weights and the order of pairs, so
+that the teacher and its filter differ too.
 
-A row is the accuracy without ties on pairs of people outside the training set, averaged over the seeds. Its spread is a
-95 % interval over casts and seeds; the peer is the accuracy in the paper.
+A row is the accuracy without ties on exact labels of other people, averaged over the seeds. Its spread is a 95 %
+interval over casts and seeds; the peer is the accuracy in the paper. `minus` of a row has its differences to the rows
+above: the mean and its 95 % interval, paired over casts and seeds. The rows below the table's vary the systematic error
+of the automatic labels, the share that the filter keeps, and the number of casts; their peer is the row that they vary.
 
 Gate: every pair has a finite reward.
 
-`make ablation` takes one to two hours on two cores, resumes where it was stopped, and rewrites its file after each row.
+`make ablation` resumes where it was stopped. Its clips take 5 GB in `runs/`. `--casts 18 --seeds 3` is a trial.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from reward_model.data.people.dataset.generate import generate
-from reward_model.data.people.scenarios.labels import LabelKind
-from reward_model.data.people.scenarios.options import PackedOptions, PeopleOptions
-from reward_model.data.progress import progress
-from reward_model.data.records import write_pairs
 from reward_model.data.seeding import generator
-from reward_model.registry import load_scorer
-from reward_model.training.configs.files import read_config
-from reward_model.training.data.pairs import read_pair_file, signs_of
-from reward_model.training.evaluation.predictions import differences_of, predict
 from reward_model.training.evaluation.statistics import Bootstrap, Interval
-from reward_model.training.preferences import teacher
-from reward_model.training.preferences.task import train
-from reward_model.training.vision_pretraining.task import pretrain_vision
 
 from ..support import harness
+from .label_sources import LabelSources, Predictions, Training, load_casts, train_all
 
-RUNS = harness.ROOT / "runs/ablation"
 REPORT = harness.ROOT / "docs/benchmarks/reward.ablation.json"
-CONFIG = Path(__file__).with_suffix(".yaml")
-SEEDS = (0, 1, 2)
-NOTE = (
-    "Accuracy without ties of a small model on rendered people outside its training set, the mean of three seeds. The "
-    "peer is the accuracy of the paper's model on its own test set; the ratio is ours divided by the paper's, and the "
-    "spread is a 95 % interval over casts and seeds."
-)
-# data set -> kind of its labels, seed, number of casts
-CASTS: dict[str, tuple[LabelKind, int, int]] = {
-    "clean": ("human", 101, 150), "auto": ("auto", 102, 300), "start": ("exact", 104, 600)
-}  # fmt: skip
-TEST_SEED, TEST_CASTS = 103, 120
-NOT_RUN = "not run yet"
+NUM_CASTS, NUM_SEEDS = 180, 10
+# share of the seeds, the first ones, of a row that varies one of the table
+SWEEP_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A row of the table: data sources, sampler, and the accuracy in the paper."""
+    """A row. peer: the accuracy in the paper, or the name of the row of the table that this one varies by `change`."""
 
     name: str
-    clean: bool
-    auto: str | None  # None, "raw" or "filtered"
-    sampler: str
-    paper: float
+    training: Training
+    peer: float | str
+    change: str = ""
+
+    def seeds(self, number: int) -> range:
+        """The seeds of this row, if a row of the table has `number`."""
+        return range(max(round(SWEEP_SHARE * number), 1) if self.change else number)
 
 
-SETTINGS = (
-    Setting("clean only", True, None, "random", 0.853),
-    Setting("automatic only, raw", False, "raw", "random", 0.664),
-    Setting("clean + automatic, raw", True, "raw", "random", 0.812),
-    Setting("automatic only, filtered", False, "filtered", "random", 0.785),
-    Setting("clean + filtered, random", True, "filtered", "random", 0.877),
-    Setting("clean + filtered, staged", True, "filtered", "staged", 0.824),
-    Setting("clean + filtered, smooth", True, "filtered", "smooth", 0.890),
+TABLE = (
+    Setting("clean only", Training(True), 0.853),
+    Setting("automatic only, raw", Training(False, "raw"), 0.664),
+    Setting("clean + automatic, raw", Training(True, "raw"), 0.812),
+    Setting("automatic only, filtered", Training(False, "filtered"), 0.785),
+    Setting("clean + filtered, random", Training(True, "filtered"), 0.877),
+    Setting("clean + filtered, staged", Training(True, "filtered", "staged"), 0.824),
+    Setting("clean + filtered, smooth", Training(True, "filtered", "smooth"), 0.890),
 )
 
 
-def people(name: str, labels: LabelKind, seed: int, casts: int) -> Path:
-    """Path of the JSONL of a data set, which is generated if it does not exist."""
-    split = "test" if name == "test" else "train"
-    options = PeopleOptions(6 * casts, seed, labels, {split: 1.0}, PackedOptions())
-    with progress(f"people: {name}", options.num_scenarios) as steps:
-        generate(RUNS / name, options, 2, steps)
-    return RUNS / name / f"{split}.jsonl"
+def sweeps() -> tuple[Setting, ...]:
+    """Rows of the table with one thing changed."""
+    rows = {setting.name: setting for setting in TABLE}
+    clean, _, _, _, random, staged, smooth = rows
 
+    def vary(name: str, change: str, **changes: float) -> Setting:
+        return Setting(f"{name}: {change}", replace(rows[name].training, **changes), name, change)
 
-def train_initial_model(jsonl: Path) -> Path:
-    """Train the model that every run starts from: first the vision tower, then matching and corruptions."""
-    data = [f"data.clean={jsonl}"]
-    tower_options = ["model.backbone=small", "epochs=12"]
-    tower = pretrain_vision(read_config("compact-vision", [*data, *tower_options]), RUNS / "vision", resume=True)  # type: ignore[arg-type]
-    supervision = "{attention: 1.0, matching: 1.0, corruptions: 4.0, preferences: 0}"
-    options = [f"model.init={tower}", f"supervision={supervision}", "data.foreign_references=2", "steps=600"]
-    return train(read_config(str(CONFIG), [*data, *options]), RUNS / "start-model", resume=True)  # type: ignore[arg-type]
+    mixed = (random, staged, smooth)
+    return (
+        *(vary(name, f"bias x {bias:g}", looks_bias=bias) for bias in (0.5, 2.0) for name in list(rows)[1:]),
+        *(vary(random, f"filter keeps {share:.0%}", kept_share=share) for share in (0.25, 0.5, 0.75)),
+        *(vary(name, f"{size:.0%} of the casts", size=size) for size in (0.25, 0.5) for name in (clean, *mixed)),
+    )
 
 
 class Accuracies:
@@ -117,9 +99,13 @@ class Accuracies:
         low, high = np.quantile(np.take_along_axis(means_RS, seeds_RS, 1).mean(1), [0.025, 0.975])
         return Interval(float(values_SD.mean()), float(low), float(high), values_SD.shape[1])
 
+    def difference(self, first_SN: np.ndarray, second_SN: np.ndarray) -> Interval:
+        """Of two rows, paired over seeds and test pairs."""
+        return self.interval(first_SN.astype(float) - second_SN)
+
     def compare(self, first_SN: np.ndarray, second_SN: np.ndarray) -> int:
         """The sign of the difference of two rows, 0 if the 95 % interval of the difference contains 0."""
-        difference = self.interval(first_SN.astype(float) - second_SN)
+        difference = self.difference(first_SN, second_SN)
         return int(difference.low > 0) - int(difference.high < 0)
 
     def describe_order(self, correct: dict[str, np.ndarray], papers: dict[str, float]) -> str:
@@ -134,86 +120,82 @@ class Accuracies:
         )
 
 
-class Ablation:
-    """Data sets, trained models and predictions of the ablation, all under `runs/ablation`."""
+class Table:
+    """Rows of the report, from the predictions of all settings and seeds."""
 
-    def __init__(self):
-        self.files = {name: people(name, *options) for name, options in CASTS.items()}
-        self.test = read_pair_file(people("test", "exact", TEST_SEED, TEST_CASTS))
-        self.initial_model = train_initial_model(self.files["start"])
-        self.labels_N = signs_of(self.test.pairs)
-        self.accuracies = Accuracies(self.labels_N, [pair.cluster for pair in self.test.pairs])
-        self.kept_shares: dict[int, float] = {}  # by seed
+    def __init__(self, sources: LabelSources, num_seeds: int):
+        test = sources.casts["test"]
+        self.labels_N = test.label_N.numpy()
+        self.accuracies = Accuracies(self.labels_N, [pair.cluster for pair in test.pairs])
+        self._sources, self._num_seeds = sources, num_seeds
+        # change -> name of a row -> bool [S, N]: whether the reward difference has the sign of the label
+        self.correct: dict[str, dict[str, np.ndarray]] = {}
 
-    def correct(self, setting: Setting, seed: int) -> np.ndarray:
-        """bool [N]: whether the reward difference of the trained model has the sign of the label."""
-        scorer = load_scorer(str(self.model(setting, seed)))
-        differences_N = differences_of(predict(scorer, self.test.path, self.test.pairs, RUNS / "predictions.jsonl"))
-        harness.gate(
-            bool(np.isfinite(differences_N).all()),
-            f"{np.isnan(differences_N).sum()} pairs of {setting.name} have no reward",
-        )
-        return np.sign(differences_N) == self.labels_N
-
-    def model(self, setting: Setting, seed: int) -> Path:
-        """The trained model of a row and a seed."""
-        settings = [f"model.init={self.initial_model}", f"seed={seed}", f"data.sampler={setting.sampler}"]
-        if setting.clean:
-            settings.append(f"data.clean={self.files['clean']}")
-        if setting.auto is not None:
-            auto = self.files["auto"] if setting.auto == "raw" else self.filtered(seed)
-            settings.append(f"data.auto={auto}")
-        out = RUNS / f"{setting.name.replace(' ', '-').replace(',', '')}-{seed}"
-        return train(read_config(str(CONFIG), settings), out, resume=True)  # type: ignore[arg-type]
-
-    def filtered(self, seed: int) -> Path:
-        """The automatic pairs whose labels agree with the model trained on clean labels with this seed."""
-        pool = read_pair_file(self.files["auto"])
-        path = RUNS / "auto" / f"filtered-{seed}.jsonl"
-        scorer = load_scorer(str(self.model(SETTINGS[0], seed)))
-        predictions = predict(scorer, pool.path, pool.pairs, RUNS / "predictions.jsonl")
-        kept, report = teacher.filter_pairs(pool.pairs, predictions)
-        self.kept_shares[seed] = report.kept_share
-        write_pairs(path, kept)
-        return path
-
-    def row(self, setting: Setting, correct: dict[str, np.ndarray]) -> harness.Row:
-        """The row of a setting; it names the rows from which it does not differ significantly.
-
-        Args:
-            setting: the row.
-            correct: row name -> bool [S, N], for the rows measured so far.
-        """
-        correct_SN = correct[setting.name]
+    def row(self, setting: Setting) -> harness.Row:
+        """The row of a setting, compared to the earlier rows with the same change and to its peer, if that is a row."""
+        seeds = setting.seeds(self._num_seeds)
+        results = [self._sources.predictions(setting.training, seed) for seed in seeds]
+        differences_SN = np.stack([result.test_N for result in results])
+        unscored = int((~np.isfinite(differences_SN)).sum())
+        harness.gate(unscored == 0, f"{unscored} pairs of {setting.name} have no reward")
+        correct_SN = np.sign(differences_SN) == self.labels_N
         interval = self.accuracies.interval(correct_SN)
-        more = {"seeds": [round(float(correct_N[self.labels_N != 0].mean()), 4) for correct_N in correct_SN]}
-        if setting.auto == "filtered":
-            more["kept_shares"] = [round(self.kept_shares[seed], 4) for seed in SEEDS]
-        others = [name for name in correct if name != setting.name]
-        similar = [name for name in others if self.accuracies.compare(correct_SN, correct[name]) == 0]
-        names = "any other" if similar == others else "; ".join(similar)
+        more = {"seeds": [round(float(row[self.accuracies.decided_N].mean()), 4) for row in correct_SN]}
+        earlier = self.correct.setdefault(setting.change, {})
+        compared = dict(earlier)
+        earlier[setting.name] = correct_SN
+        if isinstance(setting.peer, str):
+            compared[setting.peer] = self.correct[""][setting.peer][: len(seeds)]
+            peer, peer_name = self.accuracies.interval(compared[setting.peer]).mean, f"ours: {setting.peer}"
+        else:
+            peer, peer_name = setting.peer, "the paper"
+        minus = {name: self.accuracies.difference(correct_SN, other_SN) for name, other_SN in compared.items()}
+        similar = [name for name, difference in minus.items() if difference.low <= 0 <= difference.high]
         return harness.Row(
-            setting.name, "", "the paper", round(interval.mean, 4), setting.paper,
-            round(interval.mean / setting.paper, 3),
+            setting.name, "", peer_name, round(interval.mean, 4), round(peer, 4), round(interval.mean / peer, 3),
             spread=(round(interval.low, 3), round(interval.high, 3)),
-            why=f"not significantly different from {names}" if similar else None,
-            more=more,
+            why=f"not significantly different from {'; '.join(similar)}" if similar else None,
+            more=more | _labels(setting.training, results)
+            | {"minus": {name: [round(x, 4) for x in (d.mean, d.low, d.high)] for name, d in minus.items()}},
         )  # fmt: skip
 
 
-def measure() -> None:
-    ablation = Ablation()
-    correct: dict[str, np.ndarray] = {}
-    papers = {setting.name: setting.paper for setting in SETTINGS}
-    for setting in SETTINGS:
-        correct[setting.name] = np.stack([ablation.correct(setting, seed) for seed in SEEDS])
-        rows = [ablation.row(s, correct) for s in SETTINGS if s.name in correct]
-        rows += [harness.Row(s.name, "", "the paper", why=NOT_RUN) for s in SETTINGS if s.name not in correct]
-        note = f"{NOTE} {ablation.accuracies.describe_order(correct, papers)}"
-        REPORT.write_text(json.dumps(harness.report("reward.ablation", rows, note), indent=1) + "\n")
-        print(harness.table(rows), flush=True)
-    print(note)
+def _labels(training: Training, results: list[Predictions]) -> dict[str, float]:
+    """Means over the seeds: share of the automatic pairs that are learned from, shares of right labels among them."""
+    if training.auto is None:
+        return {}
+    of_all, of_decided = np.mean([result.label_accuracies for result in results], 0)
+    kept_share = np.mean([result.kept_share for result in results])
+    values = {"kept_share": kept_share, "right_labels": of_all, "right_decided_labels": of_decided}
+    return {name: round(float(value), 4) for name, value in values.items()}
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    folder = harness.ROOT / f"runs/ablation-{arguments.casts}"
+    sources = LabelSources(folder / "predictions", load_casts(folder, arguments.casts))
+    settings = (*TABLE, *sweeps())
+    runs = [(setting.training, seed) for setting in settings for seed in setting.seeds(arguments.seeds)]
+    train_all(sources, runs, "networks")
+    table = Table(sources, arguments.seeds)
+    rows = [table.row(setting) for setting in settings]
+    papers = {setting.name: float(setting.peer) for setting in TABLE}
+    sizes = ", ".join(f"{len(data)} pairs of the casts {group}" for group, data in sources.casts.items())
+    note = (
+        f"Accuracy without ties of small networks on rendered people outside their training set, the mean of "
+        f"{arguments.seeds} seeds; {sizes}. The peer of the first seven rows is the accuracy of the paper's model on "
+        "its own test set. The other rows change one thing in one of these, which is their peer, with half of the "
+        "seeds. The ratio is ours divided by the peer, and the spread is a 95 % interval over casts and seeds. "
+        f"{table.accuracies.describe_order(table.correct[''], papers)}"
+    )
+    if arguments.json:
+        report = harness.report("reward.ablation", rows, note)
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    print(harness.table(rows), note, sep="\n")
 
 
 if __name__ == "__main__":
-    measure()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--casts", type=int, default=NUM_CASTS, help="of three groups: clean, automatic, test")
+    parser.add_argument("--seeds", type=int, default=NUM_SEEDS, help="networks of each row")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="file to write the results to")
+    measure(parser.parse_args())

@@ -58,7 +58,8 @@ class PreferencePair(_Record):
     Paths are relative to the folder of the JSONL (`resolve`). `fps` is needed where a video's file states none, and
     overrides what the file states; packed clips have their own. `meta` of generated people: `mode`, the corruption that
     decides the pair; `cluster`, the cast; `people`, everybody in references and clips, impostors included; `a` and `b`,
-    each {"modes": {corruption: severity}, "quality": number}; `truth`, the exact label.
+    each {"modes": {corruption: severity}, "quality": number}, with {"nuisances": {kind: strength}} where a clip has
+    some; `truth`, the exact label.
     """
 
     pair_id: _Text

@@ -69,6 +69,8 @@ class FaceTracksConfig(RunConfig):
     saturation: Positive = 0.5
     # weight of the mean similarity over people and frames in the main term, beside the worst person's
     mean_share: NonNegative = 0.2
+    # factor of the main term before the first step; it is learned
+    initial_scale: Positive = 12.0
     # largest absolute value, in rewards, that the networks can add to the main term
     residual_bound: Positive = 3.0
     # maximum of epochs

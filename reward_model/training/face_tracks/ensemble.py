@@ -27,6 +27,7 @@ from ..configs.face_tracks import FaceTracksConfig
 from ..errors import NotFinite
 from ..evaluation.statistics import accuracy, without_ties
 from ..preferences.losses import BradleyTerryWithTies
+from ..preferences.samplers import PairSampler
 from .augment import augment
 from .dataset import Split, TrackDataset
 
@@ -48,9 +49,9 @@ class Epoch:
 class EnsembleTraining:
     """Trains the members of one TrackHead in turn; `epochs` are those that are complete."""
 
-    def __init__(self, config: FaceTracksConfig, splits: Sequence[Split]):
-        """splits: (train, dev) of each member."""
-        self.config, self.splits = config, splits
+    def __init__(self, config: FaceTracksConfig, splits: Sequence[Split], sampler: PairSampler | None = None):
+        """splits: (train, dev) of each member. sampler: see `MemberTraining`."""
+        self.config, self.splits, self._sampler = config, splits, sampler
         self.epochs: list[Epoch] = []
         reader = bundled_reader()
         self._head_config = TrackHeadConfig(
@@ -78,7 +79,7 @@ class EnsembleTraining:
             train = self.splits[0][0]
             head.set_statistics(train.a.with_more(train.b))
             for number, split in enumerate(self.splits):
-                member = MemberTraining(self.config, number, split, head)
+                member = MemberTraining(self.config, number, split, head, self._sampler)
                 for epoch in range(self.config.epochs):
                     yield number * self.config.epochs + epoch, member
                     if member.out_of_patience:
@@ -112,17 +113,31 @@ class EnsembleTraining:
 
 
 class MemberTraining:
-    """Training of one member; `best` is its state dict after the best epoch on dev."""
+    """Training of one member. `head` has its current weights; `best` is its state dict after the best epoch on dev."""
 
-    def __init__(self, config: FaceTracksConfig, number: int, split: Split, ensemble: TrackHead):
-        """ensemble: the head that the member will be part of."""
+    def __init__(
+        self,
+        config: FaceTracksConfig,
+        number: int,
+        split: Split,
+        ensemble: TrackHead,
+        sampler: PairSampler | None = None,
+    ):
+        """ensemble: the head that the member will be part of.
+
+        sampler: the pairs of each step, from the pools `clean`, the first pairs of train, and `auto`, the others. An
+        epoch is then an equal share of its steps. None: an epoch takes every pair once.
+        """
         self.config, self.number, (self.train, self.dev) = config, number, split
+        self._sampler = sampler
         self.epochs: list[Epoch] = []
         torch.manual_seed(torch_seed(config.seed, "member", number))
         self._generator = torch.Generator().manual_seed(torch_seed(config.seed, "draws", number))
-        self._head = TrackHead(replace(ensemble.config, num_members=1))
-        self._head.copy_statistics(ensemble)
-        parameters = dict(self._head.named_parameters())
+        self.head = TrackHead(replace(ensemble.config, num_members=1))
+        self.head.copy_statistics(ensemble)
+        with torch.no_grad():
+            self.head.members[0].get_parameter("log_scale").fill_(math.log(config.initial_scale))
+        parameters = dict(self.head.named_parameters())
         scale = [parameters.pop(name) for name in list(parameters) if name.endswith(".log_scale")]
         # one number has as far to go as many that move together
         groups: list[dict[str, Any]] = [
@@ -130,8 +145,8 @@ class MemberTraining:
             {"params": scale, "lr": SCALE_RATE * config.learning_rate, "weight_decay": 0.0},
         ]
         self._optimizer = torch.optim.AdamW(groups, config.learning_rate, weight_decay=config.weight_decay)
-        batches = math.ceil(len(self.train) / config.batch)
-        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, config.epochs * batches)
+        num_steps = config.epochs * math.ceil(len(self.train) / config.batch) if sampler is None else sampler.num_steps
+        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, num_steps)
         self._loss = BradleyTerryWithTies(config.theta)
         self.best, self._best_loss, self._since_best = self._copy(), math.inf, 0
 
@@ -140,11 +155,11 @@ class MemberTraining:
         return self._since_best >= self.config.patience
 
     def run_epoch(self) -> Epoch:
-        """Trains on every pair once, and measures on dev. Raises NotFinite."""
-        config, train, head = self.config, self.train, self._head
+        """Trains for an epoch, and measures on dev. Raises NotFinite."""
+        config, train, head = self.config, self.train, self.head
         head.train()
-        total = 0.0
-        for rows in torch.randperm(len(train), generator=self._generator).split(config.batch):
+        total, count = 0.0, 0
+        for rows in self._batches():
             a, b = augment(train.a[rows], train.b[rows], config.augmentation, self._generator)
             weight_N = train.weight_N[rows]
             loss = (self._loss(differences(head, a, b), train.label_N[rows]) * weight_N).sum() / weight_N.sum()
@@ -158,16 +173,26 @@ class MemberTraining:
             torch.nn.utils.clip_grad_norm_(head.parameters(), GRAD_CLIP)
             self._optimizer.step()
             self._schedule.step()
-            total += loss.item() * len(rows)
-        epoch = Epoch(self.number, len(self.epochs), total / len(train), measure(head.eval(), self.dev, config.theta))
+            total, count = total + loss.item() * len(rows), count + len(rows)
+        epoch = Epoch(self.number, len(self.epochs), total / count, measure(head.eval(), self.dev, config.theta))
         self.epochs.append(epoch)
         self._since_best += 1
         if epoch.dev["loss"] < self._best_loss:
             self.best, self._best_loss, self._since_best = self._copy(), epoch.dev["loss"], 0
         return epoch
 
+    def _batches(self) -> Iterator[torch.Tensor]:
+        """Indices of the pairs of each step of the next epoch."""
+        if (sampler := self._sampler) is None:
+            yield from torch.randperm(len(self.train), generator=self._generator).split(self.config.batch)
+            return
+        first, last = (sampler.num_steps * n // self.config.epochs for n in (len(self.epochs), len(self.epochs) + 1))
+        for step in range(first, last):
+            samples = sampler.samples(step)
+            yield torch.tensor([s.index + (s.pool == "auto") * sampler.sizes["clean"] for s in samples])
+
     def _copy(self) -> dict[str, torch.Tensor]:
-        return copy.deepcopy(self._head.members[0].state_dict())
+        return copy.deepcopy(self.head.members[0].state_dict())
 
 
 def train_ensemble(

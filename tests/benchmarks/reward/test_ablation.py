@@ -1,9 +1,11 @@
 """The statistics of the ablation; `make ablation` runs its trainings."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
-from benchmarks.reward.ablation import SETTINGS, Accuracies
+from benchmarks.reward.ablation import TABLE, Accuracies, sweeps
 from reward_model.training.evaluation.statistics import Bootstrap
 
 CASTS = [f"cast-{n // 4}" for n in range(400)]
@@ -47,6 +49,27 @@ def test_order_of_rows_is_compared_with_the_paper():
     )
 
 
+def test_difference_is_paired_over_test_pairs():
+    first = correct_with(0.7, 0.7, 0.7)
+    second = first.copy()
+    second[:, :20] = False
+    paired = ACCURACIES.difference(first, second)
+    assert 0 < paired.low < paired.high < 0.1
+    assert paired.mean == pytest.approx(ACCURACIES.interval(first).mean - ACCURACIES.interval(second).mean)
+
+
 def test_rows_are_those_of_table_2():
-    assert sorted(setting.paper for setting in SETTINGS) == [0.664, 0.785, 0.812, 0.824, 0.853, 0.877, 0.890]
-    assert {setting.sampler for setting in SETTINGS} == {"random", "staged", "smooth"}
+    assert sorted(setting.peer for setting in TABLE) == [0.664, 0.785, 0.812, 0.824, 0.853, 0.877, 0.890]
+    assert {setting.training.sampler for setting in TABLE} == {"random", "staged", "smooth"}
+
+
+def test_sweeps_change_one_thing_in_a_row_of_the_table():
+    rows = {setting.name: asdict(setting.training) for setting in TABLE}
+    for setting in sweeps():
+        changed = asdict(setting.training).items() - rows[setting.peer].items()
+        assert len(changed) == 1
+
+
+def test_rows_of_the_table_have_all_seeds_and_the_others_half():
+    assert {len(setting.seeds(10)) for setting in TABLE} == {10}
+    assert {len(setting.seeds(10)) for setting in sweeps()} == {5}

@@ -73,7 +73,8 @@ def make_pair(
     """
     a, b = clips[0].severities, clips[1].severities
     people = clips[0].people | clips[1].people
-    votes = sample_votes(kind, a, b, generator("votes", kind, seed, pair_id))
+    rng = generator("votes", kind, seed, pair_id)
+    votes = sample_votes(kind, a, b, rng, (clips[0].nuisances, clips[1].nuisances))
     return PreferencePair(
         pair_id=pair_id,
         prompt=prompt,

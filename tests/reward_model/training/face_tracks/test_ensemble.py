@@ -1,9 +1,15 @@
+from contextlib import closing
+from dataclasses import replace
+
 import pytest
 import torch
 
+from reward_model.faces.tracks.head_config import TrackHeadConfig
+from reward_model.faces.tracks.reward_head import Member
 from reward_model.training.errors import TrainingError
 from reward_model.training.face_tracks.dataset import TrackDataset, split_by_people
-from reward_model.training.face_tracks.ensemble import train_ensemble
+from reward_model.training.face_tracks.ensemble import EnsembleTraining, measure, train_ensemble
+from reward_model.training.preferences.samplers import PairSampler
 from tests.reward_model.training.helpers.face_tracks import SMALL, RecordingProgress, synthetic_dataset
 
 
@@ -36,3 +42,37 @@ def test_a_loss_that_is_not_finite_is_an_error():
     broken = TrackDataset(data.pairs, data.a, data.b, data.label_N, torch.full((64,), torch.inf), 0)
     with pytest.raises(TrainingError, match="the loss is nan, in epoch 1 of network 1"):
         train_ensemble(SMALL, [(broken, data)] * 2, RecordingProgress())
+
+
+def test_initial_scale_is_that_of_a_new_network_by_default():
+    assert Member(TrackHeadConfig()).log_scale.exp().item() == pytest.approx(SMALL.initial_scale)
+
+
+def test_training_begins_at_the_initial_scale():
+    data = synthetic_dataset(10, 5)
+    training = EnsembleTraining(SMALL.model_copy(update={"initial_scale": 3.0}), [(data, data)])
+    with closing(training.members()) as members:
+        _, member = next(members)
+        assert member.head.members[0].log_scale.exp().item() == pytest.approx(3.0)
+
+
+def wrong(data: TrackDataset) -> TrackDataset:
+    return replace(data, label_N=-data.label_N)
+
+
+def trained_with(schedule: str, clean: TrackDataset, auto: TrackDataset, num_steps: int = 120) -> float:
+    """Accuracy of one network on other pairs."""
+    options = {"members": 1, "epochs": 3, "initial_scale": 1e-4, "residual_bound": 10.0}
+    config = SMALL.model_copy(update=options)
+    sampler = PairSampler(len(clean), len(auto), config.batch, num_steps, schedule, 0)
+    dev = synthetic_dataset(100, 6)
+    for _, member in EnsembleTraining(config, [(clean.with_more(auto), dev)], sampler).members():
+        member.run_epoch()
+    assert len(member.epochs) == 3
+    return measure(member.head, dev, config.theta)["accuracy_without_ties"]
+
+
+def test_sampler_decides_which_pairs_the_last_steps_take():
+    right, reversed_ = synthetic_dataset(150, 7), wrong(synthetic_dataset(150, 8))
+    assert trained_with("staged", clean=right, auto=reversed_) > 0.8
+    assert trained_with("staged", clean=reversed_, auto=right) < 0.2
