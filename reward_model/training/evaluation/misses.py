@@ -51,10 +51,11 @@ def _row(jsonl: Path, pair: PreferencePair, prediction: Prediction) -> Image.Ima
     clips = [(pair.video_a, prediction.a.reward), (pair.video_b, prediction.b.reward)]
     if signs_of([pair])[0] < 0:
         clips.reverse()
-    blocks = [(list(references.images), "references")]
+    blocks = [(list(references.images), str(pair.meta.get("mode", "")))]
     for (name, reward), title in zip(clips, ("better", "worse"), strict=True):
         frames_THWC = read_video(resolve(jsonl, name), _SAMPLING, pair.fps).frames_THWC
-        blocks.append((list(frames_THWC), f"{title}: {reward:.2f}"))
+        named = f"{pair.pair_id}, {title}" if title == "better" else title
+        blocks.append((list(frames_THWC), f"{named}: {reward:.2f}"))
     strips = [
         (Image.fromarray(np.concatenate([_scaled(image) for image in images], 1)), text) for images, text in blocks
     ]
@@ -62,8 +63,7 @@ def _row(jsonl: Path, pair: PreferencePair, prediction: Prediction) -> Image.Ima
     row = Image.new("RGB", (width, _HEIGHT_PX + _TEXT_PX + _GAP_PX), "white")
     drawing, left = ImageDraw.Draw(row), 0
     for strip, text in strips:
-        mode = f"{pair.pair_id}, {pair.meta.get('mode', '')}" if text == "references" else text
-        drawing.text((left, 1), mode, fill="black")
+        drawing.text((left, 1), text, fill="black")
         row.paste(strip, (left, _TEXT_PX))
         left += strip.width + 2 * _GAP_PX
     return row
