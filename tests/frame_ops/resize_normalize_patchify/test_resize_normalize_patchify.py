@@ -25,17 +25,17 @@ def rewards(tmp_path_factory):
 
 def test_rewards_of_the_examples_under_tiny_are_bit_equal(rewards):
     rewards_of_examples = {name: pair for name, pair in rewards.items() if name.startswith("u8 ")}
-    assert len(rewards_of_examples) == 9
+    assert len(rewards_of_examples) == 10
     for name, pair in rewards_of_examples.items():
         assert pair["naive"] == pair["triton"], name
         assert pair["share_that_differs"] == 0
-    assert len({pair["naive"] for pair in rewards_of_examples.values()}) == 9
+    assert len({pair["naive"] for pair in rewards_of_examples.values()}) == 10
 
 
 def test_float_semantics_differ_in_few_bytes_and_little_in_scores(rewards):
     """docs/explanation/what-the-number-means.md and the README of kernels state these limits."""
     rewards_of_examples = {name: pair for name, pair in rewards.items() if name.startswith("float ")}
-    assert len(rewards_of_examples) == 9
+    assert len(rewards_of_examples) == 10
     for name, pair in rewards_of_examples.items():
         assert pair["share_that_differs"] < 1e-4, name
         assert abs(float.fromhex(pair["naive"]) - float.fromhex(pair["triton"])) < 1e-4, name

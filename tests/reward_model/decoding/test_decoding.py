@@ -124,6 +124,15 @@ def test_truncated_file_is_an_error_at_any_length(clip):
         assert np.array_equal(decode_frames(data, range(30)), whole)
 
 
+def test_matroska_file_without_its_last_byte_is_cut_short_and_a_live_stream_is_not(clip):
+    data = clip(name="a.mkv")
+    with pytest.raises(InvalidMedia, match=rf"its header states {len(data)} bytes, {len(data) - 1} are there"):
+        probe(data[:-1])
+    start = data.index(b"\x18\x53\x80\x67") + 4
+    live = data[:start] + b"\x01" + b"\xff" * 7 + data[start + 8 :]
+    assert np.array_equal(decode_frames(live, range(30)), decode_frames(data, range(30)))
+
+
 @pytest.mark.parametrize("name", BOTH)
 def test_damaged_file_never_returns_fewer_frames(clip, name):
     data = bytearray(clip(**FAST_START))
