@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -58,7 +59,7 @@ def reward(scorer: FaceTracksScorer, sample: Sample) -> float:
     return scorer.forward([scorer.preprocess(sample)])[0].reward
 
 
-def measure_cast(world: str, index: int, model: str) -> CastRewards:
+def measure_cast(index: int, world: str, model: str) -> CastRewards:
     """Rewards of all honest clips of a cast, and of every attack on one of its people in its first clip."""
     scorer, cast = scorer_of(model), WORLDS[world](SEED, index)
     rng = generator("attacks", SEED, world, index)
@@ -82,29 +83,26 @@ def _span(cast: Cast, person: int) -> tuple[int, int]:
 
 
 def measure(arguments: argparse.Namespace) -> list[harness.Row]:
+    model, workers = arguments.model, arguments.workers
     rows = []
     for world in WORLDS:
-        tasks = [(world, index, arguments.model) for index in range(arguments.casts)]
-        with (
-            progress(world, len(tasks)) as steps,
-            closing(results_of(measure_cast, tasks, arguments.workers)) as results,
-        ):
-            rewards = []
-            for _, measured in results:
-                rewards.append(measured)
-                steps.advance()
-        rows += copy_rows(world, rewards)
+        rows += copy_rows(world, in_workers(world, measure_cast, range(arguments.casts), workers, world, model))
     people = sorted(PEOPLE)
-    with progress("search", len(people)) as steps:
-        tasks = [(person, arguments.queries, arguments.model) for person in people]
-        with closing(results_of(search_person, tasks, arguments.workers)) as results:
-            found = []
-            for (person, *_), result in results:
-                found.append((person, result))
-                steps.advance()
+    results = in_workers("search", search_person, people, workers, arguments.queries, model)
     if arguments.pictures:
-        save_pictures(arguments.pictures, found)
-    return [*rows, search_row(found)]
+        save_images(arguments.pictures, results)
+    return [*rows, search_row(people, results)]
+
+
+def in_workers(title: str, work: Callable[..., Any], items: Sequence[Any], workers: int, *options: Any) -> list[Any]:
+    """`work(item, *options)` of each item, in their order, computed by worker processes with a progress bar."""
+    results = {}
+    tasks = [(item, *options) for item in items]
+    with progress(title, len(tasks)) as steps, closing(results_of(work, tasks, workers)) as completed:
+        for (item, *_), result in completed:
+            results[item] = result
+            steps.advance()
+    return [results[item] for item in items]
 
 
 def copy_rows(world: str, rewards: Sequence[CastRewards]) -> list[harness.Row]:
@@ -127,24 +125,24 @@ def search_person(person: str, queries: int, model: str) -> SearchResult:
     return search(person, queries, scorer_of(model))
 
 
-def search_row(found: Sequence[tuple[str, SearchResult]]) -> harness.Row:
-    below = [result.best_reward < result.median_honest for _, result in found]
+def search_row(people: Sequence[str], results: Sequence[SearchResult]) -> harness.Row:
+    below = [result.best_reward < result.median_honest for result in results]
     more = {
         person: {
             "best": round(result.best_reward, 3), "start": round(result.first_reward, 3),
             "median_honest": round(result.median_honest, 3), "operations": list(result.operations),
         }
-        for person, result in found
+        for person, result in zip(people, results, strict=True)
     }  # fmt: skip
     row = _share_row("search: another person stays below the median honest clip", below, "people")
     row.more["people"] = more
     return row
 
 
-def save_pictures(path: Path, found: Sequence[tuple[str, SearchResult]]) -> None:
+def save_images(path: Path, results: Sequence[SearchResult]) -> None:
     """The reference and the best attack on each person, side by side."""
     tiles = []
-    for _, result in found:
+    for result in results:
         reference = np.asarray(Image.fromarray(result.reference_HWC).resize((240, 240)))
         tiles.append(np.concatenate([reference, result.best_frame_HWC], axis=1))
     columns = [np.concatenate(tiles[n::2], axis=0) for n in range(2)]

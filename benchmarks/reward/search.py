@@ -15,7 +15,7 @@ from reward_model.data.seeding import generator
 from reward_model.faces.face_tracks import FaceTracksScorer
 from reward_model.types import ReferenceSet
 
-from .honest_clips import CRF, SIZE, Cast, HonestClip
+from .honest_clips import CRF, SIZE, Cast
 
 # of a clip; a window of the main term
 NUM_FRAMES = 4
@@ -131,8 +131,8 @@ def search(person: str, queries: int, scorer: FaceTracksScorer) -> SearchResult:
     def rewards(frames_THWC: np.ndarray) -> float:
         return scorer.forward([scorer.preprocess(cast.sample(frames_THWC, CRF))])[0].reward
 
-    honest = [rewards(_panned(person, name, rng).frames_THWC) for name in CLIP_PHOTOGRAPHS for _ in range(3)]
-    first = _panned(str(rng.choice(others)), str(rng.choice(CLIP_PHOTOGRAPHS)), rng).frames_THWC
+    honest = [rewards(_panned(person, name, rng)) for name in CLIP_PHOTOGRAPHS for _ in range(3)]
+    first = _panned(str(rng.choice(others)), str(rng.choice(CLIP_PHOTOGRAPHS)), rng)
     first_reward = best_reward = rewards(first)
     best, best_operations = first, ()
     for _ in range(queries):
@@ -151,11 +151,11 @@ def search(person: str, queries: int, scorer: FaceTracksScorer) -> SearchResult:
     )
 
 
-def _panned(person: str, photograph: str, rng: np.random.Generator) -> HonestClip:
-    """A photograph before a moving camera."""
+def _panned(person: str, photograph: str, rng: np.random.Generator) -> np.ndarray:
+    """Frames of a photograph before a moving camera, uint8 RGB [NUM_FRAMES, H, W, 3]."""
     camera, face_size = sample_photo_camera(rng), float(rng.uniform(0.4, 0.6))
     views = [
         strip_view([(person, photograph)], 0.0, face_size, camera.at(0.5 * t), 0, 1, SIZE.width, SIZE.height)[0]
         for t in range(NUM_FRAMES)
     ]
-    return HonestClip(person, np.stack(views))
+    return np.stack(views)

@@ -1,4 +1,4 @@
-"""Container sniffing: accepts a video file by its first bytes.
+"""Container sniffing: accepts a video file by its first bytes, and Matroska only if it is whole.
 
 ffmpeg opens some kinds of text (playlists, concatenation lists) by reading the files and addresses named in them, so a
 file reaches a decoder only if its container is listed here. The signatures are those of the formats' specifications.

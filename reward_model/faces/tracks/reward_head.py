@@ -5,7 +5,8 @@
 worst, mean and copied are `identity_terms`. `saturated` is the identity below the similarity at which two faces are
 taken for one person's, and flat above: a better camera is no better likeness. The residual lies within
 +-residual_bound, whatever the features are; it sees what lies outside of the similarity to the references. The penalty
-is larger than all that the residual can give, so that a copied clip is below any other.
+is larger than the range of the residual, so that a copied clip is below one that shows everybody, whatever the
+residuals are.
 
 The residual network looks at each person on their own: standardized features, a convolution over time, pooling over
 frames. Then all people together: mean and minimum, so that the worst person counts. Several members of different seeds

@@ -63,12 +63,10 @@ def cross_validate(
     tested: list[PreferencePair] = []
     predictions: list[Prediction] = []
     for number, fold in enumerate(folds_of(data.pairs, folds, config.seed)):
-        test = [i for i, pair in enumerate(data.pairs) if fold.issuperset(pair.persons)]
-        rest = weighted.without(fold)
-        if not test or not len(rest):
+        held_out, rest = data.of_people(fold), weighted.without(fold)
+        if not len(held_out) or not len(rest):
             continue
         head, _ = train_ensemble(config, _splits(config, base, dev, rest, fold), progress)
-        held_out = data.at(test)
         with torch.no_grad():
             a, b = (head(part).tolist() for part in (held_out.a, held_out.b))
         tested += [_in_cluster(pair, f"fold {number}") for pair in held_out.pairs]

@@ -51,6 +51,10 @@ class TrackDataset:
         """The pairs that show none of `people`."""
         return self.at([i for i, pair in enumerate(self.pairs) if not people & people_of(pair)])
 
+    def of_people(self, people: frozenset[str]) -> TrackDataset:
+        """The pairs whose references show nobody but `people`."""
+        return self.at([i for i, pair in enumerate(self.pairs) if people.issuperset(pair.persons)])
+
     def with_more(self, other: TrackDataset) -> TrackDataset:
         """The pairs of both."""
         return TrackDataset(
@@ -94,7 +98,7 @@ def rotated_splits(config: FaceTracksConfig, base: TrackDataset | None, people: 
     for fold in folds_of(people.pairs, config.members, config.seed):
         rest = people.without(fold)
         train = rest if base is None else base.without(fold).with_more(rest)
-        dev = people.at([i for i, pair in enumerate(people.pairs) if fold.issuperset(pair.persons)])
+        dev = people.of_people(fold)
         if not len(train) or not len(dev):
             raise TrainingError(
                 f"{config.stop_on}: no pair shows {', '.join(sorted(fold))} alone, or none shows others alone; give "

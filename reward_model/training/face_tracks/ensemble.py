@@ -21,7 +21,7 @@ from reward_model.data.seeding import torch_seed
 from reward_model.faces.recognition.reader import bundled_reader
 from reward_model.faces.tracks.feature_batch import FeatureBatch
 from reward_model.faces.tracks.head_config import TrackHeadConfig
-from reward_model.faces.tracks.reward_head import Member, TrackHead
+from reward_model.faces.tracks.reward_head import TrackHead
 
 from ..configs.face_tracks import FaceTracksConfig
 from ..errors import NotFinite
@@ -101,15 +101,13 @@ class EnsembleTraining:
             "pairs": [len(train) for train, _ in self.splits],
             "dev_pairs": [len(dev) for _, dev in self.splits],
             "pairs_without_face": max(train.num_without_face + dev.num_without_face for train, dev in self.splits),
-            "scale_of_members": [round(member.log_scale.exp().item(), 3) for member in self._members()],
+            "scale_of_members": [
+                round(self._head.get_parameter(f"members.{n}.log_scale").exp().item(), 3) for n in range(config.members)
+            ],
             "dev_of_members": [{name: round(value, 4) for name, value in epoch.dev.items()} for epoch in best],
         }
         self._head.config = replace(self._head_config, training=training)
         return self._head
-
-    def _members(self) -> list[Member]:
-        assert self._head is not None
-        return [member for member in self._head.members if isinstance(member, Member)]
 
 
 class MemberTraining:

@@ -12,7 +12,7 @@ from benchmarks.reward.search import OPERATIONS, SearchResult
 def test_every_attack_on_photographed_people_loses_to_every_honest_clip():
     """A slice of the benchmark: two casts, whose 88 pairs and more hold in the committed run."""
     for index in (0, 1):
-        rewards = measure_cast("OpenPeople", index, "face-tracks")
+        rewards = measure_cast(index, "OpenPeople", "face-tracks")
         assert set(rewards.attacks) == set(ATTACKS)
         won = Counter(name for name, attacked in rewards.attacks.items() if attacked >= min(rewards.honest))
         # half of the frames of this one are the honest clip's
@@ -29,11 +29,11 @@ def test_rows_count_the_pairs_that_the_honest_clip_wins():
 
 def test_search_row_compares_the_best_attack_with_the_median_honest_clip():
     frame = np.zeros((240, 416, 3), np.uint8)
-    found = [
-        ("P001", SearchResult(0.0, 3.0, 4.0, ("crop",), frame, frame[:, :240])),
-        ("P002", SearchResult(0.0, 5.0, 4.0, (), frame, frame[:, :240])),
+    results = [
+        SearchResult(0.0, 3.0, 4.0, ("crop",), frame, frame[:, :240]),
+        SearchResult(0.0, 5.0, 4.0, (), frame, frame[:, :240]),
     ]
-    row = search_row(found)
+    row = search_row(["P001", "P002"], results)
     assert row.ours == 0.5
     assert row.more["people"]["P001"] == {"best": 3.0, "start": 0.0, "median_honest": 4.0, "operations": ["crop"]}
 

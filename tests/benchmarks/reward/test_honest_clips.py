@@ -11,7 +11,7 @@ from reward_model.registry import load_scorer
 
 # of two people and of one
 CASTS = (0, 2)
-# x264's constant rate factor 31 of a clip of 416x240; at 38 faces lose their detail, and the reward up to 3.4
+# x264's constant rate factor 31 of a clip of 416x240; beyond it faces lose their detail
 STRONGEST = {"compression": 0.5}
 
 
