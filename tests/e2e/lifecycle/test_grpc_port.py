@@ -11,7 +11,7 @@ from identity_reward_client.sync import SyncRewardClient
 from identity_reward_client.transports.grpc import GrpcRewardClient
 from identity_reward_client.transports.retry import RetryPolicy
 from tests.support.ports import address_of
-from tests.support.waiting import GENEROUS_S
+from tests.support.waiting import GENEROUS_S, wait_until
 
 
 def test_both_ports_are_served_and_both_are_closed(serve):
@@ -22,10 +22,11 @@ def test_both_ports_are_served_and_both_are_closed(serve):
         assert [model.name for model in client.models()] == ["tiny"]
     with grpc.insecure_channel(server.grpc_target) as channel, pytest.raises(grpc.RpcError):
         channel.unary_unary("/identity_reward.v1.RewardService/Score")(b"\xff")
-    text = httpx.get(f"{server.url}/metrics", timeout=GENEROUS_S).text
     routes = 'identity_reward_requests_total{route="/identity_reward.v1.RewardService'
-    assert f'{routes}/ListModels",status="OK"}} 1.0' in text
-    assert f'{routes}/Score",status="INVALID_ARGUMENT"}} 1.0' in text
+    with httpx.Client(base_url=server.url, timeout=GENEROUS_S) as http:
+        for call in ('/ListModels",status="OK"', '/Score",status="INVALID_ARGUMENT"'):
+            # a call is counted after its status was sent
+            wait_until(lambda call=call: f"{routes}{call}}} 1.0" in http.get("/metrics").text)
     stopped = time.monotonic()
     assert server.end() == 0
     assert time.monotonic() - stopped < 8, "an idle server does not wait for its drain timeout"

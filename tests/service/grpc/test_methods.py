@@ -83,10 +83,11 @@ async def test_calls_are_counted_by_method_and_status(server, connect, score_req
     stub = RewardServiceStub(connect(server))
     await stub.Score(score_request)
     await failure(stub.Score(pb2.ScoreRequest()))
+    # a call is counted after its status was sent
+    await until(lambda: counted(server, "request_seconds_count", route=f"/{SERVICE}/Score") == 2)
     for status in ("OK", "INVALID_ARGUMENT"):
         assert counted(server, "requests_total", route=f"/{SERVICE}/Score", status=status) == 1
     assert counted(server, "errors_total", code="invalid_request") == 1
-    assert counted(server, "request_seconds_count", route=f"/{SERVICE}/Score") == 2
 
 
 async def test_a_whole_stream_is_counted_as_ok(server):
@@ -95,7 +96,7 @@ async def test_a_whole_stream_is_counted_as_ok(server):
     for _ in range(5):
         await client.score_group([frames_THWC[0]], [frames_THWC, frames_THWC[:5]], fps=8)
     await client.close()
-    assert counted(server, "requests_total", route=f"/{SERVICE}/ScoreGroup", status="OK") == 5
+    await until(lambda: counted(server, "requests_total", route=f"/{SERVICE}/ScoreGroup", status="OK") == 5)
 
 
 async def test_the_deadline_of_a_caller_ends_its_work(server, connect, score_request):
