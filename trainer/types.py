@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,8 @@ class StepRewards:
     waited_s: float
     # number of items by code of a warning of theirs, whether they were dropped for it or not
     warning_counts: Counter[str] = field(default_factory=Counter)
+    # by name of the source, for those that ask for it: the explanation of each scored item, as its model gives it
+    details: Mapping[str, Mapping[ItemKey, Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
     def error_counts(self) -> Counter[str]:

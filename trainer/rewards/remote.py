@@ -187,7 +187,9 @@ class RemoteReward:
         videos = list(group.videos)
 
         async def score_group(references: ReferencesLike) -> GroupResponse:
-            return await client.score_group(references, videos, fps=group.fps, prompt=group.prompt, model=source.model)
+            return await client.score_group(
+                references, videos, fps=group.fps, prompt=group.prompt, model=source.model, details=source.details
+            )
 
         try:
             references = await asyncio.to_thread(to_references, group.references)

@@ -21,6 +21,8 @@ class RewardSource:
     model: str | None = None
     # factor in the sum. 0: the reward is only recorded among the components, and an item is valid without it
     weight: float = 1.0
+    # the answers also explain the rewards (`StepRewards.details`)
+    details: bool = False
 
 
 def check_sources(sources: Sequence[RewardSource]) -> tuple[RewardSource, ...]:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,7 @@ def assemble(
     """
     shape = len(groups), max(group.size for group in groups)
     components = {source.name: np.full(shape, np.nan) for source in sources}
+    details: dict[str, dict[ItemKey, Mapping[str, Any]]] = {source.name: {} for source in sources if source.details}
     fingerprints: dict[str, set[str]] = {source.name: set() for source in sources}
     errors: list[ItemError] = []
     kept_PG = np.ones(shape, bool)
@@ -66,6 +68,8 @@ def assemble(
                 kept_PG[p, g] &= value[0] not in drop_on
                 errors.append(ItemError((group.key, g), source.name, *value))
             warned |= {((group.key, g), code) for g, code in _warnings(result)}
+            if source.details and isinstance(result, GroupResponse):
+                details[source.name].update({(group.key, g): value for g, value in _details(result)})
     weighted = [source for source in sources if source.weight]
     valid_PG = kept_PG & np.all([np.isfinite(components[source.name]) for source in weighted], axis=0)
     total_PG = np.sum([source.weight * components[source.name] for source in weighted], axis=0)
@@ -79,6 +83,7 @@ def assemble(
         scoring_s=scoring_s,
         waited_s=waited_s,
         warning_counts=Counter(code for _, code in warned),
+        details=details,
     )
 
 
@@ -108,6 +113,12 @@ def _warnings(result: SourceResult) -> list[tuple[int, str]]:
         return []
     scored = [(g, item.scored) for g, item in enumerate(result.items) if item.scored is not None]
     return [(g, warning.code) for g, video in scored for warning in video.warnings]
+
+
+def _details(response: GroupResponse) -> list[tuple[int, Mapping[str, Any]]]:
+    """(index in the group, explanation) of every scored item that has one."""
+    scored = [(g, item.scored) for g, item in enumerate(response.items) if item.scored is not None]
+    return [(g, video.details) for g, video in scored if video.details is not None]
 
 
 def covered_s(spans: Iterable[tuple[float, float]]) -> float:

@@ -1,0 +1,108 @@
+"""Contact sheets: one PNG with frames of clips and their rewards, the reference images at the left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+UInt8 = NDArray[np.uint8]
+# pixels: width of a frame, gap between images, height of a line of text
+FRAME_WIDTH = 144
+GAP = 4
+TEXT_HEIGHT = 16
+# frames of a clip, at equal intervals over it
+NUM_FRAMES = 4
+_BACKGROUND, _INK = (255, 255, 255), (32, 32, 32)
+
+
+@dataclass(frozen=True, eq=False)
+class SheetRow:
+    """One prompt: its text and references, and clips [T, H, W, 3] uint8 with a caption each."""
+
+    text: str
+    references: Sequence[Path]
+    clips: Sequence[UInt8]
+    captions: Sequence[str]
+
+
+def contact_sheet(rows: Sequence[SheetRow], columns: int = 2) -> Image.Image:
+    """Draws the rows below each other, with `columns` clips side by side. ValueError for no rows, or rows without clips
+    or with another number of captions."""
+    if not rows or not all(row.clips and len(row.clips) == len(row.captions) for row in rows):
+        raise ValueError("a contact sheet needs rows, and every row clips with a caption each")
+    blocks = [_block(row, columns) for row in rows]
+    sheet = Image.new(
+        "RGB",
+        (max(block.width for block in blocks), sum(block.height + 2 * GAP for block in blocks) - 2 * GAP),
+        _BACKGROUND,
+    )
+    top = 0
+    for block in blocks:
+        sheet.paste(block, (0, top))
+        top += block.height + 2 * GAP
+    return sheet
+
+
+def write_sheet(path: Path, rows: Sequence[SheetRow], columns: int = 2) -> Image.Image:
+    """Writes the contact sheet as PNG, and its folder where that is missing."""
+    sheet = contact_sheet(rows, columns)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path, format="PNG")
+    return sheet
+
+
+def _block(row: SheetRow, columns: int) -> Image.Image:
+    """The prompt above, references in a column, clips in a grid beside it."""
+    strips = [_strip(clip, caption) for clip, caption in zip(row.clips, row.captions, strict=True)]
+    cell = max(s.width for s in strips) + 2 * GAP, max(s.height for s in strips) + GAP
+    references = [_fit(_open(path), FRAME_WIDTH) for path in row.references]
+    left = FRAME_WIDTH + 2 * GAP
+    lines = -(-len(strips) // columns)
+    reference_height = sum(image.height + GAP for image in references)
+    size = left + min(columns, len(strips)) * cell[0], TEXT_HEIGHT + max(lines * cell[1], reference_height)
+    block = Image.new("RGB", size, _BACKGROUND)
+    _write(block, (0, 0), row.text)
+    top = TEXT_HEIGHT
+    for image in references:
+        block.paste(image, (0, top))
+        top += image.height + GAP
+    for n, strip in enumerate(strips):
+        block.paste(strip, (left + n % columns * cell[0], TEXT_HEIGHT + n // columns * cell[1]))
+    return block
+
+
+def _strip(clip_THWC: UInt8, caption: str) -> Image.Image:
+    """Frames of a clip side by side, the caption below."""
+    indices = np.linspace(0, len(clip_THWC) - 1, min(NUM_FRAMES, len(clip_THWC))).round().astype(int)
+    frames = [_fit(Image.fromarray(clip_THWC[t]), FRAME_WIDTH) for t in indices]
+    strip = Image.new("RGB", (len(frames) * FRAME_WIDTH, frames[0].height + TEXT_HEIGHT), _BACKGROUND)
+    for n, frame in enumerate(frames):
+        strip.paste(frame, (n * FRAME_WIDTH, 0))
+    _write(strip, (0, frames[0].height), caption)
+    return strip
+
+
+def _open(path: Path) -> Image.Image:
+    with Image.open(path) as opened:
+        return ImageOps.exif_transpose(opened).convert("RGB")
+
+
+def _fit(image: Image.Image, width: int) -> Image.Image:
+    return image.resize((width, max(round(image.height * width / image.width), 1)))
+
+
+def _write(image: Image.Image, place: tuple[int, int], text: str) -> None:
+    """One line of text, cut where the image ends."""
+    font, draw = ImageFont.load_default(size=11), ImageDraw.Draw(image)
+    line = " ".join(text.split())
+    width = image.width - place[0]
+    if draw.textlength(line, font=font) > width:
+        while line and draw.textlength(f"{line}…", font=font) > width:
+            line = line[:-1]
+        line += "…"
+    draw.text((place[0], place[1] + 1), line, fill=_INK, font=font)
