@@ -30,6 +30,8 @@ from .advantages import CLIP_MAX, EPS, AdvantageName
 from .algorithm.loss import PolicyLossName
 from .algorithm.schedule import ScheduleName
 from .algorithm.sde import Rule
+from .configs.measurement import EvaluationConfig, TrackingConfig
+from .configs.rewards import GuardsConfig, RewardsConfig
 
 SHIPPED = Path(__file__).parent / "configs"
 # fields that may differ between a run and its resumption
@@ -208,6 +210,10 @@ class GrpoConfig(RunConfig):
     loss: LossConfig = LossConfig()
     optimizer: AdamWConfig = AdamWConfig()
     ema: EmaConfig = EmaConfig()
+    rewards: RewardsConfig = RewardsConfig()
+    guards: GuardsConfig = GuardsConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    tracking: TrackingConfig = TrackingConfig()
     # videos of a group; paper and release
     group_size: Annotated[int, Field(ge=2)] = 8
     # groups of an update, over all processes; paper

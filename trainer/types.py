@@ -105,3 +105,5 @@ class ScoredGroup:
     rewards_G: Float64
     # by name of the source: [G], without its weight, NaN for missing ones
     components: Mapping[str, Float64]
+    # by name of the source and index of the video: see `StepRewards.details`
+    details: Mapping[str, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+
+from ..types import ScoredGroup
+
+# in the journal: the mean of the trained reward, and that of each source
+TRAINED, COMPONENT = "reward", "reward_{}"
 
 
 class EarlyStop:
@@ -14,26 +19,32 @@ class EarlyStop:
     so far, and the trained average is above what it was then. An update without one of the rewards is left out.
 
     Args:
+        watched: name of the reward source that is watched.
         fall: in units of the watched reward.
         window: updates of one average.
-        history: (trained, watched) mean rewards of earlier updates, of a run that is resumed.
+        history: values of earlier steps, of a run that is resumed.
     """
 
-    def __init__(self, fall: float, window: int, history: Iterable[tuple[float, float]] = ()) -> None:
+    def __init__(self, watched: str, fall: float, window: int, history: Iterable[Mapping[str, float]] = ()) -> None:
         if not fall > 0 or window < 1:
             raise ValueError(f"fall is above 0 and window 1 or more, got {fall} and {window}")
-        self.fall, self.window = fall, window
+        self.watched, self.fall, self.window = watched, fall, window
         self._recent: list[tuple[float, float]] = []
         # (trained, watched) averages where the watched one was highest
         self._best: tuple[float, float] | None = None
-        for trained, watched in history:
-            self.observe(trained, watched)
+        for values in history:
+            self.check(0, values)
 
-    def observe(self, trained: float, watched: float) -> str | None:
-        """Adds the mean rewards of an update. Returns the reason to stop, if there is one."""
-        if not np.isfinite([trained, watched]).all():
+    def measure(self, group: ScoredGroup) -> Mapping[str, float]:
+        """Nothing: the journal has the mean of every reward."""
+        return {}
+
+    def check(self, number: int, values: Mapping[str, float]) -> str | None:
+        """Adds the mean rewards of a step. Returns the reason to stop, if there is one."""
+        rewards = values.get(TRAINED, np.nan), values.get(COMPONENT.format(self.watched), np.nan)
+        if not np.isfinite(rewards).all():
             return None
-        self._recent = [*self._recent, (trained, watched)][-self.window :]
+        self._recent = [*self._recent, rewards][-self.window :]
         if len(self._recent) < self.window:
             return None
         now_trained, now_watched = (float(mean) for mean in np.mean(self._recent, axis=0))
@@ -43,6 +54,7 @@ class EarlyStop:
         if watched_then - now_watched < self.fall or now_trained <= trained_then:
             return None
         return (
-            f"the watched reward fell from {watched_then:.4g} to {now_watched:.4g} while the trained one rose from "
-            f"{trained_then:.4g} to {now_trained:.4g} (means of {self.window} updates): the policy exploits the reward"
+            f"the policy exploits the reward: in means of {self.window} steps, {self.watched} fell from "
+            f"{watched_then:.4g} to {now_watched:.4g} while the trained reward rose from {trained_then:.4g} to "
+            f"{now_trained:.4g}"
         )

@@ -2,8 +2,8 @@ import json
 import subprocess
 
 from identity_reward_client import FakeRewardClient, SyncRewardClient
-from trainer.run import run_record
-from trainer.run.run_record import RECORD, commit, record_start
+from trainer.run.reports import run_record
+from trainer.run.reports.run_record import RECORD, commit, record_start
 
 
 def models():

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from tests.support.paths import EXAMPLES
-from trainer.run.contact_sheet import FRAME_WIDTH, NUM_FRAMES, SheetRow, contact_sheet, write_sheet
+from trainer.run.reports.contact_sheet import FRAME_WIDTH, NUM_FRAMES, SheetRow, contact_sheet, write_sheet
 
 REFERENCES = [EXAMPLES / "references/anna.jpg", EXAMPLES / "references/bea.jpg"]
 

@@ -19,7 +19,7 @@ from reward_model.training.loop.state import write_atomically
 
 RECORD = "run.json"
 PACKAGES = ("identity-reward", "identity-reward-client", "torch", "accelerate", "peft", "diffusers", "numpy")
-_SOURCE = Path(__file__).parents[2]
+_SOURCE = Path(__file__).parents[3]
 
 
 def record_start(
@@ -48,6 +48,12 @@ def record_start(
         "config": dict(config),
     }
     write_atomically(out / RECORD, json.dumps({"starts": [*_earlier(out), start]}, indent=1) + "\n")
+
+
+def fingerprints(out: Path) -> dict[str, str]:
+    """Of the reward models of the last start, by name of the source; empty before the first."""
+    starts = _earlier(out)
+    return {name: model["fingerprint"] for name, model in starts[-1]["reward_models"].items()} if starts else {}
 
 
 def commit() -> str | None:

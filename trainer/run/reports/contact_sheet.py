@@ -48,6 +48,12 @@ def contact_sheet(rows: Sequence[SheetRow], columns: int = 2) -> Image.Image:
     return sheet
 
 
+def sheet_frames(clip_THWC: UInt8) -> UInt8:
+    """The frames of a clip that a sheet shows."""
+    indices = np.linspace(0, len(clip_THWC) - 1, min(NUM_FRAMES, len(clip_THWC))).round().astype(int)
+    return clip_THWC[indices]
+
+
 def write_sheet(path: Path, rows: Sequence[SheetRow], columns: int = 2) -> Image.Image:
     """Writes the contact sheet as PNG, and its folder where that is missing."""
     sheet = contact_sheet(rows, columns)
@@ -78,8 +84,7 @@ def _block(row: SheetRow, columns: int) -> Image.Image:
 
 def _strip(clip_THWC: UInt8, caption: str) -> Image.Image:
     """Frames of a clip side by side, the caption below."""
-    indices = np.linspace(0, len(clip_THWC) - 1, min(NUM_FRAMES, len(clip_THWC))).round().astype(int)
-    frames = [_fit(Image.fromarray(clip_THWC[t]), FRAME_WIDTH) for t in indices]
+    frames = [_fit(Image.fromarray(frame), FRAME_WIDTH) for frame in sheet_frames(clip_THWC)]
     strip = Image.new("RGB", (len(frames) * FRAME_WIDTH, frames[0].height + TEXT_HEIGHT), _BACKGROUND)
     for n, frame in enumerate(frames):
         strip.paste(frame, (n * FRAME_WIDTH, 0))

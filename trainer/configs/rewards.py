@@ -1,4 +1,4 @@
-"""Configuration sections of rewards and guards."""
+"""Sections of rewards and of the guards beside them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from identity_reward_client.fields.warnings import WarningCode
 from reward_model.training.configs.base import Count, Positive, Section
 
-from .guards import GuardName
+MeasureName = Literal["motion", "reference_similarity", "saturation", "clipped_pixels"]
 
 
 class SourceConfig(Section):
@@ -50,6 +50,8 @@ class RewardsConfig(Section):
         names = [source.name for source in self.sources]
         if len(set(names)) != len(names):
             raise ValueError(f"rewards.sources: two have the same name: {', '.join(names)}")
+        if taken := {"reward", "std"} & set(names):
+            raise ValueError(f"rewards.sources: {taken.pop()} is the name of another value; choose another one")
         if not any(source.weight for source in self.sources):
             raise ValueError("rewards.sources: at least one needs a weight other than 0")
         return self
@@ -70,7 +72,7 @@ class GuardsConfig(Section):
     """Values that are logged beside the reward and never part of it."""
 
     # measurements of pixels: motion, reference_similarity (copies of a reference), saturation, clipped_pixels
-    measures: tuple[GuardName, ...] = ("motion", "reference_similarity", "saturation", "clipped_pixels")
+    measures: tuple[MeasureName, ...] = ("motion", "reference_similarity", "saturation", "clipped_pixels")
     # name of the source whose answers count the faces in each frame (face-tracks and arcface do); unset: not counted
     faces_of: str | None = None
     # unset: the run goes on whatever the watched reward does

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from trainer.rewards.config import GuardsConfig, RewardsConfig
+from trainer.configs.rewards import GuardsConfig, RewardsConfig
 
 
 def test_defaults_are_one_reward_of_the_local_service():
@@ -15,6 +15,7 @@ def test_defaults_are_one_reward_of_the_local_service():
     [
         ([{"name": "a"}, {"name": "a"}], "two have the same name"),
         ([{"name": "a", "weight": 0}], "at least one needs a weight"),
+        ([{"name": "reward"}], "reward is the name of another value"),
         ([], "at least 1 item"),
         ([{"name": "a/b"}], "match pattern"),
     ],

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from identity_reward_client import preference
-from trainer.run.comparison import compare_rewards
+from trainer.run.reports.comparison import compare_rewards
 
 PROMPTS = [f"p{n // 2}" for n in range(40)]
 

@@ -8,7 +8,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from reward_model.training.errors import TrainingError
-from trainer.run.tracking import Trackers, check_trackers
+from trainer.run.reports.tracking import Trackers, check_trackers
 
 
 class Recorder(GeneralTracker):
@@ -43,7 +43,7 @@ class Recorder(GeneralTracker):
 def recorder(monkeypatch):
     monkeypatch.setattr(Recorder, "calls", [])
     monkeypatch.setitem(accelerate_tracking.LOGGER_TYPE_TO_CLASS, "recorder", Recorder)
-    monkeypatch.setattr("trainer.run.tracking.get_available_trackers", lambda: ["recorder", "tensorboard"])
+    monkeypatch.setattr("trainer.run.reports.tracking.get_available_trackers", lambda: ["recorder", "tensorboard"])
     return Recorder
 
 
@@ -71,6 +71,6 @@ def test_tensorboard_gets_images_only(tmp_path):
 def test_unknown_and_missing_trackers_are_one_line(monkeypatch):
     with pytest.raises(TrainingError, match=r"no tracker 'paper'; there are .*wandb"):
         check_trackers(["paper"])
-    monkeypatch.setattr("trainer.run.tracking.get_available_trackers", lambda: [])
+    monkeypatch.setattr("trainer.run.reports.tracking.get_available_trackers", lambda: [])
     with pytest.raises(TrainingError, match="the package of wandb is not installed"):
         check_trackers(["wandb"])
