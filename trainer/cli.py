@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,8 @@ def grpo(
     from .errors import PolicyError
     from .run.start import start
 
+    # a policy of the user's own is imported from the folder that the command is started in
+    sys.path.insert(0, str(Path.cwd()))
     try:
         folder = start(read_grpo_config(config, settings or []), out, resume, allow_changes, token)
     except Interrupted as stop:

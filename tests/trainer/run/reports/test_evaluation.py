@@ -80,8 +80,8 @@ def test_no_reward_at_all_is_no_number(tmp_path):
 
 def test_each_of_several_sources_is_compared(tmp_path):
     sources = [
-        RewardSource("identity", FakeRewardClient()),
-        RewardSource("constant", FakeRewardClient(reward=lambda references, video, prompt: 1.0), weight=0.0),
+        RewardSource("identity", FakeRewardClient),
+        RewardSource("constant", lambda: FakeRewardClient(reward=lambda references, video, prompt: 1.0), weight=0.0),
     ]
     measured = evaluation(tmp_path, sources=sources)
     measured.measure(0, "trained", Sampler())
