@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from reward_model.training.configs import files as config_files
+from trainer.config import SHIPPED as GRPO_SHIPPED
+from trainer.config import GrpoConfig
 
 from .markdown import plain, table
 
@@ -19,12 +21,14 @@ _FIELD = re.compile(r"    (\w+): ")
 _COMMENT = re.compile(r"    # ?(.*)")
 
 
+# `kind` of a file -> its configuration
+KINDS = {**config_files.KINDS, "grpo": GrpoConfig}
+
+
 def fields(kind: str) -> str:
     rows = [
-        (f"`{name}`", default, plain(meaning))
-        for name, default, meaning in _fields(config_files.KINDS[kind], "")
-        if name != "kind"
-    ]  # fmt: skip
+        (f"`{name}`", default, plain(meaning)) for name, default, meaning in _fields(KINDS[kind], "") if name != "kind"
+    ]
     return table(("field", "default", "meaning"), rows)
 
 
@@ -40,7 +44,7 @@ def _fields(config: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, st
         listed = "[]" if not isinstance(default, BaseModel) and default is not None else ""
         if default is None or listed:
             summary = inspect.cleandoc(section.__doc__ or "").split("\n\n")[0]
-            yield f"{prefix}{name}", "unset" if default is None else "none", meaning or summary
+            yield f"{prefix}{name}", _shown_sections(default), meaning or summary
         yield from _fields(section, f"{prefix}{name}{listed}.")
 
 
@@ -67,6 +71,13 @@ def _comments(config: type[BaseModel]) -> dict[str, str]:
     return comments
 
 
+def _shown_sections(default: Any) -> str:
+    """The default of an optional section or of a list of sections."""
+    if not isinstance(default, tuple) or not default:
+        return "unset" if default is None else "none"
+    return _shown([section.model_dump(exclude_unset=True) for section in default])
+
+
 def _shown(default: Any) -> str:
     if default is PydanticUndefined:
         return "required"
@@ -74,6 +85,13 @@ def _shown(default: Any) -> str:
         return "unset"
     value = list(default) if isinstance(default, tuple) else default
     return f"`{yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10)).strip()}`"
+
+
+def shipped_grpo() -> str:
+    """Name and the first comment of every configuration of a GRPO run that ships."""
+    names = config_files.shipped(GRPO_SHIPPED)
+    rows = [(f"`{name}`", plain(_summary((GRPO_SHIPPED / f"{name}.yaml").read_text()))) for name in names]
+    return table(("configuration", "what it trains"), rows)
 
 
 def shipped() -> str:

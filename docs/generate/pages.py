@@ -27,6 +27,10 @@ REGIONS: dict[str, dict[str, Callable[[], str]]] = {
         "shipped": configs.shipped,
         **{kind: partial(configs.fields, kind) for kind in configs.config_files.KINDS},
     },
+    "reference/grpo-configs.md": {
+        "shipped": configs.shipped_grpo,
+        "grpo": partial(configs.fields, "grpo"),
+    },
     "explanation/what-the-number-means.md": {"warnings": warning_table.warnings},
     "explanation/model-cards/face-tracks.md": {
         name: partial(model_cards.card, name) for name in ("face_tracks_rendered", "face_tracks_photos")

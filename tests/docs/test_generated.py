@@ -34,7 +34,7 @@ def test_every_verb_has_its_options():
     assert "--grpc-port" in options["serve",]
 
 
-@pytest.mark.parametrize("kind", configs.config_files.KINDS)
+@pytest.mark.parametrize("kind", configs.KINDS)
 def test_every_field_of_a_training_configuration_is_explained(kind):
     rows = configs.fields(kind).splitlines()[2:]
     assert rows
