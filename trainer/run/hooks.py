@@ -7,6 +7,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from reward_model.training.loop.processes import Processes
+
 from ..prompts import Prompt
 from ..types import ScoredGroup
 
@@ -33,8 +35,11 @@ class Guard(Protocol):
 class Evaluation(Protocol):
     """Measures the policy on prompts that it is not trained on."""
 
-    def measure(self, number: int, weights: Weights, sample: SampleClips) -> Mapping[str, Any]:
-        """Values for the journal after `number` steps, equal in all processes; every process calls it."""
+    def measure(self, number: int, weights: Weights, sample: SampleClips, processes: Processes) -> Mapping[str, Any]:
+        """Values for the journal after `number` steps, equal in all processes.
+
+        Every process calls it, and `processes` says which it is, so that prompts can be divided among them.
+        """
 
 
 Guards = Sequence[Guard]
