@@ -35,6 +35,7 @@ class GroupRollout:
     conditioning: Conditioning
     # bool, broadcastable to X: latents that are decoded
     mask: torch.Tensor
+    noise: Noise
     # sampled latents [G, X]
     final: torch.Tensor
     # steps that are trained
@@ -106,6 +107,7 @@ class Sampler:
             prompt,
             conditioning,
             mask,
+            noise,
             torch.cat([part.final for part in parts]),
             tuple(window),
             *(

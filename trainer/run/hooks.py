@@ -7,8 +7,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from reward_model.training.loop.processes import Processes
-
 from ..prompts import Prompt
 from ..types import ScoredGroup
 
@@ -35,11 +33,8 @@ class Guard(Protocol):
 class Evaluation(Protocol):
     """Measures the policy on prompts that it is not trained on."""
 
-    def measure(self, number: int, weights: Weights, sample: SampleClips, processes: Processes) -> Mapping[str, Any]:
-        """Values for the journal after `number` steps, equal in all processes.
-
-        Every process calls it, and `processes` says which it is, so that prompts can be divided among them.
-        """
+    def measure(self, number: int, weights: Weights, sample: SampleClips) -> Mapping[str, Any]:
+        """Values for the journal after `number` steps, equal in all processes; every process calls it."""
 
 
 Guards = Sequence[Guard]
