@@ -39,10 +39,9 @@ class RolloutRewards:
         spreads = [row[valid].std() for row, valid in zip(self.rewards_PG, self.valid_PG, strict=True) if valid.any()]
         if spreads:
             values["reward_std"] = float(np.mean(spreads))
-        if len(self.components) > 1:
-            values |= {
-                f"reward_{name}": float(np.nanmean(x)) for name, x in self.components.items() if not np.isnan(x).all()
-            }
+        for name, part in self.components.items():
+            if len(self.components) > 1 and not np.isnan(part).all():
+                values[f"reward_{name}"] = float(np.nanmean(part))
         return values | dict(self.guard_values)
 
 

@@ -76,20 +76,11 @@ def optimizer_batches(
     gathered = accelerator.gather(counts[None])
     num_samples, num_passes = gathered[..., 0].sum(0).tolist(), gathered[..., 1].max(0).values.tolist()
     keys = [group.rollout.key for group in groups]
-    batches = [
-        OptimizerBatch(
-            [
-                (part, step)
-                for part in parts or [without_weight(groups[0].rollout, config.micro_batch)]
-                for step in steps
-            ],
-            keys,
-            samples,
-            samples * len(steps),
-            passes,
-        )
-        for parts, samples, passes in zip(divided, num_samples, num_passes, strict=True)
-    ]
+    batches = []
+    for parts, samples, passes in zip(divided, num_samples, num_passes, strict=True):
+        own = parts or [without_weight(groups[0].rollout, config.micro_batch)]
+        pairs = [(part, step) for part in own for step in steps]
+        batches.append(OptimizerBatch(pairs, keys, samples, samples * len(steps), passes))
     return batches * config.passes
 
 

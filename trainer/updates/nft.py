@@ -61,10 +61,8 @@ class Nft:
     def losses(self, part: MicroBatch, step: int) -> PartLosses:
         config, rollout = self._config.loss, part.rollout
         schedule, members = self.sampler.schedule, part.members.tolist()
-        order = generator(self._config.seed, "noise levels", rollout.noise.update, rollout.key).permutation(
-            len(schedule)
-        )
-        level = int(order[step])
+        rng = generator(self._config.seed, "noise levels", rollout.noise.update, rollout.key)
+        level = int(rng.permutation(len(schedule))[step])
         sigma = schedule.step(level)[0]
         clean = rollout.final[part.members].float()
         noise = rollout.noise.of_training(step, clean.shape[1:], rollout.key, members).to(clean.device)
@@ -72,8 +70,10 @@ class Nft:
         # weights are exchanged before the pass with gradients: autograd forbids it between the pass and its backward
         with self._old.applied():
             old = self._velocity(self._sampling_network, latents, level, part)
-        with base_weights(self._sampling_network):
-            base = self._velocity(self._sampling_network, latents, level, part) if config.kl_weight else None
+        base = None
+        if config.kl_weight:
+            with base_weights(self._sampling_network):
+                base = self._velocity(self._sampling_network, latents, level, part)
         velocity = self._policy_velocity(self._network, latents, level, part)
         likely = optimality(part.advantages, self._config.advantages.clip_max)
         loss = nft_loss(velocity, old, clean, latents, sigma, likely, config.nft.beta, rollout.mask)
