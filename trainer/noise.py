@@ -29,6 +29,10 @@ class Noise:
         """What a step of the sampler adds: float32 [members, *shape] on the CPU."""
         return self._stack(shape, group, members, f"step {step}")
 
+    def of_training(self, index: int, shape: Sequence[int], group: str, members: Sequence[int]) -> torch.Tensor:
+        """For the noise level of this index that clean latents are trained on: float32 [members, *shape] on the CPU."""
+        return self._stack(shape, group, members, f"training {index}")
+
     def _stack(self, shape: Sequence[int], group: str, members: Sequence[int], purpose: str) -> torch.Tensor:
         return torch.stack(
             [

@@ -35,6 +35,7 @@ class GroupRollout:
     conditioning: Conditioning
     # bool, broadcastable to X: latents that are decoded
     mask: torch.Tensor
+    noise: Noise
     # sampled latents [G, X]
     final: torch.Tensor
     # steps that are trained
@@ -53,8 +54,9 @@ class GroupRollout:
 class Sampler:
     """Samples groups of a policy, and computes its transitions again in an update."""
 
-    def __init__(self, policy: VideoPolicy, config: SamplingConfig):
-        self.policy, self.config = policy, config
+    def __init__(self, policy: VideoPolicy, config: SamplingConfig, keep_means: bool = False):
+        """`keep_means`: a rollout stores the means of its trained steps."""
+        self.policy, self.config, self._keep_means = policy, config, keep_means
         self.schedule = sigma_schedule(config.schedule, config.num_steps, config.shift)
 
     def transition(
@@ -105,6 +107,7 @@ class Sampler:
             prompt,
             conditioning,
             mask,
+            noise,
             torch.cat([part.final for part in parts]),
             tuple(window),
             *(
@@ -139,7 +142,8 @@ class Sampler:
             if step in window:
                 x = part.store(step + 1, x, DTYPES[config.storage_dtype])
                 part.log_probs[step] = log_prob(x, after.mean, after.std, mask)
-                part.means[step] = after.mean
+                if self._keep_means:
+                    part.means[step] = after.mean
         part.final = x
         return part
 

@@ -13,6 +13,7 @@ from peft.tuners.lora.layer import LoraLayer
 from peft.utils.save_and_load import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch.distributed.tensor import DTensor
 
 from reward_model.data.seeding import generator
 
@@ -64,12 +65,13 @@ def base_weights(network: torch.nn.Module) -> Iterator[None]:
 
 
 def save_peft(network: torch.nn.Module, folder: Path) -> None:
-    """Writes `adapter_config.json` and `adapter_model.safetensors`, as PEFT and diffusers read them."""
+    """Writes `adapter_config.json` and `adapter_model.safetensors`, as PEFT and diffusers read them.
+
+    Where each process holds a shard, every process calls it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     state = get_peft_model_state_dict(network, adapter_name=ADAPTER)
-    save_file(
-        {f"{_PREFIX}{name}": tensor.detach().cpu().contiguous() for name, tensor in state.items()}, folder / WEIGHTS
-    )
+    save_file({f"{_PREFIX}{name}": _whole(tensor) for name, tensor in state.items()}, folder / WEIGHTS)
     configs: Any = network.peft_config
     configs[ADAPTER].save_pretrained(str(folder))
 
@@ -86,6 +88,11 @@ def load_peft(network: torch.nn.Module, folder: Path) -> None:
         odd = sorted({*shapes} ^ {*state}) or [name for name in shapes if shapes[name] != state[name].shape]
         raise PolicyError(f"{folder} is an adapter of other layers or another rank: it differs in {', '.join(odd[:5])}")
     set_peft_model_state_dict(network, state, adapter_name=ADAPTER)
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return whole.detach().cpu().contiguous()
 
 
 def _layers(network: torch.nn.Module) -> Iterator[tuple[str, LoraLayer]]:

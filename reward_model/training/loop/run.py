@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from ..configs.base import RunConfig
-from ..errors import Interrupted, NotFinite, TrainingError
+from ..errors import Interrupted, NotFinite, StepFailed, TrainingError
 from .curves import draw_curves
 from .interruption import StopRequest, sigterm_as_ctrl_c
 from .journal import Journal
@@ -36,6 +36,8 @@ class Schedule:
     num_steps: int
     save_every: int
     evaluate_every: int
+    # measure before the first step too; the journal has it as step -1
+    evaluate_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class Task(Protocol[Batch]):
         file that cannot be read is raised in its own step."""
 
     def step(self, number: int, batch: Batch) -> dict[str, float]:
-        """One optimizer step; values for the journal, `loss` among them. Raises NotFinite before an update."""
+        """One step, as a rule of one optimizer step; values for the journal, `loss` among them. Raises NotFinite or
+        StepFailed before an update."""
 
     def measure(self) -> Measurement | None:
         """Measures on dev; None where there is nothing to measure on."""
@@ -140,6 +143,8 @@ class _Run:
                 journal.say(line)
             journal.say(f"steps {self.completed} to {task.schedule.num_steps}")
             with StopRequest() as stop:
+                if task.schedule.evaluate_first and self.completed == 0:
+                    self._measure(journal)
                 self._train(journal, stop)
             return self._finish(journal)
         finally:
@@ -187,6 +192,9 @@ class _Run:
             values = self.task.step(number, batch)
         except torch.OutOfMemoryError:
             raise self._too_little_memory(f"step {number + 1}") from None
+        except StepFailed as error:
+            self._save()
+            raise TrainingError(f"step {number + 1}: {error}. {self._last_state()}") from None
         except NotFinite as error:
             # all processes raise it, so that they can save together
             updating = trained is not None and trained.updating
