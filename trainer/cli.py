@@ -39,7 +39,7 @@ def grpo(
     # a policy of the user's own is imported from the folder that the command is started in
     sys.path.insert(0, str(Path.cwd()))
     try:
-        folder = start(read_grpo_config(config, settings or []), out, resume, allow_changes, token)
+        start(read_grpo_config(config, settings or []), out, resume, allow_changes, token)
     except Interrupted as stop:
         command = ["identity-reward", "grpo"]
         if stop.num_processes > 1:
@@ -50,7 +50,6 @@ def grpo(
     except (TrainingError, PolicyError, OSError) as error:
         typer.echo(f"identity-reward grpo: {error}", err=True)
         raise typer.Exit(2) from None
-    typer.echo(f"the adapter is in {folder}", err=True)
 
 
 if __name__ == "__main__":  # accelerate launch -m trainer.cli CONFIG --out RUN

@@ -92,6 +92,13 @@ class StepRewards:
         """The valid rewards, by key of the item."""
         return {(self.keys_P[p], g): float(self.rewards_PG[p, g]) for p, g in np.argwhere(self.valid_PG).tolist()}
 
+    def details_of(self, key: str) -> dict[str, dict[int, Mapping[str, Any]]]:
+        """The details of one group, by name of the source and index of the video."""
+        return {
+            name: {g: value for (group, g), value in details.items() if group == key}
+            for name, details in self.details.items()
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class ScoredGroup:
@@ -100,7 +107,8 @@ class ScoredGroup:
     prompt: Prompt
     # uint8 RGB frames_THWC of each member
     clips: Sequence[NDArray[np.uint8]]
-    fps: float
+    # told to the reward
+    fps: Fps
     # weighted sum of the components; NaN for an item that lacks one
     rewards_G: Float64
     # by name of the source: [G], without its weight, NaN for missing ones

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 
 from identity_reward_client.messages import ModelInfo
 from reward_model.training.configs.files import flat
@@ -27,7 +28,7 @@ from ..rewards.service import check_models, check_references, reward_sources
 from .clipped_shares import ClippedShares
 from .hooks import Guard
 from .reports.evaluation import PromptEvaluation
-from .reports.run_record import fingerprints
+from .reports.run_record import fingerprints, record_start
 from .reports.tracking import Trackers
 from .reports.training_sheets import TrainingSheets
 from .task import train
@@ -83,7 +84,7 @@ def start(
             out,
             load_policy=open_policy,
             prompts=prompts,
-            open_reward=open_reward,
+            open_reward=_recorded(config, out, models, open_reward),
             hashes=hashes,
             fps=config.rewards.fps,
             guards=_guards(config, out, trackers, resume),
@@ -93,6 +94,20 @@ def start(
         )
     finally:
         trackers.close()
+
+
+def _recorded(
+    config: GrpoConfig, out: Path, models: Mapping[str, ModelInfo], open_reward: Callable[[], RemoteReward]
+) -> Callable[[], RemoteReward]:
+    """`open_reward`, which the run calls once its folder is there: it records the start first."""
+
+    def opened() -> RemoteReward:
+        state = PartialState()
+        if state.is_main_process:
+            record_start(out, config.model_dump(mode="json"), models, state.num_processes, _first_step(out))
+        return open_reward()
+
+    return opened
 
 
 def _read(config: GrpoConfig) -> tuple[tuple[Prompt, ...], tuple[Prompt, ...]]:
@@ -113,8 +128,6 @@ def _check_service(config: GrpoConfig, prompts: Sequence[Prompt], token: str | N
 
 
 def _warn(config: GrpoConfig, models: Mapping[str, ModelInfo], out: Path) -> None:
-    for line in config.profile_differences():
-        log.warning("profile %s: %s", config.profile, line)
     for model in {model.name: model for model in models.values()}.values():
         if not model.meaningful:
             log.warning("the reward model %s has random weights: its rewards mean nothing", model.name)
@@ -136,9 +149,13 @@ def _guards(config: GrpoConfig, out: Path, trackers: Trackers, resume: bool) -> 
 
 def _history(out: Path) -> list[dict[str, float]]:
     """Values of the steps before the state that a run is resumed from."""
+    return [line for line in read_metrics(out) if 0 <= line["step"] < _first_step(out) and "reward" in line]
+
+
+def _first_step(out: Path) -> int:
+    """Completed steps of the last state."""
     states = folders(out)
-    first = read_progress(states[-1]).step if states else 0
-    return [line for line in read_metrics(out) if 0 <= line["step"] < first and "reward" in line]
+    return read_progress(states[-1]).step if states else 0
 
 
 def _preference_scale(config: GrpoConfig, models: Mapping[str, ModelInfo]) -> float:
