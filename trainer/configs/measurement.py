@@ -23,7 +23,7 @@ class TrackingConfig(Section):
 
     # names of accelerate's trackers: tensorboard (here: contact sheets), wandb, mlflow, aim, ...
     trackers: tuple[str, ...] = ("tensorboard",)
-    # steps between contact sheets of the groups in training; 0: none
-    contact_sheet_every: Annotated[int, Field(ge=0)] = 10
+    # steps between contact sheets of the groups in training, and between drawings of the reward's curves; 0: none
+    draw_every: Annotated[int, Field(ge=0)] = 10
     # groups on such a sheet
     contact_sheet_groups: Count = 1

@@ -28,6 +28,7 @@ from ..rewards.service import check_models, check_references, reward_sources
 from .clipped_shares import ClippedShares
 from .hooks import Guard
 from .reports.evaluation import PromptEvaluation
+from .reports.reward_curves import RewardCurves, draw_rewards
 from .reports.run_record import fingerprints, record_start
 from .reports.tracking import Trackers
 from .reports.training_sheets import TrainingSheets
@@ -78,8 +79,9 @@ def start(
         trackers,
         _preference_scale(config, models),
     )
+    is_main = PartialState().is_main_process
     try:
-        return train(
+        model = train(
             config,
             out,
             load_policy=open_policy,
@@ -94,6 +96,9 @@ def start(
         )
     finally:
         trackers.close()
+    if is_main:
+        draw_rewards(out)
+    return model
 
 
 def _recorded(
@@ -144,7 +149,8 @@ def _guards(config: GrpoConfig, out: Path, trackers: Trackers, resume: bool) -> 
     if (rule := config.guards.early_stop) is not None:
         history = _history(out) if resume else []
         guards.append(EarlyStop(rule.watched, rule.fall, rule.window, history))
-    return [*guards, TrainingSheets(out, config.tracking, trackers), trackers]
+    sheets, curves = TrainingSheets(out, config.tracking, trackers), RewardCurves(out, config.tracking.draw_every)
+    return [*guards, sheets, curves, trackers]
 
 
 def _history(out: Path) -> list[dict[str, float]]:

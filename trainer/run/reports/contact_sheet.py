@@ -54,6 +54,11 @@ def sheet_frames(clip_THWC: UInt8) -> UInt8:
     return clip_THWC[indices]
 
 
+def reward_text(reward: float) -> str:
+    """For a caption; "no reward" for a missing one."""
+    return "no reward" if np.isnan(reward) else f"reward {reward:.3f}"
+
+
 def write_sheet(path: Path, rows: Sequence[SheetRow], columns: int = 2) -> Image.Image:
     """Writes the contact sheet as PNG, and its folder where that is missing."""
     sheet = contact_sheet(rows, columns)

@@ -26,7 +26,7 @@ from trainer.types import Float64, RolloutGroup, StepRewards
 
 from ..hooks import SampleClips, Weights
 from .comparison import RewardComparison, compare_rewards
-from .contact_sheet import SheetRow, sheet_frames, write_sheet
+from .contact_sheet import SheetRow, reward_text, sheet_frames, write_sheet
 from .tracking import Trackers
 
 log = logging.getLogger("identity_reward.trainer")
@@ -75,7 +75,7 @@ class PromptEvaluation:
         if PartialState().is_main_process:
             self._write(name, number, weights, rewards, comparisons)
             if self._config.sheet_prompts:
-                self._draw(name, number, clips, rewards[TOTAL])
+                self._draw(name, number, clips, rewards[TOTAL], None if first is None else first[TOTAL])
         if first is None:
             self._first = {source: values.tolist() for source, values in rewards.items()}
         values = _values(rewards, comparisons)
@@ -158,18 +158,25 @@ class PromptEvaluation:
         }  # fmt: skip
         write_atomically(self._folder / f"{name}.json", json.dumps(content, indent=1) + "\n")
 
-    def _draw(self, name: str, number: int, clips: Mapping[str, list[np.ndarray]], reward_N: Float64) -> None:
+    def _draw(
+        self,
+        name: str,
+        number: int,
+        clips: Mapping[str, list[np.ndarray]],
+        reward_N: Sequence[float] | Float64,
+        first_reward_N: Sequence[float] | None,
+    ) -> None:
         """The clips of this process's prompts; those of the first evaluation beside them."""
         first = self._first_clips(clips)
         rows = []
         for position, prompt in enumerate(self._prompts):
             if prompt.key not in clips:
                 continue
-            reward = reward_N[position * self._config.videos]
-            text = "no reward" if np.isnan(reward) else f"reward {reward:.3f}"
-            pair, captions = [clips[prompt.key][0]], [f"step {number}: {text}"]
-            if number and prompt.key in first:
-                pair, captions = [first[prompt.key], *pair], ["before", *captions]
+            video = position * self._config.videos
+            pair, captions = [clips[prompt.key][0]], [f"after {number} steps: {reward_text(reward_N[video])}"]
+            if first_reward_N is not None and prompt.key in first:
+                pair = [first[prompt.key], *pair]
+                captions = [f"before: {reward_text(first_reward_N[video])}", *captions]
             rows.append(SheetRow(f"{prompt.key}: {prompt.text}", prompt.references, pair, captions))
         if rows:
             self._trackers.log_image(number, f"evaluation/{name[14:]}", write_sheet(self._folder / f"{name}.png", rows))

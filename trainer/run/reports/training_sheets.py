@@ -11,7 +11,7 @@ from accelerate import PartialState
 from trainer.configs.measurement import TrackingConfig
 from trainer.types import ScoredGroup
 
-from .contact_sheet import SheetRow, write_sheet
+from .contact_sheet import SheetRow, reward_text, write_sheet
 from .tracking import Trackers
 
 FOLDER = "contact_sheets"
@@ -37,7 +37,7 @@ class TrainingSheets:
         """Writes the sheet of the step where one is due, and never stops."""
         groups, self._groups = self._groups, []
         step = number + 1
-        if groups and self._config.contact_sheet_every and step % self._config.contact_sheet_every == 0:
+        if groups and self._config.draw_every and step % self._config.draw_every == 0:
             path = self._out / FOLDER / f"step-{step:08d}.png"
             sheet = write_sheet(path, [_row(group) for group in groups])
             self._trackers.log_image(number, "contact_sheet", sheet)
@@ -54,8 +54,7 @@ def _row(group: ScoredGroup) -> SheetRow:
 
 def caption(group: ScoredGroup, g: int) -> str:
     """The reward of a video, and its components where there are several; "no reward" where it is missing."""
-    reward = group.rewards_G[g]
-    text = "no reward" if np.isnan(reward) else f"reward {reward:.3f}"
+    text = reward_text(group.rewards_G[g])
     if len(group.components) > 1:
         parts = (f"{name} {values[g]:.3f}" for name, values in group.components.items() if not np.isnan(values[g]))
         text = ", ".join([text, *parts])

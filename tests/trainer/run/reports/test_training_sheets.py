@@ -17,7 +17,7 @@ def group(key, *rewards, **components):
 
 
 def test_the_first_groups_of_every_few_steps_are_drawn(tmp_path):
-    config = TrackingConfig(trackers=(), contact_sheet_every=2, contact_sheet_groups=1)
+    config = TrackingConfig(trackers=(), draw_every=2, contact_sheet_groups=1)
     sheets = TrainingSheets(tmp_path, config, Trackers((), tmp_path, {}))
     for number in range(5):
         for key in ("a", "b"):
@@ -27,7 +27,7 @@ def test_the_first_groups_of_every_few_steps_are_drawn(tmp_path):
     assert [path.name for path in paths] == ["step-00000002.png", "step-00000004.png"]
     with Image.open(paths[0]) as one:
         single = one.size
-    both = TrainingSheets(tmp_path / "both", TrackingConfig(contact_sheet_every=1, contact_sheet_groups=2),
+    both = TrainingSheets(tmp_path / "both", TrackingConfig(draw_every=1, contact_sheet_groups=2),
                           Trackers((), tmp_path, {}))  # fmt: skip
     for key in ("a", "b"):
         both.measure(group(key, 0.5, 0.75))
@@ -37,7 +37,7 @@ def test_the_first_groups_of_every_few_steps_are_drawn(tmp_path):
 
 
 def test_none_are_drawn_where_none_are_asked_for(tmp_path):
-    sheets = TrainingSheets(tmp_path, TrackingConfig(contact_sheet_every=0), Trackers((), tmp_path, {}))
+    sheets = TrainingSheets(tmp_path, TrackingConfig(draw_every=0), Trackers((), tmp_path, {}))
     sheets.measure(group("a", 0.5))
     sheets.check(9, {})
     assert not (tmp_path / "contact_sheets").exists()
