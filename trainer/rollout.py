@@ -16,7 +16,7 @@ from reward_model.data.seeding import generator
 
 from .algorithm.schedule import sigma_schedule
 from .algorithm.sde import Transition, log_prob, transition
-from .config import EvaluationSamplingConfig, SamplingConfig, WindowConfig
+from .configs.sampling import EvaluationSamplingConfig, SamplingConfig, WindowConfig
 from .noise import Noise
 from .policies.base import Conditioning, VideoPolicy
 from .prompts import Prompt

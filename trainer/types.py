@@ -97,7 +97,7 @@ class ScoredGroup:
     prompt: Prompt
     # uint8 RGB frames_THWC of each member
     clips: Sequence[NDArray[np.uint8]]
-    fps: float
+    fps: Fps
     # weighted sum of the components; NaN for an item that lacks one
     rewards_G: Float64
     # by name of the source: [G], without its weight, NaN for missing ones

@@ -6,6 +6,7 @@ so that a resumed run continues as an undisturbed one, and what is learned does 
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from identity_reward_client.fields.fps import Fps
 from reward_model.training.errors import StepFailed, TrainingError
 from reward_model.training.loop.processes import SHARDED, Processes, TrainedModule, reset_accelerate
 from reward_model.training.loop.run import Measurement, Schedule, run_task
@@ -37,6 +39,7 @@ from .hooks import Evaluation, Guards, Weights
 from .prompt_order import prompts_of_rollout
 from .rewards import RolloutRewards, advantages_of, gathered
 
+log = logging.getLogger("identity_reward.trainer")
 # the update of `Noise` in evaluations
 EVALUATION = -1
 AVERAGED: Weights = "ema"
@@ -50,7 +53,7 @@ def train(
     prompts: Sequence[Prompt],
     open_reward: Callable[[], RemoteReward],
     hashes: dict[str, str] | None = None,
-    fps: float | None = None,
+    fps: Fps | None = None,
     guards: Guards = (),
     evaluation: Evaluation | None = None,
     resume: bool = False,
@@ -93,7 +96,7 @@ class GrpoTask:
         prompts: Sequence[Prompt],
         open_reward: Callable[[], RemoteReward],
         hashes: dict[str, str] | None = None,
-        fps: float | None = None,
+        fps: Fps | None = None,
         guards: Guards = (),
         evaluation: Evaluation | None = None,
     ):
@@ -121,6 +124,7 @@ class GrpoTask:
         """Loads the policy and adds LoRA."""
         config, adapter = self.config, self.config.adapter
         self._policy = self._load_policy(self._accelerator.device)
+        self._reward_fps: Fps = self._policy.fps if self._fps is None else self._fps
         network = self._policy.network
         add_lora(network, self._policy.lora_targets, adapter.rank, adapter.alpha, config.seed)
         if adapter.init is not None:
@@ -168,7 +172,8 @@ class GrpoTask:
         self._completed = first
         for number in range(first, self.config.steps):
             if self._stop_reason is not None:
-                raise TrainingError(self._stop_reason)
+                log.warning("the run ends after %d steps: %s", number, self._stop_reason)
+                return
             groups = prompts_of_rollout(self._prompts, self.config.groups_per_rollout, number, self.config.seed)
             yield number, groups[self.processes.index :: self.processes.count]
 
@@ -221,10 +226,6 @@ class GrpoTask:
                 self._rewards.submit(RolloutGroup(key, prompt.references, clips[-1], self._reward_fps, prompt.text))
                 rollouts.append(rollout)
         return rollouts, clips
-
-    @property
-    def _reward_fps(self) -> float:
-        return self._policy.fps if self._fps is None else self._fps
 
     def _score(
         self, rollouts: Sequence[GroupRollout], clips: Sequence[list[np.ndarray]]

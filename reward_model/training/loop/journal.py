@@ -63,11 +63,11 @@ class Journal:
                     self._board.add_scalar(name, scalar, step)
 
     def step(self, step: int, **values: float) -> None:
-        """Records a completed step and updates the progress at the terminal, with its loss if it has one."""
+        """Records a completed step and updates the progress at the terminal, with loss and reward where there are any."""
         if not self.active:
             return
         self.record(step, **values)
-        status = f"loss {values['loss']:.4f}" if "loss" in values else ""
+        status = ", ".join(f"{name} {values[name]:.4f}" for name in ("loss", "reward") if name in values)
         self._bar.update(self._task, completed=step + 1, status=status)
         now = monotonic()
         if not self._console.is_terminal and (now - self._last_line >= LINE_EVERY_S or step + 1 == self.num_steps):

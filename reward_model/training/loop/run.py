@@ -75,8 +75,8 @@ class Task(Protocol[Batch]):
         terminal."""
 
     def batches(self, first: int) -> Generator[tuple[int, Batch], None, None]:
-        """(number of a step, its inputs) from step `first` on. Numbers increase and may leave gaps. TrainingError for a
-        file that cannot be read is raised in its own step."""
+        """(number of a step, its inputs) from step `first` on. Numbers increase and may leave gaps; where they end, the
+        run does. TrainingError for a file that cannot be read is raised in its own step."""
 
     def step(self, number: int, batch: Batch) -> dict[str, float]:
         """One step, as a rule of one optimizer step; values for the journal, `loss` among them. Raises NotFinite or
@@ -113,6 +113,7 @@ class _Run:
         self.saved: Path | None = None
         self.journal: Journal | None = None
         self._saved_step = -1
+        self._measured_step = -1
 
     def say(self, text: str) -> None:
         if self.journal is not None:
@@ -160,6 +161,9 @@ class _Run:
                 except TrainingError as error:
                     problem = error
                 if entry is None and problem is None:
+                    if self.completed < schedule.num_steps:  # the task ended the run early
+                        self._save()
+                        self._measure(journal)
                     return
                 self._agree_to_continue(problem, stop.requested)
                 assert entry is not None
@@ -225,6 +229,9 @@ class _Run:
         return f"The last state is in {self.saved}" if self.saved else "No state was written yet"
 
     def _measure(self, journal: Journal) -> None:
+        if self._measured_step == self.completed:
+            return
+        self._measured_step = self.completed
         try:
             measured = self.task.measure()
         except TrainingError as error:

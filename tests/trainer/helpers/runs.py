@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 import yaml
+from safetensors.torch import save_file
 
 from identity_reward_client import FakeRewardClient
 from reward_model.training.loop.journal import read_metrics
@@ -51,13 +52,13 @@ def make_config(**fields) -> GrpoConfig:
     return GrpoConfig.model_validate(values)
 
 
-def run(out: Path, prompts, reward=exact_reward, options=None, client=None, **fields) -> Path:
+def run(out: Path, prompts, reward=exact_reward, options=None, client=None, policy=ToyPolicy, **fields) -> Path:
     """Trains the toy in this process; `options` are those of `train`."""
     torch.set_num_threads(1)
     return train(
         make_config(**fields),
         out,
-        load_policy=lambda device: ToyPolicy(),
+        load_policy=lambda device: policy(),
         prompts=prompts,
         open_reward=lambda: RemoteReward(client or FakeRewardClient(reward=reward)),
         **(options or {}),
@@ -83,10 +84,20 @@ def values_of(out: Path, name: str) -> list[float]:
     return [line[name] for line in read_metrics(out) if name in line]
 
 
+def main(out: Path, folder: Path, *arguments: str) -> None:
+    """Trains, and writes the weights of this process to `rank-N.safetensors`."""
+    policies = []
+
+    class Kept(ToyPolicy):
+        def __init__(self):
+            super().__init__()
+            policies.append(self)
+
+    fields = {name: yaml.safe_load(text) for name, text in (argument.split("=", 1) for argument in arguments)}
+    run(out, make_prompts(folder, 4), policy=Kept, **fields)
+    weights = {name: p.detach().contiguous() for name, p in policies[0].network.named_parameters() if p.requires_grad}
+    save_file(weights, out / f"rank-{os.environ['RANK']}.safetensors")
+
+
 if __name__ == "__main__":
-    arguments = [argument.split("=", 1) for argument in sys.argv[3:]]
-    run(
-        Path(sys.argv[1]),
-        make_prompts(Path(sys.argv[2]), 4),
-        **{name: yaml.safe_load(text) for name, text in arguments},
-    )
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
