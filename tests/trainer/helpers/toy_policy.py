@@ -108,8 +108,17 @@ def read_code(png: bytes) -> np.ndarray:
 
 def exact_reward(references, video, prompt) -> float:
     """Mean over frames of the smaller of the two cosines, for `FakeRewardClient`."""
-    shown = (from_pixels(video.frames)[..., 0].astype(np.float64) - MIDDLE) / SCALE
-    codes = np.stack([read_code(image.data) for image in references])
+    return _reward([image.data for image in references], from_pixels(video.frames))
+
+
+def clip_reward(prompt: Prompt, frames_THWC: np.ndarray) -> float:
+    """The exact reward of a clip."""
+    return _reward([path.read_bytes() for path in prompt.references], frames_THWC)
+
+
+def _reward(references, frames_THWC) -> float:
+    shown = (frames_THWC[..., 0].astype(np.float64) - MIDDLE) / SCALE
+    codes = np.stack([read_code(png) for png in references])
     cosines = (shown * codes).sum(-1) / np.linalg.norm(shown, axis=-1) / np.linalg.norm(codes, axis=-1)
     return float(cosines.min(-1).mean())
 

@@ -129,10 +129,29 @@ def test_a_step_without_any_reward_stops_with_its_state_saved(prompts, tmp_path)
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_state_saved(prompts, tmp_path):
-    # a rate that makes the weights so large that the next pass overflows
-    with pytest.raises(TrainingError, match=r"of step 2 is (nan|inf), with groups prompt-.*step-00000001"):
-        run(tmp_path / "run", prompts, optimizer__learning_rate=1e30, save_every=100)
+    class Policy(ToyPolicy):
+        """Its passes with gradients give NaN in the second step: 2 groups of 5 trained steps a step."""
+
+        trained = 0
+
+        def velocity(self, network, *args):
+            self.trained += torch.is_grad_enabled()
+            velocity = super().velocity(network, *args)
+            return velocity * torch.nan if torch.is_grad_enabled() and self.trained == 15 else velocity
+
+    with pytest.raises(TrainingError, match=r"the loss of step 2 is nan, with groups prompt-.*state/step-00000001"):
+        run(tmp_path / "run", prompts, policy=Policy, save_every=100)
     assert not (tmp_path / "run/model").exists()
+    run(tmp_path / "run", prompts, options={"resume": True}, save_every=100)
+    run(tmp_path / "whole", prompts, save_every=100)
+    assert_equal(tmp_path / "run", tmp_path / "whole")
+
+
+def test_weights_that_overflow_stop_the_run(prompts, tmp_path):
+    with pytest.raises(
+        TrainingError, match="the value of a sampled latent of step 2 is nan, as the weights have grown"
+    ):
+        run(tmp_path / "run", prompts, optimizer__learning_rate=1e30)
 
 
 def test_a_guard_ends_the_run_after_its_step(prompts, tmp_path, caplog):

