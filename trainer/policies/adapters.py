@@ -70,7 +70,7 @@ def save_peft(network: torch.nn.Module, folder: Path) -> None:
     Where each process holds a shard, every process calls it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = get_peft_model_state_dict(network, adapter_name=ADAPTER)
+    state = get_peft_model_state_dict(network, adapter_name=ADAPTER, save_embedding_layers=False)
     save_file({f"{_PREFIX}{name}": _whole(tensor) for name, tensor in state.items()}, folder / WEIGHTS)
     configs: Any = network.peft_config
     configs[ADAPTER].save_pretrained(str(folder))
@@ -83,7 +83,12 @@ def load_peft(network: torch.nn.Module, folder: Path) -> None:
     except (SafetensorError, OSError) as error:
         raise PolicyError(f"{folder / WEIGHTS} can't be read: {error}") from None
     state = {name.removeprefix(_PREFIX): tensor for name, tensor in state.items()}
-    shapes = {name: tensor.shape for name, tensor in get_peft_model_state_dict(network, adapter_name=ADAPTER).items()}
+    shapes = {
+        name: tensor.shape
+        for name, tensor in get_peft_model_state_dict(
+            network, adapter_name=ADAPTER, save_embedding_layers=False
+        ).items()
+    }
     if shapes != {name: tensor.shape for name, tensor in state.items()}:
         odd = sorted({*shapes} ^ {*state}) or [name for name in shapes if shapes[name] != state[name].shape]
         raise PolicyError(f"{folder} is an adapter of other layers or another rank: it differs in {', '.join(odd[:5])}")

@@ -1,4 +1,4 @@
-"""accelerate for a GRPO run."""
+"""accelerate, the optimizer and the network of a GRPO run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from accelerate.utils import GradientAccumulationPlugin
 from reward_model.training.errors import TrainingError
 from reward_model.training.loop.processes import SHARDED
 
-from ..config import GrpoConfig
+from ..config import AdamWConfig, GrpoConfig
 
 
 def make_accelerator(config: GrpoConfig) -> Accelerator:
@@ -39,6 +39,13 @@ def make_accelerator(config: GrpoConfig) -> Accelerator:
             }
         )
     return accelerator
+
+
+def build_optimizer(network: torch.nn.Module, config: AdamWConfig) -> torch.optim.AdamW:
+    """AdamW on what is trained; `base_lr` is the rate at the top of the schedule."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    groups = [{"params": parameters, "lr": 0.0, "base_lr": config.learning_rate}]
+    return torch.optim.AdamW(groups, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay)
 
 
 def network_to_sample(accelerator: Accelerator, prepared: torch.nn.Module) -> torch.nn.Module:

@@ -7,6 +7,7 @@ so that a resumed run continues as an undisturbed one, and what is learned does 
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Sequence
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 
 from identity_reward_client.fields.fps import Fps
-from reward_model.training.errors import StepFailed, TrainingError
+from reward_model.training.errors import NotFinite, StepFailed, TrainingError
 from reward_model.training.loop.processes import SHARDED, Processes, TrainedModule, reset_accelerate
 from reward_model.training.loop.run import Measurement, Schedule, run_task
 from reward_model.training.loop.schedule import set_rates
@@ -33,8 +34,8 @@ from ..types import RolloutGroup, ScoredGroup, StepRewards
 from ..updates.average import WeightAverage, decay_of
 from ..updates.micro_batches import GroupAdvantages, optimizer_batches
 from ..updates.objectives import build_objective
-from ..updates.updater import Updater, UpdateResult, journal_values
-from .accelerator import enable_gradient_checkpointing, make_accelerator, network_to_sample
+from ..updates.updater import ADVICE, Updater, UpdateResult, journal_values
+from .accelerator import build_optimizer, enable_gradient_checkpointing, make_accelerator, network_to_sample
 from .hooks import Evaluation, Guards, Weights
 from .prompt_order import prompts_of_rollout
 from .rewards import RolloutRewards, advantages_of, gathered
@@ -136,16 +137,9 @@ class GrpoTask:
 
     def prepare(self, fresh: bool) -> list[str]:
         """Moves everything to its device, and opens the reward."""
-        config, accelerator, options = self.config, self._accelerator, self.config.optimizer
+        config, accelerator = self.config, self._accelerator
         network = self._policy.network.to(accelerator.device)
-        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(
-            [{"params": parameters, "lr": 0.0, "base_lr": options.learning_rate}],
-            betas=options.betas,
-            eps=options.eps,
-            weight_decay=options.weight_decay,
-        )
-        prepared, self._optimizer = accelerator.prepare(network, optimizer)
+        prepared, self._optimizer = accelerator.prepare(network, build_optimizer(network, config.optimizer))
         self._sampling_network = network_to_sample(accelerator, prepared)
         trained = {n: p for n, p in accelerator.unwrap_model(prepared).named_parameters() if p.requires_grad}
         self._average = WeightAverage(trained)
@@ -157,12 +151,12 @@ class GrpoTask:
             accelerator,
             extras={AVERAGED: self._average.tensors, **self._objective.extras},
         )
-        self._updater = Updater(self._objective, self.trained, accelerator, options.grad_clip)
+        self._updater = Updater(self._objective, self.trained, accelerator, config.optimizer.grad_clip)
         self._reward = self._open_reward()
-        total = sum(parameter.numel() for parameter in network.parameters())
+        total, learned = (sum(map(torch.numel, part)) / 1e6 for part in (network.parameters(), trained.values()))
         return [
             *config.profile_differences(),
-            f"{sum(map(torch.numel, parameters)) / 1e6:.2f} of {total / 1e6:.2f} million parameters are trained; "
+            f"{learned:.2f} of {total:.2f} million parameters are trained; "
             f"rollouts of {config.groups_per_rollout} groups of {config.group_size} on {self.processes.count} "
             f"process(es), {self.processes.device}, {config.precision}",
         ]
@@ -225,6 +219,10 @@ class GrpoTask:
                 clips.append(self._sampler.decode(rollout))
                 self._rewards.submit(RolloutGroup(key, prompt.references, clips[-1], self._reward_fps, prompt.text))
                 rollouts.append(rollout)
+        finite = all(bool(torch.isfinite(rollout.final).all()) for rollout in rollouts)
+        if self.processes.any_of(not finite)[0]:
+            # their clips would all look alike, and drop out as groups of equal rewards
+            raise NotFinite("value of a sampled latent", math.nan, "as the weights have grown too large", ADVICE)
         return rollouts, clips
 
     def _score(

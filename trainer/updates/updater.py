@@ -112,6 +112,8 @@ class Updater:
                 self._backward((losses.loss * weight).sum() / batch.num_values, batch.num_passes)
                 if accelerator.sync_gradients:
                     norm = float(accelerator.clip_grad_norm_(self._trained.module.parameters(), self._grad_clip) or 0)
+                    # DeepSpeed updates in its backward pass, before its norm is known
+                    self._trained.updating |= accelerator.distributed_type == DistributedType.DEEPSPEED
                     means = (accelerator.reduce(total, "sum") / batch.num_values).tolist()
                     self._require_finite(means[0], norm, batch)
                     self._trained.updating = True
