@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from errno import ENOSPC
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,11 @@ def grpo(
         typer.echo(f"identity-reward grpo: {stop}\nto go on: {shlex.join(command)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except (TrainingError, PolicyError, OSError) as error:
-        typer.echo(f"identity-reward grpo: {error}", err=True)
+        full = isinstance(error, OSError) and error.errno == ENOSPC
+        text = (
+            f"the disk of {out} is full; free some space, and --resume goes on from the last state" if full else error
+        )
+        typer.echo(f"identity-reward grpo: {text}", err=True)
         raise typer.Exit(2) from None
 
 

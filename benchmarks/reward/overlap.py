@@ -6,17 +6,26 @@ peer sends all groups after the rollout, as the released trainer does. Both use 
 round.
 
 Gate: every video has a reward, and both ways give the same rewards to 1e-6.
+
+With `--config CONFIG` the trainer itself runs instead, on that configuration and on the models of `--model`. Its steps
+send groups as they finish and after the rollout in turn; the policy and the service share this machine. Gate: every
+video has a reward.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from reward_model.training.loop.journal import read_metrics
+from trainer.config import read_grpo_config
 from trainer.rewards import RemoteReward
+from trainer.run.start import start
 from trainer.types import RolloutGroup, StepRewards
 
 from ..support import harness
@@ -85,8 +94,61 @@ def measure(arguments: argparse.Namespace) -> list[harness.Row]:
     return rows
 
 
+class InTurn(RemoteReward):
+    """Sends the groups of step 0, 2, ... as they are submitted, and those of the other steps in `collect`."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self._held: list[RolloutGroup] = []
+        self._completed = 0
+
+    def submit(self, group: RolloutGroup) -> None:
+        if self._completed % 2 == 0:
+            super().submit(group)
+        else:
+            self._held.append(group)
+
+    def collect(self) -> StepRewards:
+        for group in self._held:
+            super().submit(group)
+        self._held.clear()
+        self._completed += 1
+        return super().collect()
+
+
+def measure_trainer(arguments: argparse.Namespace) -> list[harness.Row]:
+    """Seconds of whole steps of the trainer, and of waiting for rewards in them. The first two steps warm up."""
+    models = [part for name in arguments.model for part in ("--model", name)]
+    with service(*models) as served, TemporaryDirectory() as folder:
+        fixed = {
+            "rewards.url": served.url, "rewards.max_in_flight": 1024, "steps": 2 * ROUNDS + 2,
+            "data.evaluation_prompts": "null", "tracking.draw_every": 0,
+        }  # fmt: skip
+        settings = [*arguments.set, *(f"{key}={value}" for key, value in fixed.items())]
+        config = read_grpo_config(arguments.config, settings)
+        start(config, Path(folder) / "run", reward_type=InTurn)
+        lines = read_metrics(Path(folder) / "run")[2:]
+    harness.gate(not any(line["missing"] for line in lines), "rewards are missing")
+    ours, peer = lines[::2], lines[1::2]
+    hidden = median((line["scoring_s"] - line["waited_s"]) / line["scoring_s"] for line in ours)
+    name = f"trainer, {Path(arguments.config).stem}"
+    seconds = {part: [[line[key] for line in side] for side in (ours, peer)]
+               for part, key in (("waited", "waited_s"), ("step", "seconds"))}  # fmt: skip
+    return [
+        harness.row(f"{name}: waited", "s", "sent at the end", *seconds["waited"], hidden_share=round(hidden, 3)),
+        harness.row(f"{name}: step", "s", "sent at the end", *seconds["step"]),
+    ]
+
+
+def main(arguments: argparse.Namespace) -> list[harness.Row]:
+    return measure_trainer(arguments) if arguments.config else measure(arguments)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--rollout-s", type=float, nargs="+", default=[1.0, 4.0], help="seconds of sampling per step")
     parser.add_argument("--groups", type=int, default=8, help=f"groups per step, {VIDEOS} clips each")
-    harness.main("reward.overlap", measure, parser)
+    parser.add_argument("--config", help="run the trainer on this configuration, or on one that ships")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a field of that configuration")
+    parser.add_argument("--model", nargs="+", default=["tiny"], help="models of the service for the trainer")
+    harness.main("reward.overlap", main, parser)

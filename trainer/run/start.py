@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import get_int_from_env
 
 from identity_reward_client.messages import ModelInfo
 from reward_model.training.configs.files import flat
@@ -40,7 +41,12 @@ _CHECK_FPS = 8.0
 
 
 def start(
-    config: GrpoConfig, out: Path, resume: bool = False, allow_changes: bool = False, token: str | None = None
+    config: GrpoConfig,
+    out: Path,
+    resume: bool = False,
+    allow_changes: bool = False,
+    token: str | None = None,
+    reward_type: type[RemoteReward] = RemoteReward,
 ) -> Path:
     """Runs or resumes the training in the folder `out`, and returns the folder of the adapter.
 
@@ -63,7 +69,7 @@ def start(
         return policy
 
     def open_reward() -> RemoteReward:
-        return RemoteReward(
+        return reward_type(
             reward_sources(config.rewards, token, config.guards.faces_of),
             max_in_flight=config.rewards.max_in_flight,
             step_wait_s=config.rewards.step_wait_s,
@@ -79,7 +85,6 @@ def start(
         trackers,
         _preference_scale(config, models),
     )
-    is_main = PartialState().is_main_process
     try:
         model = train(
             config,
@@ -96,7 +101,7 @@ def start(
         )
     finally:
         trackers.close()
-    if is_main:
+    if get_int_from_env(["RANK"], 0) == 0:  # accelerate's own state ended with the training
         draw_rewards(out)
     return model
 
