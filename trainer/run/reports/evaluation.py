@@ -79,7 +79,7 @@ class PromptEvaluation:
         if first is None:
             self._first = {source: values.tolist() for source, values in rewards.items()}
         values = _values(rewards, comparisons)
-        self._trackers.log(number - 1, {f"evaluation/{weights}/{key}": value for key, value in values.items()})
+        self._trackers.log(max(number - 1, 0), {f"evaluation/{weights}/{key}": value for key, value in values.items()})
         return values
 
     def _score(self, sample: SampleClips) -> tuple[dict[str, Float64], dict[str, list[np.ndarray]]]:
@@ -179,7 +179,9 @@ class PromptEvaluation:
                 captions = [f"before: {reward_text(first_reward_N[video])}", *captions]
             rows.append(SheetRow(f"{prompt.key}: {prompt.text}", prompt.references, pair, captions))
         if rows:
-            self._trackers.log_image(number, f"evaluation/{name[14:]}", write_sheet(self._folder / f"{name}.png", rows))
+            self._trackers.log_image(
+                max(number - 1, 0), f"evaluation/{name[14:]}", write_sheet(self._folder / f"{name}.png", rows)
+            )
 
     def _first_clips(self, clips: Mapping[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
         path = self._folder / _FIRST_CLIPS
