@@ -63,7 +63,7 @@ class Journal:
                     self._board.add_scalar(name, scalar, step)
 
     def step(self, step: int, **values: float) -> None:
-        """Records a completed step and updates the progress at the terminal, with loss and reward where there are any."""
+        """Records a completed step and updates the progress at the terminal, with its loss and reward if there are."""
         if not self.active:
             return
         self.record(step, **values)
