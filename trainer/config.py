@@ -106,7 +106,7 @@ class NftConfig(Section):
     old_decay_limit: Share = 0.5
 
 
-class LossConfig(Section):
+class GrpoLossConfig(Section):
     """The objective of an update; see trainer.algorithm."""
 
     # clip: equation 8; guard: GRPO-Guard, with a clip_range of about 2e-6; nft: DiffusionNFT
@@ -150,7 +150,7 @@ class GrpoConfig(RunConfig):
     sampling: SamplingConfig = SamplingConfig()
     evaluation_sampling: EvaluationSamplingConfig = EvaluationSamplingConfig()
     advantages: AdvantageConfig = AdvantageConfig()
-    loss: LossConfig = LossConfig()
+    loss: GrpoLossConfig = GrpoLossConfig()
     optimizer: AdamWConfig = AdamWConfig()
     ema: EmaConfig = EmaConfig()
     rewards: RewardsConfig = RewardsConfig()

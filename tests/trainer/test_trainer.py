@@ -37,5 +37,5 @@ def test_twenty_updates_raise_the_exact_reward(tmp_path, initial_noise):
         **SETTINGS,
     )
     before, after = evaluation.rewards[0, "trained"], evaluation.rewards[20, "trained"]
-    assert after.mean() - before.mean() > 0.06
-    assert (after > before).mean() > 0.7
+    assert after.mean() - before.mean() > 0.2
+    assert (after > before).mean() > 0.8

@@ -30,7 +30,7 @@ class Guard(Protocol):
         """
 
 
-class Evaluation(Protocol):
+class PolicyEvaluation(Protocol):
     """Measures the policy on prompts that it is not trained on."""
 
     def measure(self, number: int, weights: Weights, sample: SampleClips) -> Mapping[str, Any]:

@@ -36,7 +36,7 @@ from ..updates.micro_batches import GroupAdvantages, optimizer_batches
 from ..updates.objectives import build_objective
 from ..updates.updater import ADVICE, Updater, UpdateResult, journal_values
 from .accelerator import build_optimizer, enable_gradient_checkpointing, make_accelerator, network_to_sample
-from .hooks import Evaluation, Guards, Weights
+from .hooks import Guards, PolicyEvaluation, Weights
 from .prompt_order import prompts_of_rollout
 from .rewards import RolloutRewards, advantages_of, gathered
 
@@ -56,22 +56,20 @@ def train(
     hashes: dict[str, str] | None = None,
     fps: Fps | None = None,
     guards: Guards = (),
-    evaluation: Evaluation | None = None,
+    evaluation: PolicyEvaluation | None = None,
     resume: bool = False,
     allow_changes: bool = False,
 ) -> Path:
     """Trains in the folder `out`, and returns the folder of the adapter. Raises the errors of `loop.run.run_task`.
 
     Args:
-        config: of the run.
-        out: folder of the run.
+        config, out: of the run; `out` is its folder.
         load_policy: the policy on a device, with the weights to start from.
         prompts: to train on, with keys that differ.
         open_reward: the reward, in every process; closed at the end.
         hashes: sha256 of the inputs by name, which a resumed run must find again.
         fps: frames per second told to the reward; None is the policy's own.
-        guards: watch every rollout.
-        evaluation: measures before, during and after.
+        guards, evaluation: watch every rollout, and measure before, during and after; see `hooks`.
         resume, allow_changes: as of `run_task`.
     """
     try:
@@ -99,7 +97,7 @@ class GrpoTask:
         hashes: dict[str, str] | None = None,
         fps: Fps | None = None,
         guards: Guards = (),
-        evaluation: Evaluation | None = None,
+        evaluation: PolicyEvaluation | None = None,
     ):
         if len({prompt.key for prompt in prompts}) != len(prompts) or not prompts:
             raise TrainingError("GRPO needs prompts, with keys that differ")
@@ -212,16 +210,18 @@ class GrpoTask:
         """The groups and their clips; each is sent to the reward while the next is sampled."""
         config, noise = self.config, Noise(self.config.seed, number)
         steps = trained_steps(config.sampling.window, config.sampling.num_steps, config.seed, number)
-        window, rollouts, clips = self._objective.window(steps), [], []
+        window, rollouts, clips, finite = self._objective.window(steps), [], [], True
         with self._objective.sampling_weights():
             for key, prompt in batch:
                 rollout = self._sampler.sample(self._sampling_network, prompt, key, config.group_size, noise, window)
+                rollouts.append(rollout)
+                if not torch.isfinite(rollout.final).all():
+                    finite = False
+                    continue
                 clips.append(self._sampler.decode(rollout))
                 self._rewards.submit(RolloutGroup(key, prompt.references, clips[-1], self._reward_fps, prompt.text))
-                rollouts.append(rollout)
-        finite = all(bool(torch.isfinite(rollout.final).all()) for rollout in rollouts)
         if self.processes.any_of(not finite)[0]:
-            # their clips would all look alike, and drop out as groups of equal rewards
+            # clips of such latents would all look alike, and drop out as groups of equal rewards
             raise NotFinite("value of a sampled latent", math.nan, "as the weights have grown too large", ADVICE)
         return rollouts, clips
 

@@ -15,7 +15,7 @@ from accelerate import Accelerator, DistributedType
 from reward_model.training.errors import NotFinite
 from reward_model.training.loop.processes import TrainedModule
 
-from ..config import LossConfig
+from ..config import GrpoLossConfig
 from ..rollout import GroupRollout, Sampler
 from .micro_batches import MicroBatch, OptimizerBatch
 
@@ -135,7 +135,7 @@ class Updater:
                 raise NotFinite(quantity, value, f"with groups {', '.join(batch.keys)}", ADVICE)
 
 
-def journal_values(results: Sequence[UpdateResult], loss: LossConfig) -> dict[str, float]:
+def journal_values(results: Sequence[UpdateResult], loss: GrpoLossConfig) -> dict[str, float]:
     """Means over the updates of a rollout, if there were any; the clip can only act from the second one on."""
     if not results:
         return {}

@@ -214,6 +214,21 @@ def test_groups_are_scored_while_the_next_are_sampled(prompts, tmp_path):
     assert waited == [True, True]
 
 
+def test_in_bfloat16_the_ratio_is_1_before_the_first_update_too(prompts, tmp_path):
+    run(tmp_path / "run", prompts, precision="bf16", updates_per_rollout=2, sampling__storage_dtype="bfloat16")
+    assert values_of(tmp_path / "run", "first_ratio_deviation") == [0.0] * 3
+    assert all(0 <= share <= 1 for share in values_of(tmp_path / "run", "clipped"))
+    assert {value.dtype for value in adapter(tmp_path / "run").values()} == {torch.float32}
+
+
+def test_a_run_starts_from_an_adapter(prompts, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    run(first, prompts)
+    run(second, prompts, steps=1, optimizer__learning_rate=1e-9, adapter__init=str(first / "model/trained"))
+    for name, value in adapter(second).items():
+        assert torch.allclose(value, adapter(first)[name], atol=1e-6)
+
+
 def test_resumption_with_another_configuration_is_an_error(prompts, tmp_path):
     run(tmp_path / "run", prompts, steps=1)
     with pytest.raises(TrainingError, match="group_size was 4 and is 6"):
