@@ -29,8 +29,8 @@ from reward_model.training.configs.files import flat, read_config
 from .advantages import CLIP_MAX, EPS, AdvantageName
 from .algorithm.loss import PolicyLossName
 from .configs.measurement import EvaluationConfig, TrackingConfig
-from .configs.rewards import GuardsConfig, RewardsConfig
 from .configs.sampling import EvaluationSamplingConfig, SamplingConfig
+from .rewards.config import GuardsConfig, RewardsConfig
 
 SHIPPED = Path(__file__).parent / "configs"
 # fields that may differ between a run and its resumption

@@ -15,7 +15,10 @@ MAX_ENTRIES = 14
 TEST_HOMES = {name: ROOT / "tests" / name for name in PACKAGES}
 SOURCES = {**PACKAGES, "benchmarks": ROOT / "benchmarks", "examples": ROOT / "examples"}
 # modules that are tested elsewhere
-TESTED_ELSEWHERE = {"service/app.py": "tests/e2e: it runs in a process of `bentoml serve` only"}
+TESTED_ELSEWHERE = {
+    "service/app.py": "tests/e2e: it runs in a process of `bentoml serve` only",
+    "trainer/cli.py": "tests/e2e/training: it needs a service",
+}
 # folders of tests that mirror no package
 ACROSS = {"architecture", "contract", "deploy", "docs", "e2e", "support", "held_out"}
 

@@ -24,6 +24,7 @@ class WindowConfig(Section):
     - random: a start of its own for every rollout; MixGRPO
     """
 
+    # all: every step; fixed: `size` steps from `first`; progressive: that window moves; random: it starts anywhere
     kind: Literal["all", "fixed", "progressive", "random"] = "all"
     # steps in the window; Flow-GRPO-Fast trains 3
     size: Count = 3

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..configs.rewards import MeasureName
 from ..types import ScoredGroup
 from . import measures
+from .config import MeasureName
 
 log = logging.getLogger("identity_reward.trainer")
 _MEASURES: Mapping[str, Callable[[np.ndarray], float]] = {

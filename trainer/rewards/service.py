@@ -17,8 +17,8 @@ from identity_reward_client.transports.http import HttpRewardClient
 from identity_reward_client.transports.retry import RetryPolicy
 from reward_model.training.errors import TrainingError
 
-from ..configs.rewards import RewardsConfig, SourceConfig
 from ..prompts import Prompt
+from .config import RewardsConfig, SourceConfig
 from .remote import UNTIL_THE_STEP_ENDS
 from .sources import RewardSource
 

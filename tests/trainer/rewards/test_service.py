@@ -7,8 +7,8 @@ from PIL import Image
 from reward_model.training.errors import TrainingError
 from tests.support.paths import EXAMPLES
 from tests.support.ports import free_port
-from trainer.configs.rewards import RewardsConfig, SourceConfig
 from trainer.prompts import Prompt
+from trainer.rewards.config import RewardsConfig, SourceConfig
 from trainer.rewards.service import check_models, check_references, reward_sources
 
 ANNA = EXAMPLES / "references/anna.jpg"

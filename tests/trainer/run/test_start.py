@@ -1,4 +1,4 @@
-"""Runs of the tiny policy against a real service; what a run cannot start with is in tests/trainer/test_cli.py."""
+"""Runs of the tiny policy against a real service; what a run cannot start with is in tests/e2e/training."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The command's one-line errors, before anything is computed; runs are in tests/e2e/training."""
+"""What `identity-reward grpo` cannot run is one line before anything is computed."""
 
 import numpy as np
 import pytest

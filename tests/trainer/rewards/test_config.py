@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from trainer.configs.rewards import GuardsConfig, RewardsConfig
+from trainer.rewards.config import GuardsConfig, RewardsConfig
 
 
 def test_defaults_are_one_reward_of_the_local_service():
