@@ -34,7 +34,12 @@ from .rewards.config import GuardsConfig, RewardsConfig
 
 SHIPPED = Path(__file__).parent / "configs"
 # fields that may differ between a run and its resumption
-FREE_TO_CHANGE = frozenset({"save_every", "evaluate_every", "gradient_checkpointing"})
+FREE_TO_CHANGE = frozenset({
+    "save_every", "evaluate_every", "gradient_checkpointing", "rewards.url", "rewards.max_in_flight",
+    "rewards.step_wait_s", "rewards.check_references", "guards.measures", "guards.faces_of", "guards.early_stop",
+    "guards.early_stop.watched", "guards.early_stop.fall", "guards.early_stop.window", "evaluation.sheet_prompts",
+    "tracking.trackers", "tracking.draw_every", "tracking.contact_sheet_groups",
+})  # fmt: skip
 # values of the released code where it differs from the paper
 RELEASE: dict[str, Any] = {
     # diffusers 0.35, which the release pins
@@ -189,6 +194,15 @@ class GrpoConfig(RunConfig):
         if not isinstance(values, dict):
             return values
         return _merged(PROFILES.get(str(values.get("profile", "paper")), {}), values)
+
+    @model_validator(mode="after")
+    def _names_sources(self) -> GrpoConfig:
+        names = [source.name for source in self.rewards.sources]
+        watched = self.guards.early_stop.watched if self.guards.early_stop is not None else None
+        for field, name in (("guards.faces_of", self.guards.faces_of), ("guards.early_stop.watched", watched)):
+            if name is not None and name not in names:
+                raise ValueError(f"{field} is {name!r}; rewards.sources has {', '.join(names)}")
+        return self
 
     @model_validator(mode="after")
     def _is_consistent(self) -> GrpoConfig:

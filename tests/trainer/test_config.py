@@ -1,6 +1,6 @@
 import pytest
 
-from reward_model.training.configs.files import config_yaml
+from reward_model.training.configs.files import config_yaml, differences
 from reward_model.training.errors import TrainingError
 from trainer.config import GrpoConfig, read_grpo_config
 
@@ -81,3 +81,20 @@ def test_another_kind_is_an_error(tmp_path):
 
 def test_the_rule_ode_goes_with_nft(read):
     assert isinstance(read("sampling: {rule: ode}\nloss: {kind: nft}\n"), GrpoConfig)
+
+
+@pytest.mark.parametrize(
+    ("guards", "field"),
+    [("faces_of: arcface", "faces_of"), ("early_stop: {watched: arcface, fall: 1}", "early_stop.watched")],
+)
+def test_guards_name_sources_that_there_are(read, guards, field):
+    with pytest.raises(TrainingError, match=f"guards.{field} is 'arcface'; rewards.sources has identity"):
+        read(f"guards: {{{guards}}}\n")
+    read(f"guards: {{{guards}}}\nrewards: {{sources: [{{name: identity}}, {{name: arcface, weight: 0}}]}}\n")
+
+
+def test_another_service_and_other_guards_may_go_on_with_a_run(read):
+    before = read()
+    after = read("rewards: {url: 'http://other:3000'}\nguards: {early_stop: {watched: identity, fall: 1}}\n")
+    assert differences(before, after) == differences(after, before) == []
+    assert differences(before, read("rewards: {sources: [{name: other}]}\n"))
