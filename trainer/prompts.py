@@ -10,7 +10,7 @@ from pathlib import Path
 class Prompt:
     """One prompt of a data set. A group is several videos of one prompt.
 
-    `key` identifies it: groups are never told apart by their text, since one text may go with other references.
+    `key` identifies it and not its text: one text may go with several sets of references.
     """
 
     key: str
