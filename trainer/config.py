@@ -101,11 +101,12 @@ class AdvantageConfig(Section):
 class NftConfig(Section):
     """DiffusionNFT (arXiv 2509.16117): trained on noised clean latents, without log-probabilities."""
 
-    # mixture of the new and the old velocity; DiffusionNFT's code
+    # how far the contrasted velocities are from the old one; 1 is the new velocity itself. Not of a paper
     beta: Share = 1.0
-    # noise levels that each video is trained on
+    # noise levels that each video is trained on; not of a paper
     timesteps: Count = 8
-    # decay of the old policy towards the new one in update n: min(rise * n, limit); DiffusionNFT's code
+    # decay of the old policy towards the new one in update n: min(rise * n, limit). DiffusionNFT's code has three such
+    # schedules; these numbers are not of a paper
     old_decay_rise: NonNegative = 0.001
     # limit of that decay
     old_decay_limit: Share = 0.5

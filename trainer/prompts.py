@@ -16,7 +16,7 @@ from reward_model.training.errors import TrainingError
 class Prompt:
     """One prompt of a data set. A group is several videos of one prompt.
 
-    `key` identifies it: groups are never told apart by their text, since one text may go with other references.
+    `key` identifies it and not its text: one text may go with several sets of references.
     """
 
     key: str

@@ -97,7 +97,7 @@ class FaceTracksScorer:
 
     def _reward(self, sample: SampleTracks) -> TrackReward:
         rewards_M = self.head.per_member(sample.features)
-        spread = member_spread(rewards_M, self.info.preference_scale)
+        spread = member_spread(rewards_M, self.info.preference_scale, self.head.config.spread_scale)
         return TrackReward(float(rewards_M.mean()), sample.clip, sample.features, sample.warnings, spread)
 
     def postprocess(self, raw: TrackReward) -> Score:

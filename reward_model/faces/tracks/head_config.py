@@ -19,6 +19,8 @@ FEATURE_LIMIT = 4.0
 HIDDEN_FEATURES = [list(FRAME_FEATURES).index("copy")]
 # steepness of the saturation of the main term, per unit of cosine
 SATURATION_RATE = 20.0
+# fields without influence on rewards
+_NOT_IN_REWARDS = frozenset({"training", "spread_scale"})
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class TrackHeadConfig:
     mean_share: float = 0.2
     # largest absolute value of the residual, in rewards
     residual_bound: float = 3.0
+    # factor on the members' disagreement in `spread`, calibrated on held-out people; without influence on rewards
+    spread_scale: float = 1.0
     # names in order: a head that was trained on other features is refused
     frame_features: tuple[str, ...] = tuple(FRAME_FEATURES)
     person_features: tuple[str, ...] = tuple(PERSON_FEATURES)
@@ -54,8 +58,8 @@ class TrackHeadConfig:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of everything that decides a score."""
-        score_relevant = {key: value for key, value in asdict(self).items() if key != "training"}
+        """SHA-256 of everything that decides a reward."""
+        score_relevant = {key: value for key, value in asdict(self).items() if key not in _NOT_IN_REWARDS}
         return sha256(dumps(score_relevant, sort_keys=True).encode()).hexdigest()
 
 

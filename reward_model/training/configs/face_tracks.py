@@ -73,6 +73,8 @@ class FaceTracksConfig(RunConfig):
     initial_scale: Positive = 12.0
     # largest absolute value, in rewards, that the networks can add to the main term
     residual_bound: Positive = 3.0
+    # factor on the networks' disagreement in the `spread` of an answer; cross_validation.py fits it on held-out people
+    spread_scale: Positive = 1.0
     # maximum of epochs
     epochs: Count = 60
     # epochs without a lower loss on dev after which a member stops

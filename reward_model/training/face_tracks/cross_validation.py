@@ -12,39 +12,52 @@ casts: casts of the same people are not independent of each other. `clusters` of
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from json import dumps
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 import typer
 from rich.console import Console
 
+from identity_reward_client.preference import THETA, tie_band
 from reward_model.data.progress import Progress
 from reward_model.data.progress import progress as shown
 from reward_model.data.records import PreferencePair, RecordError
 from reward_model.faces.face_tracks import FaceTracksScorer
 from reward_model.faces.recognition.reader import bundled_reader
+from reward_model.faces.spread import member_spread
 
 from ..configs.face_tracks import FaceTracksConfig, TrackPairs
 from ..configs.files import read_config
-from ..data.pairs import read_pair_file
+from ..data.pairs import read_pair_file, signs_of
 from ..errors import TrainingError
 from ..evaluation.evaluation import Evaluation
 from ..evaluation.misses import draw_misses
-from ..evaluation.predictions import Prediction, VideoScore
+from ..evaluation.predictions import Prediction, VideoScore, differences_of
 from ..evaluation.report import tables
+from ..evaluation.spread_calibration import SpreadCalibration, calibrate, plot_calibration
 from .baselines import arcface_predictions
 from .dataset import Split, TrackDataset, dev_files, load_dataset, rotated_splits, split_by_people
 from .ensemble import train_ensemble
 from .people import folds_of, people_of, require_people
 
 
+@dataclass(frozen=True)
+class CrossValidation:
+    """Result of `cross_validate`. spread: None for a single member, which has no spread."""
+
+    evaluation: Evaluation
+    spread: SpreadCalibration | None
+
+
 def cross_validate(
     config: FaceTracksConfig, people: Path, folds: int = 5, progress: Progress = shown, misses: Path | None = None
-) -> Evaluation:
-    """An evaluation of `face-tracks`, its first model, and of every `arcface` variant on all tested pairs.
+) -> CrossValidation:
+    """An evaluation of `face-tracks`, its first model, and of every `arcface` variant on all tested pairs; the
+    calibration of the members' spread on them.
 
     With a config without pairs, ensembles are trained on the other folds alone. Pairs that no fold contains are left
     out. The cluster of every pair is its fold. `misses`: an image to write (`evaluation.misses`). Raises TrainingError
@@ -62,18 +75,21 @@ def cross_validate(
     dev = load_dataset(config, dev_files(config), progress) if config.dev else None
     tested: list[PreferencePair] = []
     predictions: list[Prediction] = []
+    spreads: list[tuple[float | None, ...]] = []
     for number, fold in enumerate(folds_of(data.pairs, folds, config.seed)):
         held_out, rest = data.of_people(fold), weighted.without(fold)
         if not len(held_out) or not len(rest):
             continue
         head, _ = train_ensemble(config, _splits(config, base, dev, rest, fold), progress)
         with torch.no_grad():
-            a, b = (head(part).tolist() for part in (held_out.a, held_out.b))
+            a_MN, b_MN = (head.per_member(part).numpy() for part in (held_out.a, held_out.b))
         tested += [_in_cluster(pair, f"fold {number}") for pair in held_out.pairs]
         predictions += [
             Prediction(pair.pair_id, VideoScore(x), VideoScore(y))
-            for pair, x, y in zip(held_out.pairs, a, b, strict=True)
+            for pair, x, y in zip(held_out.pairs, a_MN.mean(0).tolist(), b_MN.mean(0).tolist(), strict=True)
         ]
+        if config.members > 1:
+            spreads += [tuple(map(member_spread, both)) for both in zip(a_MN.T, b_MN.T, strict=True)]
     if not tested:
         raise TrainingError(f"{people}: none of {folds} folds holds all references of a pair; give fewer folds")
     if misses is not None:
@@ -83,7 +99,9 @@ def cross_validate(
     baselines = arcface_predictions(people, tested, Path(config.cache), config.workers, progress)
     for scorer, predicted in [(info, predictions), *baselines]:
         evaluation.add(scorer, predicted, (tested, predicted))
-    return evaluation
+    d_N = differences_of(predictions) / tie_band(THETA)
+    spread = calibrate(d_N, np.array(spreads, float), signs_of(tested)) if spreads else None
+    return CrossValidation(evaluation, spread)
 
 
 def _in_cluster(pair: PreferencePair, name: str) -> PreferencePair:
@@ -114,6 +132,7 @@ def main(
     folds: Annotated[int, typer.Option(min=2, help="Groups of people.")] = 5,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write all numbers here.")] = None,
     misses: Annotated[Path | None, typer.Option(help="JPEG of the ten pairs with the worst misses.")] = None,
+    spread_plot: Annotated[Path | None, typer.Option(help="PNG of the calibration of the spread.")] = None,
 ) -> None:
     """Accuracies with 95 % intervals on held-out people, per corruption, and against every arcface variant."""
     try:
@@ -122,14 +141,20 @@ def main(
             raise TrainingError(f"{config} is of kind {chosen.kind}; this takes kind face-tracks")
         if json_path is not None:
             json_path.parent.mkdir(parents=True, exist_ok=True)
-        evaluation = cross_validate(chosen, people, folds, misses=misses)
+        result = cross_validate(chosen, people, folds, misses=misses)
     except (TrainingError, RecordError) as error:
         typer.echo(f"face_tracks.cross_validation: {error}", err=True)
         raise typer.Exit(2) from None
-    for table in tables(evaluation):
+    for table in tables(result.evaluation):
         Console().print(table)
+    if result.spread is not None:
+        print(f"calibrated scale of the spread: {result.spread.scale:.2f}")
+        if spread_plot is not None:
+            plot_calibration(result.spread, spread_plot)
     if json_path is not None:
-        values = {"pairs": str(people), "folds": folds, "clusters": "folds of people", **evaluation.to_json()}
+        values = {"pairs": str(people), "folds": folds, "clusters": "folds of people", **result.evaluation.to_json()}
+        if result.spread is not None:
+            values["spread"] = asdict(result.spread)
         json_path.write_text(dumps(values, indent=1) + "\n")
 
 

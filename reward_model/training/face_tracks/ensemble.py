@@ -61,6 +61,7 @@ class EnsembleTraining:
             config.saturation,
             config.mean_share,
             config.residual_bound,
+            config.spread_scale,
             detector_sha256=reader.detector.model.sha256,
             embedder_sha256=reader.embedder.model.sha256,
         )

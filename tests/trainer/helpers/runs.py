@@ -16,6 +16,7 @@ import yaml
 from safetensors.torch import save_file
 
 from identity_reward_client import FakeRewardClient
+from identity_reward_client.errors import InternalError
 from reward_model.training.loop.journal import read_metrics
 from tests.support.paths import ROOT
 from tests.trainer.helpers.toy_policy import ToyPolicy, exact_reward, make_prompts
@@ -85,8 +86,11 @@ def values_of(out: Path, name: str) -> list[float]:
 
 
 def main(out: Path, folder: Path, *arguments: str) -> None:
-    """Trains, and writes the weights of this process to `rank-N.safetensors`."""
-    policies = []
+    """Trains, and writes the weights of this process to `rank-N.safetensors`.
+
+    KEY `failing_rank` is the process whose reward fails for every video.
+    """
+    policies, rank = [], os.environ["RANK"]
 
     class Kept(ToyPolicy):
         def __init__(self):
@@ -94,9 +98,13 @@ def main(out: Path, folder: Path, *arguments: str) -> None:
             policies.append(self)
 
     fields = {name: yaml.safe_load(text) for name, text in (argument.split("=", 1) for argument in arguments)}
-    run(out, make_prompts(folder, 4), policy=Kept, **fields)
+    errors = {}
+    if str(fields.pop("failing_rank", None)) == rank:
+        errors = {member: InternalError("the item failed") for member in range(QUICK["group_size"])}
+    client = FakeRewardClient(reward=exact_reward, fail=errors)
+    run(out, make_prompts(folder, 4), client=client, policy=Kept, **fields)
     weights = {name: p.detach().contiguous() for name, p in policies[0].network.named_parameters() if p.requires_grad}
-    save_file(weights, out / f"rank-{os.environ['RANK']}.safetensors")
+    save_file(weights, out / f"rank-{rank}.safetensors")
 
 
 if __name__ == "__main__":

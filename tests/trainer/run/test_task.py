@@ -35,6 +35,13 @@ def assert_equal(first: Path, second: Path, **tolerance) -> None:
             assert torch.allclose(value, b[key], **tolerance) if tolerance else torch.equal(value, b[key]), key
 
 
+def assert_same_in_both(out: Path) -> None:
+    """Both processes hold the very same weights."""
+    first, second = (load_file(out / f"rank-{rank}.safetensors") for rank in (0, 1))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
 class StopAfter:
     """A guard that raises in a step, as a kill would end it."""
 
@@ -92,11 +99,18 @@ def test_two_processes_learn_what_one_does(prompts, tmp_path):
     assert process.returncode == 0, process.stderr
     # a rate of 3e-3 moves every weight by about that in a step
     assert_equal(one, two, atol=1e-4)
-    ranks = [load_file(path) for path in sorted(two.glob("rank-*.safetensors"))]
-    assert len(ranks) == 2
-    assert all(torch.equal(value, ranks[1][name]) for name, value in ranks[0].items())
+    assert_same_in_both(two)
     for name in ("loss", "reward", "reward_std", "kl", "clipped"):
         assert values_of(two, name) == pytest.approx(values_of(one, name), abs=1e-4)
+
+
+def test_a_process_without_rewards_takes_part_in_updates_of_the_other(prompts, tmp_path):
+    references = prompts[0].references[0].parent
+    process = start(2, tmp_path / "two", references, failing_rank=1, loss__kl_weight=0.01, steps=2)
+    assert process.returncode == 0, process.stderr
+    assert_same_in_both(tmp_path / "two")
+    assert values_of(tmp_path / "two", "missing") == values_of(tmp_path / "two", "used") == [4.0] * 2
+    assert all(value.any() for name, value in adapter(tmp_path / "two").items() if "lora_B" in name)
 
 
 def test_missing_rewards_are_left_out_and_never_a_number(prompts, tmp_path):

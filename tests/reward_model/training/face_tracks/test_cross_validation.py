@@ -25,7 +25,9 @@ def test_each_person_is_held_out_of_the_ensemble_that_scores_them(examples, conf
     ]
     write_pairs(examples / "people.jsonl", pairs)
     fold_config = config.model_copy(update={"train": (), "dev": (), "epochs": 5})
-    evaluation = cross_validate(fold_config, examples / "people.jsonl", 3, RecordingProgress())
+    result = cross_validate(fold_config, examples / "people.jsonl", 3, RecordingProgress())
+    evaluation = result.evaluation
+    assert sum(part.count for part in result.spread.by_probability) == 3
     assert [report.label for report in evaluation.reports] == [
         "face-tracks", "arcface", "arcface-minimum", "arcface-best-frame",
     ]  # fmt: skip
@@ -34,9 +36,12 @@ def test_each_person_is_held_out_of_the_ensemble_that_scores_them(examples, conf
     assert sorted(pair.cluster for pair in evaluation.pairs) == ["fold 0", "fold 1", "fold 2"]
     assert evaluation.reports[1].overall["accuracy_without_ties"].mean == 1
     (examples / "folds.yaml").write_text(config_yaml(fold_config))
-    main(examples / "people.jsonl", str(examples / "folds.yaml"), None, 3, examples / "values.json")
+    plot = examples / "spread.png"
+    main(examples / "people.jsonl", str(examples / "folds.yaml"), None, 3, examples / "values.json", spread_plot=plot)
+    assert plot.is_file()
     values = json.loads((examples / "values.json").read_text())
     assert (values["clusters"], values["num_clusters"]) == ("folds of people", 3)
+    assert values["spread"]["scale"] > 0
     both = [pair.model_copy(update={"meta": {"people": ["anna", "bea", "carl"]}}) for pair in pairs]
     write_pairs(examples / "everybody.jsonl", both)
     with pytest.raises(TrainingError, match="none of 2 folds"):
