@@ -7,8 +7,9 @@ and clamps advantages to [-5, 5], which are the defaults here. Items without a r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,8 @@ from .types import ItemKey
 # in units of the reward; damps groups whose rewards hardly differ
 EPS = 1e-4
 CLIP_MAX = 5.0
+
+AdvantageName = Literal["group", "global-std", "win-rate", "per-reward"]
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -61,8 +64,70 @@ def group_advantages(
         ValueError: the shapes differ, or a valid reward is not a finite number.
     """
     rewards, valid = _check(rewards_PG, valid_PG)
-    if eps < 0 or not clip_max > 0:
-        raise ValueError(f"eps cannot be negative and clip_max must be positive, got {eps} and {clip_max}")
+    return _clipped(*_normalized(rewards, valid, eps), clip_max)
+
+
+def global_std_advantages(
+    rewards_PG: ArrayLike, valid_PG: ArrayLike | None = None, *, eps: float = EPS, clip_max: float = CLIP_MAX
+) -> Advantages:
+    """Equation 7 with the standard deviation of all valid rewards of the step, as `global_std` of flow_grpo.
+
+    Groups whose rewards differ little get small advantages instead of stretched ones. Arguments and errors as of
+    `group_advantages`.
+    """
+    rewards, valid = _check(rewards_PG, valid_PG)
+    std = float(rewards[valid].std()) if valid.any() else None
+    return _clipped(*_normalized(rewards, valid, eps, std), clip_max)
+
+
+def per_reward_advantages(
+    components: Mapping[str, ArrayLike],
+    weights: Mapping[str, float],
+    valid_PG: ArrayLike,
+    *,
+    eps: float = EPS,
+    clip_max: float = CLIP_MAX,
+) -> Advantages:
+    """Equation 7 for every reward apart, then the sum weighted by `weights` (GDPO, arXiv 2601.05242).
+
+    A reward of large spread does not drown the others. One that is equal for a whole group adds 0 there; the group is
+    flat where all of them are.
+
+    Args:
+        components: float [P, G] by name of the reward, as `StepRewards.components`; weight 0 leaves one out.
+        weights: by the same names.
+        valid_PG: bool [P, G], False for an item that lacks a reward with a weight.
+        eps, clip_max: as of `group_advantages`; the sum is clamped.
+
+    Raises:
+        ValueError: as `group_advantages`; no weight other than 0.
+    """
+    total_PG: Float64 | None = None
+    counts: list[tuple[int, int]] = []
+    for name, weight in weights.items():
+        if not weight:
+            continue
+        rewards, valid = _check(components[name], valid_PG)
+        raw_PG, too_small, flat = _normalized(rewards, valid, eps)
+        counts.append((too_small, flat))
+        part_PG = weight * raw_PG
+        if total_PG is None:
+            total_PG = part_PG
+            continue
+        # NaN in both: no reward of the group has a spread
+        total_PG = np.where(np.isnan(total_PG), part_PG, total_PG + np.nan_to_num(part_PG))
+    if total_PG is None:
+        raise ValueError("at least one reward needs a weight other than 0")
+    too_small = counts[0][0]
+    dropped = int(np.isnan(total_PG).all(axis=1).sum())
+    return _clipped(total_PG, too_small, dropped - too_small, clip_max)
+
+
+def _normalized(rewards: Float64, valid: Bool, eps: float, std: float | None = None) -> tuple[Float64, int, int]:
+    """Equation 7 with the deviation of each group, or `std` in its place: NaN for items that are not used; the numbers
+    of groups that are too small, and flat."""
+    if eps < 0:
+        raise ValueError(f"eps cannot be negative, got {eps}")
     raw_PG = np.full(rewards.shape, np.nan)
     too_small = flat = 0
     for p, valid_G in enumerate(valid):
@@ -72,7 +137,13 @@ def group_advantages(
         elif is_flat(rewards_N):
             flat += 1
         else:
-            raw_PG[p, valid_G] = (rewards_N - rewards_N.mean()) / (rewards_N.std() + eps)
+            raw_PG[p, valid_G] = (rewards_N - rewards_N.mean()) / ((rewards_N.std() if std is None else std) + eps)
+    return raw_PG, too_small, flat
+
+
+def _clipped(raw_PG: Float64, too_small: int, flat: int, clip_max: float) -> Advantages:
+    if not clip_max > 0:
+        raise ValueError(f"clip_max must be positive, got {clip_max}")
     used_PG = ~np.isnan(raw_PG)
     clipped = int((np.abs(raw_PG[used_PG]) > clip_max).sum())
     return Advantages(np.clip(raw_PG, -clip_max, clip_max), used_PG, too_small, flat, clipped)

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from identity_reward_client.base import ReferencesLike, VideoLike
 from identity_reward_client.fields.fps import Fps
 
+from .prompts import Prompt
+
 ItemKey = tuple[str, int]
 Float64 = NDArray[np.float64]
 
@@ -86,3 +88,17 @@ class StepRewards:
     def by_item(self) -> dict[ItemKey, float]:
         """The valid rewards, by key of the item."""
         return {(self.keys_P[p], g): float(self.rewards_PG[p, g]) for p, g in np.argwhere(self.valid_PG).tolist()}
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredGroup:
+    """A group of a step with its rewards, for guards and reports."""
+
+    prompt: Prompt
+    # uint8 RGB frames_THWC of each member
+    clips: Sequence[NDArray[np.uint8]]
+    fps: Fps
+    # weighted sum of the components; NaN for an item that lacks one
+    rewards_G: Float64
+    # by name of the source: [G], without its weight, NaN for missing ones
+    components: Mapping[str, Float64]

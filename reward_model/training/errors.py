@@ -18,6 +18,10 @@ class NotFinite(TrainingError):
         self.quantity, self.value, self.context, self.advice = quantity, value, context, advice
 
 
+class StepFailed(TrainingError):
+    """A step that cannot be completed. All processes raise it together, before the step changed anything."""
+
+
 class Interrupted(TrainingError):
     """A signal stopped the training. `num_processes` took part in it."""
 

@@ -3,7 +3,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from trainer.advantages import group_advantages, win_rate_advantages, win_rates
+from trainer.advantages import (
+    global_std_advantages,
+    group_advantages,
+    per_reward_advantages,
+    win_rate_advantages,
+    win_rates,
+)
 
 VARIANTS = pytest.mark.parametrize("advantages", [group_advantages, win_rate_advantages])
 # thousandths: no two are so close that rounding decides whether they differ
@@ -164,3 +170,45 @@ def test_win_rates_are_in_0_to_1_with_mean_one_half(values, theta, scale):
     rates = win_rates(values, theta, scale)
     assert ((rates >= 0) & (rates <= 1)).all()
     assert rates.mean() == pytest.approx(0.5)
+
+
+def test_global_std_divides_by_the_spread_of_all_groups():
+    rewards_PG = np.array([[0.0, 1.0, 2.0], [5.0, 5.0, 5.0], [1.0, np.nan, 5.0], [np.nan, 3.0, np.nan]])
+    result = global_std_advantages(rewards_PG, eps=0.0)
+    std = np.nanstd(rewards_PG)
+    assert result.advantages_PG[0] == pytest.approx([-1 / std, 0, 1 / std])
+    assert result.advantages_PG[2, [0, 2]] == pytest.approx([-2 / std, 2 / std])
+    assert (result.flat, result.too_small) == (1, 1)
+    assert result.used_PG.tolist() == [[True] * 3, [False] * 3, [True, False, True], [False] * 3]
+
+
+def test_per_reward_advantages_are_the_weighted_sum_of_those_of_each_reward():
+    components = {
+        "a": [[0.0, 1.0, 2.0], [1.0, 1.0, 1.0], [2.0, 2.0, 2.0], [0.1, 0.2, np.nan]],
+        "b": [[900.0, 300.0, 0.0], [7.0, 8.0, 9.0], [1.0, 1.0, 1.0], [5.0, 9.0, 1.0]],
+        "watched": [[np.nan] * 3] * 4,
+    }
+    weights = {"a": 2.0, "b": 0.5, "watched": 0.0}
+    valid_PG = np.array([[True] * 3] * 3 + [[True, True, False]])
+    result = per_reward_advantages(components, weights, valid_PG, clip_max=100)
+    alone = {name: group_advantages(components[name], valid_PG, clip_max=100).advantages_PG for name in ("a", "b")}
+    assert result.advantages_PG[0] == pytest.approx(2 * alone["a"][0] + 0.5 * alone["b"][0])
+    # a reward that is equal for the whole group adds nothing
+    assert result.advantages_PG[1] == pytest.approx(0.5 * alone["b"][1])
+    assert result.advantages_PG[3, :2] == pytest.approx(2 * alone["a"][3, :2] + 0.5 * alone["b"][3, :2])
+    assert result.used_PG.tolist() == [[True] * 3, [True] * 3, [False] * 3, [True, True, False]]
+    assert (result.flat, result.too_small) == (1, 0)
+
+
+def test_per_reward_advantages_do_not_depend_on_the_scale_of_a_reward():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 3, 6))
+    valid_PG, weights = np.ones((3, 6), bool), {"a": 1.0, "b": 1.0}
+    plain = per_reward_advantages({"a": a, "b": b}, weights, valid_PG, eps=0.0)
+    scaled = per_reward_advantages({"a": a, "b": 1000 * b}, weights, valid_PG, eps=0.0)
+    assert scaled.advantages_PG == pytest.approx(plain.advantages_PG)
+
+
+def test_per_reward_advantages_need_a_weight():
+    with pytest.raises(ValueError, match="needs a weight other than 0"):
+        per_reward_advantages({"a": [[0.0, 1.0]]}, {"a": 0.0}, np.ones((1, 2), bool))

@@ -1,1 +1,1 @@
-"""Video models under training, behind one protocol. Imported by the rollout and the run."""
+"""Video models under training behind one protocol, imported by the rollout, the updates and the run."""

@@ -93,6 +93,11 @@ class RemoteReward:
         client = HttpRewardClient(url, token=token, timeout_s=timeout_s, retry=retry, priority="rollout")
         return cls(RewardSource("reward", client, model=model), **options)
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """Factor of each reward in the sum, by the name of its source."""
+        return {source.name: source.weight for source in self._sources}
+
     def submit(self, group: RolloutGroup) -> None:
         """Start scoring `group` and return. Waits only while `max_in_flight` other groups are being scored.
 

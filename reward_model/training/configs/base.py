@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from json import dumps
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,8 +25,20 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
+# fields that may differ between a run and its resumption: none of them changes what is learned (micro_batch does where
+# LoRA has dropout, which is sampled for each forward pass)
+FREE_TO_CHANGE = frozenset({
+    "data.workers", "data.prefetch", "data.dev", "data.features", "evaluate_every", "evaluate_pairs", "save_every",
+    "micro_batch", "workers", "cache",
+    "model.gradient_checkpointing", "model.name", "model.version", "model.domain", "model.description",
+    "model.saved_dtype",
+})  # fmt: skip
+
+
 class RunConfig(Section):
     """A whole YAML file: the configuration of one training run."""
+
+    free_to_change: ClassVar[frozenset[str]] = FREE_TO_CHANGE
 
     kind: str
 
@@ -87,13 +99,3 @@ class OptimizerConfig(Section):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     # largest norm of the gradient of all parameters together
     grad_clip: Positive = 1.0
-
-
-# fields that may differ between a run and its resumption: none of them changes what is learned (micro_batch does where
-# LoRA has dropout, which is sampled for each forward pass)
-FREE_TO_CHANGE = frozenset({
-    "data.workers", "data.prefetch", "data.dev", "data.features", "evaluate_every", "evaluate_pairs", "save_every",
-    "micro_batch", "workers", "cache",
-    "model.gradient_checkpointing", "model.name", "model.version", "model.domain", "model.description",
-    "model.saved_dtype",
-})  # fmt: skip

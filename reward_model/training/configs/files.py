@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ..errors import TrainingError
-from .base import FREE_TO_CHANGE, RunConfig
+from .base import RunConfig
 from .face_tracks import FaceTracksConfig
 from .preferences import PreferenceTrainingConfig
 from .renamed import CONFIGS, FIELDS, current_value, current_values
@@ -27,23 +27,29 @@ KINDS: dict[str, type[RunConfig]] = {
 }
 
 
-def shipped() -> tuple[str, ...]:
-    """Names of the configurations that ship with the package, sorted."""
-    return tuple(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
+def shipped(folder: Path = SHIPPED) -> tuple[str, ...]:
+    """Names of the configurations that ship in a folder of a package, sorted."""
+    return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
 
 
-def read_config(name_or_path: str, overrides: Sequence[str] = (), data: Path | None = None) -> RunConfig:
-    """A shipped configuration or a YAML file, with overrides applied.
+def read_config(
+    name_or_path: str,
+    overrides: Sequence[str] = (),
+    data: Path | None = None,
+    kinds: Mapping[str, type[RunConfig]] = KINDS,
+    folder: Path = SHIPPED,
+) -> RunConfig:
+    """A configuration that ships in `folder` or a YAML file, with overrides applied.
 
     `overrides` are KEY=VALUE, the key dotted, the value YAML. `data` is the folder of a data set; its files are applied
-    before `overrides`. Earlier names of files, fields and values (`renamed.py`) are read too. Raises TrainingError
-    for a file, a key or a value that is not valid.
+    before `overrides`. `kinds` has the class of each `kind`, that of a file without one first. Earlier names of files,
+    fields and values (`renamed.py`) are read too. Raises TrainingError for a file, a key or a value that is not valid.
     """
     name, path = CONFIGS.get(name_or_path, name_or_path), Path(name_or_path)
-    if name in shipped():
-        path = SHIPPED / f"{name}.yaml"
+    if name in shipped(folder):
+        path = folder / f"{name}.yaml"
     elif not path.is_file():
-        raise TrainingError(f"{name_or_path} is no file and no shipped config; there are {', '.join(shipped())}")
+        raise TrainingError(f"{name_or_path} is no file and no shipped config; there are {', '.join(shipped(folder))}")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
@@ -51,23 +57,23 @@ def read_config(name_or_path: str, overrides: Sequence[str] = (), data: Path | N
     if not isinstance(values, dict):
         raise TrainingError(f"{path} holds a {type(values).__name__}; a config is a table of fields")
     values = current_values(values)
-    files = config_type(values, str(path)).data_overrides(data) if data is not None else []
+    files = config_type(values, str(path), kinds).data_overrides(data) if data is not None else []
     for override in (*files, *overrides):
         _apply(values, override)
-    return parse_config(values, str(path))
+    return parse_config(values, str(path), kinds)
 
 
-def config_type(values: dict[str, Any], source: str) -> type[RunConfig]:
+def config_type(values: dict[str, Any], source: str, kinds: Mapping[str, type[RunConfig]] = KINDS) -> type[RunConfig]:
     """The class that the `kind` of `values` names. `source` is the file, for the TrainingError of an unknown kind."""
-    kind = values.get("kind", DEFAULT_KIND)
-    if kind not in KINDS:
-        raise TrainingError(f"{source}: kind is {kind!r}; there are {', '.join(KINDS)}")
-    return KINDS[kind]
+    kind = values.get("kind", next(iter(kinds)))
+    if kind not in kinds:
+        raise TrainingError(f"{source}: kind is {kind!r}; there are {', '.join(kinds)}")
+    return kinds[kind]
 
 
-def parse_config(values: dict[str, Any], source: str) -> RunConfig:
+def parse_config(values: dict[str, Any], source: str, kinds: Mapping[str, type[RunConfig]] = KINDS) -> RunConfig:
     """Validates `values`; raises one TrainingError that lists every field that is wrong."""
-    chosen = config_type(values, source)
+    chosen = config_type(values, source, kinds)
     try:
         return chosen.model_validate(values)
     except ValidationError as error:
@@ -92,7 +98,7 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
     """Descriptions of the fields that differ and that change what is learned."""
     before, after = dict(flat(old.model_dump(mode="json"))), dict(flat(new.model_dump(mode="json")))
     keys = [*before, *(key for key in after if key not in before)]
-    free = FREE_TO_CHANGE - ({"micro_batch"} if before.get("lora.dropout") or after.get("lora.dropout") else set())
+    free = new.free_to_change - ({"micro_batch"} if before.get("lora.dropout") or after.get("lora.dropout") else set())
     return [
         f"{key} was {before.get(key)!r} and is {after.get(key)!r}"
         for key in keys

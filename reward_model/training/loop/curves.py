@@ -27,10 +27,11 @@ def draw_curves(folder: Path) -> Path:
         first = member == min(member_of.values(), default=0)
         steps = [line for line in of_member if "loss" in line]
         x, y = np.array([line["step"] for line in steps]), np.array([line["loss"] for line in steps])
-        losses.plot(x, y, color="0.8", linewidth=0.8, label="batch" if first else None)
-        window = max(1, len(y) // 20)
-        means = np.convolve(y, np.ones(window) / window, "valid")
-        losses.plot(x[window - 1 :], means, color="C0", label=f"mean of {window} steps" if first else None)
+        if steps:  # GRPO's steps without an update have no loss
+            losses.plot(x, y, color="0.8", linewidth=0.8, label="batch" if first else None)
+            window = max(1, len(y) // 20)
+            means = np.convolve(y, np.ones(window) / window, "valid")
+            losses.plot(x[window - 1 :], means, color="C0", label=f"mean of {window} steps" if first else None)
         for number, key in enumerate(MEASURED):
             # a value is None where dev had no pair for it
             values = [

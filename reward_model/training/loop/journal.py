@@ -33,7 +33,8 @@ class Journal:
         self._bar = Bar(*columns, console=self._console, disable=not (active and self._console.is_terminal))
         if not active:
             return
-        valid = [line for line in read_metrics(folder) if line["step"] < first]
+        # step -1 is a measurement before the first step, and belongs to a run that took it
+        valid = [line for line in read_metrics(folder) if line["step"] < first] if first else []
         write_atomically(folder / METRICS, "".join(json.dumps(line) + "\n" for line in valid))
         from torch.utils.tensorboard import SummaryWriter
 
@@ -62,11 +63,11 @@ class Journal:
                     self._board.add_scalar(name, scalar, step)
 
     def step(self, step: int, **values: float) -> None:
-        """Records a completed step, `loss` among its values, and updates the progress at the terminal."""
+        """Records a completed step and updates the progress at the terminal, with its loss and reward if there are."""
         if not self.active:
             return
         self.record(step, **values)
-        status = f"loss {values['loss']:.4f}"
+        status = ", ".join(f"{name} {values[name]:.4f}" for name in ("loss", "reward") if name in values)
         self._bar.update(self._task, completed=step + 1, status=status)
         now = monotonic()
         if not self._console.is_terminal and (now - self._last_line >= LINE_EVERY_S or step + 1 == self.num_steps):

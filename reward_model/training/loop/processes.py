@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from accelerate import Accelerator, DistributedType
 from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import get_int_from_env
+from safetensors import SafetensorError
 from torch.distributed.tensor import DTensor
 
 from ..errors import TrainingError
@@ -69,6 +71,8 @@ class TrainedModule:
     accelerator: Accelerator | None = None
     # set by a task before an optimizer changes parameters in a step; the run loop clears it when the step counts
     updating: bool = False
+    # further tensors of the state by name, such as averaged weights by name of the parameter; restored in place
+    extras: Mapping[str, Mapping[str, torch.Tensor]] = field(default_factory=dict)
 
     @property
     def _sharding(self) -> str:
@@ -90,23 +94,51 @@ class TrainedModule:
         return not Processes(self.accelerator).any_of(odd > 0)[0]
 
     def save(self, out: Path, step: int, hashes: dict[str, str]) -> Path:
-        """Writes `out/state/step-NUMBER` with `step` completed steps and returns it; every process calls it."""
-        processes = Processes(self.accelerator)
+        """Writes `out/state/step-NUMBER` with `step` completed steps and returns it; every process calls it.
+
+        Raises TrainingError in all processes where it cannot be written, as on a full disk.
+        """
         final = state.folder_of(out, step)
         partial = state.partial_of(final)
-        if processes.is_main:
-            state.begin(out, step)
-        processes.wait()
-        if self.accelerator is not None and self._sharding != state.WHOLE:
-            self.accelerator.save_state(str(partial), safe_serialization=True)
-        elif processes.is_main:
-            module, optimizers = self._plain()
-            state.write_tensors(partial, module, *optimizers)
-        processes.wait()
-        if processes.is_main:
-            state.finish(partial, state.SavedProgress(step, hashes, self._sharding))
-        processes.wait()
+        is_main, whole = Processes(self.accelerator).is_main, self._sharding == state.WHOLE
+
+        def begin() -> None:
+            if is_main:
+                state.begin(out, step)
+
+        def write() -> None:
+            if self.accelerator is not None and not whole:
+                self.accelerator.save_state(str(partial), safe_serialization=True)
+            elif is_main:
+                module, optimizers = self._plain()
+                state.write_tensors(partial, module, *optimizers)
+            for name, tensors in self.extras.items():
+                if is_main or not whole:
+                    state.write_named(partial / self._file_of(name), _local(tensors))
+
+        def finish() -> None:
+            if is_main:
+                state.finish(partial, state.SavedProgress(step, hashes, self._sharding))
+
+        for part in (begin, write, finish):
+            self._together(part, final)
         return final
+
+    def _together(self, part: Callable[[], None], final: Path) -> None:
+        """Runs a part of saving; where it fails in some process, all raise TrainingError."""
+        problem: Exception | None = None
+        try:
+            part()
+        except (OSError, SafetensorError) as error:
+            problem = error
+        if Processes(self.accelerator).any_of(problem is not None)[0]:
+            reason = str(problem) if problem is not None else "another process failed"
+            raise TrainingError(f"{final} can't be written: {reason}. States before it are kept") from None
+
+    def _file_of(self, name: str) -> str:
+        """File of further tensors; where each process holds a shard, each has a file."""
+        rank = "" if self._sharding == state.WHOLE else f"-{Processes(self.accelerator).index}"
+        return f"{name}{rank}.safetensors"
 
     def restore(self, folder: Path) -> int:
         """Reads a state and returns its number of completed steps. Raises TrainingError for a state that this run
@@ -118,7 +150,14 @@ class TrainedModule:
         else:
             module, optimizers = self._plain()
             state.read_tensors(folder, module, *optimizers)
+        for name, tensors in self.extras.items():
+            state.read_named(folder / self._file_of(name), _local(tensors))
         return progress.step
+
+
+def _local(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The parts of the tensors that this process holds."""
+    return {name: t.to_local() if isinstance(t, DTensor) else t for name, t in tensors.items()}
 
 
 def reset_accelerate() -> None:

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from ..configs.base import RunConfig
-from ..errors import Interrupted, NotFinite, TrainingError
+from ..errors import Interrupted, NotFinite, StepFailed, TrainingError
 from .curves import draw_curves
 from .interruption import StopRequest, sigterm_as_ctrl_c
 from .journal import Journal
@@ -36,6 +36,8 @@ class Schedule:
     num_steps: int
     save_every: int
     evaluate_every: int
+    # measure before the first step too; the journal has it as step -1
+    evaluate_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,12 @@ class Task(Protocol[Batch]):
         terminal."""
 
     def batches(self, first: int) -> Generator[tuple[int, Batch], None, None]:
-        """(number of a step, its inputs) from step `first` on. Numbers increase and may leave gaps. TrainingError for a
-        file that cannot be read is raised in its own step."""
+        """(number of a step, its inputs) from step `first` on. Numbers increase and may leave gaps; where they end, the
+        run does. TrainingError for a file that cannot be read is raised in its own step."""
 
     def step(self, number: int, batch: Batch) -> dict[str, float]:
-        """One optimizer step; values for the journal, `loss` among them. Raises NotFinite before an update."""
+        """One step, as a rule of one optimizer step; values for the journal, `loss` among them. Raises NotFinite or
+        StepFailed before an update."""
 
     def measure(self) -> Measurement | None:
         """Measures on dev; None where there is nothing to measure on."""
@@ -110,6 +113,7 @@ class _Run:
         self.saved: Path | None = None
         self.journal: Journal | None = None
         self._saved_step = -1
+        self._measured_step = -1
 
     def say(self, text: str) -> None:
         if self.journal is not None:
@@ -140,6 +144,8 @@ class _Run:
                 journal.say(line)
             journal.say(f"steps {self.completed} to {task.schedule.num_steps}")
             with StopRequest() as stop:
+                if task.schedule.evaluate_first and self.completed == 0:
+                    self._measure(journal)
                 self._train(journal, stop)
             return self._finish(journal)
         finally:
@@ -155,6 +161,9 @@ class _Run:
                 except TrainingError as error:
                     problem = error
                 if entry is None and problem is None:
+                    if self.completed < schedule.num_steps:  # the task ended the run early
+                        self._save()
+                        self._measure(journal)
                     return
                 self._agree_to_continue(problem, stop.requested)
                 assert entry is not None
@@ -187,6 +196,9 @@ class _Run:
             values = self.task.step(number, batch)
         except torch.OutOfMemoryError:
             raise self._too_little_memory(f"step {number + 1}") from None
+        except StepFailed as error:
+            self._save()
+            raise TrainingError(f"step {number + 1}: {error}. {self._last_state()}") from None
         except NotFinite as error:
             # all processes raise it, so that they can save together
             updating = trained is not None and trained.updating
@@ -217,6 +229,9 @@ class _Run:
         return f"The last state is in {self.saved}" if self.saved else "No state was written yet"
 
     def _measure(self, journal: Journal) -> None:
+        if self._measured_step == self.completed:
+            return
+        self._measured_step = self.completed
         try:
             measured = self.task.measure()
         except TrainingError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..configs.base import RunConfig
-from ..configs.files import config_yaml, differences, read_config
+from ..configs.files import KINDS, config_yaml, differences, read_config
 from ..errors import TrainingError
 from .result import RESULT
 from .state import folders, read_progress, write_atomically
@@ -37,7 +37,7 @@ def open_run(out: Path, config: RunConfig, hashes: dict[str, str], resume: bool,
     states = folders(out) if resume else []
     state = states[-1] if states else None
     if resume and (out / CONFIG).is_file():
-        old = read_config(str(out / CONFIG))
+        old = read_config(str(out / CONFIG), kinds={**KINDS, config.kind: type(config)})
         changed = differences(old, config)
         if state is not None:
             saved_hashes = read_progress(state).data

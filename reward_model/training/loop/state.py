@@ -2,12 +2,14 @@
 
 A state is written whole or not at all. No generator has a state, as every random number follows from the seed and the
 step. `state/step-00000120/` holds `trained.safetensors`, `optimizer.safetensors` and `state.json`; under FSDP or
-DeepSpeed it holds the shards that accelerate writes.
+DeepSpeed it holds the shards that accelerate writes. Further tensors of a task, such as averaged weights, are in files
+of their own names.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from json import JSONDecodeError, dumps, loads
 from pathlib import Path
@@ -117,6 +119,23 @@ def write_tensors(folder: Path, model: torch.nn.Module, *optimizers: torch.optim
         for key, value in entry.items()
     }
     save_file(moments, folder / "optimizer.safetensors")
+
+
+def write_named(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Writes further tensors of a task."""
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
+
+
+def read_named(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Reads what `write_named` wrote into `tensors`. Raises TrainingError for other tensors or a damaged file."""
+    try:
+        saved = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise TrainingError(f"{path} can't be read: {error}; remove the state to go on from the one before") from None
+    if {name: tensor.shape for name, tensor in saved.items()} != {name: t.shape for name, t in tensors.items()}:
+        raise TrainingError(f"{path} is the state of another model")
+    for name, tensor in tensors.items():
+        tensor.copy_(saved[name])
 
 
 def read_tensors(folder: Path, model: torch.nn.Module, *optimizers: torch.optim.Optimizer) -> None:

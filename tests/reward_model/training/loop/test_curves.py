@@ -32,3 +32,8 @@ def test_curves_show_every_measured_value_except_counts_of_not_finite(tmp_path, 
     assert draw_curves(tmp_path).read_bytes().startswith(b"\x89PNG")
     keys = {key for result in measured for key, metric in result.items() if metric is not None and key != "not_finite"}
     assert set(labels[2:]) == {f"dev {key.replace('_', ' ')}" for key in keys}
+
+
+def test_a_run_whose_steps_had_no_update_has_curves(tmp_path):
+    (tmp_path / METRICS).write_text(json.dumps({"step": 0, "reward": 1.0}) + "\n")
+    assert draw_curves(tmp_path).read_bytes().startswith(b"\x89PNG")

@@ -15,6 +15,16 @@ def test_resumed_journal_drops_lines_from_its_first_step_on(tmp_path):
     assert [(line["step"], line["loss"]) for line in read_metrics(tmp_path)] == [(0, 0.0), (1, 1.0), (2, 7.0)]
 
 
+def test_a_measurement_before_the_first_step_is_kept_unless_the_run_begins_again(tmp_path):
+    for first, expected in ((0, [-1, 0]), (1, [-1, 0, 1]), (0, [-1, 0])):
+        journal = Journal(tmp_path, first, 4)
+        if first == 0:
+            journal.record(-1, dev={"loss": 0.5})
+        journal.step(first, loss=1.0)
+        journal.close()
+        assert [line["step"] for line in read_metrics(tmp_path)] == expected
+
+
 def test_truncated_last_line_is_ignored(tmp_path):
     (tmp_path / METRICS).write_text(json.dumps({"step": 0, "loss": 1.0}) + '\n{"step": 1, "lo')
     assert read_metrics(tmp_path) == [{"step": 0, "loss": 1.0}]

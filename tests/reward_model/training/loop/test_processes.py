@@ -4,6 +4,7 @@ import torch
 from reward_model.training.errors import TrainingError
 from reward_model.training.loop.processes import Processes, TrainedModule
 from reward_model.training.loop.state import folders
+from tests.support.small_disk import small_disk
 
 
 def trained(seed):
@@ -47,3 +48,26 @@ def test_all_finite_is_false_for_an_infinite_parameter():
     assert state.all_finite()
     state.module.weight.data[0, 0] = torch.inf
     assert not state.all_finite()
+
+
+def test_saved_state_restores_further_tensors(tmp_path):
+    saved, other = trained(0), trained(1)
+    saved.extras = {"ema": {"weight": torch.ones(2, 3)}}
+    other.extras = {"ema": {"weight": torch.zeros(2, 3)}}
+    folder = saved.save(tmp_path, 1, {})
+    other.restore(folder)
+    assert torch.equal(other.extras["ema"]["weight"], torch.ones(2, 3))
+    other.extras = {"ema": {"weight": torch.zeros(3, 3)}}
+    with pytest.raises(TrainingError, match=r"ema\.safetensors is the state of another model"):
+        other.restore(folder)
+
+
+def test_a_full_disk_is_an_error_and_keeps_the_state_before(tmp_path):
+    with small_disk(tmp_path / "disk", 1) as disk:
+        before = trained(0).save(disk.folder, 1, {})
+        disk.fill()
+        with pytest.raises(TrainingError, match=r"step-00000002 can't be written: .*States before it are kept"):
+            trained(0).save(disk.folder, 2, {})
+        assert folders(disk.folder) == [before]
+        disk.free()
+        trained(0).save(disk.folder, 2, {})

@@ -1,0 +1,1 @@
+"""Updates of a policy from a sampled and scored rollout."""
