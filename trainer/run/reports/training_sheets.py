@@ -53,9 +53,9 @@ def _row(group: ScoredGroup) -> SheetRow:
 
 
 def caption(group: ScoredGroup, g: int) -> str:
-    """The reward of a video, and its components where there are several; "no reward" where it is missing."""
-    text = reward_text(group.rewards_G[g])
+    """The reward of a video, and its components where they differ from it; "no reward" where it is missing."""
+    reward, text = group.rewards_G[g], reward_text(group.rewards_G[g])
     if len(group.components) > 1:
-        parts = (f"{name} {values[g]:.3f}" for name, values in group.components.items() if not np.isnan(values[g]))
-        text = ", ".join([text, *parts])
+        values = {name: part[g] for name, part in group.components.items()}
+        text = ", ".join([text, *(f"{n} {v:.3f}" for n, v in values.items() if not np.isnan(v) and v != reward)])
     return text

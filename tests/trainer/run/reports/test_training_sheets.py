@@ -45,6 +45,7 @@ def test_none_are_drawn_where_none_are_asked_for(tmp_path):
 
 def test_captions_have_components_and_say_what_is_missing():
     assert caption(group("a", 0.5), 0) == "reward 0.500"
-    several = group("a", np.nan, 1.5, arcface=np.array([0.25, np.nan]))
+    several = group("a", np.nan, 1.5, 2.5, arcface=np.array([0.25, np.nan, 0.5]))
     assert caption(several, 0) == "no reward, arcface 0.250"
-    assert caption(several, 1) == "reward 1.500, identity 1.500"
+    assert caption(several, 1) == "reward 1.500"
+    assert caption(several, 2) == "reward 2.500, arcface 0.500"
