@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 UInt8 = NDArray[np.uint8]
 # clips are compared at this size in pixels of their longer side: noise of sampling and compression averages out
 SIDE_PX = 64
+# frames of a clip, at equal intervals, that suffice for what does not compare a frame with the next
+NUM_FRAMES = 8
 # sizes at which a reference is searched in a frame, as shares of the largest that fits
 SIZES = (1.0, 0.75, 0.5)
 
@@ -28,6 +30,7 @@ def motion(frames_THWC: UInt8) -> float:
 
 def saturation(frames_THWC: UInt8) -> float:
     """Mean saturation, (maximum - minimum) / maximum of the three colours. Black pixels count as 0."""
+    frames_THWC = _some(frames_THWC)
     high = frames_THWC.max(-1).astype(np.float32)
     spread = high - frames_THWC.min(-1)
     return float((spread / np.maximum(high, 1)).mean())
@@ -35,6 +38,7 @@ def saturation(frames_THWC: UInt8) -> float:
 
 def clipped_pixels(frames_THWC: UInt8) -> float:
     """Share of values that are 0 or 255: lost in shadows or in lights."""
+    frames_THWC = _some(frames_THWC)
     return float(((frames_THWC == 0) | (frames_THWC == 255)).mean())
 
 
@@ -45,7 +49,12 @@ def reference_similarity(frames_THWC: UInt8, references_HWC: Sequence[UInt8]) ->
     places and `SIZES`; 1 is a copy. 0 for images without any contrast.
     """
     templates = [template for reference in references_HWC for template in _templates(reference, frames_THWC.shape[1:3])]
-    return float(np.mean([_best_match(_small_grey(frame), templates) for frame in frames_THWC]))
+    return float(np.mean([_best_match(_small_grey(frame), templates) for frame in _some(frames_THWC)]))
+
+
+def _some(frames_THWC: UInt8) -> UInt8:
+    indices = np.linspace(0, len(frames_THWC) - 1, min(NUM_FRAMES, len(frames_THWC))).round().astype(int)
+    return frames_THWC[indices]
 
 
 def _templates(reference_HWC: UInt8, frame_size: tuple[int, int]) -> list[NDArray[np.float32]]:
