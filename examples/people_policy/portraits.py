@@ -1,0 +1,66 @@
+"""Portraits of random people with their codes, from which the policy learns identities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reward_model.faces.recognition.reader import bundled_reader
+
+from .ground_truth import true_code
+from .portrait_view import PortraitView, view_portrait
+from .rendering import RenderPool, render_portraits, worker_renderer
+from .scene import scene_seed
+
+
+@dataclass(frozen=True, eq=False)
+class PortraitSet:
+    """N portraits: heads [N, S, S, 3] uint8, face embeddings [N, D] and true codes [N, C] float32."""
+
+    heads_NHWC: np.ndarray
+    embeddings_ND: np.ndarray
+    codes_NC: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.codes_NC)
+
+    def part(self, start: int, end: int) -> PortraitSet:
+        return PortraitSet(self.heads_NHWC[start:end], self.embeddings_ND[start:end], self.codes_NC[start:end])
+
+    def save(self, path: Path) -> None:
+        np.savez(path, heads=self.heads_NHWC, embeddings=self.embeddings_ND, codes=self.codes_NC)
+
+    @classmethod
+    def load(cls, path: Path) -> PortraitSet:
+        with np.load(path, allow_pickle=False) as file:
+            return cls(file["heads"], file["embeddings"], file["codes"])
+
+
+def make_portraits(
+    seed: int, count: int, workers: int = 2, on_portrait: Callable[[int], None] = lambda done: None
+) -> PortraitSet:
+    """Portraits of `count` random people; the few without a detected face are left out."""
+    pool = RenderPool(workers)
+    views, codes = [], []
+    try:
+        for done, future in enumerate(pool.submit(_make_portrait, [(seed, n) for n in range(count)]), 1):
+            view, code = future.result()
+            if view is not None:
+                views.append(view)
+                codes.append(code)
+            on_portrait(done)
+    finally:
+        pool.close()
+    return PortraitSet(
+        np.stack([view.head_HWC for view in views]), np.stack([view.embedding_D for view in views]), np.stack(codes)
+    )
+
+
+def _make_portrait(seed: int, index: int) -> tuple[PortraitView | None, np.ndarray]:
+    name = f"pretrain {seed} {index}"
+    code = true_code(seed, name)
+    [image_HWC] = render_portraits(worker_renderer(), scene_seed(name), code[None])
+    return view_portrait(bundled_reader(), image_HWC), code
