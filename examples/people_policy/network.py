@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 from reward_model.data.people.appearance.person_code import CODE_SIZE
 
@@ -53,7 +53,7 @@ class PeopleTransformer(nn.Module):
         code_BND = (self.code_in(latents_BPKC) + person_P1D + self.key_frame).flatten(1, 2)
         reference_BPD = self.reference_in(references_BPF) + person_P1D[:, 0]
         tokens_BND = torch.cat([code_BND, reference_BPD], 1)
-        time_BD = F.silu(self.time(time_features(time_B)))
+        time_BD = functional.silu(self.time(time_features(time_B)))
         for block in self.blocks:
             tokens_BND = block(tokens_BND, time_BD)
         scale, shift = self.modulation_out(time_BD)[:, None].chunk(2, -1)
@@ -77,10 +77,10 @@ class Block(nn.Module):
         scale_a, shift_a, gate_a, scale_f, shift_f, gate_f = self.modulation(time_BD)[:, None].chunk(6, -1)
         h_BND = self.norm_attention(x_BND) * (1 + scale_a) + shift_a
         q, k, v = (self._heads(layer(h_BND)) for layer in (self.to_q, self.to_k, self.to_v))
-        attended_BND = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        attended_BND = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         x_BND = x_BND + gate_a * self.to_out(attended_BND)
         h_BND = self.norm_ff(x_BND) * (1 + scale_f) + shift_f
-        return x_BND + gate_f * self.ff_out(F.gelu(self.ff_in(h_BND), approximate="tanh"))
+        return x_BND + gate_f * self.ff_out(functional.gelu(self.ff_in(h_BND), approximate="tanh"))
 
     def _heads(self, x_BND: torch.Tensor) -> torch.Tensor:
         return x_BND.unflatten(2, (HEADS, -1)).transpose(1, 2)

@@ -40,13 +40,13 @@ class PortraitSet:
 
 
 def make_portraits(
-    seed: int, count: int, workers: int = 2, on_portrait: Callable[[int], None] = lambda done: None
+    seed: int, count: int, workers: int = 2, on_portrait: Callable[[int], None] = lambda done: None, first: int = 0
 ) -> PortraitSet:
-    """Portraits of `count` random people; the few without a detected face are left out."""
+    """Portraits of `count` random people from number `first` on; the few without a detected face are left out."""
     pool = RenderPool(workers)
     views, codes = [], []
     try:
-        for done, future in enumerate(pool.submit(_make_portrait, [(seed, n) for n in range(count)]), 1):
+        for done, future in enumerate(pool.submit(_make_portrait, [(seed, first + n) for n in range(count)]), 1):
             view, code = future.result()
             if view is not None:
                 views.append(view)

@@ -45,7 +45,9 @@ def main() -> None:
         for people, kinds in result["models"][model].items():
             print(f"{model}, {people}")
             for kind, row in kinds.items():
-                print(f"  {kind:10} mean {row['mean']:8.3f}  right wins {row['right_wins']:.3f}  ({row['count']} clips)")
+                print(
+                    f"  {kind:10} mean {row['mean']:8.3f}  right wins {row['right_wins']:.3f}  ({row['count']} clips)"
+                )
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -59,7 +59,9 @@ def clip_scenes(seed: int, codes_PKC: np.ndarray) -> list[Scene]:
     """The scene of each frame. Below the neck people keep the build that they have in the first frame."""
     plan = sample_plan(seed, len(codes_PKC))
     codes_PTC = frame_codes(codes_PKC, plan.num_frames)
-    people = [[person_from_code(code, name) for code in codes_TC] for name, codes_TC in zip(NAMES, codes_PTC, strict=False)]
+    people = [
+        [person_from_code(code, name) for code in codes_TC] for name, codes_TC in zip(NAMES, codes_PTC, strict=False)
+    ]
     scenes = []
     for index in range(plan.num_frames):
         scene, parts = plan.scene(index)

@@ -30,8 +30,12 @@ NOISE = 0.1
 
 @dataclass(frozen=True)
 class Casts:
-    """own, others: [B, P, C] codes of the people of each clip, and of another person of the same sex for each."""
+    """own, others: [B, P, C] codes of the people of each clip, and of another person of the same sex for each.
 
+    own_BP: [B, P] rows of `own` among all people.
+    """
+
+    own_BP: np.ndarray
     own_BPC: np.ndarray
     others_BPC: np.ndarray
 
@@ -52,7 +56,7 @@ def sample_casts(rng: np.random.Generator, codes_NC: np.ndarray, count: int, num
 
     while (wrong := unusable()).any():
         others[wrong] = rng.integers(len(codes_NC), size=int(wrong.sum()))
-    return Casts(codes_NC[own], codes_NC[others])
+    return Casts(own, codes_NC[own], codes_NC[others])
 
 
 def sample_kinds(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -62,7 +66,7 @@ def sample_kinds(rng: np.random.Generator, count: int) -> np.ndarray:
 
 def sample_clips(rng: np.random.Generator, casts: Casts, kinds: np.ndarray, num_key_frames: int) -> np.ndarray:
     """[B, P, K, C] float32: clips of these kinds."""
-    count, num_people = casts.own_BPC.shape[:2]
+    num_people = casts.own_BPC.shape[1]
     clips = np.repeat(casts.own_BPC[:, :, None], num_key_frames, axis=2)
     for index, kind in enumerate(kinds):
         own, others = casts.own_BPC[index], casts.others_BPC[index]
