@@ -1,7 +1,7 @@
 """Worker processes that render clips and portraits.
 
-OpenGL and triton do not live in one process unless triton was imported first, and rendering goes on beside the trainer's
-own work, so every worker has a renderer and no model.
+OpenGL and triton do not live in one process unless triton was imported first, and several frames are rendered at once.
+So every worker has a renderer and no model.
 """
 
 from __future__ import annotations

@@ -78,8 +78,8 @@ def summarize(rewards: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     """Of each kind its mean, and the share of casts in which the right clip gets more than it."""
     right = np.array(rewards["right"])
     rows = {}
-    for kind, values in rewards.items():
-        values = np.array(values)
+    for kind, values_of_kind in rewards.items():
+        values = np.array(values_of_kind)
         both = np.isfinite(values) & np.isfinite(right)
         wins = (right > values) + 0.5 * (right == values)
         rows[kind] = {
