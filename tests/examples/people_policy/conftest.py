@@ -9,6 +9,15 @@ from examples.people_policy.policy import PeoplePolicy
 from trainer.prompts import Prompt
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads that wait for each other are slow on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def prompts_folder(tmp_path_factory):
     """Four casts of seed 3; the last one is one person."""
