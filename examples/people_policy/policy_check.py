@@ -1,6 +1,6 @@
 """What the pretrained policy generates and what a reward sees of it: `python -m examples.people_policy.policy_check`.
 
-Groups of videos of new casts, judged by ground truth and by a reward in this process: shares of each kind, mean reward
+Groups of videos of new casts, judged by ground truth and by a reward: shares of each kind, mean reward
 of each kind, the spread of rewards within groups (without one GRPO has nothing to learn from), and how often of two
 videos of a group the one with fewer wrong key frames has the higher reward. Seconds are those of this machine and load.
 """
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from identity_reward_client import Frames, SyncRewardClient, local_client
+from identity_reward_client import Frames, HttpRewardClient, SyncRewardClient, local_client
 from reward_model.data.seeding import generator
 from trainer.policies.base import Conditioning
 from trainer.prompts import Prompt
@@ -33,6 +33,7 @@ from .scene import CLIP_SIZE
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="face-tracks")
+    parser.add_argument("--url", help="of a service that scores; this process does if absent")
     parser.add_argument("--groups", type=int, default=16)
     parser.add_argument("--videos", type=int, default=8, help="of a group")
     parser.add_argument("--seed", type=int, default=90, help="of the casts")
@@ -45,8 +46,10 @@ def main() -> None:
         rows = [json.loads(line) for line in (Path(folder) / PROMPTS).read_text().splitlines()]
         own = read_truth(Path(folder) / TRUTH)
         prompts = [Prompt(r["id"], r["prompt"], tuple(Path(folder) / path for path in r["references"])) for r in rows]
-        with SyncRewardClient(local_client(models=[args.model])) as client:
-            groups = [check_group(policy, client, prompt, own[prompt.key], args.videos) for prompt in prompts]
+        with SyncRewardClient(HttpRewardClient(args.url) if args.url else local_client([args.model])) as client:
+            groups = [
+                check_group(policy, client, args.model, prompt, own[prompt.key], args.videos) for prompt in prompts
+            ]
     policy.close()
     result = {"model": args.model, "videos": args.videos, "cores": os.cpu_count(), **summarize(groups)}
     print(json.dumps(result, indent=1))
@@ -55,7 +58,7 @@ def main() -> None:
 
 
 def check_group(
-    policy: PeoplePolicy, client: SyncRewardClient, prompt: Prompt, own_PC: np.ndarray, num_videos: int
+    policy: PeoplePolicy, client: SyncRewardClient, model: str, prompt: Prompt, own_PC: np.ndarray, num_videos: int
 ) -> dict[str, Any]:
     """Truth, rewards (NaN where there is none) and seconds of a group."""
     seconds = {}
@@ -70,7 +73,7 @@ def check_group(
     seconds["decode"] = time.monotonic() - start
     start = time.monotonic()
     frames = [Frames(video, fps=CLIP_SIZE.fps) for video in videos]
-    items = client.score_group(list(prompt.references), frames, prompt=prompt.text).items
+    items = client.score_group(list(prompt.references), frames, model=model, prompt=prompt.text).items
     seconds["score"] = time.monotonic() - start
     rewards = np.array([item.scored.reward if item.scored else np.nan for item in items])
     return {
