@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -19,6 +18,7 @@ from trainer.errors import PolicyError
 from trainer.policies.base import Conditioning
 from trainer.prompts import Prompt
 
+from .adapter import merge_adapter, save_adapter
 from .network import LORA_TARGETS, PeopleTransformer, PortraitEncoder
 from .portrait_view import PortraitReader
 from .rendering import RenderPool
@@ -36,7 +36,9 @@ class PeoplePolicy:
     lora_targets = LORA_TARGETS
     fps = CLIP_SIZE.fps
 
-    def __init__(self, network: nn.Module, encoder: PortraitEncoder, device: str = "cpu", render_workers: int = 2):
+    def __init__(
+        self, network: nn.Module, encoder: PortraitEncoder, device: str | torch.device = "cpu", render_workers: int = 2
+    ):
         """The encoder is frozen; `network` is trained in place."""
         self.network = network.to(device)
         self.device = torch.device(device)
@@ -100,10 +102,7 @@ class PeoplePolicy:
 
     def save_adapter(self, network: nn.Module, folder: Path) -> None:
         """See `VideoPolicy.save_adapter`: a PEFT adapter, for the option `adapter` of `load_policy`."""
-        network = getattr(network, "module", network)
-        folder.mkdir(parents=True)
-        save_file(get_peft_model_state_dict(network), folder / "adapter_model.safetensors")
-        network.peft_config["default"].save_pretrained(folder)
+        save_adapter(getattr(network, "module", network), folder)
 
     def close(self) -> None:
         """Ends the processes that render; they also end with this process."""
@@ -114,7 +113,7 @@ def load_policy(
     *,
     weights: str | None = None,
     adapter: str | None = None,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     render_workers: int = 2,
 ) -> PeoplePolicy:
     """The pretrained policy. PolicyError for weights or an adapter that cannot be loaded.
@@ -125,11 +124,7 @@ def load_policy(
     """
     path = Path(weights) if weights else WEIGHTS
     network, encoder = load_networks(path)
-    if adapter is not None:
-        if not (Path(adapter) / "adapter_config.json").is_file():
-            raise PolicyError(f"{adapter} is no folder of an adapter; it has no adapter_config.json")
-        network = PeftModel.from_pretrained(network, adapter).merge_and_unload()
-    return PeoplePolicy(network, encoder, device, render_workers)
+    return PeoplePolicy(merge_adapter(network, Path(adapter)) if adapter else network, encoder, device, render_workers)
 
 
 def load_networks(path: Path) -> tuple[PeopleTransformer, PortraitEncoder]:

@@ -1,4 +1,4 @@
-"""What the pretrained policy generates and what a reward sees of it: `python -m examples.people_policy.policy_check`.
+"""What the pretrained policy generates and what a reward sees of it: `python -m examples.people_policy.checks.generated`.
 
 Groups of videos of new casts, judged by ground truth and by a reward: shares of each kind, mean reward
 of each kind, the spread of rewards within groups (without one GRPO has nothing to learn from), and how often of two
@@ -23,11 +23,11 @@ from reward_model.data.seeding import generator
 from trainer.policies.base import Conditioning
 from trainer.prompts import Prompt
 
-from .ground_truth import KINDS, Truth, judge
-from .make_prompts import PROMPTS, TRUTH, read_truth, write_prompts
-from .policy import PeoplePolicy, load_policy
-from .sampling import sample_latents
-from .scene import CLIP_SIZE
+from ..ground_truth import KINDS, Truth, judge
+from ..make_prompts import PROMPTS, TRUTH, read_truth, write_prompts
+from ..policy import PeoplePolicy, load_policy
+from ..sampling import sample_latents
+from ..scene import CLIP_SIZE
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 import math
 
-from examples.people_policy.reward_check import score_kinds, summarize
+from examples.people_policy.checks.rewards import score_kinds, summarize
 from examples.people_policy.world import SHARES
 
 

@@ -1,4 +1,4 @@
-"""What rewards see of the world's mistakes: `python -m examples.people_policy.reward_check --json OUT`.
+"""What rewards see of the world's mistakes: `python -m examples.people_policy.checks.rewards --json OUT`.
 
 Renders clips of each kind of `world` with the same casts and scenes, scores them in this process, and prints mean
 rewards, and the share of casts whose right clip gets more than that of the kind. A kind that a reward does not see is
@@ -19,8 +19,8 @@ from reward_model.data.people.appearance.sampling import sample_person
 from reward_model.data.people.rendering.factory import open_renderer
 from reward_model.data.seeding import generator
 
-from .scene import CLIP_SIZE, NUM_KEY_FRAMES, render_clip, sample_portraits, scene_seed
-from .world import SHARES, sample_casts, sample_clips
+from ..scene import CLIP_SIZE, NUM_KEY_FRAMES, render_clip, sample_portraits, scene_seed
+from ..world import SHARES, sample_casts, sample_clips
 
 POOL = 400
 
