@@ -1,4 +1,6 @@
-"""What the pretrained policy generates and what a reward sees of it: `python -m examples.people_policy.checks.generated`.
+"""What the pretrained policy generates, and what a reward sees of it.
+
+`python -m examples.people_policy.checks.generated --json OUT`
 
 Groups of videos of new casts, judged by ground truth and by a reward: shares of each kind, mean reward
 of each kind, the spread of rewards within groups (without one GRPO has nothing to learn from), and how often of two

@@ -1,7 +1,7 @@
 import numpy as np
 
-from examples.people_policy.ground_truth import judge, true_code
 from examples.people_policy.checks.generated import agreement, summarize
+from examples.people_policy.ground_truth import judge, true_code
 
 
 def group(rewards, num_people=2):
