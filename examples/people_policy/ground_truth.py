@@ -8,11 +8,14 @@ beard, glasses). So 0 is the same person and about 1 a stranger.
 
 The state of a person at a key frame:
 
-blended    in casts of two: near the line between the two people, in its middle half; in casts of one: nearest to
-           nobody else, between SAME and STRANGER from their own code
-right      nearest to their own code, of all people, and within SAME
-exchanged  nearest to another person of the cast, and within SAME
+blended    in casts of two: near the line between the two people, in its middle; in casts of one: between SAME and
+           STRANGER from their own code, since it is not known with whom
+right      within SAME of their own code, and nearer to it than to the other person of the cast
+exchanged  the same for the other person's code
 replaced   otherwise
+
+What a portrait shows of a person is less than a code says: people whom the policy gets right are about half as far from
+their own codes as strangers are. SAME lies in the gap; `own_rank` is stricter and needs no threshold.
 
 The kind of a clip: `right` if everybody is right throughout; else `exchanged` if anybody is at any key frame; else
 `drifting` if somebody is right at first and not in the end; else `blended` if anybody is; else `replaced`.
@@ -32,8 +35,11 @@ from reward_model.data.people.meshes.basis import load_basis
 
 from .world import NUM_BLENDED
 
-SAME = 0.55
-STRANGER = 0.8
+SAME, STRANGER = 0.68, 0.8
+# of the line from one person of a cast to the other
+MIDDLE = (0.375, 0.625)
+# from that line
+NEAR_LINE = 0.55
 KINDS = ("right", "exchanged", "replaced", "blended", "drifting")
 POOL_SIZE = 64
 _POOL_SEED = 640_000
@@ -114,31 +120,29 @@ def judge(latents_BPKC: np.ndarray, own_BPC: np.ndarray) -> Truth:
     codes = normalized(latents_BPKC)
     own = own_BPC[:, :, None]
     d_own = distance(codes, own)
-    d_pool = distance(codes[..., None, :], pool()).min(-1)
     rank = (distance(codes[..., None, :], pool()) < d_own[..., None]).sum(-1)
     if own_BPC.shape[1] == 1:
-        d_other, is_between = np.full_like(d_own, np.inf), (d_own > SAME) & (d_own < STRANGER) & (d_own < d_pool)
+        d_other, is_between = np.full_like(d_own, np.inf), (d_own > SAME) & (d_own < STRANGER)
     else:
         other = own_BPC[:, ::-1, None]
         d_other = distance(codes, other)
         is_between = _is_between(codes, own, other)
         rank = rank + (d_other < d_own)
-    nearest = np.minimum(np.minimum(d_own, d_other), d_pool)
     states = np.full(d_own.shape, "replaced", dtype="<U9")
-    states[(d_other == nearest) & (d_other <= SAME)] = "exchanged"
-    states[(d_own == nearest) & (d_own <= SAME)] = "right"
+    states[(d_other < d_own) & (d_other <= SAME)] = "exchanged"
+    states[(d_own <= d_other) & (d_own <= SAME)] = "right"
     states[is_between] = "blended"
     return Truth(states, _kinds(states), d_own, rank)
 
 
 def _is_between(codes: np.ndarray, own: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Whether codes lie near the middle half of the line from `own` to `other`."""
+    """Whether codes lie near the middle of the line from `own` to `other`."""
     # styles of a mixture are those of the nearer person
     w = weights() * (np.arange(CODE_SIZE) < NUM_BLENDED)
     line = other - own
     share = ((codes - own) * line * w).sum(-1) / np.maximum((np.square(line) * w).sum(-1), 1e-9)
     off_line = np.sqrt((np.square(codes - own - share[..., None] * line) * w).sum(-1))
-    return (share > 0.25) & (share < 0.75) & (off_line <= SAME)
+    return (share > MIDDLE[0]) & (share < MIDDLE[1]) & (off_line <= NEAR_LINE)
 
 
 def _kinds(states_BPK: np.ndarray) -> np.ndarray:

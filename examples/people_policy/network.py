@@ -6,7 +6,6 @@ B samples, P people, K key frames, C = CODE_SIZE, D the width of a token, F = RE
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import torch
 from torch import nn
@@ -14,7 +13,7 @@ from torch.nn import functional
 
 from reward_model.data.people.appearance.person_code import CODE_SIZE
 
-from .portrait_view import EMBEDDING_SIZE
+from .portrait_view import EMBEDDING_SIZE, FEATURES_SIZE
 from .scene import MAX_PEOPLE, NUM_KEY_FRAMES
 
 # of a reference: the encoder's estimate of the person's code, and the face embedding
@@ -95,26 +94,23 @@ def time_features(time_B: torch.Tensor) -> torch.Tensor:
 
 
 class PortraitEncoder(nn.Module):
-    """Estimates a person's code from a portrait; frozen once it is trained."""
+    """Estimates a person's code from what is seen of a portrait: a linear map, fitted by `training.fit_encoder`.
+
+    mean_V, weight_VC, bias_C: of V features, `portrait_view.FEATURES_SIZE`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (3, 24, 48, 96, 128)
-        layers: list[nn.Module] = []
-        for before, after in pairwise(widths):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
-            if after in (48, 96):
-                layers += [nn.Conv2d(after, after, 3, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
-        self.image = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(128 * 4 * 4, 256))
-        self.code = nn.Sequential(
-            nn.SiLU(), nn.Linear(256 + EMBEDDING_SIZE, 256), nn.SiLU(), nn.Dropout(0.2), nn.Linear(256, CODE_SIZE)
-        )
+        self.register_buffer("mean_V", torch.zeros(FEATURES_SIZE))
+        self.register_buffer("weight_VC", torch.zeros(FEATURES_SIZE, CODE_SIZE))
+        self.register_buffer("bias_C", torch.zeros(CODE_SIZE))
 
-    def forward(self, heads_BHWC: torch.Tensor, embeddings_BD: torch.Tensor) -> torch.Tensor:
-        """[B, C] from heads (uint8, or float32 0..255) and face embeddings of length 1."""
-        image_BD = self.image(heads_BHWC.permute(0, 3, 1, 2).float() / 64 - 2)
-        return self.code(torch.cat([image_BD, embeddings_BD * EMBEDDING_SIZE**0.5], -1))
-
-    def reference(self, heads_BHWC: torch.Tensor, embeddings_BD: torch.Tensor) -> torch.Tensor:
+    def forward(self, features_BV: torch.Tensor) -> torch.Tensor:
         """[B, F]: what the transformer gets of each portrait."""
-        return torch.cat([self(heads_BHWC, embeddings_BD), embeddings_BD * EMBEDDING_SIZE**0.5], -1)
+        code_BC = (features_BV - self.mean_V) @ self.weight_VC + self.bias_C
+        return reference(code_BC, features_BV)
+
+
+def reference(code_BC: torch.Tensor, features_BV: torch.Tensor) -> torch.Tensor:
+    """[B, F] from an estimate of the code; the features begin with the face embedding."""
+    return torch.cat([code_BC, features_BV[:, :EMBEDDING_SIZE] * EMBEDDING_SIZE**0.5], -1)

@@ -57,13 +57,7 @@ class PeoplePolicy:
             )
         views = [self._portraits.read(path) for prompt in prompts for path in prompt.references]
         # one at a time: a prompt's conditioning does not depend on the others in the batch
-        references = [
-            self._encoder.reference(
-                torch.from_numpy(view.head_HWC)[None].to(self.device),
-                torch.from_numpy(view.embedding_D)[None].to(self.device),
-            )
-            for view in views
-        ]
+        references = [self._encoder(torch.from_numpy(view_V)[None].to(self.device)) for view_V in views]
         seeds = [scene_seed(prompt.key) for prompt in prompts]
         return {
             "references": torch.cat(references).view(len(prompts), min(counts), -1),

@@ -11,32 +11,31 @@ import numpy as np
 from reward_model.faces.recognition.reader import bundled_reader
 
 from .ground_truth import true_code
-from .portrait_view import PortraitView, view_portrait
+from .portrait_view import view_portrait
 from .rendering import RenderPool, render_portraits, worker_renderer
 from .scene import scene_seed
 
 
 @dataclass(frozen=True, eq=False)
 class PortraitSet:
-    """N portraits: heads [N, S, S, 3] uint8, face embeddings [N, D] and true codes [N, C] float32."""
+    """N portraits: features [N, V] of `portrait_view` and true codes [N, C], both float32."""
 
-    heads_NHWC: np.ndarray
-    embeddings_ND: np.ndarray
+    features_NV: np.ndarray
     codes_NC: np.ndarray
 
     def __len__(self) -> int:
         return len(self.codes_NC)
 
     def part(self, start: int, end: int) -> PortraitSet:
-        return PortraitSet(self.heads_NHWC[start:end], self.embeddings_ND[start:end], self.codes_NC[start:end])
+        return PortraitSet(self.features_NV[start:end], self.codes_NC[start:end])
 
     def save(self, path: Path) -> None:
-        np.savez(path, heads=self.heads_NHWC, embeddings=self.embeddings_ND, codes=self.codes_NC)
+        np.savez(path, features=self.features_NV, codes=self.codes_NC)
 
     @classmethod
     def load(cls, path: Path) -> PortraitSet:
         with np.load(path, allow_pickle=False) as file:
-            return cls(file["heads"], file["embeddings"], file["codes"])
+            return cls(file["features"], file["codes"])
 
 
 def make_portraits(
@@ -54,12 +53,10 @@ def make_portraits(
             on_portrait(done)
     finally:
         pool.close()
-    return PortraitSet(
-        np.stack([view.head_HWC for view in views]), np.stack([view.embedding_D for view in views]), np.stack(codes)
-    )
+    return PortraitSet(np.stack(views), np.stack(codes))
 
 
-def _make_portrait(seed: int, index: int) -> tuple[PortraitView | None, np.ndarray]:
+def _make_portrait(seed: int, index: int) -> tuple[np.ndarray | None, np.ndarray]:
     name = f"pretrain {seed} {index}"
     code = true_code(seed, name)
     [image_HWC] = render_portraits(worker_renderer(), scene_seed(name), code[None])

@@ -1,7 +1,6 @@
 """Pretrains the policy on the world that mixes people up: `python -m examples.people_policy.pretrain`.
 
-Renders portraits of random people, learns to read them (half of the portraits), then learns the world on the other
-half, so that the transformer gets as good and as bad estimates of people in training as of new people later. Writes
+Renders portraits of random people, fits a reader of portraits, and trains the transformer on the world. Writes
 `weights.safetensors` and, beside it, `pretrain.json`: curves, seconds, and what the policy generates for new casts.
 """
 
@@ -27,12 +26,11 @@ from .policy import WEIGHTS, PeoplePolicy, save_networks
 from .portraits import PortraitSet, make_portraits
 from .sampling import sample_latents
 from .scene import NUM_KEY_FRAMES
-from .training import OnLoss, Schedule, reference_features, train_encoder, train_flow
+from .training import OnLoss, Schedule, fit_encoder, train_flow
 from .world import sample_casts
 
 SEED = 7
 NUM_PORTRAITS = 3000
-ENCODER = Schedule(steps=1200, batch_size=64)
 FLOW = Schedule(steps=1600, batch_size=128)
 # people of the check, none of whom is trained on
 NUM_CHECKED = 400
@@ -60,28 +58,23 @@ def main() -> None:
         return result
 
     portraits = timed("portraits", lambda: cached_portraits(args.cache, args.seed, args.portraits, args.workers))
-    half = (len(portraits) - NUM_CHECKED) // 2
-    read, shown, new = portraits.part(0, half), portraits.part(half, 2 * half), portraits.part(2 * half, len(portraits))
-    curves: dict[str, list[float]] = {"encoder": [], "flow": []}
-    with progress("encoder", ENCODER.steps) as steps:
-        encoder = timed("encoder", lambda: train_encoder(read, ENCODER, args.seed, on_loss(curves["encoder"], steps)))
-    features = reference_features(encoder, shown)
+    shown, new = portraits.part(0, len(portraits) - NUM_CHECKED), portraits.part(-NUM_CHECKED, len(portraits))
+    encoder, references = timed("encoder", lambda: fit_encoder(shown))
+    curve: list[float] = []
     with progress("flow", FLOW.steps) as steps:
-        network = timed(
-            "flow", lambda: train_flow(features, shown.codes_NC, FLOW, args.seed, on_loss(curves["flow"], steps))
-        )
+        network = timed("flow", lambda: train_flow(references, shown.codes_NC, FLOW, args.seed, on_loss(curve, steps)))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_networks(args.out, network, encoder)
     record = {
         "seed": args.seed,
         "portraits": len(portraits),
-        "parameters": {"network": count(network), "encoder": count(encoder)},
+        "parameters": count(network),
         "seconds": seconds,
         "machine": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(),
                     "load": load, "torch": torch.__version__},
         "encoder": check_encoder(encoder, new),
         "generated": {f"{people} people": check_flow(network, encoder, new, people) for people in (1, 2)},
-        "loss": {name: thinned(curve) for name, curve in curves.items()},
+        "loss": thinned(curve),
     }  # fmt: skip
     args.out.with_name("pretrain.json").write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps({name: record[name] for name in ("seconds", "encoder", "generated")}, indent=1))
@@ -116,7 +109,7 @@ def count(module: torch.nn.Module) -> int:
 
 def check_encoder(encoder: PortraitEncoder, new: PortraitSet) -> dict[str, float]:
     """Of new people: how far the estimate is from them, and how often they are the nearest of them and a pool."""
-    codes = normalized(reference_features(encoder, new)[:, : new.codes_NC.shape[1]].numpy())
+    codes = normalized(encoder(torch.from_numpy(new.features_NV))[:, : new.codes_NC.shape[1]].numpy())
     own = distance(codes, new.codes_NC)
     nearest_other = distance(codes[:, None], pool()).min(1)
     return {"distance": round(float(own.mean()), 4), "own_nearest": round(float((own < nearest_other).mean()), 4)}
@@ -128,7 +121,7 @@ def check_flow(
     """What the policy generates for casts of new people, by ground truth."""
     rng = np.random.default_rng(0)
     casts = sample_casts(rng, new.codes_NC, num_clips, num_people)
-    references = reference_features(encoder, new)[torch.from_numpy(casts.own_BP)]
+    references = encoder(torch.from_numpy(new.features_NV))[torch.from_numpy(casts.own_BP)]
     policy = PeoplePolicy(network, encoder)
     shape = (num_clips, num_people, NUM_KEY_FRAMES, new.codes_NC.shape[1])
     noise = torch.from_numpy(rng.standard_normal(shape, np.float32))

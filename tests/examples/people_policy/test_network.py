@@ -10,6 +10,7 @@ from examples.people_policy.network import (
     PeopleTransformer,
     PortraitEncoder,
 )
+from examples.people_policy.portrait_view import EMBEDDING_SIZE, FEATURES_SIZE
 from reward_model.data.people.appearance.person_code import CODE_SIZE
 
 
@@ -48,9 +49,11 @@ def test_a_sample_does_not_depend_on_the_others_of_its_batch():
     assert together.std() > 0.01
 
 
-def test_the_encoder_reads_heads_of_both_number_types():
-    encoder = PortraitEncoder().eval()
-    heads = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
-    embeddings = torch.nn.functional.normalize(torch.randn(2, 128), dim=1)
-    torch.testing.assert_close(encoder(heads, embeddings), encoder(heads.float(), embeddings))
-    assert encoder.reference(heads, embeddings).shape == (2, REFERENCE_SIZE)
+def test_a_reference_is_the_estimate_and_the_face_embedding():
+    encoder = PortraitEncoder()
+    encoder.bias_C += 2
+    features = torch.randn(3, FEATURES_SIZE)
+    references = encoder(features)
+    assert references.shape == (3, REFERENCE_SIZE)
+    assert (references[:, :CODE_SIZE] == 2).all()
+    torch.testing.assert_close(references[:, CODE_SIZE:], features[:, :EMBEDDING_SIZE] * EMBEDDING_SIZE**0.5)

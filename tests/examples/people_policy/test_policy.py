@@ -22,6 +22,7 @@ def test_the_policy_has_all_that_the_protocol_names(untrained_policy):
 
 
 def test_conditioning_is_tensors_of_the_batch_and_does_not_depend_on_it(untrained_policy, prompts):
+    nn.init.normal_(untrained_policy._encoder.weight_VC)
     pairs = prompts[:3]
     batch = untrained_policy.encode(pairs)
     assert all(len(tensor) == len(pairs) and not tensor.requires_grad for tensor in batch.values())

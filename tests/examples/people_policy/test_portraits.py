@@ -11,7 +11,7 @@ def test_portraits_repeat_and_are_kept_in_a_file(tmp_path):
     portraits.save(tmp_path / "portraits.npz")
     loaded = PortraitSet.load(tmp_path / "portraits.npz")
     again = make_portraits(1, 3, workers=2)
-    for name in ("heads_NHWC", "embeddings_ND", "codes_NC"):
+    for name in ("features_NV", "codes_NC"):
         assert np.array_equal(getattr(portraits, name), getattr(loaded, name))
         assert np.array_equal(getattr(portraits, name), getattr(again, name))
     assert len(loaded.part(1, 2)) == 1
