@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from reward_model.data.people.appearance.person_code import CODE_SIZE
 
+from .ground_truth import normalized
 from .portrait_view import EMBEDDING_SIZE, FEATURES_SIZE
 from .scene import MAX_PEOPLE, NUM_KEY_FRAMES
 
@@ -112,5 +113,9 @@ class PortraitEncoder(nn.Module):
 
 
 def reference(code_BC: torch.Tensor, features_BV: torch.Tensor) -> torch.Tensor:
-    """[B, F] from an estimate of the code; the features begin with the face embedding."""
-    return torch.cat([code_BC, features_BV[:, :EMBEDDING_SIZE] * EMBEDDING_SIZE**0.5], -1)
+    """[B, F] from an estimate of the code, which is rounded to that of a person who can be rendered.
+
+    The features begin with the face embedding.
+    """
+    rounded_BC = torch.from_numpy(normalized(code_BC.cpu().numpy())).to(code_BC.device)
+    return torch.cat([rounded_BC, features_BV[:, :EMBEDDING_SIZE] * EMBEDDING_SIZE**0.5], -1)

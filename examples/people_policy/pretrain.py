@@ -20,7 +20,7 @@ import torch
 
 from reward_model.data.progress import progress
 
-from .ground_truth import distance, judge, normalized, pool
+from .ground_truth import distance, judge, pool
 from .network import PeopleTransformer, PortraitEncoder
 from .policy import WEIGHTS, PeoplePolicy, save_networks
 from .portraits import PortraitSet, make_portraits
@@ -30,8 +30,8 @@ from .training import OnLoss, Schedule, fit_encoder, train_flow
 from .world import sample_casts
 
 SEED = 7
-NUM_PORTRAITS = 3000
-FLOW = Schedule(steps=1600, batch_size=128)
+NUM_PORTRAITS = 2400
+FLOW = Schedule(steps=2800, batch_size=128)
 # people of the check, none of whom is trained on
 NUM_CHECKED = 400
 POINTS_OF_CURVE = 50
@@ -109,7 +109,7 @@ def count(module: torch.nn.Module) -> int:
 
 def check_encoder(encoder: PortraitEncoder, new: PortraitSet) -> dict[str, float]:
     """Of new people: how far the estimate is from them, and how often they are the nearest of them and a pool."""
-    codes = normalized(encoder(torch.from_numpy(new.features_NV))[:, : new.codes_NC.shape[1]].numpy())
+    codes = encoder(torch.from_numpy(new.features_NV))[:, : new.codes_NC.shape[1]].numpy()
     own = distance(codes, new.codes_NC)
     nearest_other = distance(codes[:, None], pool()).min(1)
     return {"distance": round(float(own.mean()), 4), "own_nearest": round(float((own < nearest_other).mean()), 4)}

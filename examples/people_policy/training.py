@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from reward_model.data.seeding import generator, torch_seed
 
-from .ground_truth import normalized
 from .network import PeopleTransformer, PortraitEncoder, reference
 from .portrait_view import EDGE_CELL_PX, EMBEDDING_SIZE, FEATURES_SIZE, HEAD_PX, NUM_DIRECTIONS
 from .portraits import PortraitSet
@@ -102,7 +101,7 @@ def train_flow(
     """
     torch.manual_seed(torch_seed(seed, "flow"))
     rng = generator(seed, "flow batches")
-    read_NC = normalized(references_NF[:, : codes_NC.shape[1]].numpy())
+    read_NC = references_NF[:, : codes_NC.shape[1]].numpy()
     network = PeopleTransformer().train()
     average = deepcopy(network).requires_grad_(False)
 
