@@ -33,7 +33,7 @@ def test_estimates_of_portraits_are_made_without_them(portraits):
 
 def test_twenty_steps_lower_the_loss_and_repeat(portraits):
     losses, repeated = [], []
-    schedule = Schedule(steps=20, batch_size=16)
+    schedule = Schedule(steps=20, batch_size=64, learning_rate=3e-3)
     _, references = fit_encoder(portraits)
     assert references.shape == (len(portraits), REFERENCE_SIZE)
     network = train_flow(references, portraits.codes_NC, schedule, 1, lambda _, loss: losses.append(loss))
