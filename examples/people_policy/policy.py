@@ -15,10 +15,11 @@ from torch import nn
 
 from reward_model.data.people.appearance.person_code import CODE_SIZE
 from trainer.errors import PolicyError
+from trainer.policies.adapters import save_peft
 from trainer.policies.base import Conditioning
 from trainer.prompts import Prompt
 
-from .adapter import merge_adapter, save_adapter
+from .adapter import merge_adapter
 from .network import LORA_TARGETS, PeopleTransformer, PortraitEncoder
 from .portrait_view import PortraitReader
 from .rendering import RenderPool
@@ -96,7 +97,7 @@ class PeoplePolicy:
 
     def save_adapter(self, network: nn.Module, folder: Path) -> None:
         """See `VideoPolicy.save_adapter`: a PEFT adapter, for the option `adapter` of `load_policy`."""
-        save_adapter(getattr(network, "module", network), folder)
+        save_peft(getattr(network, "module", network), folder)
 
     def close(self) -> None:
         """Ends the processes that render; they also end with this process."""
