@@ -3,6 +3,7 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
+from examples.people_policy.ground_truth import true_code
 from examples.people_policy.network import (
     DEPTH,
     LORA_TARGETS,
@@ -51,9 +52,11 @@ def test_a_sample_does_not_depend_on_the_others_of_its_batch():
 
 def test_a_reference_is_the_estimate_and_the_face_embedding():
     encoder = PortraitEncoder()
-    encoder.bias_C += 2
+    code = torch.from_numpy(true_code(1, "anna"))
+    encoder.bias_C += code + 0.01
     features = torch.randn(3, FEATURES_SIZE)
     references = encoder(features)
     assert references.shape == (3, REFERENCE_SIZE)
-    assert (references[:, :CODE_SIZE] == 2).all()
+    torch.testing.assert_close(references[:, :CODE_SIZE], code.expand(3, -1), atol=0.02, rtol=0)
+    assert set(references[0, CODE_SIZE - 14 : CODE_SIZE].tolist()) <= {0.0, 2.0}
     torch.testing.assert_close(references[:, CODE_SIZE:], features[:, :EMBEDDING_SIZE] * EMBEDDING_SIZE**0.5)
