@@ -28,15 +28,13 @@ def results_of(
     When it is closed, or left by an exception such as KeyboardInterrupt, running tasks complete and the processes end.
     BrokenProcessPool if a process died.
     """
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_start_process, initargs=(start, arguments)
-    )
+    pool = open_pool(workers, start, arguments)
     pending = iter(tasks)
     running: dict[Future[Any], Task] = {}
     try:
         while True:
             # processes are started here: they inherit that interrupts are ignored
-            with _interrupts_ignored():
+            with interrupts_ignored():
                 for task in islice(pending, 2 * workers - len(running)):
                     running[pool.submit(work, *task)] = task
             if not running:
@@ -47,9 +45,24 @@ def results_of(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def open_pool(
+    workers: int, start: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()
+) -> ProcessPoolExecutor:
+    """A pool whose processes end with this one and first call `start(*arguments)`.
+
+    Processes are started as tasks are submitted; submit within `interrupts_ignored`, so that they ignore Ctrl-C.
+    """
+    return ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_start_process, initargs=(start, arguments)
+    )
+
+
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """No effect outside the main thread, which alone may change signal handlers."""
+def interrupts_ignored() -> Iterator[None]:
+    """Processes that are started within ignore Ctrl-C.
+
+    No effect outside the main thread, which alone may change signal handlers.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -69,7 +69,7 @@ def sample_scenario(seed: int, index: int, size: ClipSize, num_clips: int = 6) -
     clips: list[ClipPlan] = []
     for n in rng.permutation(num_clips).tolist():
         clip_name = f"{name}-{len(clips)}"
-        plan = _sample_original(seed, clip_name, cast, size)
+        plan = sample_original(seed, clip_name, cast, size)
         clips.append(corrupt(plan, cast, severities[n], generator("failure", seed, clip_name)))
     return Scenario(name, _sample_prompt(rng, portraits), portraits, tuple(clips))
 
@@ -79,7 +79,8 @@ def _sample_portraits(seed: int, name: str, count: int) -> tuple[Portrait, ...]:
     return tuple(sample_portrait(seed, person, sample_clothes(seed, person.name)) for person in people)
 
 
-def _sample_original(seed: int, name: str, cast: Cast, size: ClipSize) -> ClipPlan:
+def sample_original(seed: int, name: str, cast: Cast, size: ClipSize) -> ClipPlan:
+    """A clip of the right people: motion, light, background and camera are functions of the seed and the name."""
     rng = generator("clip", seed, name)
     count = len(cast.portraits)
     # narrower frames than 416 x 240 have less space for large faces

@@ -1,0 +1,1 @@
+"""What a reward sees of the world of this policy, and of what the policy generates."""
