@@ -167,7 +167,6 @@ class _Trajectory:
         return self.latents[step].float()
 
 
-@torch.no_grad()
 def sample_clips(
     policy: VideoPolicy,
     network: torch.nn.Module,
@@ -177,8 +176,23 @@ def sample_clips(
     sampling: SamplingConfig,
     evaluation: EvaluationSamplingConfig,
 ) -> list[np.ndarray]:
-    """Clips of a prompt by Euler's method, for evaluation: uint8 RGB frames_THWC each. The same `noise` gives the same
-    initial latents to any network."""
+    """Clips of a prompt for evaluation: uint8 RGB frames_THWC each. Arguments as of `sample_latents`."""
+    latents, conditioning = sample_latents(policy, network, prompt, members, noise, sampling, evaluation)
+    return decode(policy, latents, conditioning, sampling.batch)
+
+
+@torch.no_grad()
+def sample_latents(
+    policy: VideoPolicy,
+    network: torch.nn.Module,
+    prompt: Prompt,
+    members: int,
+    noise: Noise,
+    sampling: SamplingConfig,
+    evaluation: EvaluationSamplingConfig,
+) -> tuple[torch.Tensor, Conditioning]:
+    """Latents [members, X] of a prompt by Euler's method, and the conditioning of one sample. The same `noise` gives
+    the same initial latents to any network."""
     schedule = sigma_schedule(sampling.schedule, evaluation.num_steps, sampling.shift)
     conditioning = policy.encode([prompt])
     shape = tuple(policy.latent_shape(conditioning))
@@ -191,7 +205,7 @@ def sample_clips(
             velocity = policy.velocity(network, x, timestep, repeated, evaluation.guidance)
             x = transition(x, velocity, *schedule.step(step), "ode", sigma_1=1.0).mean
         finals.append(x)
-    return decode(policy, torch.cat(finals), conditioning, sampling.batch)
+    return torch.cat(finals), conditioning
 
 
 def trained_steps(window: WindowConfig, num_steps: int, seed: int, rollout: int) -> tuple[int, ...]:
