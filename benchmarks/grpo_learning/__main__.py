@@ -55,7 +55,8 @@ def measure(arguments: argparse.Namespace) -> list[harness.Row]:
             after = []
             for seed in range(arguments.seeds):
                 folder = RUNS / f"{setting.slug}-seed{seed}"
-                adapter = run(folder, setting, seed, folders["train"] / PROMPTS, served.url)
+                files = (folders[name] / PROMPTS for name in folders)
+                adapter = run(folder, setting, seed, *files, served.url)
                 after.append(_judged(folder / "after.json", config, folders["held-out"], served.url, adapter))
             rows.append(_row(setting, before, after))
             print(harness.table(rows), flush=True)

@@ -12,11 +12,12 @@ from ..support import harness
 from .settings import Setting
 
 
-def run(folder: Path, setting: Setting, seed: int, prompts: Path, url: str) -> Path:
-    """Trains, or goes on, and returns the folder of the adapter."""
+def run(folder: Path, setting: Setting, seed: int, prompts: Path, held_out: Path, url: str) -> Path:
+    """Trains on the file `prompts`, or goes on, and returns the folder of the adapter."""
     if not (folder / RESULT).is_dir():
         values = {
             "data.prompts": prompts,
+            "data.evaluation_prompts": held_out,
             "rewards.url": url,
             "groups_per_update": setting.groups,
             "sampling.initial_noise": setting.initial_noise,
