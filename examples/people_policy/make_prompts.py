@@ -1,8 +1,8 @@
-"""Prompts of casts for this policy: `python -m examples.people_policy.make_prompts OUT --casts N --seed S`.
+"""Prompts of casts for this policy: `python -m examples.people_policy.make_prompts OUT`.
 
-Writes `prompts.jsonl` ({"id", "prompt", "references"}) with portraits beside it, and the codes of the people in
-`truth.jsonl` ({"id", "codes"}), which only `ground_truth` reads. Casts of another seed are other people; a quarter of
-the casts are one person.
+Writes the folders `OUT/train` and `OUT/held-out`, which share no people. Each has `prompts.jsonl` ({"id", "prompt",
+"references"}) with portraits beside it, and the codes of the people in `truth.jsonl` ({"id", "codes"}), which only
+`ground_truth` reads. A quarter of the casts are one person.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from reward_model.data.people.dataset.media import write_png
 from reward_model.data.people.rendering.factory import open_renderer
 from reward_model.data.people.scenarios.scenario import ACTIVITIES, ACTIVITIES_ALONE
 from reward_model.data.people.scenes.portrait import Portrait
+from reward_model.data.progress import Progress, progress, unseen
 from reward_model.data.seeding import generator
 
 from .ground_truth import true_code
@@ -57,13 +58,17 @@ def sample_prompt_cast(seed: int, index: int) -> PromptCast:
     return PromptCast(key, np.stack([true_code(seed, f"{key} {n}") for n in range(num_people)]))
 
 
-def write_prompts(out: Path, num_casts: int, seed: int) -> None:
-    """Writes a new folder. FileExistsError for one that has prompts."""
+def write_prompts(out: Path, num_casts: int, seed: int, progress: Progress = unseen) -> None:
+    """Writes a new folder; casts of another seed are other people. FileExistsError for one that has prompts."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "references").mkdir(exist_ok=True)
     renderer = open_renderer()
     try:
-        with (out / PROMPTS).open("x") as prompts, (out / TRUTH).open("x") as truth:
+        with (
+            (out / PROMPTS).open("x") as prompts,
+            (out / TRUTH).open("x") as truth,
+            progress(f"casts of {out.name}", num_casts) as steps,
+        ):
             for index in range(num_casts):
                 cast = sample_prompt_cast(seed, index)
                 paths = [f"references/{cast.key}{letter}.png" for letter in "ab"[: len(cast.codes_PC)]]
@@ -72,6 +77,7 @@ def write_prompts(out: Path, num_casts: int, seed: int) -> None:
                 prompts.write(json.dumps({"id": cast.key, "prompt": cast.text, "references": paths}) + "\n")
                 codes = [[round(float(value), 6) for value in code] for code in cast.codes_PC]
                 truth.write(json.dumps({"id": cast.key, "codes": codes}) + "\n")
+                steps.advance()
     finally:
         renderer.close()
 
@@ -85,11 +91,13 @@ def read_truth(path: Path) -> dict[str, np.ndarray]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder that is written")
-    parser.add_argument("--casts", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=1, help="training and held-out casts have different ones")
+    parser.add_argument("--casts", type=int, default=128, help="casts to train on")
+    parser.add_argument("--held-out", type=int, default=32, help="casts of other people, to measure on")
+    parser.add_argument("--seed", type=int, default=1, help="of the casts to train on; held-out ones have the next")
     args = parser.parse_args()
     try:
-        write_prompts(args.out, args.casts, args.seed)
+        write_prompts(args.out / "train", args.casts, args.seed, progress)
+        write_prompts(args.out / "held-out", args.held_out, args.seed + 1, progress)
     except FileExistsError as error:
         raise SystemExit(f"{error.filename} exists already; give another folder") from None
 
