@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 UInt8 = NDArray[np.uint8]
-# pixels: width of a frame, gap between images, height of a line of text
+# pixels: width of a frame, height of a reference, gap between images, height of a line of text
 FRAME_WIDTH = 144
+REFERENCE_HEIGHT = 81
 GAP = 4
 TEXT_HEIGHT = 16
 # frames of a clip, at equal intervals over it
@@ -35,7 +36,9 @@ def contact_sheet(rows: Sequence[SheetRow], columns: int = 2) -> Image.Image:
     or with another number of captions."""
     if not rows or not all(row.clips and len(row.clips) == len(row.captions) for row in rows):
         raise ValueError("a contact sheet needs rows, and every row clips with a caption each")
-    blocks = [_block(row, columns) for row in rows]
+    references = [[_open(path) for path in row.references] for row in rows]
+    left = max(sum(image.width + GAP for image in images) for images in references)
+    blocks = [_block(row, images, left, columns) for row, images in zip(rows, references, strict=True)]
     sheet = Image.new(
         "RGB",
         (max(block.width for block in blocks), sum(block.height + 2 * GAP for block in blocks) - 2 * GAP),
@@ -67,21 +70,19 @@ def write_sheet(path: Path, rows: Sequence[SheetRow], columns: int = 2) -> Image
     return sheet
 
 
-def _block(row: SheetRow, columns: int) -> Image.Image:
-    """The prompt above, references in a column, clips in a grid beside it."""
+def _block(row: SheetRow, references: Sequence[Image.Image], left: int, columns: int) -> Image.Image:
+    """The prompt above, references in the `left` pixels, clips in a grid beside them."""
     strips = [_strip(clip, caption) for clip, caption in zip(row.clips, row.captions, strict=True)]
     cell = max(s.width for s in strips) + 2 * GAP, max(s.height for s in strips) + GAP
-    references = [_fit(_open(path), FRAME_WIDTH) for path in row.references]
-    left = FRAME_WIDTH + 2 * GAP
+    left += GAP
     lines = -(-len(strips) // columns)
-    reference_height = sum(image.height + GAP for image in references)
-    size = left + min(columns, len(strips)) * cell[0], TEXT_HEIGHT + max(lines * cell[1], reference_height)
+    size = left + min(columns, len(strips)) * cell[0], TEXT_HEIGHT + max(lines * cell[1], REFERENCE_HEIGHT + GAP)
     block = Image.new("RGB", size, _BACKGROUND)
     _write(block, (0, 0), row.text)
-    top = TEXT_HEIGHT
+    x = 0
     for image in references:
-        block.paste(image, (0, top))
-        top += image.height + GAP
+        block.paste(image, (x, TEXT_HEIGHT))
+        x += image.width + GAP
     for n, strip in enumerate(strips):
         block.paste(strip, (left + n % columns * cell[0], TEXT_HEIGHT + n // columns * cell[1]))
     return block
@@ -89,7 +90,7 @@ def _block(row: SheetRow, columns: int) -> Image.Image:
 
 def _strip(clip_THWC: UInt8, caption: str) -> Image.Image:
     """Frames of a clip side by side, the caption below."""
-    frames = [_fit(Image.fromarray(frame), FRAME_WIDTH) for frame in sheet_frames(clip_THWC)]
+    frames = [_frame(frame) for frame in sheet_frames(clip_THWC)]
     strip = Image.new("RGB", (len(frames) * FRAME_WIDTH, frames[0].height + TEXT_HEIGHT), _BACKGROUND)
     for n, frame in enumerate(frames):
         strip.paste(frame, (n * FRAME_WIDTH, 0))
@@ -99,11 +100,13 @@ def _strip(clip_THWC: UInt8, caption: str) -> Image.Image:
 
 def _open(path: Path) -> Image.Image:
     with Image.open(path) as opened:
-        return ImageOps.exif_transpose(opened).convert("RGB")
+        image = ImageOps.exif_transpose(opened).convert("RGB")
+    return image.resize((max(round(image.width * REFERENCE_HEIGHT / image.height), 1), REFERENCE_HEIGHT))
 
 
-def _fit(image: Image.Image, width: int) -> Image.Image:
-    return image.resize((width, max(round(image.height * width / image.width), 1)))
+def _frame(frame_HWC: UInt8) -> Image.Image:
+    height, width, _ = frame_HWC.shape
+    return Image.fromarray(frame_HWC).resize((FRAME_WIDTH, max(round(height * FRAME_WIDTH / width), 1)))
 
 
 def _write(image: Image.Image, place: tuple[int, int], text: str) -> None:

@@ -3,7 +3,14 @@ import pytest
 from PIL import Image
 
 from tests.support.paths import EXAMPLES
-from trainer.run.reports.contact_sheet import FRAME_WIDTH, NUM_FRAMES, SheetRow, contact_sheet, write_sheet
+from trainer.run.reports.contact_sheet import (
+    FRAME_WIDTH,
+    NUM_FRAMES,
+    REFERENCE_HEIGHT,
+    SheetRow,
+    contact_sheet,
+    write_sheet,
+)
 
 REFERENCES = [EXAMPLES / "references/anna.jpg", EXAMPLES / "references/bea.jpg"]
 
@@ -21,11 +28,11 @@ def test_clips_stand_beside_their_references(tmp_path):
     write_sheet(path, [row(10, 200, 90), row(60)], columns=2)
     with Image.open(path) as opened:
         sheet = np.asarray(opened)
-    assert sheet.shape[1] > FRAME_WIDTH + 2 * NUM_FRAMES * FRAME_WIDTH
+    assert sheet.shape[1] > REFERENCE_HEIGHT + 2 * NUM_FRAMES * FRAME_WIDTH
     for level in (10, 200, 90, 60):
         whole = (sheet == level).all(-1).sum()
         assert whole > NUM_FRAMES * FRAME_WIDTH * 60, "four frames of each clip"
-    left = sheet[:, :FRAME_WIDTH]
+    left = sheet[:, :REFERENCE_HEIGHT]
     assert left.std() > 30, "the references"
 
 
