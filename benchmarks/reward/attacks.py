@@ -97,10 +97,10 @@ def measure(arguments: argparse.Namespace) -> list[harness.Row]:
         rows += copy_rows(world, [CastRewards(**result) for result in results])
     people = sorted(PEOPLE)
     results = in_workers("search", search_person, people, workers, partial, arguments.queries, model)
-    found = [SearchResult.from_json(result) for result in results]
+    searches = [SearchResult.from_json(result) for result in results]
     if arguments.pictures:
-        save_images(arguments.pictures, found)
-    return [*rows, search_row(people, found)]
+        save_images(arguments.pictures, searches)
+    return [*rows, search_row(people, searches)]
 
 
 def in_workers(

@@ -39,18 +39,18 @@ class PortraitSet:
 
 
 def make_portraits(
-    seed: int, count: int, workers: int = 2, on_portrait: Callable[[int], None] = lambda done: None, first: int = 0
+    seed: int, count: int, workers: int = 2, on_portrait: Callable[[int], None] = lambda number: None, first: int = 0
 ) -> PortraitSet:
     """Portraits of `count` random people from number `first` on; the few without a detected face are left out."""
     pool = RenderPool(workers)
     views, codes = [], []
     try:
-        for done, future in enumerate(pool.submit(_make_portrait, [(seed, first + n) for n in range(count)]), 1):
+        for number, future in enumerate(pool.submit(_make_portrait, [(seed, first + n) for n in range(count)]), 1):
             view, code = future.result()
             if view is not None:
                 views.append(view)
                 codes.append(code)
-            on_portrait(done)
+            on_portrait(number)
     finally:
         pool.close()
     return PortraitSet(np.stack(views), np.stack(codes))

@@ -4,9 +4,9 @@ from examples.people_policy.portraits import PortraitSet, make_portraits
 
 
 def test_portraits_repeat_and_are_kept_in_a_file(tmp_path):
-    done = []
-    portraits = make_portraits(1, 3, workers=1, on_portrait=done.append)
-    assert done == [1, 2, 3]
+    numbers = []
+    portraits = make_portraits(1, 3, workers=1, on_portrait=numbers.append)
+    assert numbers == [1, 2, 3]
     assert 1 <= len(portraits) <= 3
     portraits.save(tmp_path / "portraits.npz")
     loaded = PortraitSet.load(tmp_path / "portraits.npz")
