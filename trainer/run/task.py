@@ -287,7 +287,8 @@ class GrpoTask:
         with tempfile.TemporaryDirectory() as unused:
             network = self._accelerator.unwrap_model(self.trained.module if self.trained else self._policy.network)
             partial_folder = folder.with_name(f".{folder.name}.writing")
-            shutil.rmtree(partial_folder, ignore_errors=True)
+            if self.processes.is_main:
+                shutil.rmtree(partial_folder, ignore_errors=True)
             # shards are gathered by all processes, and one of them writes
             target = partial_folder if self.processes.is_main else Path(unused)
             if self.processes.is_main or self._accelerator.distributed_type in SHARDED:
