@@ -65,7 +65,7 @@ def reward(scorer: FaceTracksScorer, sample: Sample) -> float:
 
 
 def measure_cast(index: int, world: str, model: str) -> dict[str, Any]:
-    """CastRewards as JSON: all honest clips of a cast, and every attack on one of its people in its first clip."""
+    """CastRewards as JSON: of all honest clips of a cast, and of every attack on one of its people in its first clip."""
     scorer, cast = scorer_of(model), WORLDS[world](SEED, index)
     rng = generator("attacks", SEED, world, index)
     rewards = CastRewards([reward(scorer, cast.sample(clip.frames_THWC, clip.crf)) for clip in cast.clips])

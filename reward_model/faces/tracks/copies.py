@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -200,7 +199,7 @@ def _ecc(
 def _matched_gains(image: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The image with the contrast of each size of its detail changed to the target's, 0..255."""
     blurred = [image, *(cv2.GaussianBlur(image, (0, 0), size) for size in _GAINS_PX)]
-    bands = [finer - coarser for finer, coarser in pairwise(blurred)]
+    bands = [finer - coarser for finer, coarser in zip(blurred, blurred[1:], strict=False)]
     bands += [blurred[-1], np.ones_like(image)]
     low, high = _LEVELS
     # the upper face, because a mouth may move; what is saturated has lost its detail
