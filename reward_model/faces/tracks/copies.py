@@ -30,17 +30,14 @@ MIN_SHIFTED, MIN_COARSE_FIT = 0.5, 0.8
 # the reference and its mirror image are both fitted where their shifted correlations differ by less than this
 MIRROR_MARGIN = 0.06
 # correlations from which a face begins to count as a copy, and from which it is one. Studio portraits of one person in
-# one session, filmed well and badly, faded and blurred, reach 0.9929 and 0.9965.
-WHOLE_RANGE = (0.9933, 0.9942)
-UPPER_RANGE = (0.9966, 0.9972)
+# one session, filmed well and badly, reach 0.9947 and 0.9967.
+WHOLE_RANGE = (0.9948, 0.9956)
+UPPER_RANGE = (0.9968, 0.9974)
 # of the pixels of the whole face, and of forehead, eyes and nose, the percentile of the local correlation that counts
 WHOLE_PERCENTILE, UPPER_PERCENTILE = 65, 70
-# variance of noise from compression in the compared detail, in grey levels squared; at most a share of that of the
-# detail, so that a faded face isn't taken for noise
-NOISE, MAX_NOISE_SHARE = 60.0, 0.3
-# variance of the compared detail over that of the face's grey levels, below which the face is blurred: what is left of
-# two photographs is then more alike
-MIN_DETAIL = 0.06
+# variance of noise from compression in the compared detail, in grey levels squared; at most a share of the variance of
+# the face's grey levels, so that a face in the dark isn't taken for noise
+NOISE, MAX_NOISE_SHARE = 60.0, 0.05
 # first frames that are looked at: the most similar ones, and some between; the others only where one of them is a copy
 PROBES = 3
 # standard deviations in pixels: of coarse and fine detail that is fitted, of detail that is compared, of the
@@ -220,12 +217,9 @@ def _matched_levels(image: np.ndarray, target: np.ndarray) -> np.ndarray:
 def _local_correlation(crop: np.ndarray, fitted: np.ndarray) -> np.ndarray:
     """Correlation of the detail around each pixel. As much as may be noise counts as alike."""
     a, b = _detail(crop, _COMPARED_PX), _detail(fitted, _COMPARED_PX)
+    noise = min(NOISE, MAX_NOISE_SHARE * float(crop[_WHOLE].var())) + 1e-3
     ab, aa, bb = (cv2.GaussianBlur(product, (0, 0), _LOCAL_PX) for product in (a * b, a * a, b * b))
-    detail = float(aa[_WHOLE].mean())
-    noise = min(NOISE, MAX_NOISE_SHARE * detail) + 1e-3
-    correlation = (ab + noise) / (np.sqrt(aa * bb) + noise)
-    sharpness = min(detail / (MIN_DETAIL * float(crop[_WHOLE].var()) + 1e-3), 1.0)
-    return 1 - (1 - correlation) / max(sharpness, 1e-3)
+    return (ab + noise) / (np.sqrt(aa * bb) + noise)
 
 
 def _detail(image: np.ndarray, sizes_px: tuple[float, float]) -> np.ndarray:

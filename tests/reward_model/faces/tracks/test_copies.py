@@ -77,10 +77,11 @@ def sharpened_and_stretched(image: np.ndarray) -> np.ndarray:
 
 
 def pasted(image: np.ndarray) -> np.ndarray:
-    """Over another person and sharpened, as the search of attacks found it."""
-    frame = head_and_shoulders("P008", 512).copy()
-    frame[-256:, -256:] = image
-    return sharpened(frame)[-300:, -300:]
+    """A small one over another person, then sharpened, as the search of attacks found it."""
+    frame = head_and_shoulders("P008", 512)
+    small = smaller(image, 0.7)
+    frame[20 : 20 + len(small), 300 : 300 + small.shape[1]] = small
+    return sharpened(frame)[:, 256:]
 
 
 def with_another_mouth(image: np.ndarray) -> np.ndarray:
