@@ -16,7 +16,7 @@ import numpy as np
 WINDOW_FRAMES = 4
 # shares of a clip's frames in which a person is a copy: below the first it is not held against the clip, which may
 # begin as its reference image; from the second on it is a copied clip, as one that alternates with a copy
-COPY_SHARES = (0.25, 0.4)
+COPY_SHARES = (0.3, 0.45)
 
 
 @dataclass(frozen=True)
