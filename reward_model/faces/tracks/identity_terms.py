@@ -15,8 +15,8 @@ import numpy as np
 # frames of a window: a second of a clip of four seconds. One bad frame is no collapse, a quarter of a clip is
 WINDOW_FRAMES = 4
 # shares of a clip's frames in which a person is a copy: below the first it is not held against the clip, which may
-# begin as its reference image; from the second on it is a copied clip, as one that alternates with a copy
-COPY_SHARES = (0.3, 0.45)
+# begin and end as its reference image; from the second on it is a copied clip
+COPY_SHARES = (0.55, 0.8)
 
 
 @dataclass(frozen=True)
