@@ -63,14 +63,14 @@ def test_a_watched_reward_that_falls_ends_the_run_with_its_adapter(url, tmp_path
         "data__evaluation_prompts": EXAMPLES / "prompts.jsonl",
     }
     model = start(config(url, steps=30, save_every=30, evaluate_every=30, **watched), out := tmp_path / "run")
-    done = len(step_lines(out))
-    assert done < 30
+    num_steps = len(step_lines(out))
+    assert num_steps < 30
     assert (
-        f"the run ends after {done} steps: the policy exploits the reward: in means of 1 steps, watched fell"
+        f"the run ends after {num_steps} steps: the policy exploits the reward: in means of 1 steps, watched fell"
         in caplog.text
     )
     assert (model / "adapter_model.safetensors").is_file()
-    assert (out / f"evaluations/step-{done:08d}.ema.json").is_file()
+    assert (out / f"evaluations/step-{num_steps:08d}.ema.json").is_file()
 
 
 def test_another_reward_model_on_resume_is_a_warning(url, tmp_path, caplog):
