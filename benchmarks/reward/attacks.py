@@ -6,6 +6,9 @@
 2. Held photographs: an honest clip's first frame as a still is no copy. The value is the share not taken for one.
 3. Search (`search`): random image operations that raise the reward of a clip of another person. The value is the share
    of people whose best attack of all queries stays below the median honest clip.
+
+A run of about 20 minutes that was stopped continues: `--partial` has the results of casts and people as they come. They
+are measured anew when the model, its code's revision or the number of queries changed.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import argparse
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,11 +34,13 @@ from reward_model.registry import load_scorer
 from reward_model.types import Sample
 
 from ..support import harness
+from ..support.partial_results import PartialResults
 from .copy_attacks import ATTACKS, AttackInput
 from .honest_clips import Cast, photographed_cast, rendered_cast
 from .search import SearchResult, search
 
 SEED = 91
+PARTIAL = harness.ROOT / "runs/reward.attacks.jsonl"
 WORLDS = {"OpenPeople": photographed_cast, "rendered people": rendered_cast}
 
 
@@ -59,8 +64,8 @@ def reward(scorer: FaceTracksScorer, sample: Sample) -> float:
     return scorer.forward([scorer.preprocess(sample)])[0].reward
 
 
-def measure_cast(index: int, world: str, model: str) -> CastRewards:
-    """Rewards of all honest clips of a cast, and of every attack on one of its people in its first clip."""
+def measure_cast(index: int, world: str, model: str) -> dict[str, Any]:
+    """CastRewards as JSON: all honest clips of a cast, and every attack on one of its people in its first clip."""
     scorer, cast = scorer_of(model), WORLDS[world](SEED, index)
     rng = generator("attacks", SEED, world, index)
     rewards = CastRewards([reward(scorer, cast.sample(clip.frames_THWC, clip.crf)) for clip in cast.clips])
@@ -73,7 +78,7 @@ def measure_cast(index: int, world: str, model: str) -> CastRewards:
     for clip in cast.clips:
         held = cast.sample(np.repeat(clip.frames_THWC[:1], len(clip.frames_THWC), axis=0), clip.crf)
         rewards.held.append(scorer.preprocess(held).features.terms.copied)
-    return rewards
+    return asdict(rewards)
 
 
 def _span(cast: Cast, person: int) -> tuple[int, int]:
@@ -84,25 +89,34 @@ def _span(cast: Cast, person: int) -> tuple[int, int]:
 
 def measure(arguments: argparse.Namespace) -> list[harness.Row]:
     model, workers = arguments.model, arguments.workers
+    settings = {"fingerprint": scorer_of(model).info.fingerprint, "seed": SEED, "queries": arguments.queries}
+    partial = PartialResults(arguments.partial, settings)
     rows = []
     for world in WORLDS:
-        rows += copy_rows(world, in_workers(world, measure_cast, range(arguments.casts), workers, world, model))
+        results = in_workers(world, measure_cast, range(arguments.casts), workers, partial, world, model)
+        rows += copy_rows(world, [CastRewards(**result) for result in results])
     people = sorted(PEOPLE)
-    results = in_workers("search", search_person, people, workers, arguments.queries, model)
+    results = in_workers("search", search_person, people, workers, partial, arguments.queries, model)
+    searches = [SearchResult.from_json(result) for result in results]
     if arguments.pictures:
-        save_images(arguments.pictures, results)
-    return [*rows, search_row(people, results)]
+        save_images(arguments.pictures, searches)
+    return [*rows, search_row(people, searches)]
 
 
-def in_workers(title: str, work: Callable[..., Any], items: Sequence[Any], workers: int, *options: Any) -> list[Any]:
-    """`work(item, *options)` of each item, in their order, computed by worker processes with a progress bar."""
-    results = {}
-    tasks = [(item, *options) for item in items]
+def in_workers(
+    title: str, work: Callable[..., Any], items: Sequence[Any], workers: int, partial: PartialResults, *options: Any
+) -> list[Any]:
+    """`work(item, *options)` of each item, in their order, computed by worker processes with a progress bar.
+
+    Results are JSON values; those in `partial` are taken from there.
+    """
+    names = {item: f"{title}: {item}" for item in items}
+    tasks = [(item, *options) for item in items if names[item] not in partial]
     with progress(title, len(tasks)) as steps, closing(results_of(work, tasks, workers)) as completed:
         for (item, *_), result in completed:
-            results[item] = result
+            partial.add(names[item], result)
             steps.advance()
-    return [results[item] for item in items]
+    return [partial[names[item]] for item in items]
 
 
 def copy_rows(world: str, rewards: Sequence[CastRewards]) -> list[harness.Row]:
@@ -121,8 +135,9 @@ def _share_row(name: str, outcomes: Sequence[bool], unit: str) -> harness.Row:
     return harness.Row(name, f"of {len(outcomes)} {unit}", "the goal", *values)
 
 
-def search_person(person: str, queries: int, model: str) -> SearchResult:
-    return search(person, queries, scorer_of(model))
+def search_person(person: str, queries: int, model: str) -> dict[str, Any]:
+    """The SearchResult as JSON."""
+    return search(person, queries, scorer_of(model)).to_json()
 
 
 def search_row(people: Sequence[str], results: Sequence[SearchResult]) -> harness.Row:
@@ -156,5 +171,6 @@ if __name__ == "__main__":
     parser.add_argument("--casts", type=int, default=50, help="casts of each world; 4 to 7 honest clips each")
     parser.add_argument("--queries", type=int, default=200, help="clips that the search tries for each person")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--partial", type=Path, default=PARTIAL, help="JSON lines to continue a stopped run from")
     parser.add_argument("--pictures", type=Path, help="JPEG to write the search's best attacks to")
     harness.main("reward.attacks", measure, parser)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,6 +35,28 @@ class SearchResult:
     operations: tuple[str, ...]
     best_frame_HWC: np.ndarray
     reference_HWC: np.ndarray
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; images are PNG files in base64."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return values | {name: _to_png(values[name]) for name in _IMAGES} | {"operations": list(self.operations)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> SearchResult:
+        images = {name: _from_png(values[name]) for name in _IMAGES}
+        return cls(**{**values, **images, "operations": tuple(values["operations"])})
+
+
+_IMAGES = ("best_frame_HWC", "reference_HWC")
+
+
+def _to_png(image_HWC: np.ndarray) -> str:
+    _, data = cv2.imencode(".png", image_HWC)
+    return b64encode(data.tobytes()).decode()
+
+
+def _from_png(text: str) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(b64decode(text), np.uint8), cv2.IMREAD_COLOR)
 
 
 # (image, reference, rng) -> image; uint8 RGB [H, W, 3]

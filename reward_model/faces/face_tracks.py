@@ -24,6 +24,7 @@ from .frame_sampling import FACE_TRACKS as SAMPLING
 from .pricing import pixel_price
 from .recognition.reader import FaceReader, bundled_reader
 from .spread import member_spread
+from .tracks import copies
 from .tracks.clip_faces import TRACK_WEIGHT, ClipFaces, ClipReader
 from .tracks.details import track_details
 from .tracks.features import ClipFeatures, clip_features
@@ -31,7 +32,7 @@ from .tracks.head_inference import HeadInference
 from .warnings.samples import track_warnings
 
 # raised whenever code that decides a score changes, so that the fingerprint changes too; features have their own
-REVISION = 2
+REVISION = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +119,7 @@ class FaceTracksScorer:
 def _fingerprint(clips: ClipReader, head: HeadInference) -> str:
     score_relevant = {
         "revision": REVISION,
+        "copies_revision": copies.REVISION,
         "head": head.config.fingerprint,
         "detection": asdict(clips.reader.detector.config),
         "size_px": clips.reader.embedder.size_px,

@@ -14,9 +14,9 @@ import numpy as np
 
 # frames of a window: a second of a clip of four seconds. One bad frame is no collapse, a quarter of a clip is
 WINDOW_FRAMES = 4
-# shares of a clip's frames in which a person is a copy: below the first it is not held against the clip, which may
-# begin and end as its reference image; from the second on it is a copied clip
-COPY_SHARES = (0.55, 0.8)
+# means of `copies.clip_copies` over a clip's frames: below the first copies are not held against the clip, which may
+# begin as its reference image; from the second on it is a copied clip, as one that shows the image every other second
+COPY_SHARES = (0.33, 0.42)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from reward_model.data.records import PreferencePair, resolve
 from reward_model.data.workers import results_of
 from reward_model.faces.frame_sampling import FACE_TRACKS as SAMPLING
 from reward_model.faces.recognition.reader import bundled_reader
+from reward_model.faces.tracks import copies
 from reward_model.faces.tracks.clip_faces import TRACK_WEIGHT, ClipReader
 from reward_model.faces.tracks.features import FRAME_FEATURES, PERSON_FEATURES, REVISION, ClipFeatures, clip_features
 from reward_model.types import Sample
@@ -105,6 +106,7 @@ def _paths(clips: Sequence[ClipFiles], folder: Path) -> dict[ClipFiles, Path]:
     reader = ClipReader(bundled_reader())
     settings = {
         "revision": REVISION,
+        "copies_revision": copies.REVISION,
         "features": [list(FRAME_FEATURES), list(PERSON_FEATURES)],
         "sampling": asdict(SAMPLING),
         "tracks": [asdict(reader.rule), TRACK_WEIGHT],

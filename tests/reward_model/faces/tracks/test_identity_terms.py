@@ -39,9 +39,13 @@ def test_copies_count_as_absent_in_a_clip_that_shows_them_throughout():
     terms = identity_terms(similarity(), copy_PT)
     assert (terms.worst, terms.copied) == (0, 1)
     assert terms.mean == pytest.approx(0.7 * 18 / 32)
-    # a video that begins and ends as the reference image
-    copy_PT[0] = [1, 1, 1, 1, *[0] * 8, 1, 1, 1, 1]
+    # a video that begins as the reference image
+    copy_PT[0] = [1, 1, 1, 1, *[0] * 12]
     assert identity_terms(similarity(), copy_PT) == identity_terms(similarity(), NO_COPY)
+    # one that shows it every other second
+    copy_PT[0] = [1, 1, 1, 1, 0, 0, 0, 0] * 2
+    terms = identity_terms(similarity(), copy_PT)
+    assert (terms.worst, terms.copied) == (0, 1)
     copy_PT[:, :] = np.nan
     assert identity_terms(np.full((2, 16), np.nan), copy_PT).copied == 0
 

@@ -15,7 +15,7 @@ def test_the_reference_as_a_still_video_is_a_copy(file_clip):
     assert copied_references(clip.order, clip_features(clip)) == [CopiedReference(0, 1.0)]
     (warning,) = copy_warnings(clip.order, clip_features(clip))
     assert (warning.code, warning.reference_index) == ("reference_copy", 0)
-    assert "in 100% of the sampled frames (threshold 55%)" in warning.message
+    assert "in 100% of the sampled frames (threshold 33%)" in warning.message
 
 
 def test_the_copied_reference_is_named_by_its_index_in_the_sample(file_clip):
