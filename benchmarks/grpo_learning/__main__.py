@@ -3,8 +3,8 @@
 The policy of `examples.people_policy` is trained by `identity-reward grpo` against a service process with the default
 model. Before and after, it generates two videos of each of 32 held-out casts from fixed noise. The service scores them,
 by the trained model and by two that are only watched, and ground truth says who is in them. Rows are those of table 4
-of Identity-GRPO (arXiv 2510.14256): 4 or 16 groups in an update, different or the same initial noise in a group, with
-the budget of videos of the first rows and, below, with their number of updates.
+of Identity-GRPO (arXiv 2510.14256): 4 or 16 groups in a rollout, different or the same initial noise in a group, with
+the budget of videos of the first rows and, below, with their number of rollouts.
 
 A row is the share of videos that show the right people throughout: ours after training, the peer before. The spread is
 a 95 % interval of the difference, over resamples of whole casts. `measured` has before, after, difference with its
@@ -12,7 +12,7 @@ interval, and win probability of each reward and ground truth.
 
 Gate: every video has a reward of every model.
 
-Runs are kept in `runs/grpo_learning` and go on where they stopped; `--rows` chooses some. `--steps 6 --seeds 1` is a
+Runs are kept in `runs/grpo_learning` and go on where they stopped; `--rows` chooses some. `--steps 4 --seeds 1` is a
 trial.
 """
 
@@ -39,7 +39,7 @@ from .training import run
 RUNS = harness.ROOT / "runs/grpo_learning"
 TRAIN_CASTS, HELD_OUT_CASTS = 256, 32
 TRAIN_SEED, HELD_OUT_SEED = 1, 2
-STEPS, SEEDS = 60, 3
+STEPS, SEEDS = 20, 3
 
 
 def measure(arguments: argparse.Namespace) -> list[harness.Row]:
@@ -94,7 +94,7 @@ def _row(setting: Setting, before: Judged, after: Sequence[Judged]) -> harness.R
         more={
             "budget": setting.budget,
             "paper_reward": setting.paper,
-            "videos": setting.steps * setting.groups * read_grpo_config("people").group_size,
+            "videos": setting.videos,
             "measured": {name: _values(comparison, name in MODELS) for name, comparison in compared.items()},
             "seeds": {name: [round(float((values[name] - earlier[name]).mean()), 4) for values in later]
                       for name in earlier},
@@ -115,10 +115,10 @@ NOTE = (
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=STEPS, help="updates of the first rows")
+    parser.add_argument("--steps", type=int, default=STEPS, help="rollouts of the first rows")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="runs of each row")
     parser.add_argument("--rows", nargs="*", metavar="SLUG", help=" ".join(row.slug for row in settings(STEPS)))
-    parser.add_argument("--curves", type=Path, metavar="PNG", help="plot of rewards over updates")
+    parser.add_argument("--curves", type=Path, metavar="PNG", help="plot of rewards over rollouts")
     parser.add_argument("--json", type=Path, metavar="OUT", help="file to write the results to")
     chosen = parser.parse_args()
     results = measure(chosen)

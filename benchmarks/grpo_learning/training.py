@@ -22,7 +22,7 @@ def run(folder: Path, setting: Setting, seed: int, prompts: Path, held_out: Path
             "groups_per_update": setting.groups,
             "sampling.initial_noise": setting.initial_noise,
             "steps": setting.steps,
-            "evaluate_every": setting.steps,
+            "evaluate_every": max(setting.steps // 2, 1),
             "save_every": 5,
             "seed": seed,
         }
