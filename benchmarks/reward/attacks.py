@@ -1,4 +1,4 @@
-"""What `face-tracks` can be deceived by: `python -m benchmarks.reward.attacks [--model FOLDER] [--casts 50]`.
+"""What `face-tracks` can be deceived by: `python -m benchmarks.reward.attacks [--model FOLDER] [--casts 42]`.
 
 1. Copies (`copy_attacks`): a person is shown by their own reference image, in eleven ways. Each attacked clip is
    compared with every honest clip of the same references: other photographs, changing expressions, rendered people,
@@ -168,7 +168,7 @@ def save_images(path: Path, results: Sequence[SearchResult]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="face-tracks", help="name or folder of a face-tracks model")
-    parser.add_argument("--casts", type=int, default=50, help="casts of each world; 4 to 7 honest clips each")
+    parser.add_argument("--casts", type=int, default=42, help="casts of each world; 4 to 7 honest clips each")
     parser.add_argument("--queries", type=int, default=200, help="clips that the search tries for each person")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--partial", type=Path, default=PARTIAL, help="JSON lines to continue a stopped run from")
