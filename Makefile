@@ -8,7 +8,7 @@ TORCH ?= pinned
 PORT ?= 3000
 WORKERS ?= 2
 SYSTEM := $(filter system,$(TORCH))
-EXTRAS := serve,faces,train,people,dev
+EXTRAS := serve,faces,grpo,people,dev
 BIN := .venv/bin
 ifeq ($(filter pinned system,$(TORCH)),)
 $(error TORCH is pinned or system, not "$(TORCH)")
