@@ -55,6 +55,7 @@ def draw_rewards(out: Path, lines: Sequence[Mapping[str, Any]] | None = None) ->
     for axis in (rewards, guards):
         if axis.lines:
             axis.legend(fontsize=8)
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.2)
     figure.savefig(out / PLOT, dpi=130)
     return out / PLOT
