@@ -13,7 +13,8 @@ of the automatic labels, the share that the filter keeps, and the number of cast
 
 Gate: every pair has a finite reward.
 
-`make ablation` resumes where it was stopped. Its clips take 5 GB in `runs/`. `--casts 18 --seeds 3` is a trial.
+`make ablation` took 25 minutes on two cores that other programs shared; it resumes where it was stopped. Its clips take
+5 GB in `runs/`. `--casts 18 --seeds 3` is a trial.
 """
 
 from __future__ import annotations
