@@ -1,4 +1,4 @@
-"""`identity-reward grpo`."""
+"""`identity-reward grpo`: trains a video policy, and has subcommands for what comes before and after."""
 
 from __future__ import annotations
 
@@ -6,14 +6,41 @@ import shlex
 import sys
 from errno import ENOSPC
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from .prompts.cli import prompts
 
 INTERRUPTED = 130
 
 
-def grpo(
+class DefaultCommandGroup(TyperGroup):
+    """Arguments that start with no command and not with --help are those of `default_command`."""
+
+    default_command = "train"
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the default command before its arguments, and parse them."""
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = [self.default_command, *args]
+        return super().parse_args(ctx, args)
+
+
+grpo = typer.Typer(
+    cls=DefaultCommandGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    subcommand_metavar="CONFIG --out RUN | COMMAND [ARGS]...",
+    help="Align a video policy with a reward. `identity-reward grpo CONFIG --out RUN` trains, as `grpo train` does; "
+    "a configuration that is called like a command is given as a path, ./prompts.",
+)
+
+
+@grpo.command()
+def train(
     config: Annotated[str, typer.Argument(help="A YAML file of kind grpo, or one that ships: smoke, people.")],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The folder of the run: state, curves, contact sheets, the adapter.")
@@ -29,7 +56,10 @@ def grpo(
         str | None, typer.Option(envvar="IDENTITY_REWARD_TOKEN", help="Bearer token of the reward service.")
     ] = None,
 ) -> None:
-    """Align a video policy with the reward of a running service, by GRPO. Ctrl-C writes the state; --resume goes on."""
+    """Train a video policy with the reward of a running service, by GRPO. The word `train` may be left out.
+
+    Ctrl-C writes the state; --resume goes on.
+    """
     # torch and accelerate are imported when a training starts, so that the command's help does not wait for them
     from reward_model.training.errors import Interrupted, TrainingError
 
@@ -57,5 +87,8 @@ def grpo(
         raise typer.Exit(2) from None
 
 
+grpo.command()(prompts)
+
+
 if __name__ == "__main__":  # accelerate launch -m trainer.cli CONFIG --out RUN
-    typer.run(grpo)
+    grpo(prog_name="trainer.cli")

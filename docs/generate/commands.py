@@ -29,10 +29,21 @@ def _below(path: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...
 
 def options() -> dict[tuple[str, ...], set[str]]:
     """The option names, `--help` included, that each command takes."""
-    return {
+    by_path = {
         path: {"--help", *(name for param in command.params for name in (*param.opts, *param.secondary_opts))}
         for path, command in commands()
     }
+    defaults = {path: (*path, name) for path, name in _default_commands((), typer.main.get_command(app))}
+    return by_path | {path: by_path[default] for path, default in defaults.items()}
+
+
+def _default_commands(path: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The path of every group that runs a command of its own where none is named, and the name of that command."""
+    if hasattr(command, "default_command"):
+        yield path, command.default_command
+    if hasattr(command, "list_commands"):
+        for name in command.list_commands(None):
+            yield from _default_commands((*path, name), command.get_command(None, name))
 
 
 def reference() -> str:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -10,9 +9,6 @@ from reward_model.training.errors import Interrupted
 from tests.support.paths import EXAMPLES
 from tests.support.ports import free_port
 from trainer.cli import INTERRUPTED, grpo
-
-app = typer.Typer()
-app.command()(grpo)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +32,7 @@ def prompts(tmp_path):
 def run(out, *more, **fields):
     values = {"data.prompts": EXAMPLES / "prompts.jsonl", "data.evaluation_prompts": "null", **fields}
     settings = [part for key, value in values.items() for part in ("--set", f"{key.replace('__', '.')}={value}")]
-    return CliRunner().invoke(app, ["smoke", "--out", str(out), *settings, *more])
+    return CliRunner().invoke(grpo, ["smoke", "--out", str(out), *settings, *more])
 
 
 def assert_one_line(result, out, message):

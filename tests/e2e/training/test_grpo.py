@@ -41,7 +41,6 @@ HELD = """
 import os, signal, sys, time
 from pathlib import Path
 
-import typer
 from trainer.cli import grpo
 from trainer.run.task import GrpoTask
 
@@ -58,7 +57,7 @@ def held(task, n, batch):
     return step(task, n, batch)
 
 GrpoTask.step = held
-typer.run(grpo)
+grpo()
 """
 
 
