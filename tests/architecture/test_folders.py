@@ -17,6 +17,7 @@ SOURCES = {**PACKAGES, "benchmarks": ROOT / "benchmarks", "examples": ROOT / "ex
 # modules that are tested elsewhere
 TESTED_ELSEWHERE = {
     "service/app.py": "tests/e2e: it runs in a process of `bentoml serve` only",
+    "trainer/cli.py": "tests/e2e/training: it needs a service",
 }
 # folders of tests that mirror no package
 ACROSS = {"architecture", "contract", "deploy", "docs", "e2e", "support", "held_out"}

@@ -83,11 +83,11 @@ def _json_object(text: str) -> dict[str, Any]:
 
 def _check_people(people: list[str], prompt: str, num_people: int) -> None:
     if len(people) != num_people:
-        raise InvalidAnswer("people", f"the answer describes {len(people)} people; there are {num_people} references")
+        raise InvalidAnswer("people", f"the answer has {len(people)} descriptions for {num_people} reference images")
     if match := _TOTAL.search(prompt):
         total = _NUMBERS.get(match[1].lower()) or int(match[1])
         if total != num_people:
-            raise InvalidAnswer("people", f"the prompt says {match[0]!r}; there are {num_people} references")
+            raise InvalidAnswer("people", f"the prompt says {match[0]!r} of {num_people} reference images")
     words = _words(prompt)
     for number, description in enumerate(people, 1):
         described = _words(description)

@@ -43,7 +43,7 @@ class EndpointUnusable(RewardError):
 
 
 class EndpointBusy(EndpointUnusable):
-    """Nothing listens, or the rate limit is reached: a repetition may mend it."""
+    """Nothing listens any more, or the rate limit is reached: a repetition may mend it."""
 
     retryable = True
 
@@ -83,7 +83,7 @@ class ChatEndpoint:
             raise EndpointUnusable(f"the base URL can't be read: {error}") from None
         if url.scheme not in ("http", "https") or not url.host:
             raise EndpointUnusable(f"a base URL looks like http://127.0.0.1:8000/v1, got {base_url!r}")
-        self._url = url
+        self._url, self._reached = url, False
         # without a password that it may contain
         self._shown_url = str(url.copy_with(userinfo=b""))
         try:
@@ -114,9 +114,12 @@ class ChatEndpoint:
         except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout):
             raise RequestDelayed(f"no answer from {where} within {self.timeout_s:g} s") from None
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise EndpointBusy(f"nothing answers at {where}: {error or type(error).__name__}") from None
+            # an address that never answered is more likely wrong than a server that starts again
+            kind = EndpointBusy if self._reached else EndpointUnusable
+            raise kind(f"nothing answers at {where}: {error or type(error).__name__}") from None
         except httpx.HTTPError as error:
             raise RequestDelayed(f"the connection to {where} broke: {error or type(error).__name__}") from None
+        self._reached = True
         if response.is_success:
             return response
         text = f"{where} answered {response.status_code}: {shorten(self._without_key(response.text)) or 'no text'}"
