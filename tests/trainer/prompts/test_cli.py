@@ -73,22 +73,28 @@ def test_options_reach_the_request_and_the_cache(chat, run, tmp_path):
 
 def test_what_cannot_run_is_one_line_with_exit_code_2(chat, run, data, out, tmp_path):
     drafts = data(("a", "She waves.", "anna"))
-    away = f"http://127.0.0.1:{free_port()}"
     for arguments, message in [
         ((tmp_path / "none.csv",), "none.csv: the prompts can't be read"),
         ((drafts, "-o", drafts), "four different files"),
         ((drafts, "-o", tmp_path / "new.csv"), "written as JSONL"),
         ((drafts, "--base-url", "localhost"), "a base URL looks like http://127.0.0.1:8000/v1"),
         ((drafts, "--cache", drafts), "four different files"),
-        ((drafts, "--base-url", away), f"nothing answers at {away}/chat/completions"),
     ]:
         result = run(*arguments)
         assert result.exit_code == 2
         assert result.stderr.startswith("identity-reward grpo prompts: ")
         assert result.stderr.count("\n") == 1
         assert message in result.stderr
-    assert not out.exists()
+    assert not out.parent.exists()
     assert not chat.requests
+
+
+def test_an_endpoint_that_is_away_ends_the_run_at_once(run, data, out):
+    away = f"http://127.0.0.1:{free_port()}"
+    result = run(data(("a", "She waves.", "anna")), url=away)
+    assert result.exit_code == 2
+    assert f"identity-reward grpo prompts: nothing answers at {away}/chat/completions" in result.stderr
+    assert not out.exists()
 
 
 def test_a_wrong_key_is_one_line_without_the_key(chat, run, data, out):
