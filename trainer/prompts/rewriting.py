@@ -10,9 +10,13 @@ from pathlib import Path
 
 from .answer import InvalidAnswer, read_answer
 from .answer_cache import AnswerCache, content_key
-from .endpoint import ChatEndpoint, RequestFailed
+from .endpoint import ChatEndpoint, EndpointUnusable, RequestFailed
 from .files import Prompt
 from .request import chat_messages
+
+# failed requests without an answer between them that end the run: a model that reads no images refuses every row, and
+# a server that hangs costs each row all of its attempts
+MAX_FAILED_IN_A_ROW = 20
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,15 @@ class FailedPrompt:
 
 @dataclass
 class Rewritten:
-    """What became of the rows so far: every row is in one of the two at the end of a run."""
+    """Prompts and failures of a run so far. At its end every row is in one of the two."""
 
     # by key of the row
     texts: dict[str, str] = field(default_factory=dict)
     failures: dict[str, FailedPrompt] = field(default_factory=dict)
     # rows whose answer was in the cache
     num_cached: int = 0
+    # requests that failed since the endpoint's last answer
+    num_failed_in_a_row: int = 0
 
     @property
     def num_done(self) -> int:
@@ -109,9 +115,15 @@ async def _rewrite(key: str, rows: list[Prompt], endpoint: ChatEndpoint, cache: 
         answer = await endpoint.ask(await asyncio.to_thread(chat_messages, row))
         text = read_answer(answer, len(row.references))
     except InvalidAnswer as error:
+        if error.answer is not None:
+            result.num_failed_in_a_row = 0
         result.fail(rows, error.code, error.message, error.answer)
     except RequestFailed as error:
+        result.num_failed_in_a_row += 1
+        if result.num_failed_in_a_row >= MAX_FAILED_IN_A_ROW:
+            raise EndpointUnusable(f"{MAX_FAILED_IN_A_ROW} requests in a row failed: {error.message}") from None
         result.fail(rows, error.code, error.message)
     else:
+        result.num_failed_in_a_row = 0
         cache.put(key, answer)
         result.texts.update({same.key: text for same in rows})

@@ -11,7 +11,7 @@ from tests.trainer.prompts.chat_server import good_prompt
 from trainer.prompts import read_prompts
 from trainer.prompts.answer_cache import AnswerCache
 from trainer.prompts.endpoint import ChatEndpoint, EndpointUnusable
-from trainer.prompts.rewriting import Rewritten, rewrite_prompts
+from trainer.prompts.rewriting import MAX_FAILED_IN_A_ROW, Rewritten, rewrite_prompts
 
 QUICK = RetryPolicy(max_attempts=2, base_s=0.01, max_delay_s=0.02)
 
@@ -125,6 +125,19 @@ async def test_an_unusable_endpoint_ends_the_run_and_keeps_what_is_done(chat, da
     chat.reset()
     result = await rewrite(data(*many(8)))
     assert (len(result.texts), result.num_cached, len(chat.requests)) == (8, 3, 5)
+
+
+async def test_an_endpoint_that_fails_every_request_ends_the_run(chat, data, rewrite):
+    chat.answer = lambda request: Response("no images, please", 400)
+    with pytest.raises(EndpointUnusable, match=f"{MAX_FAILED_IN_A_ROW} requests in a row failed: .*no images, please"):
+        await rewrite(data(*many(2 * MAX_FAILED_IN_A_ROW)), concurrency=1)
+    assert len(chat.requests) == MAX_FAILED_IN_A_ROW
+
+
+async def test_an_answer_between_failed_requests_keeps_the_run(chat, data, rewrite):
+    chat.answer = lambda request: "no" if len(chat.requests) % MAX_FAILED_IN_A_ROW == 0 else Response("no", 400)
+    result = await rewrite(data(*many(2 * MAX_FAILED_IN_A_ROW)), concurrency=1)
+    assert len(result.failures) == 2 * MAX_FAILED_IN_A_ROW
 
 
 async def test_an_answer_in_the_cache_that_is_no_longer_valid_is_asked_for(chat, data, rewrite, tmp_path):
