@@ -1,0 +1,109 @@
+"""Parts of a Wan checkpoint, from a local folder in diffusers' layout, with every key accounted for."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import PolicyError
+
+log = logging.getLogger("identity_reward.trainer")
+INSTALL = 'pip install "identity-reward[grpo]"'
+# keys that a message names
+_SHOWN = 5
+
+
+def diffusers_class(name: str) -> Any:
+    """A class of diffusers, which takes seconds to import. PolicyError where it is not installed."""
+    return _attribute("diffusers", name)
+
+
+def load_transformer(
+    class_name: str, checkpoint: Path, dtype: torch.dtype, device: torch.device | str
+) -> torch.nn.Module:
+    """The transformer in `checkpoint`/transformer, frozen. PolicyError for a checkpoint of another model."""
+    return _load(diffusers_class(class_name), checkpoint / "transformer", dtype, device)
+
+
+def load_autoencoder(checkpoint: Path, dtype: torch.dtype, device: torch.device | str) -> Any:
+    """The AutoencoderKLWan in `checkpoint`/vae, frozen. PolicyError for a checkpoint of another model."""
+    return _load(diffusers_class("AutoencoderKLWan"), checkpoint / "vae", dtype, device)
+
+
+def load_text_encoder(checkpoint: Path, dtype: torch.dtype, device: torch.device | str) -> tuple[Any, Any]:
+    """(tokenizer, UMT5EncoderModel) of `checkpoint`. PolicyError for a checkpoint of another model."""
+    folder = checkpoint / "tokenizer"
+    _require_folder(folder)
+    try:
+        tokenizer = _attribute("transformers", "AutoTokenizer").from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise PolicyError(f"the tokenizer {folder} can't be loaded: {error}") from error
+    encoder = _attribute("transformers", "UMT5EncoderModel")
+    return tokenizer, _load(encoder, checkpoint / "text_encoder", dtype, device, "dtype")
+
+
+def log_scheduler(checkpoint: Path) -> None:
+    """Logs the noise schedule that the checkpoint states, which a run's `sampling.shift` should agree with."""
+    path = checkpoint / "scheduler/scheduler_config.json"
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError):
+        log.warning("%s can't be read: nothing says which sampling.shift the model was made for", path)
+        return
+    shift = config.get("flow_shift", config.get("shift"))
+    log.info(
+        "the checkpoint's scheduler is %s with a shift of %s; see sampling.shift", config.get("_class_name"), shift
+    )
+
+
+def compile_blocks(network: torch.nn.Module, backend: str) -> None:
+    """Compiles the blocks of a transformer, each kind once, by torch.compile on their first use.
+
+    PolicyError for a backend that torch does not have.
+    """
+    backends = torch.compiler.list_backends(exclude_tags=())
+    if backend not in backends:
+        raise PolicyError(f"compile_backend is {backend!r}; there are {', '.join(backends)}")
+    compiled: Any = network
+    compiled.compile_repeated_blocks(backend=backend, dynamic=False)
+
+
+def _load(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device | str, keyword: str = "torch_dtype") -> Any:
+    _require_folder(folder)
+    try:
+        module, report = kind.from_pretrained(
+            str(folder), output_loading_info=True, local_files_only=True, use_safetensors=True, **{keyword: dtype}
+        )
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        raise PolicyError(f"{folder} can't be loaded as {kind.__name__}: {' '.join(str(error).split())}") from error
+    _require_all_keys(report, folder, kind.__name__)
+    return module.to(device).eval().requires_grad_(False)
+
+
+def _require_all_keys(report: Mapping[str, Any], folder: Path, name: str) -> None:
+    differences = []
+    for kind in ("missing", "unexpected", "mismatched"):
+        keys = sorted(str(key) for key in report.get(f"{kind}_keys") or ())
+        if keys:
+            more = ", ..." if len(keys) > _SHOWN else ""
+            differences.append(f"{len(keys)} {kind} keys ({', '.join(keys[:_SHOWN])}{more})")
+    if differences:
+        raise PolicyError(f"{folder} is no {name}: it has {' and '.join(differences)}")
+
+
+def _require_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise PolicyError(f"{folder} is no folder; the checkpoint is a model in diffusers' layout on disk")
+
+
+def _attribute(module: str, name: str) -> Any:
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, RuntimeError) as error:
+        raise PolicyError(f"{name} of {module} can't be imported: {error}; {INSTALL}") from error
