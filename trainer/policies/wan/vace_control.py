@@ -15,7 +15,7 @@ from PIL import Image
 from ...errors import PolicyError
 from .references import centred_on_white, fitted_size
 
-# diffusers: the last reference first, with which the released adapter was trained; vace: as given, as in VACE's own code
+# diffusers: the last reference first, as the released adapter was trained; vace: as given, as in VACE's own code
 ReferenceOrder = Literal["diffusers", "vace"]
 MASK_CHANNELS = 64
 # the pipeline first makes the sides of an image multiples of this
@@ -24,13 +24,13 @@ _MULTIPLE = 8
 
 def fit_reference(image: Image.Image, height: int, width: int) -> torch.Tensor:
     """[3, H, W] in -1..1: the image in the middle of a white canvas, resized twice as the pipeline does."""
-    size = tuple(side - side % _MULTIPLE for side in image.size)
+    size = image.width - image.width % _MULTIPLE, image.height - image.height % _MULTIPLE
     if not all(size):
         raise PolicyError(f"an image of {image.width} x {image.height} pixels has a side below {_MULTIPLE}")
     rounded = np.asarray(image.resize(size, Image.Resampling.LANCZOS), np.float32) / 255
     pixels = 2 * torch.from_numpy(rounded).permute(2, 0, 1) - 1
     fitted = torch.nn.functional.interpolate(
-        pixels[None], size=fitted_size(*pixels.shape[1:], height, width), mode="bilinear", align_corners=False
+        pixels[None], size=fitted_size(size[1], size[0], height, width), mode="bilinear", align_corners=False
     )
     return centred_on_white(fitted[0], height, width)
 

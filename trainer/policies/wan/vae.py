@@ -35,9 +35,7 @@ class WanVae:
         """(T, h, w) of a clip. PolicyError for sizes that the transformer's patches do not fit."""
         multiple = self.spatial * patch
         if num_frames % self.temporal != 1:
-            raise PolicyError(
-                f"num_frames is one more than a multiple of {self.temporal}, such as 33; got {num_frames}"
-            )
+            raise PolicyError(f"num_frames is 1 more than a multiple of {self.temporal}, such as 33; got {num_frames}")
         if height % multiple or width % multiple:
             raise PolicyError(f"height and width are multiples of {multiple}; got {height} x {width}")
         return (num_frames - 1) // self.temporal + 1, height // self.spatial, width // self.spatial

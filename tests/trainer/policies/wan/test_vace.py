@@ -120,10 +120,8 @@ def test_members_of_a_group_do_not_depend_on_the_batch(policy, prompts):
     _, together, conditioning = sampled(policy, prompts[1], members=3, batch=3)
     _, alone, _ = sampled(policy, prompts[1], members=3, batch=1)
     assert (together - alone).abs().max() <= 1e-4
-    clips = policy.decode(
-        together, {name: tensor.expand(3, *tensor.shape[1:]) for name, tensor in conditioning.items()}
-    )
-    assert [np.array_equal(clip, policy.decode(together[n : n + 1], conditioning)[0]) for n, clip in enumerate(clips)]
+    for n, clip in enumerate(policy.decode(together, conditioning)):
+        assert np.array_equal(clip, policy.decode(together[n : n + 1], conditioning)[0])
 
 
 def test_guidance_1_is_one_pass(policy, prompts):
@@ -158,9 +156,11 @@ def test_lora_adapts_the_blocks_of_the_control_by_choice(policy, options):
     assert sorted({*every} - {*main}) == sorted(name for name in every if name.startswith("vace_blocks."))
 
 
-def test_prompts_are_prepared_at_once(policy, prompts, tmp_path):
+def test_prompts_are_prepared_at_once(options, prompts, tmp_path):
+    policy = load_policy(CPU, **{**options, "prompt_cache": str(tmp_path / "prompts")})
     assert isinstance(policy, PreparesPrompts)
     policy.prepare_prompts(prompts)
+    # those of the prompts and the negative one
     assert len(list((tmp_path / "prompts").iterdir())) == 4
 
 
@@ -180,7 +180,7 @@ def test_what_does_not_fit_is_refused(policy, prompts, options):
         policy.encode(prompts)
     with pytest.raises(PolicyError, match="1 to 8 of them; these have 9"):
         policy.encode([Prompt("a", "two", prompts[0].references * 9)])
-    with pytest.raises(PolicyError, match="4 references need as many latent frames.* num_frames 9 has 3"):
+    with pytest.raises(PolicyError, match=r"4 references need as many latent frames.* num_frames 9 has 3"):
         policy.encode([Prompt("a", "two", prompts[0].references * 4)])
     conditioning = policy.encode(prompts[:1])
     for shape in [(1, 16, 4, 4, 8), (1, 16, 5, 4, 6)]:
@@ -194,7 +194,7 @@ def test_what_does_not_fit_is_refused(policy, prompts, options):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_frames": 10}, "num_frames is one more than a multiple of 4.*got 10"),
+        ({"num_frames": 10}, "num_frames is 1 more than a multiple of 4.*got 10"),
         ({"width": 40}, "multiples of 16; got 32 x 40"),
         ({"frames": 9}, "frames: Extra inputs are not permitted; there are checkpoint, num_frames"),
         ({"checkpoint": "runs/none"}, "runs/none/transformer is no folder"),
