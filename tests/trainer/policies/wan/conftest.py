@@ -105,6 +105,10 @@ def prompt_cache(tmp_path_factory):
 
 @pytest.fixture
 def options(checkpoint, prompt_cache):
+    return options_of(checkpoint, prompt_cache)
+
+
+def options_of(checkpoint, prompt_cache):
     """Options of a policy over the checkpoint: 9 frames of 32 x 48."""
     return {
         "checkpoint": str(checkpoint), "num_frames": 9, "height": 32, "width": 48, "text_dtype": "float32",

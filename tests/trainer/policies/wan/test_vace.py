@@ -28,6 +28,10 @@ def policy(options):
 
 @pytest.fixture
 def pipeline(checkpoint):
+    return load_pipeline(checkpoint)
+
+
+def load_pipeline(checkpoint):
     """With the scheduler of the checkpoint; `euler` exchanges it for one of first order."""
     from diffusers import WanVACEPipeline
 
