@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from ...errors import PolicyError
 
@@ -17,6 +18,9 @@ log = logging.getLogger("identity_reward.trainer")
 INSTALL = 'pip install "identity-reward[grpo]"'
 # keys that a message names
 _SHOWN = 5
+# graphs of one kind of block: with gradients or without, with LoRA or without, for each number of references and batch
+# size. Beyond its own limit of 8 torch goes on without compilation
+_MAX_GRAPHS = 64
 
 
 def diffusers_class(name: str) -> Any:
@@ -70,20 +74,42 @@ def compile_blocks(network: torch.nn.Module, backend: str) -> None:
     backends = torch.compiler.list_backends(exclude_tags=())
     if backend not in backends:
         raise PolicyError(f"compile_backend is {backend!r}; there are {', '.join(backends)}")
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _MAX_GRAPHS)
     compiled: Any = network
     compiled.compile_repeated_blocks(backend=backend, dynamic=False)
 
 
 def _load(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device | str, keyword: str = "torch_dtype") -> Any:
     _require_folder(folder)
+    _require_class(folder, kind.__name__)
     try:
         module, report = kind.from_pretrained(
             str(folder), output_loading_info=True, local_files_only=True, use_safetensors=True, **{keyword: dtype}
         )
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
+    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         raise PolicyError(f"{folder} can't be loaded as {kind.__name__}: {' '.join(str(error).split())}") from error
     _require_all_keys(report, folder, kind.__name__)
     return module.to(device).eval().requires_grad_(False)
+
+
+def _require_class(folder: Path, name: str) -> None:
+    """By what diffusers wrote into the configuration, since another class may not even take the same settings."""
+    try:
+        stated = json.loads((folder / "config.json").read_text()).get("_class_name", name)
+        keys = [key for path in sorted(folder.glob("*.safetensors")) for key in _keys(path)]
+    except (OSError, ValueError, AttributeError, SafetensorError):
+        return  # from_pretrained says what is wrong
+    if stated != name:
+        raise PolicyError(f"{folder} is a {stated} of {len(keys)} keys ({_listed(keys)}); a {name} is needed")
+
+
+def _keys(path: Path) -> list[str]:
+    with safe_open(path, "pt") as file:
+        return list(file.keys())
+
+
+def _listed(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
 
 
 def _require_all_keys(report: Mapping[str, Any], folder: Path, name: str) -> None:
@@ -91,8 +117,7 @@ def _require_all_keys(report: Mapping[str, Any], folder: Path, name: str) -> Non
     for kind in ("missing", "unexpected", "mismatched"):
         keys = sorted(str(key) for key in report.get(f"{kind}_keys") or ())
         if keys:
-            more = ", ..." if len(keys) > _SHOWN else ""
-            differences.append(f"{len(keys)} {kind} keys ({', '.join(keys[:_SHOWN])}{more})")
+            differences.append(f"{len(keys)} {kind} keys ({_listed(keys)})")
     if differences:
         raise PolicyError(f"{folder} is no {name}: it has {' and '.join(differences)}")
 

@@ -1,13 +1,14 @@
 """GRPO on the random VACE: two steps, resumption, two processes, compiled blocks, and its adapter in diffusers."""
 
 import json
+from shutil import copytree
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.support.paths import ROOT
 from tests.trainer.helpers.runs import start, values_of
+from tests.trainer.policies.wan.conftest import VACE, options_of
 from tests.trainer.policies.wan.runs import run, trained_weights
 
 WEIGHTS = "model/trained/pytorch_lora_weights.safetensors"
@@ -16,8 +17,6 @@ WEIGHTS = "model/trained/pytorch_lora_weights.safetensors"
 @pytest.fixture(scope="module")
 def whole(checkpoint, prompts, prompt_cache, tmp_path_factory):
     """(folder, policy) of an undisturbed run of two steps."""
-    from tests.trainer.policies.wan.conftest import options_of
-
     out = tmp_path_factory.mktemp("runs") / "whole"
     return out, run(out, prompts, options_of(checkpoint, prompt_cache))
 
@@ -70,12 +69,24 @@ def test_two_processes_hold_the_same_weights(prompts, options, tmp_path):
         pytest.param("inductor", 1e-5, marks=pytest.mark.slow),
     ],
 )
-def test_the_ratio_is_1_with_compiled_blocks(whole, prompts, options, tmp_path, backend, tolerance):
-    run(tmp_path / "run", prompts, {**options, "compile_backend": backend})
-    assert max(values_of(tmp_path / "run", "first_ratio_deviation")) <= tolerance
-    assert values_of(tmp_path / "run", "reward") == pytest.approx(values_of(whole[0], "reward"), abs=1e-3)
-    # the names of the layers are those without compilation
-    assert load_file(tmp_path / "run" / WEIGHTS).keys() == load_file(whole[0] / WEIGHTS).keys()
+def test_the_ratio_is_1_with_compiled_blocks(checkpoint, prompts, options, tmp_path, backend, tolerance):
+    """On a model of one block of each kind: compilation takes seconds a graph."""
+    from diffusers import WanVACETransformer3DModel
+
+    copytree(checkpoint, tmp_path / "small")
+    WanVACETransformer3DModel(**{**VACE, "num_layers": 1, "vace_layers": [0]}).save_pretrained(
+        tmp_path / "small/transformer"
+    )
+    options = {**options, "checkpoint": str(tmp_path / "small")}
+    one = {"steps": 1, "groups_per_update": 1}
+    run(tmp_path / "plain", prompts[:1], options, **one)
+    run(tmp_path / "compiled", prompts[:1], {**options, "compile_backend": backend}, **one)
+    assert max(values_of(tmp_path / "compiled", "first_ratio_deviation")) <= tolerance
+    for name in ("reward", "grad_norm"):
+        assert values_of(tmp_path / "compiled", name) == pytest.approx(values_of(tmp_path / "plain", name), rel=1e-3)
+    # the names of layers are those without compilation
+    first, second = (load_file(tmp_path / name / WEIGHTS) for name in ("plain", "compiled"))
+    assert first.keys() == second.keys()
 
 
 def test_the_adapter_gives_the_same_video_in_diffusers(whole, checkpoint, prompts):
@@ -89,11 +100,3 @@ def test_the_adapter_gives_the_same_video_in_diffusers(whole, checkpoint, prompt
     after = run_pipeline(pipeline, policy, prompts[1], noise, "latent")
     assert (latents[:, :, -3:] - after).abs().max() <= 1e-4
     assert (latents[:, :, -3:] - before).abs().max() > 1e-3
-
-
-def test_importing_the_command_does_not_import_diffusers():
-    import subprocess
-    import sys
-
-    code = "import sys, trainer.cli, trainer.policies.wan.vace; sys.exit('diffusers' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
