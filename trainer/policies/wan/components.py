@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ...errors import PolicyError
+from trainer.errors import PolicyError
 
 log = logging.getLogger("identity_reward.trainer")
 INSTALL = 'pip install "identity-reward[grpo]"'

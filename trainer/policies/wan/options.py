@@ -8,8 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from reward_model.training.configs.base import Count, Positive, Section
-
-from ...errors import PolicyError
+from trainer.errors import PolicyError
 
 Dtype = Literal["float32", "bfloat16"]
 # of Wan's own configuration; Identity-GRPO's release has the same text

@@ -20,7 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import distributed
 
-from ...errors import PolicyError
+from trainer.errors import PolicyError
+
 from .components import INSTALL, load_text_encoder
 
 log = logging.getLogger("identity_reward.trainer")

@@ -11,7 +11,8 @@ import torch
 from cachetools import LRUCache
 from PIL import Image, ImageOps
 
-from ...errors import PolicyError
+from trainer.errors import PolicyError
+
 from .vae import WanVae
 
 # an image, fitted on a canvas: float32 [3, H, W] in -1..1

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from reward_model.training.configs.base import Count
+from trainer.errors import PolicyError
+from trainer.prompts import Prompt
 
-from ...errors import PolicyError
-from ...prompts import Prompt
 from ..base import Conditioning
 from .components import compile_blocks, load_autoencoder, load_transformer, log_scheduler
 from .lora import save_for_diffusers

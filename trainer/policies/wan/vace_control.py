@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...errors import PolicyError
+from trainer.errors import PolicyError
+
 from .references import centred_on_white, fitted_size
 
 # diffusers: the last reference first, as the released adapter was trained; vace: as given, as in VACE's own code

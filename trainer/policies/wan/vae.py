@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...errors import PolicyError
+from trainer.errors import PolicyError
+
 from .components import diffusers_class
 
 

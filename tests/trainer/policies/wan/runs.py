@@ -48,7 +48,7 @@ def trained_weights(policy: VacePolicy) -> dict:
 def main(out: Path, prompts_file: Path, *arguments: str) -> None:
     """Trains, and writes the weights of this process to `rank-N.safetensors`."""
     options = {name: yaml.safe_load(text) for name, text in (argument.split("=", 1) for argument in arguments)}
-    policy = run(out, read_prompts(prompts_file), options)
+    policy = run(out, read_prompts(prompts_file), options, gradient_checkpointing=True)
     save_file(trained_weights(policy), out / f"rank-{os.environ['RANK']}.safetensors")
 
 
