@@ -12,7 +12,8 @@ from trainer.noise import Noise
 from trainer.policies.base import PreparesPrompts
 from trainer.policies.load import adapted_layers
 from trainer.policies.load import load_policy as load_by_name
-from trainer.policies.wan.vace import load_policy
+from trainer.policies.wan.options import read_options
+from trainer.policies.wan.vace import VaceOptions, VacePolicy, load_policy
 from trainer.prompts import Prompt
 from trainer.rollout import Sampler, sample_latents
 
@@ -128,6 +129,15 @@ def test_members_of_a_group_do_not_depend_on_the_batch(policy, prompts):
         assert np.array_equal(clip, policy.decode(together[n : n + 1], conditioning)[0])
 
 
+def test_the_clip_of_zeros_and_each_image_are_encoded_once(policy, prompts, monkeypatch):
+    clips, encode = [], policy._vae.encode
+    monkeypatch.setattr(policy._vae, "encode", lambda clip: clips.append(clip.shape[1]) or encode(clip))
+    for _ in range(2):
+        for prompt in prompts:
+            policy.encode([prompt])
+    assert sorted(clips) == [1] * 5 + [9]
+
+
 def test_guidance_1_is_one_pass(policy, prompts):
     conditioning = policy.encode(prompts[:1])
     passes = []
@@ -158,6 +168,22 @@ def test_lora_adapts_the_blocks_of_the_control_by_choice(policy, options):
     # 8 linear layers of attention a block: 3 blocks, 2 of the control
     assert (len(every), len(main)) == (40, 24)
     assert sorted({*every} - {*main}) == sorted(name for name in every if name.startswith("vace_blocks."))
+
+
+@pytest.mark.parametrize(("adapt_control_blocks", "layers", "millions"), [(True, 360, 35.4), (False, 240, 23.6)])
+def test_layers_of_the_full_model(policy, options, adapt_control_blocks, layers, millions):
+    """VACE-1.3B without its weights, and LoRA of rank 32."""
+    from diffusers import WanVACETransformer3DModel
+
+    with torch.device("meta"):
+        network = WanVACETransformer3DModel(
+            num_attention_heads=12, ffn_dim=8960, num_layers=30, vace_layers=list(range(0, 30, 2))
+        )
+    chosen = read_options(VaceOptions, {**options, "adapt_control_blocks": adapt_control_blocks})
+    full = VacePolicy(network, policy._vae, policy._embeddings, chosen)
+    names = adapted_layers(full)
+    sizes = [sum(network.get_submodule(name).weight.shape) * 32 for name in names]
+    assert (len(names), round(sum(sizes) / 1e6, 1)) == (layers, millions)
 
 
 def test_prompts_are_prepared_at_once(options, prompts, tmp_path):

@@ -65,8 +65,8 @@ def test_two_processes_hold_the_same_weights(prompts, options, tmp_path):
     ("backend", "tolerance"),
     [
         ("aot_eager", 0.0),
-        # its kernels for passes with and without gradients round differently
-        pytest.param("inductor", 1e-5, marks=pytest.mark.slow),
+        # its kernels with and without gradients may round differently
+        pytest.param("inductor", 1e-6, marks=pytest.mark.slow),
     ],
 )
 def test_the_ratio_is_1_with_compiled_blocks(checkpoint, prompts, options, tmp_path, backend, tolerance):
