@@ -66,6 +66,14 @@ class VideoPolicy(Protocol):
 
 
 @runtime_checkable
+class StatesShift(Protocol):
+    """A policy whose checkpoint states the shift of the noise schedule that it was made for."""
+
+    # None where the checkpoint does not say
+    flow_shift: float | None
+
+
+@runtime_checkable
 class PreparesPrompts(Protocol):
     """A policy that computes something for all prompts of a run at once, as embeddings by a large text encoder."""
 

@@ -63,6 +63,7 @@ def test_a_run_writes_its_adapter_its_record_and_its_curves(url, tmp_path, caplo
 class Preparing(TinyPolicy):
     """Refuses prompts that it was not told of before."""
 
+    flow_shift = 5.0
     prepared: ClassVar[list[str]] = []
 
     def prepare_prompts(self, prompts):
@@ -73,7 +74,7 @@ class Preparing(TinyPolicy):
         return super().encode(prompts)
 
 
-def test_a_policy_prepares_all_prompts_before_the_first_is_encoded(url, tmp_path, monkeypatch):
+def test_a_policy_prepares_all_prompts_before_the_first_is_encoded(url, tmp_path, monkeypatch, caplog):
     module = ModuleType("preparing")
     module.load = lambda device: Preparing(TinyNetwork(8), device)
     monkeypatch.setitem(sys.modules, "preparing", module)
@@ -81,6 +82,7 @@ def test_a_policy_prepares_all_prompts_before_the_first_is_encoded(url, tmp_path
     start(config(url, policy__factory="preparing:load", data__evaluation_prompts=examples, steps=1), tmp_path / "run")
     keys = [prompt.key for prompt in read_prompts(examples)]
     assert Preparing.prepared == keys * 2
+    assert "the checkpoint was made for a shift of 5.0, and sampling.shift is 3.0" in caplog.text
 
 
 def test_a_watched_reward_that_falls_ends_the_run_with_its_adapter(url, tmp_path, caplog):

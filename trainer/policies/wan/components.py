@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +13,6 @@ from safetensors import SafetensorError, safe_open
 
 from trainer.errors import PolicyError
 
-log = logging.getLogger("identity_reward.trainer")
 INSTALL = 'pip install "identity-reward[grpo]"'
 # keys that a message names
 _SHOWN = 5
@@ -52,18 +50,14 @@ def load_text_encoder(checkpoint: Path, dtype: torch.dtype, device: torch.device
     return tokenizer, _load(encoder, checkpoint / "text_encoder", dtype, device, "dtype")
 
 
-def log_scheduler(checkpoint: Path) -> None:
-    """Logs the noise schedule that the checkpoint states, which a run's `sampling.shift` should agree with."""
-    path = checkpoint / "scheduler/scheduler_config.json"
+def flow_shift(checkpoint: Path) -> float | None:
+    """The shift of the noise schedule in `checkpoint`/scheduler; None where it states none."""
     try:
-        config = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError):
-        log.warning("%s can't be read: nothing says which sampling.shift the model was made for", path)
-        return
-    shift = config.get("flow_shift", config.get("shift"))
-    log.info(
-        "the checkpoint's scheduler is %s with a shift of %s; see sampling.shift", config.get("_class_name"), shift
-    )
+        config = json.loads((checkpoint / "scheduler/scheduler_config.json").read_text())
+        shift = config.get("flow_shift", config.get("shift"))
+        return None if shift is None else float(shift)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
 
 
 def compile_blocks(network: torch.nn.Module, backend: str) -> None:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -63,7 +64,8 @@ class PromptEmbeddings:
 
     @torch.no_grad()
     def _compute(self, texts: Sequence[str]) -> None:
-        log.info("computing the embeddings of %d prompts, to be kept in %s", len(texts), self._cache)
+        # to stderr as the progress of a run: the text encoder takes minutes to load
+        print(f"computing the embeddings of {len(texts)} prompts, to be kept in {self._cache}", file=sys.stderr)
         tokenizer, encoder = load_text_encoder(self._checkpoint, self._dtype, self._device)
         self._cache.mkdir(parents=True, exist_ok=True)
         # one at a time: an embedding does not depend on the other prompts

@@ -20,7 +20,7 @@ from trainer.errors import PolicyError
 from trainer.prompts import Prompt
 
 from ..base import Conditioning
-from .components import compile_blocks, load_autoencoder, load_transformer, log_scheduler
+from .components import compile_blocks, flow_shift, load_autoencoder, load_transformer
 from .lora import save_for_diffusers
 from .options import WanOptions, read_options
 from .prompt_embeddings import PromptEmbeddings
@@ -49,15 +49,26 @@ class VaceOptions(WanOptions):
 class VacePolicy:
     """A `VideoPolicy`. Conditioning: `control` [B, 96, R + T, h, w] and `prompt` [B, L, D], in the network's type."""
 
-    def __init__(self, network: torch.nn.Module, vae: WanVae, embeddings: PromptEmbeddings, options: VaceOptions):
-        """`network` is a WanVACETransformer3DModel. PolicyError for parts and sizes that do not fit each other."""
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        vae: WanVae,
+        embeddings: PromptEmbeddings,
+        options: VaceOptions,
+        shift: float | None = None,
+    ):
+        """`network` is a WanVACETransformer3DModel, `shift` that of the checkpoint's noise schedule.
+
+        PolicyError for parts and sizes that do not fit each other.
+        """
         config: Any = network.config
         if config.vace_in_channels != 2 * vae.channels + MASK_CHANNELS or config.in_channels != vae.channels:
             raise PolicyError(
                 f"the transformer takes latents of {config.in_channels} channels and a control of "
                 f"{config.vace_in_channels}; the VAE's {vae.channels} channels make {2 * vae.channels + MASK_CHANNELS}"
             )
-        self.network, self.fps, self._options = network, options.fps, options
+        self.network, self.fps, self.flow_shift = network, options.fps, shift
+        self._options = options
         self.lora_targets = LORA_TARGETS if options.adapt_control_blocks else _main_targets(network)
         self._vae, self._embeddings = vae, embeddings
         self._size = vae.latent_size(options.num_frames, options.height, options.width, config.patch_size[1])
@@ -166,10 +177,9 @@ def load_policy(device: torch.device | str, **options: Any) -> VacePolicy:
     vae = WanVae(load_autoencoder(checkpoint, getattr(torch, chosen.vae_dtype), device))
     text_dtype = getattr(torch, chosen.text_dtype)
     embeddings = PromptEmbeddings(checkpoint, Path(chosen.prompt_cache), text_dtype, chosen.max_text_tokens, device)
-    log_scheduler(checkpoint)
     if chosen.compile_backend is not None:
         compile_blocks(network, chosen.compile_backend)
-    return VacePolicy(network, vae, embeddings, chosen)
+    return VacePolicy(network, vae, embeddings, chosen, flow_shift(checkpoint))
 
 
 def _forward(

@@ -34,6 +34,7 @@ def run(out: Path, prompts, policy_options: dict, options=None, **fields) -> Vac
 
     def policy():
         policies.append(load_policy("cpu", **policy_options))
+        policies[0].prepare_prompts(prompts)
         return policies[0]
 
     client = FakeRewardClient(reward=brightness)

@@ -1,5 +1,3 @@
-import json
-import logging
 from shutil import copytree
 
 import pytest
@@ -11,10 +9,10 @@ from trainer.errors import PolicyError
 from trainer.policies.wan.components import (
     compile_blocks,
     diffusers_class,
+    flow_shift,
     load_autoencoder,
     load_text_encoder,
     load_transformer,
-    log_scheduler,
 )
 
 CLASS = "WanVACETransformer3DModel"
@@ -95,16 +93,15 @@ def test_without_diffusers_the_package_to_install_is_named(monkeypatch):
         diffusers_class(CLASS)
 
 
-def test_the_shift_of_the_checkpoint_is_logged(copy, caplog):
-    caplog.set_level(logging.INFO, "identity_reward.trainer")
-    log_scheduler(copy)
-    assert "UniPCMultistepScheduler with a shift of 3.0" in caplog.text
-    write_json(copy / "scheduler/scheduler_config.json", flow_shift=5.0)
-    log_scheduler(copy)
-    assert "a shift of 5.0" in caplog.text
-    (copy / "scheduler/scheduler_config.json").write_text(json.dumps([])[:1])
-    log_scheduler(copy)
-    assert "can't be read" in caplog.text
+def test_the_shift_of_the_checkpoint(copy):
+    path = copy / "scheduler/scheduler_config.json"
+    assert flow_shift(copy) == 3.0
+    write_json(path, flow_shift=5.0)
+    assert flow_shift(copy) == 5.0
+    for text in ("{}", "[", "[]"):
+        path.write_text(text)
+        assert flow_shift(copy) is None
+    assert flow_shift(copy / "none") is None
 
 
 def test_backends_that_do_not_exist_are_refused(checkpoint):

@@ -9,7 +9,7 @@ from reward_model.training.errors import TrainingError
 from tests.trainer.helpers.runs import make_config
 from trainer.errors import PolicyError
 from trainer.noise import Noise
-from trainer.policies.base import PreparesPrompts
+from trainer.policies.base import PreparesPrompts, StatesShift
 from trainer.policies.load import adapted_layers
 from trainer.policies.load import load_policy as load_by_name
 from trainer.policies.wan.options import read_options
@@ -186,6 +186,11 @@ def test_layers_of_the_full_model(policy, options, adapt_control_blocks, layers,
     assert (len(names), round(sum(sizes) / 1e6, 1)) == (layers, millions)
 
 
+def test_the_shift_of_the_checkpoint_is_stated(policy):
+    assert isinstance(policy, StatesShift)
+    assert policy.flow_shift == 3.0
+
+
 def test_prompts_are_prepared_at_once(options, prompts, tmp_path):
     policy = load_policy(CPU, **{**options, "prompt_cache": str(tmp_path / "prompts")})
     assert isinstance(policy, PreparesPrompts)
@@ -219,6 +224,13 @@ def test_what_does_not_fit_is_refused(policy, prompts, options):
     larger = load_policy(CPU, **{**options, "width": 64}).encode(prompts[:1])
     with pytest.raises(PolicyError, match="another resolution"):
         policy.velocity(policy.network, torch.zeros(1, 16, 4, 4, 8), 1, larger, 1.0)
+
+
+def test_a_transformer_of_other_channels_is_refused(policy, options):
+    policy.network.register_to_config(vace_in_channels=132)
+    chosen = read_options(VaceOptions, options)
+    with pytest.raises(PolicyError, match="a control of 132; the VAE's 16 channels make 96"):
+        VacePolicy(policy.network, policy._vae, policy._embeddings, chosen)
 
 
 @pytest.mark.parametrize(

@@ -54,11 +54,14 @@ def test_two_processes_hold_the_same_weights(prompts, options, tmp_path):
     rows = [{"id": p.key, "prompt": p.text, "references": [str(path) for path in p.references]} for p in prompts]
     (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
     module = "tests.trainer.policies.wan.runs"
+    options["prompt_cache"] = str(tmp_path / "prompts")
     process = start(2, tmp_path / "two", tmp_path / "prompts.jsonl", module=module, **options)
     assert process.returncode == 0, process.stderr
     first, second = (load_file(tmp_path / f"two/rank-{rank}.safetensors") for rank in (0, 1))
     assert_equal(first, second)
     assert all(value.any() for value in first.values())
+    # the first process alone computes embeddings
+    assert process.stderr.count("computing the embeddings of 4 prompts") == 1
 
 
 @pytest.mark.parametrize(
