@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 from reward_model.training.configs import files as config_files
 from trainer.config import SHIPPED as GRPO_SHIPPED
 from trainer.config import GrpoConfig
+from trainer.policies.wan.vace import VaceOptions
 
 from .markdown import plain, table
 
@@ -21,8 +22,8 @@ _FIELD = re.compile(r"    (\w+): ")
 _COMMENT = re.compile(r"    # ?(.*)")
 
 
-# `kind` of a file -> its configuration
-KINDS = {**config_files.KINDS, "grpo": GrpoConfig}
+# `kind` of a file -> its configuration; `vace` are the options of a policy
+KINDS: dict[str, type[BaseModel]] = {**config_files.KINDS, "grpo": GrpoConfig, "vace": VaceOptions}
 
 
 def fields(kind: str) -> str:
@@ -84,7 +85,8 @@ def _shown(default: Any) -> str:
     if default is None:
         return "unset"
     value = list(default) if isinstance(default, tuple) else default
-    return f"`{yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10)).strip()}`"
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
+    return f"`{text.removesuffix('...' + chr(10)).strip()}`"
 
 
 def shipped_grpo() -> str:

@@ -30,6 +30,7 @@ REGIONS: dict[str, dict[str, Callable[[], str]]] = {
     "reference/grpo-configs.md": {
         "shipped": configs.shipped_grpo,
         "grpo": partial(configs.fields, "grpo"),
+        "vace": partial(configs.fields, "vace"),
     },
     "explanation/what-the-number-means.md": {"warnings": warning_table.warnings},
     "explanation/model-cards/face-tracks.md": {

@@ -132,6 +132,12 @@ def test_transports_and_client_never_import_torch(module):
 
 
 @pytest.mark.parametrize("module", ALL)
+def test_diffusers_is_imported_only_on_first_use(module):
+    """It takes seconds: `trainer.policies.wan.components` imports it by name."""
+    assert not [imported for imported in module.imports if imported.target.partition(".")[0] == "diffusers"]
+
+
+@pytest.mark.parametrize("module", ALL)
 def test_generated_protocol_code_is_imported_only_by_proto(module):
     if module.name.startswith("identity_reward_client.proto"):
         return

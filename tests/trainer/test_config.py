@@ -3,6 +3,8 @@ import pytest
 from reward_model.training.configs.files import config_yaml, differences
 from reward_model.training.errors import TrainingError
 from trainer.config import GrpoConfig, read_grpo_config
+from trainer.policies.wan.options import read_options
+from trainer.policies.wan.vace import VaceOptions
 
 MINIMAL = "kind: grpo\npolicy: {factory: 'module:factory'}\ndata: {prompts: prompts.csv}\n"
 
@@ -24,6 +26,21 @@ def test_the_defaults_are_the_papers(read):
     assert (config.loss.clip_range, config.loss.kl_weight, config.sampling.rule) == (1e-3, 0.0, "identity-grpo")
     assert not config.scatter_members
     assert not config.sampling.noisy_last_step
+
+
+def test_the_config_of_vace_has_the_papers_values():
+    """Section 4.2 of the paper."""
+    config = read_grpo_config("vace-1.3b")
+    options = read_options(VaceOptions, config.policy.options)
+    assert (options.num_frames, options.width, options.height) == (33, 416, 240)
+    sampling, evaluation = config.sampling, config.evaluation_sampling
+    assert (sampling.num_steps, evaluation.num_steps) == (25, 50)
+    assert (config.groups_per_update, config.group_size) == (16, 8)
+    assert (config.loss.clip_range, config.loss.kl_weight) == (1e-3, 0.0)
+    assert (config.adapter.rank, config.adapter.alpha, config.adapter.init) == (32, 32, None)
+    assert (sampling.initial_noise, sampling.guidance, evaluation.guidance) == ("different", 4.5, 4.5)
+    assert config.micro_batch == sampling.batch
+    assert config.profile_differences() == []
 
 
 def test_the_profile_of_the_release_says_what_differs(read):

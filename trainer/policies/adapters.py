@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,8 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora.layer import LoraLayer
 from peft.utils.save_and_load import get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 
 from reward_model.data.seeding import generator
@@ -21,8 +22,12 @@ from ..errors import PolicyError
 
 ADAPTER = "default"
 WEIGHTS = "adapter_model.safetensors"
-# prefix of the names in a PEFT folder
-_PREFIX = "base_model.model."
+CONFIG = "adapter_config.json"
+# of diffusers
+DIFFUSERS_WEIGHTS = "pytorch_lora_weights.safetensors"
+_DIFFUSERS_SETTINGS = "lora_adapter_metadata"
+# prefixes of the names in a folder of PEFT and of diffusers
+_PREFIX, _DIFFUSERS_PREFIX = "base_model.model.", "transformer."
 
 
 def add_lora(network: torch.nn.Module, targets: Sequence[str], rank: int, alpha: float, seed: int) -> None:
@@ -65,34 +70,65 @@ def base_weights(network: torch.nn.Module) -> Iterator[None]:
 
 
 def save_peft(network: torch.nn.Module, folder: Path) -> None:
-    """Writes `adapter_config.json` and `adapter_model.safetensors`, as PEFT and diffusers read them.
+    """Writes `adapter_config.json` and `adapter_model.safetensors`, as PEFT reads them.
 
     Where each process holds a shard, every process calls it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = get_peft_model_state_dict(network, adapter_name=ADAPTER, save_embedding_layers=False)
-    save_file({f"{_PREFIX}{name}": _whole(tensor) for name, tensor in state.items()}, folder / WEIGHTS)
+    save_file({f"{_PREFIX}{name}": tensor for name, tensor in lora_weights(network).items()}, folder / WEIGHTS)
     configs: Any = network.peft_config
     configs[ADAPTER].save_pretrained(str(folder))
 
 
+def lora_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The weights of LoRA by name, such as "blocks.0.to_q.lora_A.weight", whole and on the CPU.
+
+    Where each process holds a shard, every process calls it.
+    """
+    return {name: _whole(tensor) for name, tensor in _lora_state(network).items()}
+
+
 def load_peft(network: torch.nn.Module, folder: Path) -> None:
-    """Reads the weights of a PEFT folder into the LoRA of `add_lora`. PolicyError for a folder of another adapter."""
-    try:
-        state = load_file(folder / WEIGHTS)
-    except (SafetensorError, OSError) as error:
-        raise PolicyError(f"{folder / WEIGHTS} can't be read: {error}") from None
-    state = {name.removeprefix(_PREFIX): tensor for name, tensor in state.items()}
-    shapes = {
-        name: tensor.shape
-        for name, tensor in get_peft_model_state_dict(
-            network, adapter_name=ADAPTER, save_embedding_layers=False
-        ).items()
-    }
+    """Reads an adapter into the LoRA of `add_lora`: a folder of PEFT, as the released Identity-GRPO adapter is, or of
+    diffusers. PolicyError for a folder of another adapter, or of one with another alpha."""
+    state, alpha = _read_diffusers(folder) if (folder / DIFFUSERS_WEIGHTS).is_file() else _read_peft(folder)
+    shapes = {name: tensor.shape for name, tensor in _lora_state(network).items()}
     if shapes != {name: tensor.shape for name, tensor in state.items()}:
         odd = sorted({*shapes} ^ {*state}) or [name for name in shapes if shapes[name] != state[name].shape]
         raise PolicyError(f"{folder} is an adapter of other layers or another rank: it differs in {', '.join(odd[:5])}")
+    configs: Any = network.peft_config
+    if alpha is not None and alpha != configs[ADAPTER].lora_alpha:
+        raise PolicyError(
+            f"{folder} is an adapter of alpha {alpha:g}, and adapter.alpha is {configs[ADAPTER].lora_alpha:g}"
+        )
     set_peft_model_state_dict(network, state, adapter_name=ADAPTER)
+
+
+def _lora_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return get_peft_model_state_dict(network, adapter_name=ADAPTER, save_embedding_layers=False)
+
+
+def _read_peft(folder: Path) -> tuple[dict[str, torch.Tensor], float | None]:
+    """Weights by name and alpha, if the folder states it."""
+    state, _ = _read(folder / WEIGHTS, _PREFIX)
+    config = folder / CONFIG
+    return state, json.loads(config.read_text()).get("lora_alpha") if config.is_file() else None
+
+
+def _read_diffusers(folder: Path) -> tuple[dict[str, torch.Tensor], float | None]:
+    """Weights by name and alpha, if the file's metadata state it."""
+    state, metadata = _read(folder / DIFFUSERS_WEIGHTS, _DIFFUSERS_PREFIX)
+    settings = json.loads(metadata.get(_DIFFUSERS_SETTINGS, "{}"))
+    return state, settings.get(f"{_DIFFUSERS_PREFIX}lora_alpha")
+
+
+def _read(path: Path, prefix: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            state = {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return state, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise PolicyError(f"{path} can't be read: {error}") from None
 
 
 def _whole(tensor: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -63,3 +63,19 @@ class VideoPolicy(Protocol):
     def save_adapter(self, network: torch.nn.Module, folder: Path) -> None:
         """Writes the trained LoRA weights of `network` to a new folder, in the format in which users of the model load
         them."""
+
+
+@runtime_checkable
+class StatesShift(Protocol):
+    """A policy whose checkpoint states the shift of the noise schedule that it was made for."""
+
+    # None where the checkpoint does not say
+    flow_shift: float | None
+
+
+@runtime_checkable
+class PreparesPrompts(Protocol):
+    """A policy that computes something for all prompts of a run at once, as embeddings by a large text encoder."""
+
+    def prepare_prompts(self, prompts: Sequence[Prompt]) -> None:
+        """Called once, before the first `encode`, in every process."""

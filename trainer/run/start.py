@@ -18,7 +18,7 @@ from reward_model.training.loop.run_folder import open_run
 from reward_model.training.loop.state import folders, read_progress
 
 from ..config import GrpoConfig
-from ..policies.base import VideoPolicy
+from ..policies.base import PreparesPrompts, StatesShift, VideoPolicy
 from ..policies.check import check_policy
 from ..policies.load import load_policy
 from ..prompts import Prompt, read_prompts
@@ -64,6 +64,14 @@ def start(
 
     def open_policy(device: torch.device) -> VideoPolicy:
         policy = load_policy(config.policy.factory, config.policy.options, device)
+        if isinstance(policy, StatesShift) and policy.flow_shift not in (None, config.sampling.shift):
+            log.warning(
+                "the checkpoint was made for a shift of %s, and sampling.shift is %s",
+                policy.flow_shift,
+                config.sampling.shift,
+            )
+        if isinstance(policy, PreparesPrompts):
+            policy.prepare_prompts([*prompts, *held_out])
         check_policy(policy, [*prompts, *held_out])
         policies.append(policy)
         return policy

@@ -66,13 +66,15 @@ def run(out: Path, prompts, reward=exact_reward, options=None, client=None, poli
     )
 
 
-def start(processes: int, out: Path, folder: Path, **fields) -> subprocess.CompletedProcess:
-    """Trains the toy in several processes and waits for them."""
+def start(
+    processes: int, out: Path, folder: Path, module: str = "tests.trainer.helpers.runs", **fields
+) -> subprocess.CompletedProcess:
+    """Trains the toy, or what `module` trains, in several processes and waits for them."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [
         sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_addr=127.0.0.1",
-        f"--master_port={port}", "-m", "tests.trainer.helpers.runs", str(out), str(folder),
+        f"--master_port={port}", "-m", module, str(out), str(folder),
         *(f"{name}={value}" for name, value in fields.items()),
     ]  # fmt: skip
     paths = os.pathsep.join(str(ROOT / name) for name in (".", "clients", "kernels"))

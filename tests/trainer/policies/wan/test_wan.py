@@ -1,0 +1,105 @@
+"""GRPO on the random VACE: two steps, resumption, two processes, compiled blocks, and its adapter in diffusers."""
+
+import json
+from shutil import copytree
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.trainer.helpers.runs import start, values_of
+from tests.trainer.policies.wan.conftest import VACE, options_of
+from tests.trainer.policies.wan.runs import run, trained_weights
+
+WEIGHTS = "model/trained/pytorch_lora_weights.safetensors"
+
+
+@pytest.fixture(scope="module")
+def whole(checkpoint, prompts, prompt_cache, tmp_path_factory):
+    """(folder, policy) of an undisturbed run of two steps."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    return out, run(out, prompts, options_of(checkpoint, prompt_cache))
+
+
+def assert_equal(first, second, differ=False):
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first) is not differ
+
+
+def test_two_steps_change_the_weights_with_a_ratio_of_1(whole):
+    out, policy = whole
+    assert values_of(out, "first_ratio_deviation") == [0.0] * 2
+    assert all(value > 0 for value in values_of(out, "grad_norm"))
+    second = [value for name, value in trained_weights(policy).items() if "lora_B" in name]
+    assert len(second) == 40
+    assert all(value.any() for value in second)
+
+
+def test_a_resumed_run_has_the_very_weights(whole, prompts, options, tmp_path):
+    class Stop:
+        def measure(self, group):
+            return {}
+
+        def check(self, number, values):
+            if number == 1:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", prompts, options, options={"guards": [Stop()]})
+    run(tmp_path / "cut", prompts, options, options={"resume": True})
+    assert_equal(load_file(whole[0] / WEIGHTS), load_file(tmp_path / "cut" / WEIGHTS))
+
+
+def test_two_processes_hold_the_same_weights(prompts, options, tmp_path):
+    rows = [{"id": p.key, "prompt": p.text, "references": [str(path) for path in p.references]} for p in prompts]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    module = "tests.trainer.policies.wan.runs"
+    options["prompt_cache"] = str(tmp_path / "prompts")
+    process = start(2, tmp_path / "two", tmp_path / "prompts.jsonl", module=module, **options)
+    assert process.returncode == 0, process.stderr
+    first, second = (load_file(tmp_path / f"two/rank-{rank}.safetensors") for rank in (0, 1))
+    assert_equal(first, second)
+    assert all(value.any() for value in first.values())
+    # the first process alone computes embeddings
+    assert process.stderr.count("computing the embeddings of 4 prompts") == 1
+
+
+@pytest.mark.parametrize(
+    ("backend", "tolerance"),
+    [
+        ("aot_eager", 0.0),
+        # its kernels with and without gradients may round differently
+        pytest.param("inductor", 1e-6, marks=pytest.mark.slow),
+    ],
+)
+def test_the_ratio_is_1_with_compiled_blocks(checkpoint, prompts, options, tmp_path, backend, tolerance):
+    """On a model of one block of each kind: compilation takes seconds a graph."""
+    from diffusers import WanVACETransformer3DModel
+
+    copytree(checkpoint, tmp_path / "small")
+    WanVACETransformer3DModel(**{**VACE, "num_layers": 1, "vace_layers": [0]}).save_pretrained(
+        tmp_path / "small/transformer"
+    )
+    options = {**options, "checkpoint": str(tmp_path / "small")}
+    one = {"steps": 1, "groups_per_update": 1}
+    run(tmp_path / "plain", prompts[:1], options, **one)
+    run(tmp_path / "compiled", prompts[:1], {**options, "compile_backend": backend}, **one)
+    assert max(values_of(tmp_path / "compiled", "first_ratio_deviation")) <= tolerance
+    for name in ("reward", "grad_norm"):
+        assert values_of(tmp_path / "compiled", name) == pytest.approx(values_of(tmp_path / "plain", name), rel=1e-3)
+    # the names of layers are those without compilation
+    first, second = (load_file(tmp_path / name / WEIGHTS) for name in ("plain", "compiled"))
+    assert first.keys() == second.keys()
+
+
+def test_the_adapter_gives_the_same_video_in_diffusers(whole, checkpoint, prompts):
+    from tests.trainer.policies.wan.test_vace import euler, load_pipeline, run_pipeline, sampled
+
+    out, policy = whole
+    noise, latents, _ = sampled(policy, prompts[1])
+    pipeline = euler(load_pipeline(checkpoint))
+    before = run_pipeline(pipeline, policy, prompts[1], noise, "latent")
+    pipeline.load_lora_weights(out / "model/trained")
+    after = run_pipeline(pipeline, policy, prompts[1], noise, "latent")
+    assert (latents[:, :, -3:] - after).abs().max() <= 1e-4
+    assert (latents[:, :, -3:] - before).abs().max() > 1e-3

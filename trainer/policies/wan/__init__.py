@@ -1,0 +1,1 @@
+"""Policies over Wan 2.1 video models with diffusers' networks, imported by name from a configuration only."""
