@@ -9,7 +9,6 @@ of the video; a sample's latents X are C x T x h x w.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,14 @@ from trainer.errors import PolicyError
 from trainer.prompts import Prompt
 
 from ..base import Conditioning
-from .components import compile_blocks, load_autoencoder
-from .lora import save_for_diffusers
+from .components import compile_blocks
 from .options import WanOptions, read_options
 from .phantom_checkpoint import load_network
 from .phantom_references import fit_reference
+from .policy import WanPolicy, load_parts
 from .prompt_embeddings import PromptEmbeddings
-from .references import ReferenceEncoder
 from .vae import WanVae
 
-# attention's linear layers, as the release adapts them in VACE: 240 of Phantom-1.3B
-LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
 # of the noise schedule in Phantom's own code. The folder of Wan states that of Wan for text
 SHIFT = 5.0
 
@@ -51,7 +47,7 @@ class PhantomOptions(WanOptions):
     image_guidance: NonNegative = 5.0
 
 
-class PhantomPolicy:
+class PhantomPolicy(WanPolicy):
     """A `VideoPolicy`. Conditioning: `references` [B, C, R, h, w] and `prompt` [B, L, D], in the network's type."""
 
     def __init__(self, network: torch.nn.Module, vae: WanVae, embeddings: PromptEmbeddings, options: PhantomOptions):
@@ -61,28 +57,17 @@ class PhantomPolicy:
             raise PolicyError(
                 f"the transformer takes latents of {config.in_channels} channels; the VAE makes {vae.channels}"
             )
-        self.network, self.fps, self.flow_shift = network, options.fps, SHIFT
-        self.lora_targets = LORA_TARGETS
-        self._options, self._vae, self._embeddings = options, vae, embeddings
-        size = vae.latent_size(options.num_frames, options.height, options.width, config.patch_size[1])
-        self._shape = (vae.channels, *size)
-        fit = partial(fit_reference, height=options.height, width=options.width)
-        self._references = ReferenceEncoder(vae, fit)
-        self._dtype = getattr(torch, options.dtype)
-        self._device = next(network.parameters()).device
-
-    def prepare_prompts(self, prompts: Sequence[Prompt]) -> None:
-        """Computes the embeddings of all prompts that are not on disk yet."""
-        self._embeddings.compute([self._options.negative_prompt, *(prompt.text for prompt in prompts)])
+        super().__init__(network, vae, embeddings, options, fit_reference, SHIFT)
+        self._options = options
+        self._shape = (vae.channels, *self._size)
 
     def encode(self, prompts: Sequence[Prompt]) -> Conditioning:
         """See `VideoPolicy.encode`. Without references the policy is that of Wan for text."""
         self._require_references(prompts)
         references = [self._encode_references(prompt.references) for prompt in prompts]
-        texts = [self._embeddings.get(prompt.text) for prompt in prompts]
         return {
             "references": torch.stack(references).to(self._device, self._dtype),
-            "prompt": torch.stack(texts).to(self._device, self._dtype),
+            "prompt": self._encode_texts(prompts),
         }
 
     def latent_shape(self, conditioning: Conditioning) -> tuple[int, ...]:
@@ -115,8 +100,8 @@ class PhantomPolicy:
         if scale == 1 or not references.shape[2]:
             return image + by_text
         # zeros as normalised latents, as in Phantom's own code; no image has them
-        neither = _forward(network, latents, timestep, torch.zeros_like(references), negative)
-        return neither + scale * (image - neither) + by_text
+        neg = _forward(network, latents, timestep, torch.zeros_like(references), negative)
+        return neg + scale * (image - neg) + by_text
 
     def judged_mask(self, conditioning: Conditioning) -> torch.Tensor:
         """See `VideoPolicy.judged_mask`: all of them."""
@@ -126,14 +111,6 @@ class PhantomPolicy:
         """See `VideoPolicy.decode`."""
         self._require_size(latents_BX, conditioning)
         return self._vae.decode(latents_BX)
-
-    def save_adapter(self, network: torch.nn.Module, folder: Path) -> None:
-        """See `VideoPolicy.save_adapter`: for `load_lora_weights` of diffusers' pipelines."""
-        save_for_diffusers(getattr(network, "module", network), folder)
-
-    @cached_property
-    def _negative(self) -> torch.Tensor:
-        return self._embeddings.get(self._options.negative_prompt)[None].to(self._device, self._dtype)
 
     def _encode_references(self, paths: Sequence[Path]) -> torch.Tensor:
         """[C, R, h, w], in the order of the prompt."""
@@ -163,11 +140,8 @@ class PhantomPolicy:
 def load_policy(device: torch.device | str, **options: Any) -> PhantomPolicy:
     """The policy of a checkpoint, with `options` as of `PhantomOptions`. PolicyError for parts that can't be loaded."""
     chosen = read_options(PhantomOptions, options)
-    checkpoint = Path(chosen.checkpoint)
-    network = load_network(Path(chosen.weights), checkpoint, getattr(torch, chosen.dtype), device)
-    vae = WanVae(load_autoencoder(checkpoint, getattr(torch, chosen.vae_dtype), device))
-    text_dtype = getattr(torch, chosen.text_dtype)
-    embeddings = PromptEmbeddings(checkpoint, Path(chosen.prompt_cache), text_dtype, chosen.max_text_tokens, device)
+    network = load_network(Path(chosen.weights), Path(chosen.checkpoint), getattr(torch, chosen.dtype), device)
+    vae, embeddings = load_parts(chosen, device)
     if chosen.compile_backend is not None:
         compile_blocks(network, chosen.compile_backend)
     return PhantomPolicy(network, vae, embeddings, chosen)

@@ -75,11 +75,9 @@ def _renamed(name: str, table: Mapping[str, str]) -> str:
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors by name. Nothing but tensors is unpickled."""
+    """Tensors by name."""
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
     except UnpicklingError:
         raise PolicyError(f"{path} holds more than tensors, or is cut short; it is not unpickled") from None
     except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
@@ -87,6 +85,16 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise PolicyError(f"{path} isn't a flat table of tensors")
     return state
+
+
+def _unpickle(path: Path) -> Any:
+    """Tensors and tables of them, and nothing else."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except RuntimeError as error:
+        if "mmap can only be used" not in str(error):
+            raise
+        return torch.load(path, map_location="cpu", weights_only=True)  # written before torch 1.6
 
 
 def _without_prefix(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

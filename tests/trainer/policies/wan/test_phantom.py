@@ -6,11 +6,12 @@ import torch
 from PIL import Image
 
 from reward_model.training.errors import TrainingError
+from tests.trainer.helpers.phantom_loop import TEXT, Euler, encoded_references, load_vae, original, unipc
 from tests.trainer.helpers.runs import make_config
-from tests.trainer.policies.wan.test_phantom_references import original as original_canvas
 from trainer.errors import PolicyError
 from trainer.noise import Noise
-from trainer.policies.base import PreparesPrompts
+from trainer.policies.base import PreparesPrompts, StatesShift
+from trainer.policies.check import check_policy
 from trainer.policies.load import adapted_layers
 from trainer.policies.load import load_policy as load_by_name
 from trainer.policies.wan.options import read_options
@@ -20,7 +21,7 @@ from trainer.rollout import Sampler, expand, sample_latents
 
 CPU = torch.device("cpu")
 NAME = "trainer.policies.wan.phantom:load_policy"
-STEPS, IMAGE, TEXT = 4, 5.0, 7.5
+STEPS = 4
 
 
 @pytest.fixture
@@ -30,9 +31,7 @@ def policy(phantom_options):
 
 @pytest.fixture
 def vae(t2v_checkpoint):
-    from diffusers import AutoencoderKLWan
-
-    return AutoencoderKLWan.from_pretrained(t2v_checkpoint, subfolder="vae")
+    return load_vae(t2v_checkpoint)
 
 
 def sampled(policy, prompt, members=1, batch=1, guidance=TEXT, schedule="wan"):
@@ -52,57 +51,6 @@ def embedding(policy, text):
     return policy._embeddings.get(text)[None]
 
 
-def encoded_references(vae, prompt):
-    """[1, C, R, h, w]: each image alone, the mode of the distribution, normalised."""
-    mean, std = (
-        torch.tensor(values).view(1, -1, 1, 1, 1) for values in (vae.config.latents_mean, vae.config.latents_std)
-    )
-    clips = [original_canvas(Image.open(path), 32, 48)[None, :, None] for path in prompt.references]
-    return torch.cat([(vae.encode(clip).latent_dist.mode() - mean) / std for clip in clips], 2)
-
-
-class Euler:
-    """Steps on the noise levels of Phantom's own code: 0.999 (1 - k / N), shifted."""
-
-    def __init__(self):
-        levels = 0.999 * (1 - np.arange(STEPS) / STEPS)
-        self.sigmas = np.append(5 * levels / (1 + 4 * levels), 0.0)
-        self.timesteps = [torch.tensor(int(1000 * sigma)) for sigma in self.sigmas[:-1]]
-
-    def step(self, velocity, timestep, latents, return_dict):
-        k = [int(t) for t in self.timesteps].index(int(timestep))
-        return (latents + velocity * float(self.sigmas[k + 1] - self.sigmas[k]),)
-
-
-def unipc():
-    """Of second order with its corrector, as Phantom's own code samples; with diffusers' noise levels."""
-    from diffusers import UniPCMultistepScheduler
-
-    scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0)
-    scheduler.set_timesteps(STEPS)
-    return scheduler
-
-
-@torch.no_grad()
-def original(transformer, references, noise, prompt, negative, scheduler):
-    """Phantom's own loop: latents have frames for references, which are overwritten before each of the three passes."""
-    count = references.shape[2]
-    zeros = torch.zeros_like(references)
-    latents = torch.cat([noise, torch.randn(references.shape, generator=torch.Generator().manual_seed(9))], 2)
-    for t in scheduler.timesteps:
-
-        def model(references, text, latents=latents, t=t):
-            x = torch.cat([latents[:, :, :-count], references], 2)
-            return transformer(hidden_states=x, timestep=t[None], encoder_hidden_states=text).sample
-
-        pos_it = model(references, prompt)
-        pos_i = model(references, negative)
-        neg = model(zeros, negative)
-        velocity = neg + IMAGE * (pos_i - neg) + TEXT * (pos_it - pos_i)
-        latents = scheduler.step(velocity, t, latents, return_dict=False)[0]
-    return latents[:, :, :-count]
-
-
 @pytest.fixture
 def people(prompts):
     """Prompts with one, two and four references."""
@@ -117,7 +65,7 @@ def test_latents_are_those_of_the_original_loop(policy, phantom_transformer, vae
     references = encoded_references(vae, prompt)
     assert (conditioning["references"] - references).abs().max() <= 1e-5
     texts = [embedding(policy, text) for text in (prompt.text, "worst quality")]
-    expected = original(phantom_transformer, references, noise, *texts, Euler())
+    expected = original(phantom_transformer, references, noise, *texts, Euler(STEPS))
     assert latents.shape == expected.shape == (1, 16, 3, 4, 6)
     deviation = float((latents - expected).abs().max())
     record_property("deviation", deviation)
@@ -125,7 +73,7 @@ def test_latents_are_those_of_the_original_loop(policy, phantom_transformer, vae
     # the references count, and so does their order
     others = [references.roll(1, 4)] + ([references.flip(2)] if index else [])
     for other in others:
-        assert (latents - original(phantom_transformer, other, noise, *texts, Euler())).abs().max() > 1e-3
+        assert (latents - original(phantom_transformer, other, noise, *texts, Euler(STEPS))).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("index", [0, 2])
@@ -133,8 +81,8 @@ def test_velocities_are_those_of_the_original_under_its_own_sampler(policy, phan
     prompt = people[index]
     noise, _, conditioning = sampled(policy, prompt)
     texts = [embedding(policy, text) for text in (prompt.text, "worst quality")]
-    expected = original(phantom_transformer, encoded_references(vae, prompt), noise, *texts, unipc())
-    scheduler, latents = unipc(), noise
+    expected = original(phantom_transformer, encoded_references(vae, prompt), noise, *texts, unipc(STEPS))
+    scheduler, latents = unipc(STEPS), noise
     with torch.no_grad():
         for t in scheduler.timesteps:
             velocity = policy.velocity(policy.network, latents, int(t), conditioning, TEXT)
@@ -256,6 +204,15 @@ def test_layers_of_the_full_model(policy, phantom_options):
     names = adapted_layers(full)
     sizes = [sum(network.get_submodule(name).weight.shape) * 32 for name in names]
     assert (len(names), round(sum(sizes) / 1e6, 1)) == (240, 23.6)
+
+
+def test_the_shift_is_that_of_phantom_and_not_of_the_folder(policy):
+    assert isinstance(policy, StatesShift)
+    assert policy.flow_shift == 5.0
+
+
+def test_a_run_accepts_its_prompts(policy, prompts):
+    check_policy(policy, prompts)
 
 
 def test_prompts_are_prepared_at_once(phantom_options, prompts, tmp_path):

@@ -106,6 +106,12 @@ def test_safetensors_are_read_too(state, t2v_checkpoint, phantom_transformer, tm
     assert torch.equal(network.proj_out.weight, phantom_transformer.proj_out.weight)
 
 
+def test_files_of_old_releases_of_torch_are_read(state, t2v_checkpoint, phantom_transformer, tmp_path):
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    network = load_network(tmp_path / "old.pth", t2v_checkpoint, torch.float32, "cpu")
+    assert torch.equal(network.proj_out.weight, phantom_transformer.proj_out.weight)
+
+
 def test_another_checkpoint_is_refused_with_its_keys(load, state, checkpoint):
     from diffusers import WanTransformer3DModel
 

@@ -1,27 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
+from tests.trainer.helpers.phantom_loop import original_canvas
 from trainer.errors import PolicyError
 from trainer.policies.wan.phantom_references import fit_reference
 from trainer.policies.wan.references import fitted_size
 
 RNG = np.random.default_rng(0)
-
-
-def original(image, height, width):
-    """Phantom's own loading of a reference, written out: the padding is that of a PIL image, then pixels are scaled."""
-    image = image.convert("RGB")
-    ratio = image.width / image.height
-    if ratio > width / height:
-        size = (width, int(width / ratio))
-    else:
-        size = (int(height * ratio), height)
-    image = image.resize(size, Image.Resampling.LANCZOS)
-    dx, dy = width - image.width, height - image.height
-    image = ImageOps.expand(image, (dx // 2, dy // 2, dx - dx // 2, dy - dy // 2), fill=(255, 255, 255))
-    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float().div(255).sub(0.5).div(0.5)
 
 
 def noise(width, height, channels=3):
@@ -32,7 +19,7 @@ def noise(width, height, channels=3):
 def test_the_canvas_is_that_of_the_original(size):
     image = noise(*size)
     for canvas in ((32, 48), (240, 416)):
-        assert torch.equal(fit_reference(image, *canvas), original(image, *canvas))
+        assert torch.equal(fit_reference(image, *canvas), original_canvas(image, *canvas))
 
 
 def test_sizes_are_truncated_and_an_odd_pixel_is_below_and_on_the_right():

@@ -132,19 +132,20 @@ def test_the_adapter_gives_the_same_video_in_diffusers(whole, checkpoint, prompt
 @pytest.mark.parametrize("model", ["phantom"], indirect=True)
 def test_the_adapter_works_in_diffusers_transformer(whole, t2v_checkpoint, phantom_transformer, prompts):
     """diffusers has no pipeline of Phantom: `load_lora_weights` of Wan's, and Phantom's loop restated."""
-    from diffusers import AutoencoderKLWan, WanPipeline
+    from diffusers import WanPipeline
 
-    from tests.trainer.policies.wan.test_phantom import Euler, embedding, encoded_references, original, sampled
+    from tests.trainer.helpers.phantom_loop import Euler, encoded_references, load_vae, original
+    from tests.trainer.policies.wan.test_phantom import STEPS, embedding, sampled
 
     out, policy = whole
     noise, latents, _ = sampled(policy, prompts[1])
     pipeline = WanPipeline.from_pretrained(
         t2v_checkpoint, transformer=deepcopy(phantom_transformer), text_encoder=None, tokenizer=None
     )
-    references = encoded_references(AutoencoderKLWan.from_pretrained(t2v_checkpoint, subfolder="vae"), prompts[1])
+    references = encoded_references(load_vae(t2v_checkpoint), prompts[1])
     texts = [embedding(policy, text) for text in (prompts[1].text, "worst quality")]
-    before = original(pipeline.transformer, references, noise, *texts, Euler())
+    before = original(pipeline.transformer, references, noise, *texts, Euler(STEPS))
     pipeline.load_lora_weights(out / "model/trained")
-    after = original(pipeline.transformer, references, noise, *texts, Euler())
+    after = original(pipeline.transformer, references, noise, *texts, Euler(STEPS))
     assert (latents - after).abs().max() <= 1e-4
     assert (latents - before).abs().max() > 1e-3
