@@ -80,7 +80,8 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
         state = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
     except UnpicklingError:
         raise PolicyError(f"{path} holds more than tensors, or is cut short; it is not unpickled") from None
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
+    # torch's unpickler finds the end of its stack in files that are no pickles
+    except (OSError, RuntimeError, ValueError, EOFError, LookupError, SafetensorError) as error:
         raise PolicyError(f"the weights {path} can't be read: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise PolicyError(f"{path} isn't a flat table of tensors")

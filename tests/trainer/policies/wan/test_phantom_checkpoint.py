@@ -149,6 +149,7 @@ def test_files_that_hold_no_weights_are_named(load, state, t2v_checkpoint, tmp_p
     for name in ("none.pth", "none.safetensors"):
         with pytest.raises(PolicyError, match=rf"the weights .*{name} can't be read"):
             load_network(tmp_path / name, t2v_checkpoint, torch.float32, "cpu")
-    (tmp_path / "text.pth").write_text("text")
-    with pytest.raises(PolicyError, match=r"text.pth holds more than tensors, or is cut short"):
-        load_network(tmp_path / "text.pth", t2v_checkpoint, torch.float32, "cpu")
+    for content in (b"text", b"", b"PK\x03\x04", (tmp_path / "weights.pth").read_bytes()[:1000]):
+        (tmp_path / "broken.pth").write_bytes(content)
+        with pytest.raises(PolicyError, match=r"broken\.pth (can't be read|holds more than tensors, or is cut short)"):
+            load_network(tmp_path / "broken.pth", t2v_checkpoint, torch.float32, "cpu")
