@@ -39,7 +39,8 @@ def load_network(weights: Path, checkpoint: Path, dtype: torch.dtype, device: to
     """A WanTransformer3DModel with the weights of a file as published, .pth or .safetensors, frozen.
 
     `checkpoint`/transformer states its sizes; only its `config.json` is read. A prefix that all names in the file
-    share is dropped. PolicyError for a file that is not one whole model of these sizes, with the names that differ.
+    share is dropped. PolicyError for a file that is not one whole model of these sizes, with the names that differ. The
+    weights of Wan for text have the same names and sizes: nothing tells them from Phantom's.
     """
     kind = diffusers_class(CLASS)
     state = _without_prefix(_read(weights))
