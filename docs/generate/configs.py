@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 from reward_model.training.configs import files as config_files
 from trainer.config import SHIPPED as GRPO_SHIPPED
 from trainer.config import GrpoConfig
+from trainer.policies.wan.phantom import PhantomOptions
 from trainer.policies.wan.vace import VaceOptions
 
 from .markdown import plain, table
@@ -22,8 +23,13 @@ _FIELD = re.compile(r"    (\w+): ")
 _COMMENT = re.compile(r"    # ?(.*)")
 
 
-# `kind` of a file -> its configuration; `vace` are the options of a policy
-KINDS: dict[str, type[BaseModel]] = {**config_files.KINDS, "grpo": GrpoConfig, "vace": VaceOptions}
+# `kind` of a file -> its configuration; `vace` and `phantom` are the options of policies
+KINDS: dict[str, type[BaseModel]] = {
+    **config_files.KINDS,
+    "grpo": GrpoConfig,
+    "vace": VaceOptions,
+    "phantom": PhantomOptions,
+}
 
 
 def fields(kind: str) -> str:

@@ -31,6 +31,7 @@ REGIONS: dict[str, dict[str, Callable[[], str]]] = {
         "shipped": configs.shipped_grpo,
         "grpo": partial(configs.fields, "grpo"),
         "vace": partial(configs.fields, "vace"),
+        "phantom": partial(configs.fields, "phantom"),
     },
     "explanation/what-the-number-means.md": {"warnings": warning_table.warnings},
     "explanation/model-cards/face-tracks.md": {

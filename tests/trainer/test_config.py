@@ -4,6 +4,7 @@ from reward_model.training.configs.files import config_yaml, differences
 from reward_model.training.errors import TrainingError
 from trainer.config import GrpoConfig, read_grpo_config
 from trainer.policies.wan.options import read_options
+from trainer.policies.wan.phantom import PhantomOptions
 from trainer.policies.wan.vace import VaceOptions
 
 MINIMAL = "kind: grpo\npolicy: {factory: 'module:factory'}\ndata: {prompts: prompts.csv}\n"
@@ -28,17 +29,22 @@ def test_the_defaults_are_the_papers(read):
     assert not config.sampling.noisy_last_step
 
 
-def test_the_config_of_vace_has_the_papers_values():
+@pytest.mark.parametrize(
+    ("name", "kind", "guidance", "schedule"),
+    [("vace-1.3b", VaceOptions, 4.5, ("unipc", 3.0)), ("phantom-1.3b", PhantomOptions, 7.5, ("wan", 5.0))],
+)
+def test_the_configs_of_the_papers_models_have_its_values(name, kind, guidance, schedule):
     """Section 4.2 of the paper."""
-    config = read_grpo_config("vace-1.3b")
-    options = read_options(VaceOptions, config.policy.options)
+    config = read_grpo_config(name)
+    options = read_options(kind, config.policy.options)
     assert (options.num_frames, options.width, options.height) == (33, 416, 240)
     sampling, evaluation = config.sampling, config.evaluation_sampling
     assert (sampling.num_steps, evaluation.num_steps) == (25, 50)
     assert (config.groups_per_update, config.group_size) == (16, 8)
     assert (config.loss.clip_range, config.loss.kl_weight) == (1e-3, 0.0)
     assert (config.adapter.rank, config.adapter.alpha, config.adapter.init) == (32, 32, None)
-    assert (sampling.initial_noise, sampling.guidance, evaluation.guidance) == ("different", 4.5, 4.5)
+    assert (sampling.initial_noise, sampling.guidance, evaluation.guidance) == ("different", guidance, guidance)
+    assert (sampling.schedule, sampling.shift) == schedule
     assert config.micro_batch == sampling.batch
     assert config.profile_differences() == []
 

@@ -41,7 +41,7 @@ def load_autoencoder(checkpoint: Path, dtype: torch.dtype, device: torch.device 
 def load_text_encoder(checkpoint: Path, dtype: torch.dtype, device: torch.device | str) -> tuple[Any, Any]:
     """(tokenizer, UMT5EncoderModel) of `checkpoint`. PolicyError for a checkpoint of another model."""
     folder = checkpoint / "tokenizer"
-    _require_folder(folder)
+    require_folder(folder)
     try:
         tokenizer = _attribute("transformers", "AutoTokenizer").from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError) as error:
@@ -74,20 +74,21 @@ def compile_blocks(network: torch.nn.Module, backend: str) -> None:
 
 
 def _load(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device | str, keyword: str = "torch_dtype") -> Any:
-    _require_folder(folder)
-    _require_class(folder, kind.__name__)
+    require_folder(folder)
+    require_class(folder, kind.__name__)
     try:
         module, report = kind.from_pretrained(
             str(folder), output_loading_info=True, local_files_only=True, use_safetensors=True, **{keyword: dtype}
         )
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         raise PolicyError(f"{folder} can't be loaded as {kind.__name__}: {' '.join(str(error).split())}") from error
-    _require_all_keys(report, folder, kind.__name__)
+    require_all_keys(report, folder, kind.__name__)
     return module.to(device).eval().requires_grad_(False)
 
 
-def _require_class(folder: Path, name: str) -> None:
-    """By what diffusers wrote into the configuration, since another class may not even take the same settings."""
+def require_class(folder: Path, name: str) -> None:
+    """PolicyError where the configuration that diffusers wrote is another class's, which may not even take the same
+    settings."""
     try:
         stated = json.loads((folder / "config.json").read_text()).get("_class_name", name)
         keys = [key for path in sorted(folder.glob("*.safetensors")) for key in _keys(path)]
@@ -106,7 +107,8 @@ def _listed(keys: Sequence[str]) -> str:
     return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
 
 
-def _require_all_keys(report: Mapping[str, Any], folder: Path, name: str) -> None:
+def require_all_keys(report: Mapping[str, Any], folder: Path, name: str) -> None:
+    """PolicyError that says how many keys of a `name` are missing, unexpected or mismatched, and names the first."""
     differences = []
     for kind in ("missing", "unexpected", "mismatched"):
         keys = sorted(str(key) for key in report.get(f"{kind}_keys") or ())
@@ -116,7 +118,8 @@ def _require_all_keys(report: Mapping[str, Any], folder: Path, name: str) -> Non
         raise PolicyError(f"{folder} is no {name}: it has {' and '.join(differences)}")
 
 
-def _require_folder(folder: Path) -> None:
+def require_folder(folder: Path) -> None:
+    """PolicyError where there is no such folder of a checkpoint."""
     if not folder.is_dir():
         raise PolicyError(f"{folder} is no folder; the checkpoint is a model in diffusers' layout on disk")
 

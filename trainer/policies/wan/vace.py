@@ -8,7 +8,7 @@ references, which the pipeline denoises too and drops.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,13 @@ from trainer.errors import PolicyError
 from trainer.prompts import Prompt
 
 from ..base import Conditioning
-from .components import compile_blocks, flow_shift, load_autoencoder, load_transformer
-from .lora import save_for_diffusers
+from .components import compile_blocks, flow_shift, load_transformer
 from .options import WanOptions, read_options
+from .policy import LORA_TARGETS, WanPolicy, load_parts
 from .prompt_embeddings import PromptEmbeddings
-from .references import ReferenceEncoder
 from .vace_control import MASK_CHANNELS, ReferenceOrder, control_of, fit_reference
 from .vae import WanVae
 
-# attention's linear layers, as in the release
-LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
 _TRANSFORMER = "WanVACETransformer3DModel"
 # the transformer's blocks that take the video; the others, vace_blocks, take the control
 _MAIN_BLOCKS = "blocks."
@@ -46,7 +43,7 @@ class VaceOptions(WanOptions):
     adapt_control_blocks: bool = True
 
 
-class VacePolicy:
+class VacePolicy(WanPolicy):
     """A `VideoPolicy`. Conditioning: `control` [B, 96, R + T, h, w] and `prompt` [B, L, D], in the network's type."""
 
     def __init__(
@@ -67,19 +64,10 @@ class VacePolicy:
                 f"the transformer takes latents of {config.in_channels} channels and a control of "
                 f"{config.vace_in_channels}; the VAE's {vae.channels} channels make {2 * vae.channels + MASK_CHANNELS}"
             )
-        self.network, self.fps, self.flow_shift = network, options.fps, shift
+        super().__init__(network, vae, embeddings, options, fit_reference, shift)
         self._options = options
-        self.lora_targets = LORA_TARGETS if options.adapt_control_blocks else _main_targets(network)
-        self._vae, self._embeddings = vae, embeddings
-        self._size = vae.latent_size(options.num_frames, options.height, options.width, config.patch_size[1])
-        fit = partial(fit_reference, height=options.height, width=options.width)
-        self._references = ReferenceEncoder(vae, fit)
-        self._dtype = getattr(torch, options.dtype)
-        self._device = next(network.parameters()).device
-
-    def prepare_prompts(self, prompts: Sequence[Prompt]) -> None:
-        """Computes the embeddings of all prompts that are not on disk yet."""
-        self._embeddings.compute([self._options.negative_prompt, *(prompt.text for prompt in prompts)])
+        if not options.adapt_control_blocks:
+            self.lora_targets = _main_targets(network)
 
     def encode(self, prompts: Sequence[Prompt]) -> Conditioning:
         """See `VideoPolicy.encode`."""
@@ -88,10 +76,9 @@ class VacePolicy:
             control_of(self._references.encode(prompt.references), self._zeros, self._options.reference_order)
             for prompt in prompts
         ]
-        texts = [self._embeddings.get(prompt.text) for prompt in prompts]
         return {
             "control": torch.stack(controls).to(self._device, self._dtype),
-            "prompt": torch.stack(texts).to(self._device, self._dtype),
+            "prompt": self._encode_texts(prompts),
         }
 
     def latent_shape(self, conditioning: Conditioning) -> tuple[int, ...]:
@@ -127,19 +114,11 @@ class VacePolicy:
         self._require_size(latents_BX, conditioning)
         return self._vae.decode(latents_BX[:, :, self._num_references(conditioning) :])
 
-    def save_adapter(self, network: torch.nn.Module, folder: Path) -> None:
-        """See `VideoPolicy.save_adapter`: for `load_lora_weights` of diffusers' pipelines."""
-        save_for_diffusers(getattr(network, "module", network), folder)
-
     @cached_property
     def _zeros(self) -> torch.Tensor:
         """Latents [C, T, h, w] of a clip of zeros, mid-grey: what the control has in place of a video."""
         options = self._options
         return self._vae.encode(torch.zeros(3, options.num_frames, options.height, options.width)).cpu()
-
-    @cached_property
-    def _negative(self) -> torch.Tensor:
-        return self._embeddings.get(self._options.negative_prompt)[None].to(self._device, self._dtype)
 
     def _num_references(self, conditioning: Conditioning) -> int:
         return conditioning["control"].shape[2] - self._size[0]
@@ -174,9 +153,7 @@ def load_policy(device: torch.device | str, **options: Any) -> VacePolicy:
     chosen = read_options(VaceOptions, options)
     checkpoint = Path(chosen.checkpoint)
     network = load_transformer(_TRANSFORMER, checkpoint, getattr(torch, chosen.dtype), device)
-    vae = WanVae(load_autoencoder(checkpoint, getattr(torch, chosen.vae_dtype), device))
-    text_dtype = getattr(torch, chosen.text_dtype)
-    embeddings = PromptEmbeddings(checkpoint, Path(chosen.prompt_cache), text_dtype, chosen.max_text_tokens, device)
+    vae, embeddings = load_parts(chosen, device)
     if chosen.compile_backend is not None:
         compile_blocks(network, chosen.compile_backend)
     return VacePolicy(network, vae, embeddings, chosen, flow_shift(checkpoint))

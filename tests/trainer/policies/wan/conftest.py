@@ -1,4 +1,4 @@
-"""A random VACE of toy size in diffusers' layout on disk, with its text encoder and tokenizer."""
+"""Random models of toy size on disk: VACE and Wan for text in diffusers' layout, Phantom in its own."""
 
 import json
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from trainer.policies.wan.phantom_checkpoint import published_name
 from trainer.prompts import Prompt
 
 TRANSFORMER = {
@@ -43,25 +44,58 @@ def _one_thread():
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory):
-    """Folder of the whole checkpoint."""
-    from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanVACEPipeline, WanVACETransformer3DModel
+    """Folder of the whole checkpoint of VACE."""
+    from diffusers import WanVACEPipeline, WanVACETransformer3DModel
+
+    return _save(tmp_path_factory.mktemp("vace"), WanVACEPipeline, WanVACETransformer3DModel, VACE)
+
+
+@pytest.fixture(scope="session")
+def t2v_checkpoint(tmp_path_factory):
+    """Folder of the whole checkpoint of Wan for text."""
+    from diffusers import WanPipeline, WanTransformer3DModel
+
+    return _save(tmp_path_factory.mktemp("t2v"), WanPipeline, WanTransformer3DModel, TRANSFORMER)
+
+
+@pytest.fixture(scope="session")
+def phantom_transformer():
+    """diffusers' transformer with the weights of `phantom_weights`, which are others than those of `t2v_checkpoint`."""
+    from diffusers import WanTransformer3DModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        transformer = WanTransformer3DModel(**TRANSFORMER)
+        _strengthen(transformer)
+    return transformer.eval()
+
+
+@pytest.fixture(scope="session")
+def phantom_weights(phantom_transformer, tmp_path_factory):
+    """File of weights as Phantom publishes them."""
+    path = tmp_path_factory.mktemp("phantom") / "Phantom-Wan-tiny.pth"
+    torch.save({published_name(name): tensor for name, tensor in phantom_transformer.state_dict().items()}, path)
+    return path
+
+
+def _save(folder, pipeline, transformer, config):
+    from diffusers import AutoencoderKLWan, UniPCMultistepScheduler
     from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
-    folder = tmp_path_factory.mktemp("vace")
-    config = UMT5Config(vocab_size=len(WORDS) + 2, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    umt5 = UMT5Config(vocab_size=len(WORDS) + 2, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        pipeline = WanVACEPipeline(
+        made = pipeline(
             tokenizer=PreTrainedTokenizerFast(tokenizer_object=_words(), unk_token="<unk>", pad_token="<pad>"),
-            text_encoder=UMT5EncoderModel(config),
+            text_encoder=UMT5EncoderModel(umt5),
             vae=AutoencoderKLWan(**VAE),
             scheduler=UniPCMultistepScheduler(
                 prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0, num_train_timesteps=1000
             ),
-            transformer=WanVACETransformer3DModel(**VACE),
+            transformer=transformer(**config),
         )
-        _strengthen(pipeline.transformer)
-    pipeline.save_pretrained(folder)
+        _strengthen(made.transformer)
+    made.save_pretrained(folder)
     return folder
 
 
@@ -106,6 +140,11 @@ def prompt_cache(tmp_path_factory):
 @pytest.fixture
 def options(checkpoint, prompt_cache):
     return options_of(checkpoint, prompt_cache)
+
+
+@pytest.fixture
+def phantom_options(t2v_checkpoint, phantom_weights, prompt_cache):
+    return {**options_of(t2v_checkpoint, prompt_cache), "weights": str(phantom_weights)}
 
 
 def options_of(checkpoint, prompt_cache):

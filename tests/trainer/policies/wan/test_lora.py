@@ -9,7 +9,7 @@ from trainer.errors import PolicyError
 from trainer.policies.adapters import add_lora, is_adapter, load_peft, save_peft
 from trainer.policies.wan.components import load_transformer
 from trainer.policies.wan.lora import save_for_diffusers
-from trainer.policies.wan.vace import LORA_TARGETS
+from trainer.policies.wan.policy import LORA_TARGETS
 
 
 def adapted(checkpoint, seed=0, alpha=8, rank=4, targets=LORA_TARGETS):

@@ -1,6 +1,7 @@
-"""GRPO on the random VACE: two steps, resumption, two processes, compiled blocks, and its adapter in diffusers."""
+"""GRPO on the random models: two steps, resumption, two processes, compiled blocks, and its adapter in diffusers."""
 
 import json
+from copy import deepcopy
 from shutil import copytree
 
 import pytest
@@ -8,17 +9,29 @@ import torch
 from safetensors.torch import load_file
 
 from tests.trainer.helpers.runs import start, values_of
-from tests.trainer.policies.wan.conftest import VACE, options_of
+from tests.trainer.policies.wan.conftest import VACE, options_of, write_json
 from tests.trainer.policies.wan.runs import run, trained_weights
 
 WEIGHTS = "model/trained/pytorch_lora_weights.safetensors"
 
 
+@pytest.fixture(scope="module", params=["vace", "phantom"])
+def model(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def whole(checkpoint, prompts, prompt_cache, tmp_path_factory):
+def model_options(model, checkpoint, t2v_checkpoint, phantom_weights, prompt_cache):
+    if model == "vace":
+        return options_of(checkpoint, prompt_cache)
+    return {**options_of(t2v_checkpoint, prompt_cache), "weights": str(phantom_weights)}
+
+
+@pytest.fixture(scope="module")
+def whole(model, model_options, prompts, tmp_path_factory):
     """(folder, policy) of an undisturbed run of two steps."""
     out = tmp_path_factory.mktemp("runs") / "whole"
-    return out, run(out, prompts, options_of(checkpoint, prompt_cache))
+    return out, run(out, prompts, model, model_options)
 
 
 def assert_equal(first, second, differ=False):
@@ -26,16 +39,17 @@ def assert_equal(first, second, differ=False):
     assert all(torch.equal(first[name], second[name]) for name in first) is not differ
 
 
-def test_two_steps_change_the_weights_with_a_ratio_of_1(whole):
+def test_two_steps_change_the_weights_with_a_ratio_of_1(whole, model):
     out, policy = whole
     assert values_of(out, "first_ratio_deviation") == [0.0] * 2
     assert all(value > 0 for value in values_of(out, "grad_norm"))
     second = [value for name, value in trained_weights(policy).items() if "lora_B" in name]
-    assert len(second) == 40
+    # 8 linear layers of attention a block: 3 blocks, 2 of VACE's control
+    assert len(second) == {"vace": 40, "phantom": 24}[model]
     assert all(value.any() for value in second)
 
 
-def test_a_resumed_run_has_the_very_weights(whole, prompts, options, tmp_path):
+def test_a_resumed_run_has_the_very_weights(whole, model, model_options, prompts, tmp_path):
     class Stop:
         def measure(self, group):
             return {}
@@ -45,17 +59,17 @@ def test_a_resumed_run_has_the_very_weights(whole, prompts, options, tmp_path):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", prompts, options, options={"guards": [Stop()]})
-    run(tmp_path / "cut", prompts, options, options={"resume": True})
+        run(tmp_path / "cut", prompts, model, model_options, options={"guards": [Stop()]})
+    run(tmp_path / "cut", prompts, model, model_options, options={"resume": True})
     assert_equal(load_file(whole[0] / WEIGHTS), load_file(tmp_path / "cut" / WEIGHTS))
 
 
-def test_two_processes_hold_the_same_weights(prompts, options, tmp_path):
+def test_two_processes_hold_the_same_weights(model, model_options, prompts, tmp_path):
     rows = [{"id": p.key, "prompt": p.text, "references": [str(path) for path in p.references]} for p in prompts]
     (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
     module = "tests.trainer.policies.wan.runs"
-    options["prompt_cache"] = str(tmp_path / "prompts")
-    process = start(2, tmp_path / "two", tmp_path / "prompts.jsonl", module=module, **options)
+    options = {**model_options, "prompt_cache": str(tmp_path / "prompts")}
+    process = start(2, tmp_path / "two", tmp_path / "prompts.jsonl", module=module, model=model, **options)
     assert process.returncode == 0, process.stderr
     first, second = (load_file(tmp_path / f"two/rank-{rank}.safetensors") for rank in (0, 1))
     assert_equal(first, second)
@@ -72,18 +86,12 @@ def test_two_processes_hold_the_same_weights(prompts, options, tmp_path):
         pytest.param("inductor", 1e-6, marks=pytest.mark.slow),
     ],
 )
-def test_the_ratio_is_1_with_compiled_blocks(checkpoint, prompts, options, tmp_path, backend, tolerance):
+def test_the_ratio_is_1_with_compiled_blocks(model, model_options, prompts, tmp_path, backend, tolerance):
     """On a model of one block of each kind: compilation takes seconds a graph."""
-    from diffusers import WanVACETransformer3DModel
-
-    copytree(checkpoint, tmp_path / "small")
-    WanVACETransformer3DModel(**{**VACE, "num_layers": 1, "vace_layers": [0]}).save_pretrained(
-        tmp_path / "small/transformer"
-    )
-    options = {**options, "checkpoint": str(tmp_path / "small")}
+    options = {**model_options, **one_block(model, model_options, tmp_path / "small")}
     one = {"steps": 1, "groups_per_update": 1}
-    run(tmp_path / "plain", prompts[:1], options, **one)
-    run(tmp_path / "compiled", prompts[:1], {**options, "compile_backend": backend}, **one)
+    run(tmp_path / "plain", prompts[:1], model, options, **one)
+    run(tmp_path / "compiled", prompts[:1], model, {**options, "compile_backend": backend}, **one)
     assert max(values_of(tmp_path / "compiled", "first_ratio_deviation")) <= tolerance
     for name in ("reward", "grad_norm"):
         assert values_of(tmp_path / "compiled", name) == pytest.approx(values_of(tmp_path / "plain", name), rel=1e-3)
@@ -92,6 +100,22 @@ def test_the_ratio_is_1_with_compiled_blocks(checkpoint, prompts, options, tmp_p
     assert first.keys() == second.keys()
 
 
+def one_block(model, options, folder):
+    """Options of the model with one block of each kind, saved in a new folder."""
+    from diffusers import WanVACETransformer3DModel
+
+    copytree(options["checkpoint"], folder)
+    if model == "vace":
+        small = WanVACETransformer3DModel(**{**VACE, "num_layers": 1, "vace_layers": [0]})
+        small.save_pretrained(folder / "transformer")
+        return {"checkpoint": str(folder)}
+    write_json(folder / "transformer/config.json", num_layers=1)
+    weights = torch.load(options["weights"], weights_only=True)
+    torch.save({k: v for k, v in weights.items() if not k.startswith(("blocks.1", "blocks.2"))}, folder / "weights.pth")
+    return {"checkpoint": str(folder), "weights": str(folder / "weights.pth")}
+
+
+@pytest.mark.parametrize("model", ["vace"], indirect=True)
 def test_the_adapter_gives_the_same_video_in_diffusers(whole, checkpoint, prompts):
     from tests.trainer.policies.wan.test_vace import euler, load_pipeline, run_pipeline, sampled
 
@@ -103,3 +127,25 @@ def test_the_adapter_gives_the_same_video_in_diffusers(whole, checkpoint, prompt
     after = run_pipeline(pipeline, policy, prompts[1], noise, "latent")
     assert (latents[:, :, -3:] - after).abs().max() <= 1e-4
     assert (latents[:, :, -3:] - before).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("model", ["phantom"], indirect=True)
+def test_the_adapter_works_in_diffusers_transformer(whole, t2v_checkpoint, phantom_transformer, prompts):
+    """diffusers has no pipeline of Phantom: `load_lora_weights` of Wan's, and Phantom's loop restated."""
+    from diffusers import WanPipeline
+
+    from tests.trainer.helpers.phantom_loop import Euler, encoded_references, load_vae, original
+    from tests.trainer.policies.wan.test_phantom import STEPS, embedding, sampled
+
+    out, policy = whole
+    noise, latents, _ = sampled(policy, prompts[1])
+    pipeline = WanPipeline.from_pretrained(
+        t2v_checkpoint, transformer=deepcopy(phantom_transformer), text_encoder=None, tokenizer=None
+    )
+    references = encoded_references(load_vae(t2v_checkpoint), prompts[1])
+    texts = [embedding(policy, text) for text in (prompts[1].text, "worst quality")]
+    before = original(pipeline.transformer, references, noise, *texts, Euler(STEPS))
+    pipeline.load_lora_weights(out / "model/trained")
+    after = original(pipeline.transformer, references, noise, *texts, Euler(STEPS))
+    assert (latents - after).abs().max() <= 1e-4
+    assert (latents - before).abs().max() > 1e-3
