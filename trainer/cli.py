@@ -42,7 +42,7 @@ grpo = typer.Typer(
 @grpo.command()
 def train(
     config: Annotated[
-        str, typer.Argument(help="A YAML file of kind grpo, or one that ships: smoke, people, vace-1.3b.")
+        str, typer.Argument(help="A YAML file of kind grpo, or one that ships: smoke, people, vace-1.3b, phantom-1.3b.")
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The folder of the run: state, curves, contact sheets, the adapter.")
