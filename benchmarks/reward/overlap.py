@@ -7,7 +7,7 @@ round.
 
 Gate: every video has a reward, and both ways give the same rewards to 1e-6.
 
-With `--config CONFIG` the trainer itself runs instead, on that configuration and on the models of `--model`. Its steps
+With `--config CONFIG` the trainer itself runs, too, on that configuration and on the models of `--model`. Its steps
 send groups as they finish and after the rollout in turn; the policy and the service share this machine. Gate: every
 video has a reward.
 """
@@ -141,7 +141,7 @@ def measure_trainer(arguments: argparse.Namespace) -> list[harness.Row]:
 
 
 def main(arguments: argparse.Namespace) -> list[harness.Row]:
-    return measure_trainer(arguments) if arguments.config else measure(arguments)
+    return [*measure(arguments), *(measure_trainer(arguments) if arguments.config else ())]
 
 
 if __name__ == "__main__":
