@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from .prompts.cli import prompts
+from .run.sample.cli import sample
 
 INTERRUPTED = 130
 
@@ -90,6 +91,7 @@ def train(
 
 
 grpo.command()(prompts)
+grpo.command()(sample)
 
 
 if __name__ == "__main__":  # accelerate launch -m trainer.cli CONFIG --out RUN

@@ -88,10 +88,16 @@ def lora_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: _whole(tensor) for name, tensor in _lora_state(network).items()}
 
 
+def read_adapter(folder: Path) -> tuple[dict[str, torch.Tensor], float | None]:
+    """The weights of a folder of PEFT or of diffusers, named as by `lora_weights`, and alpha where it is stated.
+    PolicyError for a folder of neither."""
+    return _read_diffusers(folder) if (folder / DIFFUSERS_WEIGHTS).is_file() else _read_peft(folder)
+
+
 def load_peft(network: torch.nn.Module, folder: Path) -> None:
     """Reads an adapter into the LoRA of `add_lora`: a folder of PEFT, as the released Identity-GRPO adapter is, or of
     diffusers. PolicyError for a folder of another adapter, or of one with another alpha."""
-    state, alpha = _read_diffusers(folder) if (folder / DIFFUSERS_WEIGHTS).is_file() else _read_peft(folder)
+    state, alpha = read_adapter(folder)
     shapes = {name: tensor.shape for name, tensor in _lora_state(network).items()}
     if shapes != {name: tensor.shape for name, tensor in state.items()}:
         odd = sorted({*shapes} ^ {*state}) or [name for name in shapes if shapes[name] != state[name].shape]

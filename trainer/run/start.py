@@ -18,9 +18,7 @@ from reward_model.training.loop.run_folder import open_run
 from reward_model.training.loop.state import folders, read_progress
 
 from ..config import GrpoConfig
-from ..policies.base import PreparesPrompts, StatesShift, VideoPolicy
-from ..policies.check import check_policy
-from ..policies.load import load_policy
+from ..policies.base import VideoPolicy
 from ..prompts import Prompt, read_prompts
 from ..rewards import RemoteReward
 from ..rewards.early_stop import EarlyStop
@@ -28,6 +26,7 @@ from ..rewards.guards import DuplicateGuard, FaceGuard, PixelGuard
 from ..rewards.service import check_models, check_references, reward_sources
 from .clipped_shares import ClippedShares
 from .hooks import Guard
+from .policy import open_policy
 from .reports.evaluation import PromptEvaluation
 from .reports.reward_curves import RewardCurves, draw_rewards
 from .reports.run_record import fingerprints, record_start
@@ -62,19 +61,9 @@ def start(
     trackers = Trackers(config.tracking.trackers, out, dict(flat(config.model_dump(mode="json"))))
     policies: list[VideoPolicy] = []
 
-    def open_policy(device: torch.device) -> VideoPolicy:
-        policy = load_policy(config.policy.factory, config.policy.options, device)
-        if isinstance(policy, StatesShift) and policy.flow_shift not in (None, config.sampling.shift):
-            log.warning(
-                "the checkpoint was made for a shift of %s, and sampling.shift is %s",
-                policy.flow_shift,
-                config.sampling.shift,
-            )
-        if isinstance(policy, PreparesPrompts):
-            policy.prepare_prompts([*prompts, *held_out])
-        check_policy(policy, [*prompts, *held_out])
-        policies.append(policy)
-        return policy
+    def open_run_policy(device: torch.device) -> VideoPolicy:
+        policies.append(open_policy(config, [*prompts, *held_out], device))
+        return policies[-1]
 
     def open_reward() -> RemoteReward:
         return reward_type(
@@ -97,7 +86,7 @@ def start(
         model = train(
             config,
             out,
-            load_policy=open_policy,
+            load_policy=open_run_policy,
             prompts=prompts,
             open_reward=_recorded(config, out, models, open_reward),
             hashes=hashes,

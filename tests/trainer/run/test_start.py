@@ -1,9 +1,6 @@
 """Runs of the tiny policy against a real service; what a run cannot start with is in tests/e2e/training."""
 
 import json
-import sys
-from types import ModuleType
-from typing import ClassVar
 
 import pytest
 import torch
@@ -11,8 +8,6 @@ import torch
 from reward_model.training.loop.journal import read_metrics
 from tests.support.paths import EXAMPLES
 from trainer.config import read_grpo_config
-from trainer.policies.tiny import TinyNetwork, TinyPolicy
-from trainer.prompts import read_prompts
 from trainer.run.reports.run_record import RECORD
 from trainer.run.start import start
 
@@ -58,31 +53,6 @@ def test_a_run_writes_its_adapter_its_record_and_its_curves(url, tmp_path, caplo
     [begin] = json.loads((out / RECORD).read_text())["starts"]
     assert begin["config"]["steps"] == 2
     assert begin["reward_models"]["identity"]["name"] == "tiny"
-
-
-class Preparing(TinyPolicy):
-    """Refuses prompts that it was not told of before."""
-
-    flow_shift = 5.0
-    prepared: ClassVar[list[str]] = []
-
-    def prepare_prompts(self, prompts):
-        self.prepared.extend(prompt.key for prompt in prompts)
-
-    def encode(self, prompts):
-        assert {prompt.key for prompt in prompts} <= {*self.prepared}
-        return super().encode(prompts)
-
-
-def test_a_policy_prepares_all_prompts_before_the_first_is_encoded(url, tmp_path, monkeypatch, caplog):
-    module = ModuleType("preparing")
-    module.load = lambda device: Preparing(TinyNetwork(8), device)
-    monkeypatch.setitem(sys.modules, "preparing", module)
-    examples = EXAMPLES / "prompts.jsonl"
-    start(config(url, policy__factory="preparing:load", data__evaluation_prompts=examples, steps=1), tmp_path / "run")
-    keys = [prompt.key for prompt in read_prompts(examples)]
-    assert Preparing.prepared == keys * 2
-    assert "the checkpoint was made for a shift of 5.0, and sampling.shift is 3.0" in caplog.text
 
 
 def test_a_watched_reward_that_falls_ends_the_run_with_its_adapter(url, tmp_path, caplog):
