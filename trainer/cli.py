@@ -6,13 +6,16 @@ import shlex
 import sys
 from errno import ENOSPC
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from .prompts.cli import prompts
 from .run.sample.cli import sample
+
+if TYPE_CHECKING:
+    from .config import GrpoConfig
 
 INTERRUPTED = 130
 
@@ -55,13 +58,19 @@ def train(
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Go on although config or prompts differ from the run's.")
     ] = False,
+    plan_only: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan of a run, check all that it needs, and train nothing.")
+    ] = False,
+    gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPUs that --dry-run plans for.")] = 1,
+    gpu_gb: Annotated[float, typer.Option("--gpu-gb", min=1.0, help="Memory of each, in GB.")] = 80.0,
     token: Annotated[
         str | None, typer.Option(envvar="IDENTITY_REWARD_TOKEN", help="Bearer token of the reward service.")
     ] = None,
 ) -> None:
     """Train a video policy with the reward of a running service, by GRPO. The word `train` may be left out.
 
-    Ctrl-C writes the state; --resume goes on.
+    Ctrl-C writes the state; --resume goes on. --dry-run says what a step costs and finds what is missing, without the
+    weights of the policy.
     """
     # torch and accelerate are imported when a training starts, so that the command's help does not wait for them
     from reward_model.training.errors import Interrupted, TrainingError
@@ -73,6 +82,9 @@ def train(
     # a policy of the user's own is imported from the folder that the command is started in
     sys.path.insert(0, str(Path.cwd()))
     try:
+        if plan_only:
+            _plan(read_grpo_config(config, settings or []), out, gpus, gpu_gb, token)
+            return
         start(read_grpo_config(config, settings or []), out, resume, allow_changes, token)
     except Interrupted as stop:
         command = ["identity-reward", "grpo"]
@@ -88,6 +100,18 @@ def train(
         )
         typer.echo(f"identity-reward grpo: {text}", err=True)
         raise typer.Exit(2) from None
+
+
+def _plan(config: GrpoConfig, out: Path, gpus: int, gpu_gb: float, token: str | None) -> None:
+    """Exit code 2 where there are problems."""
+    from .run.planning.dry_run import dry_run
+
+    text, problems = dry_run(config, out, gpus, gpu_gb, token)
+    typer.echo(text)
+    for problem in problems:
+        typer.echo(f"identity-reward grpo: {problem}", err=True)
+    if problems:
+        raise typer.Exit(2)
 
 
 grpo.command()(prompts)

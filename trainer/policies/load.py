@@ -13,6 +13,7 @@ from reward_model.training.errors import TrainingError
 
 from ..errors import PolicyError
 from .base import VideoPolicy
+from .sizes import StatesSizes
 
 _ATTRIBUTES = (
     "network", "lora_targets", "fps", "encode", "latent_shape", "velocity", "judged_mask", "decode", "save_adapter",
@@ -46,6 +47,17 @@ def load_policy(name: str, options: Mapping[str, Any], device: torch.device) -> 
     if not adapted_layers(policy):
         raise TrainingError(f"no linear layer of {name} has a name that ends in one of {policy.lora_targets}")
     return policy
+
+
+def find_sizes(name: str) -> StatesSizes | None:
+    """What states the sizes of the policy that the factory `name` creates: its module, or the package of that.
+
+    None where neither does. Raises TrainingError for a factory that is not there.
+    """
+    _factory(name)
+    module = import_module(name.partition(":")[0])
+    parents = [module] + ([import_module(module.__package__)] if module.__package__ else [])
+    return next((parent for parent in parents if isinstance(parent, StatesSizes)), None)
 
 
 def adapted_layers(policy: VideoPolicy) -> list[str]:
