@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from . import api, commands, configs, model_cards, service_tables, warning_table
+from . import api, commands, configs, grpo_plan, model_cards, service_tables, warning_table
 
 DOCS = Path(__file__).parent.parent
 REGIONS: dict[str, dict[str, Callable[[], str]]] = {
@@ -32,6 +32,11 @@ REGIONS: dict[str, dict[str, Callable[[], str]]] = {
         "grpo": partial(configs.fields, "grpo"),
         "vace": partial(configs.fields, "vace"),
         "phantom": partial(configs.fields, "phantom"),
+    },
+    "how-to/train/align-vace-and-phantom.md": {
+        "memory": grpo_plan.memory,
+        "micro_batches": grpo_plan.micro_batches,
+        "work": grpo_plan.work,
     },
     "explanation/what-the-number-means.md": {"warnings": warning_table.warnings},
     "explanation/model-cards/face-tracks.md": {

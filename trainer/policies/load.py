@@ -56,8 +56,9 @@ def find_sizes(name: str) -> StatesSizes | None:
     """
     _factory(name)
     module = import_module(name.partition(":")[0])
-    parents = [module] + ([import_module(module.__package__)] if module.__package__ else [])
-    return next((parent for parent in parents if isinstance(parent, StatesSizes)), None)
+    package = getattr(module, "__package__", None)
+    places = [module, *([import_module(package)] if package else [])]
+    return next((place for place in places if isinstance(place, StatesSizes)), None)
 
 
 def adapted_layers(policy: VideoPolicy) -> list[str]:

@@ -6,7 +6,7 @@ import torch
 
 from reward_model.training.errors import TrainingError
 from trainer.errors import PolicyError
-from trainer.policies.load import adapted_layers, load_policy
+from trainer.policies.load import adapted_layers, find_sizes, load_policy
 
 CPU = torch.device("cpu")
 MODULE = "a_policy_of_tests"
@@ -51,3 +51,15 @@ def test_a_factory_is_called_with_options_and_device():
 def test_what_is_wrong_is_one_line(name, options, message):
     with pytest.raises(TrainingError, match=message):
         load_policy(name, options, CPU)
+
+
+def test_sizes_are_stated_by_the_module_or_its_package(monkeypatch):
+    assert find_sizes(f"{MODULE}:make") is None
+    assert find_sizes("trainer.policies.tiny:load") is None
+    wan = find_sizes("trainer.policies.wan.vace:load_policy")
+    assert wan.__name__ == "trainer.policies.wan"
+    stating = SimpleNamespace(make=make_policy, policy_sizes=print)
+    monkeypatch.setitem(sys.modules, MODULE, stating)
+    assert find_sizes(f"{MODULE}:make") is stating
+    with pytest.raises(TrainingError, match="has no function load"):
+        find_sizes(f"{MODULE}:load")

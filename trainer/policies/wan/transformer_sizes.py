@@ -1,8 +1,8 @@
 """Arithmetic of diffusers' transformers for Wan 2.1 and VACE, from their `config.json`.
 
 Shapes: d width, f width of the feed-forward part, N tokens of a video with its references, L tokens of a prompt,
-r rank of LoRA. Counted are the tensors that autograd saves from a forward pass, as the code of diffusers 0.40 and PEFT
-0.19 makes them; `tests` compare with what is saved.
+r rank of LoRA. Counted are the tensors that autograd saves from a forward pass, as the code of diffusers 0.42 and PEFT
+0.21 makes them; `tests` compare with what is saved.
 """
 
 from __future__ import annotations

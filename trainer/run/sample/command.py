@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from identity_reward_client.messages import ModelInfo
 from reward_model.training.errors import TrainingError
 from trainer.config import GrpoConfig, read_grpo_config
 from trainer.policies.adapter_check import check_adapter
+from trainer.policies.load import find_sizes
 from trainer.prompts import Prompt, read_prompts
 from trainer.prompts.references import unreadable_references
 from trainer.rewards.service import check_models, check_references
@@ -38,7 +39,7 @@ def run_sample(
     """
     config = read_grpo_config(config_name, [*settings, *([] if url is None else [f"rewards.url={url}"])])
     rows = _read(prompts, config)
-    check_adapter(adapter, config.adapter.rank, config.adapter.alpha)
+    check_adapter(adapter, config.adapter.rank, config.adapter.alpha, _adapted_layers(config, rows))
     plan = SamplePlan(config, adapter, rows, videos, out)
     check_folder(plan, resume)
     models = {} if url is None else _check_service(config, rows, token)
@@ -60,6 +61,17 @@ def _read(path: Path | None, config: GrpoConfig) -> tuple[Prompt, ...]:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         raise TrainingError(f"{problems[0]}{more}")
     return prompts
+
+
+def _adapted_layers(config: GrpoConfig, prompts: Sequence[Prompt]) -> Mapping[str, tuple[int, int]] | None:
+    """None where the policy states no sizes. PolicyError where files of the policy are missing."""
+    stated = find_sizes(config.policy.factory)
+    if stated is None:
+        return None
+    references = max(len(prompt.references) for prompt in prompts)
+    rank, autocast = config.adapter.rank, config.precision == "bf16"
+    sizes = stated.policy_sizes(config.policy.factory, config.policy.options, references, rank, autocast)
+    return sizes.adapted_layers
 
 
 def _check_service(config: GrpoConfig, prompts: Sequence[Prompt], token: str | None) -> dict[str, ModelInfo]:
