@@ -6,6 +6,7 @@ from functools import cache
 
 from trainer.config import GrpoConfig, read_grpo_config
 from trainer.policies.sizes import PolicySizes
+from trainer.policies.wan.phantom import PhantomOptions
 from trainer.policies.wan.sizes import wan_sizes
 from trainer.policies.wan.transformer_sizes import VACE_1_3B, WAN_1_3B
 from trainer.policies.wan.vace import VaceOptions
@@ -15,37 +16,40 @@ from trainer.run.planning.work import plan_work
 from .markdown import table
 
 GPUS, GPU_GB, REFERENCES = 8, 80, 2
-_POLICIES = {"VACE-1.3B": VACE_1_3B, "Phantom-1.3B": WAN_1_3B}
+# configurations that ship, by the policy's name in the tables
+_CONFIGS = {"VACE-1.3B": "vace-1.3b", "Phantom-1.3B": "phantom-1.3b"}
+_TRANSFORMERS = {"VACE-1.3B": VACE_1_3B, "Phantom-1.3B": WAN_1_3B}
 
 
 def memory() -> str:
     """GB of a GPU by part, for both policies and three ways to share the weights."""
-    config = _config()
-    plans = [plan_memory(config, sizes, GPUS, strategy) for sizes in _sizes().values() for strategy in STRATEGIES]
+    plans = [plan_memory(_config(name), _sizes(name), GPUS, strategy) for name in _CONFIGS for strategy in STRATEGIES]
     rows = [(part, *(f"{plan.parts[part] / GB:.2f}" for plan in plans)) for part in plans[0].parts]
     rows.append(("at the peak", *(f"{plan.total / GB:.1f}" for plan in plans)))
-    head = ("GB", *(f"{name}, {strategy}" for name in _sizes() for strategy in STRATEGIES))
+    head = ("GB", *(f"{name}, {strategy}" for name in _CONFIGS for strategy in STRATEGIES))
     return table(head, rows)
 
 
 def micro_batches() -> str:
     """GB of a GPU at the peak, by videos in a forward pass; bold where it fits."""
-    rows = []
-    for name, sizes in _sizes().items():
-        for checkpointing in (True, False):
-            for strategy in STRATEGIES:
-                rows.append(_peaks(name, sizes, checkpointing, strategy))
+    rows = [
+        _peaks(name, checkpointing, strategy)
+        for name in _CONFIGS
+        for checkpointing in (True, False)
+        for strategy in STRATEGIES
+    ]
     return table(("policy", "gradient checkpointing", "weights", "1", "2", "4", "8", f"largest of {GPU_GB} GB"), rows)
 
 
 def work() -> str:
     """Forward passes of a step."""
     columns = []
-    for sizes in _sizes().values():
+    for name in _CONFIGS:
+        sizes = _sizes(name)
         for checkpointing in (True, False):
-            plan = plan_work(_config().model_copy(update={"gradient_checkpointing": checkpointing}), sizes)
+            plan = plan_work(_config(name).model_copy(update={"gradient_checkpointing": checkpointing}), sizes)
             columns.append((sizes, plan))
-    head = ("", *(f"{name}, {how}" for name in _sizes() for how in ("checkpointing", "without")))
+    head = ("", *(f"{name}, {how}" for name in _CONFIGS for how in ("checkpointing", "without")))
     rows = [
         ("tokens of a forward pass", *(f"{sizes.tokens:,}" for sizes, _ in columns)),
         ("TFLOP of a forward pass", *(f"{sizes.flops / 1e12:.1f}" for sizes, _ in columns)),
@@ -59,8 +63,9 @@ def work() -> str:
     return table(head, rows)
 
 
-def _peaks(name: str, sizes: PolicySizes, checkpointing: bool, strategy: Strategy) -> tuple[str, ...]:
-    config = _config().model_copy(update={"gradient_checkpointing": checkpointing})
+def _peaks(name: str, checkpointing: bool, strategy: Strategy) -> tuple[str, ...]:
+    sizes = _sizes(name)
+    config = _config(name).model_copy(update={"gradient_checkpointing": checkpointing})
     cells = []
     for batch in (1, 2, 4, 8):
         plan = plan_memory(config.model_copy(update={"micro_batch": batch}), sizes, GPUS, strategy)
@@ -70,15 +75,12 @@ def _peaks(name: str, sizes: PolicySizes, checkpointing: bool, strategy: Strateg
 
 
 @cache
-def _config() -> GrpoConfig:
-    return read_grpo_config("vace-1.3b")
+def _config(name: str) -> GrpoConfig:
+    return read_grpo_config(_CONFIGS[name])
 
 
 @cache
-def _sizes() -> dict[str, PolicySizes]:
-    config = _config()
-    options = VaceOptions(**config.policy.options)
-    return {
-        name: wan_sizes(transformer, options, REFERENCES, config.adapter.rank, config.precision == "bf16")
-        for name, transformer in _POLICIES.items()
-    }
+def _sizes(name: str) -> PolicySizes:
+    config = _config(name)
+    options = (VaceOptions if name.startswith("VACE") else PhantomOptions)(**config.policy.options)
+    return wan_sizes(_TRANSFORMERS[name], options, REFERENCES, config.adapter.rank, autocast=config.precision == "bf16")

@@ -12,11 +12,6 @@ from trainer.run.reports.run_record import RECORD
 from trainer.run.start import start
 
 
-@pytest.fixture(scope="module")
-def url(serve):
-    return serve("--model", "tiny", "--port", "0").wait_ready().url
-
-
 @pytest.fixture(autouse=True)
 def one_thread():
     before = torch.get_num_threads()

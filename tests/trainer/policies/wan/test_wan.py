@@ -6,11 +6,18 @@ from shutil import copytree
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from tests.support.ports import free_port
 from tests.trainer.helpers.runs import start, values_of
 from tests.trainer.policies.wan.conftest import VACE, options_of, write_json
 from tests.trainer.policies.wan.runs import run, trained_weights
+from tests.trainer.policies.wan.test_lora import adapted
+from trainer.cli import grpo
+from trainer.policies.wan.lora import save_for_diffusers
+from trainer.run.sample.video_files import read_mp4
 
 WEIGHTS = "model/trained/pytorch_lora_weights.safetensors"
 
@@ -149,3 +156,52 @@ def test_the_adapter_works_in_diffusers_transformer(whole, t2v_checkpoint, phant
     after = original(pipeline.transformer, references, noise, *texts, Euler(STEPS))
     assert (latents - after).abs().max() <= 1e-4
     assert (latents - before).abs().max() > 1e-3
+
+
+@pytest.fixture
+def command(model, model_options, prompts, tmp_path):
+    """Runs a command of `identity-reward grpo` with a configuration of the policy."""
+    rows = [{"id": p.key, "prompt": p.text, "references": [str(path) for path in p.references]} for p in prompts]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    config = {
+        "kind": "grpo",
+        "policy": {"factory": f"trainer.policies.wan.{model}:load_policy", "options": model_options},
+        "data": {"prompts": str(tmp_path / "prompts.jsonl"), "evaluation_prompts": str(tmp_path / "prompts.jsonl")},
+        "adapter": {"rank": 4, "alpha": 4},
+        "evaluation_sampling": {"num_steps": 2, "guidance": 2.0},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def invoke(*arguments):
+        words = [str(tmp_path / "config.yaml") if word == "CONFIG" else str(word) for word in arguments]
+        return CliRunner().invoke(grpo, words)
+
+    return invoke
+
+
+def test_the_adapter_of_a_run_is_compared_with_the_base(whole, command, prompts, tmp_path):
+    result = command("sample", "CONFIG", "--adapter", whole[0] / "model/trained", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    pairs = [[read_mp4(path) for path in sorted((tmp_path / "out" / side).iterdir())] for side in ("before", "after")]
+    assert [clip.shape for clip in pairs[0]] == [(9, 32, 48, 3)] * len(prompts)
+    assert any((before != after).any() for before, after in zip(*pairs, strict=True))
+
+
+@pytest.mark.parametrize("model", ["vace"], indirect=True)
+def test_an_adapter_of_another_model_is_refused_before_weights_are_loaded(checkpoint, command, tmp_path, monkeypatch):
+    save_for_diffusers(adapted(checkpoint, alpha=4, targets=("to_q",)), tmp_path / "adapter")
+    monkeypatch.setattr("trainer.policies.wan.vace.load_transformer", None)
+    result = command("sample", "CONFIG", "--adapter", tmp_path / "adapter", "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "is an adapter of another model: of 40 adapted layers of the policy, it differs in" in result.output
+
+
+def test_a_dry_run_reads_the_sizes_of_the_checkpoint(whole, model, command, tmp_path):
+    adapter = whole[0] / "model/trained"
+    more = ["--set", f"adapter.init={adapter}", "--set", f"rewards.url=http://127.0.0.1:{free_port()}"]
+    result = command("CONFIG", "--out", tmp_path / "run", "--dry-run", *more)
+    assert [line[:42] for line in result.stderr.splitlines()] == ["identity-reward grpo: no reward service at"]
+    parameters = {"vace": "59,408", "phantom": "35,008"}[model]
+    assert f"{model}:load_policy are those of {parameters} parameters" in result.output
+    assert f"{adapter} is an adapter of rank 4" in result.output
+    assert "at the peak" in result.output

@@ -95,11 +95,6 @@ def test_the_shipped_micro_batch_fits_into_80_gb():
     assert largest_micro_batch(VACE, replace(SIZES, decoding_bytes=10**12), 8, "DDP", 80e9) is None
 
 
-@pytest.fixture(scope="module")
-def url(serve):
-    return serve("--model", "tiny", "--port", "0").wait_ready().url
-
-
 def dry_run(out, *more):
     return CliRunner().invoke(grpo, ["smoke", "--out", str(out), "--dry-run", *map(str, more)])
 

@@ -17,11 +17,6 @@ from .conftest import write_adapter
 PROMPTS = read_prompts(EXAMPLES / "prompts.jsonl")
 
 
-@pytest.fixture(scope="module")
-def url(serve):
-    return serve("--model", "tiny", "--port", "0").wait_ready().url
-
-
 def files(out):
     return sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
 
