@@ -7,8 +7,8 @@ from functools import cache
 from trainer.config import GrpoConfig, read_grpo_config
 from trainer.policies.sizes import PolicySizes
 from trainer.policies.wan.phantom import PhantomOptions
-from trainer.policies.wan.sizes import wan_sizes
-from trainer.policies.wan.transformer_sizes import VACE_1_3B, WAN_1_3B
+from trainer.policies.wan.sizes.checkpoint import wan_sizes
+from trainer.policies.wan.sizes.transformer import VACE_1_3B, WAN_1_3B
 from trainer.policies.wan.vace import VaceOptions
 from trainer.run.planning.memory import GB, STRATEGIES, Strategy, largest_micro_batch, plan_memory
 from trainer.run.planning.work import plan_work

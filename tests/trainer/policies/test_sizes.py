@@ -1,6 +1,6 @@
 from trainer.policies.sizes import Activations
-from trainer.policies.wan.sizes import wan_sizes
-from trainer.policies.wan.transformer_sizes import VACE_1_3B
+from trainer.policies.wan.sizes.checkpoint import wan_sizes
+from trainer.policies.wan.sizes.transformer import VACE_1_3B
 from trainer.policies.wan.vace import VaceOptions
 
 

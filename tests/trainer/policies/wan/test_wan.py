@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from tests.support.ports import free_port
 from tests.trainer.helpers.runs import start, values_of
+from tests.trainer.helpers.wan_runs import run, trained_weights
 from tests.trainer.policies.wan.conftest import VACE, options_of, write_json
-from tests.trainer.policies.wan.runs import run, trained_weights
 from tests.trainer.policies.wan.test_lora import adapted
 from trainer.cli import grpo
 from trainer.policies.wan.lora import save_for_diffusers
@@ -74,7 +74,7 @@ def test_a_resumed_run_has_the_very_weights(whole, model, model_options, prompts
 def test_two_processes_hold_the_same_weights(model, model_options, prompts, tmp_path):
     rows = [{"id": p.key, "prompt": p.text, "references": [str(path) for path in p.references]} for p in prompts]
     (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    module = "tests.trainer.policies.wan.runs"
+    module = "tests.trainer.helpers.wan_runs"
     options = {**model_options, "prompt_cache": str(tmp_path / "prompts")}
     process = start(2, tmp_path / "two", tmp_path / "prompts.jsonl", module=module, model=model, **options)
     assert process.returncode == 0, process.stderr

@@ -15,8 +15,8 @@ from tests.trainer.helpers.toy_policy import ToyPolicy, make_prompts
 from tests.trainer.run.sample.conftest import write_adapter
 from trainer.cli import grpo
 from trainer.config import read_grpo_config
-from trainer.policies.wan.sizes import wan_sizes
-from trainer.policies.wan.transformer_sizes import VACE_1_3B, WAN_1_3B
+from trainer.policies.wan.sizes.checkpoint import wan_sizes
+from trainer.policies.wan.sizes.transformer import VACE_1_3B, WAN_1_3B
 from trainer.policies.wan.vace import VaceOptions
 from trainer.run.planning.memory import STRATEGIES, largest_micro_batch, plan_memory
 from trainer.run.planning.work import plan_work

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from ..sizes import Activations
+from trainer.policies.sizes import Activations
 
 _FP32, _BF16 = 4, 2
 _ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")

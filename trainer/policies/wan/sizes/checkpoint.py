@@ -12,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 
 from reward_model.training.configs.base import Count
 from trainer.errors import PolicyError
+from trainer.policies.sizes import PolicySizes
 
-from ..sizes import PolicySizes
-from .options import WanOptions, read_options
-from .transformer_sizes import TransformerSizes
+from ..options import WanOptions, read_options
+from .transformer import TransformerSizes
 
 # of Wan 2.1's VAE and of UMT5-XXL's encoder
 VAE_PARAMETERS = 126_892_531

@@ -8,7 +8,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from tests.trainer.helpers.live_tensors import LiveTensors
 from trainer.policies.adapters import add_lora
-from trainer.policies.wan.transformer_sizes import VACE_1_3B, WAN_1_3B, TransformerSizes
+from trainer.policies.wan.sizes.transformer import VACE_1_3B, WAN_1_3B, TransformerSizes
 from trainer.policies.wan.vace import LORA_TARGETS
 
 SMALL = {

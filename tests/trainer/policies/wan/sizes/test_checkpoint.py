@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from tests.trainer.helpers.live_tensors import LiveTensors
+from tests.trainer.policies.wan.conftest import write_json
 from trainer.errors import PolicyError
 from trainer.policies.load import adapted_layers
-from trainer.policies.wan.sizes import TEXT_ENCODER_PARAMETERS, VAE_PARAMETERS, policy_sizes, wan_sizes
-from trainer.policies.wan.transformer_sizes import VACE_1_3B
+from trainer.policies.wan.sizes.checkpoint import TEXT_ENCODER_PARAMETERS, VAE_PARAMETERS, policy_sizes, wan_sizes
+from trainer.policies.wan.sizes.transformer import VACE_1_3B
 from trainer.policies.wan.vace import VaceOptions, load_policy
-
-from .conftest import write_json
 
 FACTORY = "trainer.policies.wan.vace:load_policy"
 

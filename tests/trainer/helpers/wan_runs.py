@@ -1,6 +1,6 @@
 """GRPO on the random models, in this process and in several; the reward is the brightness of a clip.
 
-python -m tests.trainer.policies.wan.runs OUT PROMPTS_FILE model=NAME KEY=VALUE...
+python -m tests.trainer.helpers.wan_runs OUT PROMPTS_FILE model=NAME KEY=VALUE...
 """
 
 from __future__ import annotations
