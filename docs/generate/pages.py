@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from . import api, commands, configs, grpo_plan, model_cards, service_tables, warning_table
+from . import api, commands, configs, grpo_learning, grpo_plan, model_cards, service_tables, warning_table
 
 DOCS = Path(__file__).parent.parent
 REGIONS: dict[str, dict[str, Callable[[], str]]] = {
@@ -37,6 +37,10 @@ REGIONS: dict[str, dict[str, Callable[[], str]]] = {
         "memory": grpo_plan.memory,
         "micro_batches": grpo_plan.micro_batches,
         "work": grpo_plan.work,
+    },
+    "explanation/what-grpo-learns.md": {
+        "before_and_after": grpo_learning.before_and_after,
+        "groups_and_noise": grpo_learning.groups_and_noise,
     },
     "explanation/what-the-number-means.md": {"warnings": warning_table.warnings},
     "explanation/model-cards/face-tracks.md": {
