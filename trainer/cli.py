@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from reward_model.training.errors import INTERRUPTED, Interrupted, TrainingError
+
 from .prompts.cli import prompts
 from .run.sample.cli import sample
 
 if TYPE_CHECKING:
     from .config import GrpoConfig
-
-INTERRUPTED = 130
 
 
 class DefaultCommandGroup(TyperGroup):
@@ -73,8 +73,6 @@ def train(
     weights of the policy.
     """
     # torch and accelerate are imported when a training starts, so that the command's help does not wait for them
-    from reward_model.training.errors import Interrupted, TrainingError
-
     from .config import read_grpo_config
     from .errors import PolicyError
     from .run.start import start

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-INTERRUPTED = 130
+from .errors import INTERRUPTED, Interrupted, TrainingError
 
 
 def train_reward(
@@ -41,7 +41,6 @@ def train_reward(
     from .configs.files import read_config
     from .configs.preferences import PreferenceTrainingConfig
     from .configs.vision_pretraining import VisionPretrainingConfig
-    from .errors import Interrupted, TrainingError
 
     try:
         chosen = read_config(config, settings or [], data)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# exit code of a command that a signal stopped
+INTERRUPTED = 130
+
 
 class TrainingError(Exception):
     """One message for the user at the terminal: what was wrong, which value caused it, and what to do instead."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import PolicyError
-from .adapters import DIFFUSERS_WEIGHTS, WEIGHTS, read_adapter
+from .adapters import DIFFUSERS_WEIGHTS, WEIGHTS, read_adapter, require_alpha
 
 _A = ".lora_A.weight"
 _SHOWN = 5
@@ -27,8 +27,7 @@ def check_adapter(folder: Path, rank: int, alpha: float, layers: Mapping[str, tu
     if ranks != [rank]:
         found = ", ".join(map(str, ranks))
         raise PolicyError(f"{folder} is an adapter of rank {found}, and adapter.rank is {rank}")
-    if stated_alpha is not None and stated_alpha != alpha:
-        raise PolicyError(f"{folder} is an adapter of alpha {stated_alpha:g}, and adapter.alpha is {alpha:g}")
+    require_alpha(folder, stated_alpha, alpha)
     if layers is None:
         return
     shapes = {name: (weights[name + _A].shape[1], weights[f"{name}.lora_B.weight"].shape[0]) for name in names}

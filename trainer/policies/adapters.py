@@ -103,11 +103,14 @@ def load_peft(network: torch.nn.Module, folder: Path) -> None:
         odd = sorted({*shapes} ^ {*state}) or [name for name in shapes if shapes[name] != state[name].shape]
         raise PolicyError(f"{folder} is an adapter of other layers or another rank: it differs in {', '.join(odd[:5])}")
     configs: Any = network.peft_config
-    if alpha is not None and alpha != configs[ADAPTER].lora_alpha:
-        raise PolicyError(
-            f"{folder} is an adapter of alpha {alpha:g}, and adapter.alpha is {configs[ADAPTER].lora_alpha:g}"
-        )
+    require_alpha(folder, alpha, configs[ADAPTER].lora_alpha)
     set_peft_model_state_dict(network, state, adapter_name=ADAPTER)
+
+
+def require_alpha(folder: Path, stated: float | None, alpha: float) -> None:
+    """PolicyError where the adapter in `folder` states another alpha; None: it states none."""
+    if stated is not None and stated != alpha:
+        raise PolicyError(f"{folder} is an adapter of alpha {stated:g}, and adapter.alpha is {alpha:g}")
 
 
 def _lora_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:

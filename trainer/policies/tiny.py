@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 
 from ..errors import PolicyError
 from ..prompts import Prompt
+from ..prompts.references import read_upright
 from .adapters import save_peft
 from .base import Conditioning
 
@@ -114,8 +114,7 @@ def load(device: torch.device, width: int = 64, seed: int = 0) -> TinyPolicy:
 def _read(path: Path) -> np.ndarray:
     """float32 [P] in -1..1 of a small picture."""
     try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB").resize((_REFERENCE_SIDE, _REFERENCE_SIDE))
+        image = read_upright(path).resize((_REFERENCE_SIDE, _REFERENCE_SIDE))
     except OSError as error:
         raise PolicyError(f"{path} is no image: {error}") from None
     return (np.asarray(image, np.float32) / 127.5 - 1).ravel()

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from reward_model.training.errors import INTERRUPTED, TrainingError
+
 if TYPE_CHECKING:  # loaded when the command runs, so that its help does not wait for them
     from .answer_cache import AnswerCache
     from .endpoint import ChatEndpoint
     from .files import Prompt
     from .output import PromptOutput
     from .rewriting import Rewritten
-
-INTERRUPTED = 130
 
 
 def prompts(
@@ -53,8 +53,6 @@ def prompts(
     """
     import asyncio
     from contextlib import closing
-
-    from reward_model.training.errors import TrainingError
 
     from .answer_cache import AnswerCache
     from .endpoint import ChatEndpoint, EndpointUnusable

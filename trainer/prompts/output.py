@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reward_model.training.errors import TrainingError
+from reward_model.training.loop.state import write_atomically
 
 from .files import Prompt
 from .rewriting import Rewritten
@@ -34,14 +35,14 @@ class PromptOutput:
     def write(self, prompts: Iterable[Prompt], result: Rewritten) -> None:
         """Replace both files, with the rows in the order of `prompts`. Without failures there is no file of them."""
         prompts = list(prompts)
-        _replace(self.path, [self._row(row, result.texts[row.key]) for row in prompts if row.key in result.texts])
+        _write(self.path, [self._row(row, result.texts[row.key]) for row in prompts if row.key in result.texts])
         failed = []
         for failure in (result.failures[row.key] for row in prompts if row.key in result.failures):
             error = {"code": failure.code, "message": failure.message}
             more = {} if failure.answer is None else {"answer": failure.answer}
             failed.append({**self._row(failure.prompt, failure.prompt.text), "error": {**error, **more}})
         if failed:
-            _replace(self.failed, failed)
+            _write(self.failed, failed)
         else:
             self.failed.unlink(missing_ok=True)
 
@@ -52,11 +53,5 @@ class PromptOutput:
         return {"id": prompt.key, "prompt": text, "references": references}
 
 
-def _replace(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a file at once: a kill leaves either the old one or the new one."""
-    temporary = path.with_name(path.name + ".new")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

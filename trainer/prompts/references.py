@@ -1,13 +1,21 @@
-"""Whether the reference images of prompts can be read."""
+"""Reference images of prompts, and whether they can be read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from .files import Prompt
+
+
+def read_upright(file: Path | BinaryIO) -> Image.Image:
+    """RGB, turned by its EXIF orientation, transparency dropped. Raises OSError for what is no image, and what Pillow
+    raises for a damaged one."""
+    with Image.open(file) as image:
+        return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def unreadable_references(prompts: Iterable[Prompt]) -> list[str]:
@@ -21,8 +29,7 @@ def unreadable_references(prompts: Iterable[Prompt]) -> list[str]:
 
 def _error(path: Path) -> str | None:
     try:
-        with Image.open(path) as image:
-            image.load()
+        read_upright(path)
     except Exception as error:  # a damaged file may raise anything
         return str(error) or type(error).__name__
     return None

@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
+from ..prompts.references import read_upright
 from ..types import ScoredGroup
 from . import measures
 from .config import MeasureName
@@ -87,5 +87,4 @@ def _same(clip: np.ndarray, other: np.ndarray) -> bool:
 @lru_cache(maxsize=256)
 def read_image(path: Path) -> np.ndarray:
     """RGB pixels of an upright image: uint8 [H, W, 3]. Not to be written to."""
-    with Image.open(path) as opened:
-        return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+    return np.asarray(read_upright(path))

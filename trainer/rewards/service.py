@@ -28,6 +28,8 @@ _CHECK_TIMEOUT_S = 120.0
 _SHOWN = 3
 # a clip that any model can score, to ask whether it can read the references
 _GREY_THWC = np.full((4, 64, 64, 3), 128, np.uint8)
+# its rate where the configuration states none: the policy, which has its own, is not loaded yet
+_CHECK_FPS = 8.0
 
 
 def reward_sources(
@@ -42,6 +44,13 @@ def reward_sources(
         )
         for source in config.sources
     ]
+
+
+def check_service(config: RewardsConfig, prompts: Sequence[Prompt], token: str | None = None) -> dict[str, ModelInfo]:
+    """`check_models`, then `check_references`; the served model of each source, by its name."""
+    models = check_models(config, token)
+    check_references(config, prompts, models, config.fps or _CHECK_FPS, token)
+    return models
 
 
 def check_models(config: RewardsConfig, token: str | None = None) -> dict[str, ModelInfo]:

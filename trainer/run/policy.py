@@ -1,4 +1,4 @@
-"""Opens the policy of a run, and checks that it can use the run's prompts."""
+"""The policy of a run: its sizes before it is loaded, and the loaded policy, which can use the run's prompts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,25 @@ import torch
 from ..config import GrpoConfig
 from ..policies.base import PreparesPrompts, StatesShift, VideoPolicy
 from ..policies.check import check_policy
-from ..policies.load import load_policy
+from ..policies.load import find_sizes, load_policy
+from ..policies.sizes import PolicySizes
 from ..prompts import Prompt
 
 log = logging.getLogger("identity_reward.trainer")
+
+
+def policy_sizes(config: GrpoConfig, prompts: Sequence[Prompt]) -> PolicySizes | None:
+    """Sizes of the configuration's policy for the prompt with most references; None where the policy states none.
+
+    Raises the errors of `find_sizes` and `StatesSizes.policy_sizes`.
+    """
+    stated = find_sizes(config.policy.factory)
+    if stated is None:
+        return None
+    references = max((len(prompt.references) for prompt in prompts), default=1)
+    return stated.policy_sizes(
+        config.policy.factory, config.policy.options, references, config.adapter.rank, config.precision == "bf16"
+    )
 
 
 def open_policy(config: GrpoConfig, prompts: Sequence[Prompt], device: torch.device) -> VideoPolicy:

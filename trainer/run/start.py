@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from ..prompts import Prompt, read_prompts
 from ..rewards import RemoteReward
 from ..rewards.early_stop import EarlyStop
 from ..rewards.guards import DuplicateGuard, FaceGuard, PixelGuard
-from ..rewards.service import check_models, check_references, reward_sources
+from ..rewards.service import check_service, reward_sources
 from .clipped_shares import ClippedShares
 from .hooks import Guard
 from .policy import open_policy
@@ -35,8 +35,6 @@ from .reports.training_sheets import TrainingSheets
 from .task import train
 
 log = logging.getLogger("identity_reward.trainer")
-# a rate for the clips of checks, before the policy that states its own is loaded
-_CHECK_FPS = 8.0
 
 
 def start(
@@ -56,7 +54,7 @@ def start(
     hashes = _hashes(config)
     if open_run(out, config, hashes, resume, allow_changes).finished:
         log.warning("%s is finished already", out)
-    models = _check_service(config, [*prompts, *held_out], token)
+    models = check_service(config.rewards, [*prompts, *held_out], token)
     _warn(config, models, out)
     trackers = Trackers(config.tracking.trackers, out, dict(flat(config.model_dump(mode="json"))))
     policies: list[VideoPolicy] = []
@@ -126,12 +124,6 @@ def _hashes(config: GrpoConfig) -> dict[str, str]:
     """sha256 of the files of prompts by field of `data`."""
     files = {"prompts": config.data.prompts, "evaluation_prompts": config.data.evaluation_prompts}
     return {name: sha256(Path(file).read_bytes()).hexdigest() for name, file in files.items() if file is not None}
-
-
-def _check_service(config: GrpoConfig, prompts: Sequence[Prompt], token: str | None) -> dict[str, ModelInfo]:
-    models = check_models(config.rewards, token)
-    check_references(config.rewards, prompts, models, config.rewards.fps or _CHECK_FPS, token)
-    return models
 
 
 def _warn(config: GrpoConfig, models: Mapping[str, ModelInfo], out: Path) -> None:

@@ -1,7 +1,8 @@
+import pytest
 from PIL import Image
 
 from trainer.prompts import Prompt
-from trainer.prompts.references import unreadable_references
+from trainer.prompts.references import read_upright, unreadable_references
 
 
 def test_every_image_that_cannot_be_decoded_is_named_once(tmp_path):
@@ -14,3 +15,16 @@ def test_every_image_that_cannot_be_decoded_is_named_once(tmp_path):
     assert first.startswith(f"a: {cut} can't be read: ")
     assert second.startswith(f"b: {other} can't be read: ")
     assert unreadable_references(prompts[2:]) == []
+
+
+def test_images_are_turned_as_their_exif_says(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 30), "red").save(path := tmp_path / "a.jpg", exif=exif)
+    assert read_upright(path).size == (30, 40)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1", "I;16"])
+def test_every_mode_becomes_rgb(tmp_path, mode):
+    Image.new("RGB", (20, 20), "red").convert("L" if mode == "I;16" else mode).convert(mode).save(tmp_path / "a.tiff")
+    assert read_upright(tmp_path / "a.tiff").mode == "RGB"

@@ -11,7 +11,7 @@ from trainer.run.policy import open_policy
 
 
 class Preparing(TinyPolicy):
-    """Refuses prompts that it was not told of before."""
+    """Refuses prompts that it did not prepare before."""
 
     flow_shift = 5.0
     prepared: tuple[str, ...] = ()

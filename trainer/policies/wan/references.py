@@ -9,9 +9,10 @@ from pathlib import Path
 
 import torch
 from cachetools import LRUCache
-from PIL import Image, ImageOps
+from PIL import Image
 
 from trainer.errors import PolicyError
+from trainer.prompts.references import read_upright
 
 from .vae import WanVae
 
@@ -41,18 +42,12 @@ class ReferenceEncoder:
         key = sha256(data).digest()
         if key not in self._latents:
             try:
-                canvas = self._fit(read_image(data))
+                # as diffusers' `load_image` gives it: transparency is dropped and not composited
+                canvas = self._fit(read_upright(BytesIO(data)))
             except (OSError, ValueError) as error:
                 raise PolicyError(f"the reference {path} can't be used: {error}") from None
             self._latents[key] = self._vae.encode(canvas[:, None])[:, 0].cpu()
         return self._latents[key]
-
-
-def read_image(data: bytes) -> Image.Image:
-    """An RGB image as diffusers' `load_image` gives it: turned by its EXIF orientation, transparency dropped and not
-    composited. Raises OSError for what is no image."""
-    with Image.open(BytesIO(data)) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def fitted_size(height: int, width: int, canvas_height: int, canvas_width: int) -> tuple[int, int]:

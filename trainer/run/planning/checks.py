@@ -11,14 +11,12 @@ from reward_model.training.loop.run_folder import open_run
 from trainer.config import GrpoConfig
 from trainer.errors import PolicyError
 from trainer.policies.adapter_check import check_adapter
-from trainer.policies.load import find_sizes
 from trainer.policies.sizes import PolicySizes
 from trainer.prompts import Prompt, read_prompts
 from trainer.prompts.references import unreadable_references
-from trainer.rewards.service import check_models, check_references
+from trainer.rewards.service import check_service
 
-# told to the service with the grey clips of checks
-_CHECK_FPS = 8.0
+from ..policy import policy_sizes
 
 
 @dataclass
@@ -79,13 +77,9 @@ def _read_evaluation_prompts(config: GrpoConfig, checks: RunChecks) -> str:
 
 
 def _check_policy(config: GrpoConfig, checks: RunChecks) -> str:
-    stated = find_sizes(config.policy.factory)
-    if stated is None:
+    checks.sizes = policy_sizes(config, [*checks.prompts, *checks.held_out])
+    if checks.sizes is None:
         return f"{config.policy.factory} is there; it states no sizes, so that there is no plan of memory"
-    references = max((len(prompt.references) for prompt in [*checks.prompts, *checks.held_out]), default=1)
-    checks.sizes = stated.policy_sizes(
-        config.policy.factory, config.policy.options, references, config.adapter.rank, config.precision == "bf16"
-    )
     return f"the files of {config.policy.factory} are those of {checks.sizes.parameters:,} parameters"
 
 
@@ -96,8 +90,7 @@ def _check_adapter(config: GrpoConfig, checks: RunChecks) -> str:
 
 
 def _check_service(config: GrpoConfig, prompts: Sequence[Prompt], token: str | None) -> str:
-    models = check_models(config.rewards, token)
-    check_references(config.rewards, prompts, models, config.rewards.fps or _CHECK_FPS, token)
+    models = check_service(config.rewards, prompts, token)
     names = ", ".join(f"{source} by {model.name}" for source, model in models.items())
     read = f"; it can use the references of {len(prompts)} prompts" if config.rewards.check_references else ""
     return f"the service has {names}{read}"

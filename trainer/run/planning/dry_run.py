@@ -9,7 +9,7 @@ from trainer.config import GrpoConfig
 from trainer.policies.sizes import PolicySizes
 
 from .checks import RunChecks, check_run
-from .memory import GB, STRATEGIES, largest_micro_batch, plan_memory
+from .memory import GB, STRATEGIES, guidance_passes, largest_micro_batch, plan_memory
 from .work import FORWARD_BACKWARD, plan_work
 
 # evaluations measure the trained and the averaged weights
@@ -46,7 +46,7 @@ def _step(config: GrpoConfig, checks: RunChecks) -> Iterator[str]:
     yield f"  {work.reward_calls} calls of the reward, {work.optimizer_steps} optimizer step(s)"
     if checks.held_out:
         videos = len(checks.held_out) * config.evaluation.videos
-        passes = 1 if config.evaluation_sampling.guidance == 1 else sizes.guidance_passes if sizes else 2
+        passes = guidance_passes(config.evaluation_sampling.guidance, sizes)
         forwards = videos * config.evaluation_sampling.num_steps * passes * _MEASURED
         yield f"an evaluation, every {config.evaluate_every} steps: {forwards:,} forward passes"
 

@@ -59,7 +59,7 @@ def plan_memory(config: GrpoConfig, sizes: PolicySizes, processes: int, strategy
 
 def activation_bytes(config: GrpoConfig, sizes: PolicySizes) -> float:
     """Of a forward pass of a micro-batch with guidance, and its backward pass."""
-    batch, passes = config.micro_batch, guidance_passes(config, sizes)
+    batch, passes = config.micro_batch, guidance_passes(config.sampling.guidance, sizes)
     working = sizes.working.of(batch)
     if config.gradient_checkpointing:
         return passes * sizes.checkpoints.of(batch) + sizes.block.of(batch) + working
@@ -77,9 +77,11 @@ def largest_micro_batch(
     return None
 
 
-def guidance_passes(config: GrpoConfig, sizes: PolicySizes) -> int:
-    """Forward passes of a velocity."""
-    return 1 if config.sampling.guidance == 1 else sizes.guidance_passes
+def guidance_passes(guidance: float, sizes: PolicySizes | None) -> int:
+    """Forward passes of a velocity; two where guidance of a policy without sizes is on."""
+    if guidance == 1:
+        return 1
+    return sizes.guidance_passes if sizes else 2
 
 
 def trained_steps_of(config: GrpoConfig) -> int:

@@ -43,7 +43,7 @@ class WorkPlan:
 def plan_work(config: GrpoConfig, sizes: PolicySizes | None) -> WorkPlan:
     """Of the configuration; without sizes, guidance has two passes."""
     videos = config.groups_per_rollout * config.group_size
-    passes = guidance_passes(config, sizes) if sizes else 1 if config.sampling.guidance == 1 else 2
+    passes = guidance_passes(config.sampling.guidance, sizes)
     steps = trained_steps_of(config)
     pairs = videos * steps * passes
     trained = pairs * config.passes

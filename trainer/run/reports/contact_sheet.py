@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
+
+from trainer.prompts.references import read_upright
 
 UInt8 = NDArray[np.uint8]
 # pixels: width of a frame, height of a reference, gap between images, height of a line of text
@@ -99,8 +101,7 @@ def _strip(clip_THWC: UInt8, caption: str) -> Image.Image:
 
 
 def _open(path: Path) -> Image.Image:
-    with Image.open(path) as opened:
-        image = ImageOps.exif_transpose(opened).convert("RGB")
+    image = read_upright(path)
     return image.resize((max(round(image.width * REFERENCE_HEIGHT / image.height), 1), REFERENCE_HEIGHT))
 
 

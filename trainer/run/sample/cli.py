@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from reward_model.training.errors import INTERRUPTED, TrainingError
+
 if TYPE_CHECKING:  # loaded when the command runs, so that its help does not wait for them
     from .pairs import SamplePlan
     from .scores import PairScores
-
-INTERRUPTED = 130
 
 
 def sample(
@@ -41,7 +41,6 @@ def sample(
 
     Exit code 1 if no video has a reward on both sides.
     """
-    from reward_model.training.errors import TrainingError
     from trainer.errors import PolicyError
 
     # a policy of the user's own is imported from the folder that the command is started in

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from identity_reward_client.messages import ModelInfo
 from reward_model.training.errors import TrainingError
 from trainer.config import GrpoConfig, read_grpo_config
 from trainer.policies.adapter_check import check_adapter
-from trainer.policies.load import find_sizes
 from trainer.prompts import Prompt, read_prompts
 from trainer.prompts.references import unreadable_references
-from trainer.rewards.service import check_models, check_references
+from trainer.rewards.service import check_service
 
+from ..policy import policy_sizes
 from .pairs import SamplePlan, check_folder, missing, sample_pairs
 from .scores import PairScores, draw_sheet, score_pairs, write_comparison
-
-# told to the service with the grey clips of checks
-_CHECK_FPS = 8.0
 
 
 def run_sample(
@@ -39,10 +35,11 @@ def run_sample(
     """
     config = read_grpo_config(config_name, [*settings, *([] if url is None else [f"rewards.url={url}"])])
     rows = _read(prompts, config)
-    check_adapter(adapter, config.adapter.rank, config.adapter.alpha, _adapted_layers(config, rows))
+    sizes = policy_sizes(config, rows)
+    check_adapter(adapter, config.adapter.rank, config.adapter.alpha, None if sizes is None else sizes.adapted_layers)
     plan = SamplePlan(config, adapter, rows, videos, out)
     check_folder(plan, resume)
-    models = {} if url is None else _check_service(config, rows, token)
+    models = {} if url is None else check_service(config.rewards, rows, token)
     if indices := missing(plan):
         for done, _ in enumerate(sample_pairs(plan, indices), 1):
             print(f"{done} of {len(indices)} prompts sampled", file=sys.stderr)
@@ -61,20 +58,3 @@ def _read(path: Path | None, config: GrpoConfig) -> tuple[Prompt, ...]:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         raise TrainingError(f"{problems[0]}{more}")
     return prompts
-
-
-def _adapted_layers(config: GrpoConfig, prompts: Sequence[Prompt]) -> Mapping[str, tuple[int, int]] | None:
-    """None where the policy states no sizes. PolicyError where files of the policy are missing."""
-    stated = find_sizes(config.policy.factory)
-    if stated is None:
-        return None
-    references = max(len(prompt.references) for prompt in prompts)
-    rank, autocast = config.adapter.rank, config.precision == "bf16"
-    sizes = stated.policy_sizes(config.policy.factory, config.policy.options, references, rank, autocast)
-    return sizes.adapted_layers
-
-
-def _check_service(config: GrpoConfig, prompts: Sequence[Prompt], token: str | None) -> dict[str, ModelInfo]:
-    models = check_models(config.rewards, token)
-    check_references(config.rewards, prompts, models, config.rewards.fps or _CHECK_FPS, token)
-    return models

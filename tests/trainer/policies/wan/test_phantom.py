@@ -178,8 +178,8 @@ def test_references_are_no_part_of_the_latents(policy, prompts):
     rollout = sampler.sample(policy.network, prompts[1], "key", 2, Noise(1, 0), (0, 1))
     frames = [x[:, :, 3:] for x in inputs]
     for both, image, neither in zip(frames[::3], frames[1::3], frames[2::3], strict=True):
-        for given in (both, image):
-            assert torch.equal(given, conditioning["references"].expand(2, -1, -1, -1, -1))
+        for appended in (both, image):
+            assert torch.equal(appended, conditioning["references"].expand(2, -1, -1, -1, -1))
         assert not neither.any()
     assert [clip.shape for clip in sampler.decode(rollout)] == [(9, 32, 48, 3)] * 2
 

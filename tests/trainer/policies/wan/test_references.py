@@ -5,7 +5,7 @@ from PIL import Image
 
 from trainer.errors import PolicyError
 from trainer.policies.wan.components import load_autoencoder
-from trainer.policies.wan.references import ReferenceEncoder, centred_on_white, fitted_size, read_image
+from trainer.policies.wan.references import ReferenceEncoder, centred_on_white, fitted_size
 from trainer.policies.wan.vae import WanVae
 
 
@@ -49,19 +49,6 @@ def test_a_file_that_is_no_image_is_named(encoder, tmp_path):
         encoder.encode([tmp_path / "a.jpg"])
     with pytest.raises(PolicyError, match=r"the reference .*b.jpg can't be read"):
         encoder.encode([tmp_path / "b.jpg"])
-
-
-def test_images_are_turned_as_their_exif_says(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = save(tmp_path / "a.jpg", "red", exif=exif)
-    assert read_image(path.read_bytes()).size == (30, 40)
-
-
-@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1", "I;16"])
-def test_every_mode_becomes_rgb(tmp_path, mode):
-    Image.new("RGB", (20, 20), "red").convert("L" if mode == "I;16" else mode).convert(mode).save(tmp_path / "a.tiff")
-    assert read_image((tmp_path / "a.tiff").read_bytes()).mode == "RGB"
 
 
 def test_fitted_sizes_are_truncated():

@@ -7,9 +7,9 @@ from PIL import Image
 
 from trainer.errors import PolicyError
 from trainer.policies.wan.components import load_autoencoder
-from trainer.policies.wan.references import read_image
 from trainer.policies.wan.vace_control import control_of, fit_reference
 from trainer.policies.wan.vae import WanVae
+from trainer.prompts.references import read_upright
 
 HEIGHT, WIDTH, FRAMES = 32, 48, 9
 
@@ -71,7 +71,7 @@ def test_transparency_is_dropped_as_by_the_loader_of_diffusers(pipeline, tmp_pat
     with pytest.raises(RuntimeError):
         prepared(pipeline, [transparent])
     _, _, [[expected]] = prepared(pipeline, [load_image(str(path))])
-    assert torch.equal(fit_reference(read_image(path.read_bytes()), HEIGHT, WIDTH), expected)
+    assert torch.equal(fit_reference(read_upright(path), HEIGHT, WIDTH), expected)
 
 
 @pytest.mark.parametrize(
